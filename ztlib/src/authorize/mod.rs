@@ -1,1 +1,26 @@
-//! authorize
+//! May they? A question in, a decision out; no socket, no runtime, no clock.
+//!
+//! Order of reading: `question` (what may be asked about) → `reader` (the window that records each read in the `trace`) →
+//! `policy` (who answers) → `outcome` (what one policy says) → `decision` (what the whole set says).
+
+mod decision;
+mod documents;
+mod outcome;
+mod pattern;
+mod question;
+mod read;
+mod reader;
+mod signals;
+mod trace;
+
+pub mod policy;
+
+pub use decision::{Decision, Denial, Fault, Obligations};
+pub use outcome::{Answer, Outcome, OutcomeFault, OutcomeLimits, Reason, StepUp};
+pub use question::Labels;
+pub use read::{Read, ReadFault, Value};
+pub use reader::{ReadLimits, Reader};
+pub use signals::{SignalError, SignalSource};
+pub use trace::Trace;
+
+pub(crate) use question::{Asked, Question, RequestFacts, View};

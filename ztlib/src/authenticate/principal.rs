@@ -1,0 +1,62 @@
+//! The principal: what peer and token say together.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use super::peer::PeerIdentity;
+use super::token::VerifiedClaims;
+
+/// Who is calling: the verified mTLS peer, the verified bearer token, and the address they call from.
+///
+/// The parts cannot be made outside of the modules that verify them, so a principal that claims to be somebody has been
+/// checked; anybody can be [anonymous](Principal::anonymous).
+#[derive(Clone, Default)]
+pub struct Principal {
+    peer: Option<PeerIdentity>,
+    claims: Option<VerifiedClaims>,
+    remote_ip: Option<IpAddr>,
+}
+
+impl Principal {
+    /// Nobody in particular: no peer, no token, no address.
+    pub fn anonymous() -> Self {
+        Self::default()
+    }
+
+    /// What was verified about a caller.
+    pub fn new(peer: Option<PeerIdentity>, claims: Option<VerifiedClaims>) -> Self {
+        Self { peer, claims, remote_ip: None }
+    }
+
+    /// The same, calling from this address.
+    #[must_use]
+    pub fn from_address(mut self, remote_ip: Option<IpAddr>) -> Self {
+        self.remote_ip = remote_ip;
+        self
+    }
+
+    /// The peer at the other end of the connection.
+    pub fn peer(&self) -> Option<&PeerIdentity> {
+        self.peer.as_ref()
+    }
+
+    /// The claims of the bearer token.
+    pub fn claims(&self) -> Option<&VerifiedClaims> {
+        self.claims.as_ref()
+    }
+
+    /// The address that the connection comes from.
+    pub fn remote_ip(&self) -> Option<IpAddr> {
+        self.remote_ip
+    }
+}
+
+impl fmt::Debug for Principal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Principal")
+            .field("peer", &self.peer)
+            .field("claims", &self.claims)
+            .field("remote_ip", &self.remote_ip)
+            .finish()
+    }
+}

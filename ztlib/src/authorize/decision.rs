@@ -1,0 +1,138 @@
+//! What the whole set says.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::outcome::{HeaderChange, Outcome, OutcomeFault, Reason, StepUp};
+use super::read::ReadFault;
+
+/// What the whole policy set says. Closed: whoever asks must handle both.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::exhaustive_enums, reason = "whoever asks must handle both")]
+pub enum Decision {
+    /// The request may pass, and these obligations go with it.
+    Allow(Obligations),
+    /// The request is refused.
+    Deny(Denial),
+}
+
+/// What must be done to the request and the response of an allow.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Obligations {
+    pub(crate) request: Vec<HeaderChange>,
+    pub(crate) response: Vec<HeaderChange>,
+}
+
+impl Obligations {
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.request.is_empty() && self.response.is_empty()
+    }
+
+    /// Adds what one policy asks for. Two policies that want different things of one header are a fault: whichever went
+    /// last would silently win.
+    pub(crate) fn add(&mut self, outcome: &mut Outcome) -> Result<(), OutcomeFault> {
+        merge(&mut self.request, std::mem::take(&mut outcome.request_headers))?;
+        merge(&mut self.response, std::mem::take(&mut outcome.response_headers))
+    }
+}
+
+fn merge(all: &mut Vec<HeaderChange>, new: Vec<HeaderChange>) -> Result<(), OutcomeFault> {
+    for change in new {
+        match all.iter().find(|earlier| earlier.name == change.name) {
+            None => all.push(change),
+            Some(earlier) if *earlier == change => {}
+            Some(_) => return Err(OutcomeFault::ConflictingHeader(change.name)),
+        }
+    }
+    Ok(())
+}
+
+/// A policy's deny with its reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Denial {
+    pub(crate) policy: Arc<str>,
+    pub(crate) reason: Reason,
+    pub(crate) message: Option<Box<str>>,
+    pub(crate) step_up: Option<StepUp>,
+}
+
+impl Denial {
+    /// The policy that denied, by its name in the manifest; `policy-set` where no policy allowed.
+    pub fn policy(&self) -> &str {
+        &self.policy
+    }
+
+    /// The reason that it gave; `denied` where it gave none, `abstained` for a required policy that said nothing,
+    /// `no-policy-allowed` where every policy abstained.
+    pub fn reason(&self) -> &Reason {
+        &self.reason
+    }
+
+    /// The text for the caller.
+    pub fn message(&self) -> Option<&str> {
+        self.message.as_deref()
+    }
+
+    /// The login that would help.
+    pub fn step_up(&self) -> Option<&StepUp> {
+        self.step_up.as_ref()
+    }
+}
+
+/// No decision could be reached. It refuses, and is never mistaken for a denial.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    policy: Option<Arc<str>>,
+    code: &'static str,
+    detail: Box<str>,
+}
+
+impl Fault {
+    pub(crate) fn new(code: &'static str, detail: impl Into<Box<str>>) -> Self {
+        Self { policy: None, code, detail: detail.into() }
+    }
+
+    pub(crate) fn in_policy(mut self, policy: &Arc<str>) -> Self {
+        self.policy.get_or_insert_with(|| policy.clone());
+        self
+    }
+
+    /// The policy in which it happened.
+    pub fn policy(&self) -> Option<&str> {
+        self.policy.as_deref()
+    }
+
+    /// A stable code: `fuel-spent`, `trap`, `read-secret`.
+    pub fn code(&self) -> &'static str {
+        self.code
+    }
+
+    /// The detail, for the operator only.
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.policy {
+            Some(policy) => write!(f, "policy `{policy}`: {} ({})", self.detail, self.code),
+            None => write!(f, "{} ({})", self.detail, self.code),
+        }
+    }
+}
+
+impl std::error::Error for Fault {}
+
+impl From<ReadFault> for Fault {
+    fn from(fault: ReadFault) -> Self {
+        Self::new(fault.code(), fault.to_string())
+    }
+}
+
+impl From<OutcomeFault> for Fault {
+    fn from(fault: OutcomeFault) -> Self {
+        Self::new(fault.code(), fault.to_string())
+    }
+}

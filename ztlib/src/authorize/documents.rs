@@ -1,0 +1,190 @@
+//! Documents: static data that policies look things up in (role bindings, relationships).
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde_json::Value as Json;
+
+use super::read::{ReadFault, Value};
+
+/// The longest JSON pointer that is looked at, in bytes, and its most segments.
+const MAX_POINTER_BYTES: usize = 1024;
+
+/// The documents of one view: immutable for as long as a request looks at them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Documents(pub(crate) BTreeMap<Box<str>, Json>);
+
+/// Where the symbols of a pointer get their values.
+pub(crate) trait Symbols {
+    /// The value of `{name}`: none where it is absent, a fault where there is no such symbol.
+    fn symbol(&self, name: &str) -> Result<Option<Cow<'_, str>>, ReadFault>;
+}
+
+impl Documents {
+    pub(crate) fn string(&self, document: &str, pointer: &str, symbols: &impl Symbols) -> Result<Value, ReadFault> {
+        match self.find(document, pointer, symbols)? {
+            None => Ok(Value::Absent),
+            Some(Json::String(text)) => Ok(Value::Text(text.as_str().into())),
+            Some(_) => Err(ReadFault::WrongType("a string")),
+        }
+    }
+
+    pub(crate) fn json(&self, document: &str, pointer: &str, symbols: &impl Symbols) -> Result<Value, ReadFault> {
+        // serde_json's map is sorted by name (its `preserve_order` feature is off), so equal values give equal texts.
+        Ok(self.find(document, pointer, symbols)?.map_or(Value::Absent, |json| Value::Text(json.to_string().into())))
+    }
+
+    pub(crate) fn contains(
+        &self,
+        document: &str,
+        pointer: &str,
+        value: &str,
+        symbols: &impl Symbols,
+    ) -> Result<Value, ReadFault> {
+        let found = self.find(document, pointer, symbols)?;
+        let Some(value) = expand(value, symbols)? else {
+            return Ok(Value::Bool(false));
+        };
+        Ok(Value::Bool(found.is_some_and(|json| match json {
+            Json::String(text) => *text == value,
+            Json::Array(items) => items.iter().any(|item| item.as_str() == Some(value.as_ref())),
+            Json::Object(members) => members.contains_key(value.as_ref()),
+            _ => false,
+        })))
+    }
+
+    /// None where nothing is there, or where a symbol of the pointer is absent.
+    fn find(&self, document: &str, pointer: &str, symbols: &impl Symbols) -> Result<Option<&Json>, ReadFault> {
+        let document = self.0.get(document).ok_or(ReadFault::UndeclaredDocument)?;
+        check_pointer(pointer)?;
+        let mut current = Some(document);
+        // The symbols are put in segment by segment, after the pointer is taken apart: a value never adds a segment.
+        for segment in pointer.split('/').skip(1) {
+            let Some(segment) = expand(segment, symbols)? else {
+                // The remaining symbols are still looked at, so that a wrong one is a fault on every path.
+                current = None;
+                continue;
+            };
+            current = current.and_then(|json| step(json, &segment));
+        }
+        Ok(current)
+    }
+}
+
+fn check_pointer(pointer: &str) -> Result<(), ReadFault> {
+    if pointer.len() > MAX_POINTER_BYTES {
+        return Err(ReadFault::Malformed("the pointer is longer than 1024 bytes"));
+    }
+    if !(pointer.is_empty() || pointer.starts_with('/')) {
+        return Err(ReadFault::Malformed("a JSON pointer is empty or begins with `/` (RFC 6901)"));
+    }
+    let mut rest = pointer;
+    while let Some((_, after)) = rest.split_once('~') {
+        if !after.starts_with(['0', '1']) {
+            return Err(ReadFault::Malformed("in a JSON pointer `~` stands only as `~0` or `~1` (RFC 6901)"));
+        }
+        rest = after;
+    }
+    Ok(())
+}
+
+fn step<'j>(json: &'j Json, segment: &str) -> Option<&'j Json> {
+    match json {
+        Json::Object(members) => members.get(segment),
+        // RFC 6901 section 4: digits, no leading zero.
+        Json::Array(items) if segment == "0" || !segment.starts_with('0') => {
+            if segment.bytes().all(|b| b.is_ascii_digit()) { items.get(segment.parse::<usize>().ok()?) } else { None }
+        }
+        _ => None,
+    }
+}
+
+/// Puts the values of `{symbols}` into a text and takes out the escapes of RFC 6901 around them; none where one is absent.
+fn expand<'t>(text: &'t str, symbols: &impl Symbols) -> Result<Option<Cow<'t, str>>, ReadFault> {
+    if !text.contains(['{', '}', '~']) {
+        return Ok(Some(Cow::Borrowed(text)));
+    }
+    let mut expanded = String::with_capacity(text.len());
+    let mut rest = text;
+    let mut absent = false;
+    while let Some((literal, after)) = rest.split_once('{') {
+        push_literal(&mut expanded, literal)?;
+        let (name, after) = after.split_once('}').ok_or(ReadFault::Malformed("a symbol ends with `}`"))?;
+        match symbols.symbol(name)? {
+            Some(value) => expanded.push_str(&value),
+            None => absent = true,
+        }
+        rest = after;
+    }
+    push_literal(&mut expanded, rest)?;
+    Ok((!absent).then_some(Cow::Owned(expanded)))
+}
+
+fn push_literal(expanded: &mut String, literal: &str) -> Result<(), ReadFault> {
+    if literal.contains('}') {
+        return Err(ReadFault::Malformed("a symbol begins with `{`"));
+    }
+    expanded.push_str(&literal.replace("~1", "/").replace("~0", "~"));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Alice;
+    impl Symbols for Alice {
+        fn symbol(&self, name: &str) -> Result<Option<Cow<'_, str>>, ReadFault> {
+            match name {
+                "subject" => Ok(Some("al/ice~1".into())),
+                "peer" => Ok(None),
+                _ => Err(ReadFault::Malformed("there is no such symbol")),
+            }
+        }
+    }
+
+    fn documents() -> Documents {
+        let roles = serde_json::json!({
+            "users": {"al/ice~1": ["admin"], "bob": "viewer"}, "al": {"ice~1": "stolen"}, "n": 1, "list": ["a", "b"], "{x": "odd"
+        });
+        Documents([("roles".into(), roles)].into())
+    }
+
+    #[test]
+    fn a_symbol_is_one_segment_whatever_it_holds() {
+        let documents = documents();
+        assert_eq!(documents.contains("roles", "/users/{subject}", "admin", &Alice), Ok(Value::Bool(true)));
+        assert_eq!(documents.contains("roles", "/users/{subject}", "viewer", &Alice), Ok(Value::Bool(false)));
+        assert_eq!(documents.string("roles", "/{subject}", &Alice), Ok(Value::Absent));
+        assert_eq!(documents.contains("roles", "/users", "{subject}", &Alice), Ok(Value::Bool(true)));
+    }
+
+    #[test]
+    fn an_absent_symbol_gives_none_and_an_unknown_one_is_a_fault() {
+        let documents = documents();
+        assert_eq!(documents.string("roles", "/users/{peer}", &Alice), Ok(Value::Absent));
+        assert_eq!(documents.contains("roles", "/users", "{peer}", &Alice), Ok(Value::Bool(false)));
+        assert!(documents.string("roles", "/users/{nobody}", &Alice).is_err());
+        assert!(documents.string("roles", "/nothing/{peer}/{nobody}", &Alice).is_err());
+    }
+
+    #[test]
+    fn malformed_pointers_and_wrong_types_are_faults() {
+        let documents = documents();
+        for pointer in ["users", "/users/~2", "/users/~", "/users/{subject", "/users/subject}"] {
+            assert!(matches!(documents.string("roles", pointer, &Alice), Err(ReadFault::Malformed(_))), "{pointer}");
+        }
+        assert_eq!(documents.string("roles", "/n", &Alice), Err(ReadFault::WrongType("a string")));
+        assert_eq!(documents.string("nothing", "/n", &Alice), Err(ReadFault::UndeclaredDocument));
+        assert_eq!(documents.string("roles", "/users/bob", &Alice), Ok(Value::Text("viewer".into())));
+    }
+
+    #[test]
+    fn array_indices_follow_rfc_6901() {
+        let documents = documents();
+        assert_eq!(documents.string("roles", "/list/1", &Alice), Ok(Value::Text("b".into())));
+        for pointer in ["/list/01", "/list/-", "/list/2", "/list/+1", "/list/"] {
+            assert_eq!(documents.string("roles", pointer, &Alice), Ok(Value::Absent), "{pointer}");
+        }
+    }
+}

@@ -1,0 +1,402 @@
+//! What one policy says, and what goes with it.
+
+use std::fmt;
+
+use http::{HeaderName, HeaderValue};
+
+/// The answer of one policy. These three for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(clippy::exhaustive_enums, reason = "the contract promises these three for ever")]
+pub enum Answer {
+    /// The request may pass, as far as this policy is concerned.
+    Allow,
+    /// The request is refused, whatever other policies say.
+    Deny,
+    /// The policy has nothing to say.
+    Abstain,
+}
+
+/// What a policy attaches to its answer. Every method checks what it is given and refuses it by name: a policy that
+/// attaches something that cannot be used is a fault, not an allow without the attachment.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    limits: OutcomeLimits,
+    pub(crate) reason: Option<Reason>,
+    pub(crate) message: Option<Box<str>>,
+    pub(crate) step_up: Option<StepUp>,
+    pub(crate) request_headers: Vec<HeaderChange>,
+    pub(crate) response_headers: Vec<HeaderChange>,
+    pub(crate) log: Vec<Box<str>>,
+    log_bytes: usize,
+}
+
+/// Bounds on what a policy attaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OutcomeLimits {
+    /// Bytes of the message for the caller.
+    pub message_bytes: usize,
+    /// Header changes, requests and responses together.
+    pub headers: usize,
+    /// Bytes of one header value.
+    pub header_value_bytes: usize,
+    /// Bytes of all log lines together.
+    pub log_bytes: usize,
+}
+
+impl Default for OutcomeLimits {
+    /// 512 bytes of message, 16 headers of 1 KiB, 4 KiB of log.
+    fn default() -> Self {
+        Self { message_bytes: 512, headers: 16, header_value_bytes: 1024, log_bytes: 4096 }
+    }
+}
+
+/// A denial's reason: a code of `[a-z0-9-]`, 1 to 64 long.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Reason(Box<str>);
+
+impl Reason {
+    /// Parses a code.
+    ///
+    /// # Errors
+    /// [`OutcomeFault::MalformedReason`] where it is anything but 1 to 64 of `[a-z0-9-]`.
+    pub fn parse(code: &str) -> Result<Self, OutcomeFault> {
+        let good = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        if (1..=64).contains(&code.len()) && code.bytes().all(good) {
+            Ok(Self(code.into()))
+        } else {
+            Err(OutcomeFault::MalformedReason)
+        }
+    }
+
+    /// For the codes that ztlib itself gives.
+    pub(crate) fn known(code: &'static str) -> Self {
+        Self(code.into())
+    }
+
+    /// The code.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// With a denial: a stronger or fresher login would help (RFC 9470).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepUp {
+    /// The authentication context class to ask for.
+    pub(crate) acr: Option<Box<str>>,
+    /// The greatest age of the login in seconds.
+    pub(crate) max_age: Option<u32>,
+}
+
+impl StepUp {
+    /// The authentication context class to ask for (`acr_values`).
+    pub fn acr(&self) -> Option<&str> {
+        self.acr.as_deref()
+    }
+
+    /// The greatest age of the login in seconds (`max_age`).
+    pub fn max_age(&self) -> Option<u32> {
+        self.max_age
+    }
+}
+
+/// A header to set, or (without a value) to remove.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct HeaderChange {
+    pub(crate) name: HeaderName,
+    pub(crate) value: Option<HeaderValue>,
+}
+
+/// Why something that a policy attached cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OutcomeFault {
+    /// The reason is not a code.
+    #[error("a reason is 1 to 64 of `a-z`, `0-9` and `-`")]
+    MalformedReason,
+    /// The manifest does not declare the reason for this policy.
+    #[error("the manifest declares no reason `{0}` for this policy")]
+    UndeclaredReason(Reason),
+    /// The message has control characters.
+    #[error("a message holds no control characters")]
+    MalformedMessage,
+    /// The step-up challenge asks for nothing or cannot stand in a header.
+    #[error("a step-up challenge names a context class of visible ASCII without quotes, or a maximum age, or both")]
+    MalformedStepUp,
+    /// The header's name or value cannot stand in a message.
+    #[error("the header's name or value cannot stand in an HTTP message")]
+    MalformedHeader,
+    /// The header is HTTP's or ztlib's own.
+    #[error("the header `{0}` is not for policies to change")]
+    ReservedHeader(HeaderName),
+    /// Two policies want different things of one header.
+    #[error("another policy sets the header `{0}` to a different value")]
+    ConflictingHeader(HeaderName),
+    /// More or longer than the budget allows.
+    #[error("the budget for {0} is spent")]
+    Budget(&'static str),
+}
+
+impl OutcomeFault {
+    /// A stable code.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::MalformedReason => "outcome-malformed-reason",
+            Self::UndeclaredReason(_) => "outcome-undeclared-reason",
+            Self::MalformedMessage => "outcome-malformed-message",
+            Self::MalformedStepUp => "outcome-malformed-step-up",
+            Self::MalformedHeader => "outcome-malformed-header",
+            Self::ReservedHeader(_) => "outcome-reserved-header",
+            Self::ConflictingHeader(_) => "outcome-conflicting-header",
+            Self::Budget(_) => "outcome-budget",
+        }
+    }
+}
+
+impl Outcome {
+    pub(crate) fn new(limits: OutcomeLimits) -> Self {
+        Self {
+            limits,
+            reason: None,
+            message: None,
+            step_up: None,
+            request_headers: Vec::new(),
+            response_headers: Vec::new(),
+            log: Vec::new(),
+            log_bytes: 0,
+        }
+    }
+
+    /// Why the policy denies.
+    ///
+    /// # Errors
+    /// [`OutcomeFault::MalformedReason`]. Whether the manifest declares the code is checked when the policy has answered.
+    pub fn reason(&mut self, code: &str) -> Result<(), OutcomeFault> {
+        self.reason = Some(Reason::parse(code)?);
+        Ok(())
+    }
+
+    /// A text for the caller, shown with a denial.
+    ///
+    /// # Errors
+    /// [`OutcomeFault::Budget`] where it is too long, [`OutcomeFault::MalformedMessage`] for control characters and those that
+    /// change the direction or the lines of a text.
+    pub fn message(&mut self, text: &str) -> Result<(), OutcomeFault> {
+        if text.len() > self.limits.message_bytes {
+            return Err(OutcomeFault::Budget("the message"));
+        }
+        let unprintable = |c: char| {
+            c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        };
+        if text.chars().any(unprintable) {
+            return Err(OutcomeFault::MalformedMessage);
+        }
+        self.message = Some(text.into());
+        Ok(())
+    }
+
+    /// With a denial: the caller may try again after a stronger or fresher login (RFC 9470).
+    ///
+    /// # Errors
+    /// [`OutcomeFault::MalformedStepUp`] where both are absent, or the class is not 1 to 256 of visible ASCII without `"` and `\`.
+    pub fn challenge_step_up(&mut self, acr: Option<&str>, max_age: Option<u32>) -> Result<(), OutcomeFault> {
+        let fits = |acr: &str| {
+            (1..=256).contains(&acr.len()) && acr.bytes().all(|b| (0x20..0x7f).contains(&b) && b != b'"' && b != b'\\')
+        };
+        if (acr.is_none() && max_age.is_none()) || !acr.is_none_or(fits) {
+            return Err(OutcomeFault::MalformedStepUp);
+        }
+        self.step_up = Some(StepUp { acr: acr.map(Into::into), max_age });
+        Ok(())
+    }
+
+    /// With an allow: sets a header of the request; what the caller sent under this name goes first.
+    ///
+    /// # Errors
+    /// [`OutcomeFault::MalformedHeader`], [`OutcomeFault::ReservedHeader`], [`OutcomeFault::Budget`].
+    pub fn set_request_header(&mut self, name: &str, value: &str) -> Result<(), OutcomeFault> {
+        let change = self.header(name, Some(value))?;
+        put(&mut self.request_headers, change);
+        Ok(())
+    }
+
+    /// With an allow: removes a header from the request.
+    ///
+    /// # Errors
+    /// As [`Outcome::set_request_header`].
+    pub fn remove_request_header(&mut self, name: &str) -> Result<(), OutcomeFault> {
+        let change = self.header(name, None)?;
+        put(&mut self.request_headers, change);
+        Ok(())
+    }
+
+    /// With an allow: sets a header of the response.
+    ///
+    /// # Errors
+    /// As [`Outcome::set_request_header`].
+    pub fn set_response_header(&mut self, name: &str, value: &str) -> Result<(), OutcomeFault> {
+        let change = self.header(name, Some(value))?;
+        put(&mut self.response_headers, change);
+        Ok(())
+    }
+
+    /// With an allow: removes a header from the response.
+    ///
+    /// # Errors
+    /// As [`Outcome::set_request_header`].
+    pub fn remove_response_header(&mut self, name: &str) -> Result<(), OutcomeFault> {
+        let change = self.header(name, None)?;
+        put(&mut self.response_headers, change);
+        Ok(())
+    }
+
+    /// A line for the audit event of this evaluation.
+    ///
+    /// # Errors
+    /// [`OutcomeFault::Budget`] where all lines together are too long.
+    pub fn log(&mut self, text: &str) -> Result<(), OutcomeFault> {
+        // An empty line costs too: else a loop of them would fill the memory.
+        self.log_bytes = self.log_bytes.saturating_add(text.len()).saturating_add(16);
+        if self.log_bytes > self.limits.log_bytes {
+            return Err(OutcomeFault::Budget("the log"));
+        }
+        self.log.push(text.into());
+        Ok(())
+    }
+
+    fn header(&self, name: &str, value: Option<&str>) -> Result<HeaderChange, OutcomeFault> {
+        if self.request_headers.len() + self.response_headers.len() >= self.limits.headers {
+            return Err(OutcomeFault::Budget("header changes"));
+        }
+        if name.len() > 128 {
+            return Err(OutcomeFault::MalformedHeader);
+        }
+        let name: HeaderName = name.parse().map_err(|_| OutcomeFault::MalformedHeader)?;
+        if is_reserved(&name) {
+            return Err(OutcomeFault::ReservedHeader(name));
+        }
+        let value = match value {
+            None => None,
+            Some(value) if value.len() > self.limits.header_value_bytes => {
+                return Err(OutcomeFault::Budget("a header value"));
+            }
+            // RFC 9110 section 5.5; non-ASCII text has no agreed meaning in a header.
+            Some(value) if value.bytes().all(|b| (0x20..0x7f).contains(&b)) && value.trim() == value => {
+                Some(HeaderValue::from_str(value).map_err(|_| OutcomeFault::MalformedHeader)?)
+            }
+            Some(_) => return Err(OutcomeFault::MalformedHeader),
+        };
+        Ok(HeaderChange { name, value })
+    }
+}
+
+/// Within one policy the last word on a header holds.
+fn put(changes: &mut Vec<HeaderChange>, change: HeaderChange) {
+    changes.retain(|earlier| earlier.name != change.name);
+    changes.push(change);
+}
+
+/// Headers that frame the message, belong to the connection, carry credentials, or are ztlib's own.
+fn is_reserved(name: &HeaderName) -> bool {
+    const RESERVED: [&str; 22] = [
+        // hop by hop and framing: RFC 9110 section 7.6.1, RFC 9112 section 6
+        "connection",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "content-length",
+        "content-encoding",
+        "content-type",
+        "host",
+        "expect",
+        "http2-settings",
+        "date",
+        // credentials and challenges
+        "authorization",
+        "proxy-authorization",
+        "proxy-authenticate",
+        "www-authenticate",
+        "cookie",
+        "set-cookie",
+        "dpop",
+        // who a proxy says it speaks for
+        "x-forwarded-client-cert",
+    ];
+    let name = name.as_str();
+    RESERVED.contains(&name) || name.starts_with("grpc-") || name.starts_with("ztlib-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome() -> Outcome {
+        Outcome::new(OutcomeLimits::default())
+    }
+
+    #[test]
+    fn reasons_are_codes() {
+        let mut outcome = outcome();
+        assert_eq!(outcome.reason("no-role"), Ok(()));
+        let long = "x".repeat(65);
+        for code in ["", "No", "no role", "no_role", "né", long.as_str()] {
+            assert_eq!(outcome.reason(code), Err(OutcomeFault::MalformedReason), "{code}");
+        }
+        assert_eq!(outcome.reason.unwrap().as_str(), "no-role");
+    }
+
+    #[test]
+    fn a_header_with_cr_lf_or_a_reserved_name_is_a_fault() {
+        let mut outcome = outcome();
+        assert_eq!(outcome.set_request_header("x-tenant", "acme"), Ok(()));
+        assert_eq!(outcome.set_request_header("x-a", "a\r\nx-admin: 1"), Err(OutcomeFault::MalformedHeader));
+        assert_eq!(outcome.set_request_header("x a", "1"), Err(OutcomeFault::MalformedHeader));
+        assert_eq!(outcome.set_request_header("x-a", " 1"), Err(OutcomeFault::MalformedHeader));
+        for name in ["Transfer-Encoding", "host", "authorization", "grpc-status", "ztlib-id", "connection"] {
+            assert!(matches!(outcome.set_request_header(name, "1"), Err(OutcomeFault::ReservedHeader(_))), "{name}");
+            assert!(matches!(outcome.remove_response_header(name), Err(OutcomeFault::ReservedHeader(_))), "{name}");
+        }
+        assert_eq!(outcome.request_headers.len(), 1);
+    }
+
+    #[test]
+    fn the_last_word_on_a_header_holds() {
+        let mut outcome = outcome();
+        outcome.set_request_header("x-a", "1").unwrap();
+        outcome.set_request_header("X-A", "2").unwrap();
+        assert_eq!(outcome.request_headers.len(), 1);
+        assert_eq!(outcome.request_headers[0].value.as_ref().unwrap(), "2");
+    }
+
+    #[test]
+    fn everything_attached_is_bounded() {
+        let mut outcome = outcome();
+        assert_eq!(outcome.message(&"x".repeat(513)), Err(OutcomeFault::Budget("the message")));
+        assert_eq!(outcome.message("a\u{202e}b"), Err(OutcomeFault::MalformedMessage));
+        assert_eq!(outcome.message("ask the owner"), Ok(()));
+        while outcome.log("").is_ok() {}
+        assert!(outcome.log.len() <= 256);
+        let mut n = 0;
+        while outcome.set_response_header(&format!("x-{n}"), "1").is_ok() {
+            n += 1;
+        }
+        assert_eq!(n, 16);
+    }
+
+    #[test]
+    fn a_step_up_challenge_asks_for_something_that_fits_a_header() {
+        let mut outcome = outcome();
+        assert_eq!(outcome.challenge_step_up(None, None), Err(OutcomeFault::MalformedStepUp));
+        assert_eq!(outcome.challenge_step_up(Some("a\"b"), None), Err(OutcomeFault::MalformedStepUp));
+        assert_eq!(outcome.challenge_step_up(Some("urn:mfa"), Some(300)), Ok(()));
+    }
+}

@@ -1,0 +1,77 @@
+//! The reader: a policy's only window on the question. It answers, counts and records.
+
+use super::question::{Question, View};
+use super::read::{Read, ReadFault, Value};
+use super::trace::Trace;
+
+/// Bounds on what one evaluation of a policy set may read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReadLimits {
+    /// Calls, counting those that ask again what was asked before.
+    pub calls: u32,
+    /// Bytes of all arguments and values of the trace.
+    pub bytes: usize,
+}
+
+impl Default for ReadLimits {
+    /// 256 calls, 64 KiB.
+    fn default() -> Self {
+        Self { calls: 256, bytes: 64 * 1024 }
+    }
+}
+
+/// A policy's window on one question: every read is answered from the question, counted against [`ReadLimits`] and
+/// recorded in the trace. A read that was made before gives what it gave before.
+pub struct Reader {
+    question: Box<Question>,
+    view: View,
+    limits: ReadLimits,
+    calls: u32,
+    bytes: usize,
+    trace: Trace,
+}
+
+impl std::fmt::Debug for Reader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reader").field("trace", &self.trace).finish_non_exhaustive()
+    }
+}
+
+impl Reader {
+    pub(crate) fn new(question: Box<Question>, view: View, limits: ReadLimits) -> Self {
+        Self { question, view, limits, calls: 0, bytes: 0, trace: Trace::default() }
+    }
+
+    /// Makes one read.
+    ///
+    /// # Errors
+    /// Every [`ReadFault`]. A policy that meets one must not go on: what it would say is not what it would have said.
+    pub fn read(&mut self, read: Read) -> Result<Value, ReadFault> {
+        self.calls = self.calls.saturating_add(1);
+        if self.calls > self.limits.calls {
+            return Err(ReadFault::Budget("reads"));
+        }
+        if let Some(known) = self.trace.value(&read) {
+            return Ok(known.clone());
+        }
+        // The argument is paid for before it is looked at, the value before it is handed on.
+        self.pay(read.size())?;
+        let value = self.question.answer(&read, &self.view)?;
+        self.pay(value.size())?;
+        self.trace.record(read, value.clone());
+        Ok(value)
+    }
+
+    fn pay(&mut self, bytes: usize) -> Result<(), ReadFault> {
+        self.bytes = self.bytes.saturating_add(bytes);
+        if self.bytes > self.limits.bytes { Err(ReadFault::Budget("the bytes of reads")) } else { Ok(()) }
+    }
+
+    pub(crate) fn trace(&self) -> &Trace {
+        &self.trace
+    }
+
+    pub(crate) fn into_parts(self) -> (Box<Question>, Trace) {
+        (self.question, self.trace)
+    }
+}

@@ -1,0 +1,28 @@
+//! The trace: what one evaluation read, and what came back.
+
+use super::read::{Read, Value};
+
+/// The reads of one evaluation of a policy set with their values, in the order in which they were first made, each once.
+///
+/// It is complete: a policy learns nothing in another way. It says why a decision is what it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Trace(Vec<(Read, Value)>);
+
+impl Trace {
+    /// The reads with their values.
+    pub fn reads(&self) -> impl ExactSizeIterator<Item = (&Read, &Value)> {
+        self.0.iter().map(|(read, value)| (read, value))
+    }
+
+    pub(crate) fn value(&self, read: &Read) -> Option<&Value> {
+        self.0.iter().find(|(made, _)| made == read).map(|(_, value)| value)
+    }
+
+    pub(crate) fn record(&mut self, read: Read, value: Value) {
+        self.0.push((read, value));
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
