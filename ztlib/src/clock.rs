@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Tells the time. The service uses [`SystemClock`]; tests use `ztlib_testing::ManualClock`.
 ///
@@ -59,4 +59,19 @@ pub(crate) fn unix_seconds(time: SystemTime) -> u64 {
 pub(crate) fn from_unix_seconds(seconds: u64) -> SystemTime {
     const END_OF_9999: u64 = 253_402_300_799;
     UNIX_EPOCH + Duration::from_secs(seconds.min(END_OF_9999))
+}
+
+/// Measures how long something took. It decides nothing, so tests need not own it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stopwatch(Instant);
+
+impl Stopwatch {
+    #[allow(clippy::disallowed_methods, reason = "a duration for the audit event, never an input of a decision")]
+    pub(crate) fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    pub(crate) fn elapsed(self) -> Duration {
+        self.0.elapsed()
+    }
 }

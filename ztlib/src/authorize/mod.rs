@@ -23,4 +23,5 @@ pub use reader::{ReadLimits, Reader};
 pub use signals::{SignalError, SignalSource};
 pub use trace::Trace;
 
+pub(crate) use outcome::HeaderChange;
 pub(crate) use question::{Asked, Question, RequestFacts, View};

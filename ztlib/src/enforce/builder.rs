@@ -1,0 +1,145 @@
+//! Building a guard: who → what proof → which policies. Each choice is made exactly once; loosening is a verb.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::guard::{Guard, Settings, Stage};
+use crate::authenticate::peer::PeerAuthenticator;
+use crate::authenticate::token::TokenAuthenticator;
+use crate::authorize::policy::Policies;
+use crate::clock::{Clock, SharedClock};
+use crate::observe::{AuditSink, Redaction};
+
+/// A guard under construction; the type says which choice comes next, and you never write it.
+#[must_use = "a builder guards nothing until `build`"]
+pub struct GuardBuilder<State>(State);
+
+/// Next: how peers are authenticated.
+#[derive(Debug)]
+pub struct WantsPeers(());
+
+/// Next: how tokens are verified.
+pub struct WantsTokens {
+    peers: Stage<PeerAuthenticator>,
+}
+
+/// Next: which policies decide.
+pub struct WantsPolicies {
+    peers: Stage<PeerAuthenticator>,
+    tokens: Stage<TokenAuthenticator>,
+}
+
+/// All choices are made; what remains has a safe default.
+pub struct Ready(Settings);
+
+impl<State> std::fmt::Debug for GuardBuilder<State> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("GuardBuilder")
+    }
+}
+
+impl GuardBuilder<WantsPeers> {
+    pub(super) fn new() -> Self {
+        Self(WantsPeers(()))
+    }
+
+    /// Every caller presents a client certificate that this accepts; [`PeerAuthenticator`] has the verbs that loosen it.
+    pub fn peers(self, peers: impl Into<PeerAuthenticator>) -> GuardBuilder<WantsTokens> {
+        GuardBuilder(WantsTokens { peers: Stage::Verify(peers.into()) })
+    }
+
+    /// The peer was established by a [`PeerIdentityLayer`](crate::authenticate::peer::PeerIdentityLayer) outside of the guard. Where
+    /// that layer did not run, every request is refused as a fault.
+    pub fn peers_from_layer(self) -> GuardBuilder<WantsTokens> {
+        GuardBuilder(WantsTokens { peers: Stage::FromLayer })
+    }
+
+    /// Loosens: nobody is asked for a client certificate, and one that is presented means nothing.
+    pub fn allow_unauthenticated_peers(self) -> GuardBuilder<WantsTokens> {
+        GuardBuilder(WantsTokens { peers: Stage::Absent })
+    }
+}
+
+impl GuardBuilder<WantsTokens> {
+    /// Every request brings a bearer token that this accepts; [`TokenAuthenticator`] has the verbs that loosen it.
+    pub fn tokens(self, tokens: impl Into<TokenAuthenticator>) -> GuardBuilder<WantsPolicies> {
+        GuardBuilder(WantsPolicies { peers: self.0.peers, tokens: Stage::Verify(tokens.into()) })
+    }
+
+    /// The token was verified by a [`TokenLayer`](crate::authenticate::token::TokenLayer) outside of the guard. Where that layer did not
+    /// run, every request is refused as a fault.
+    pub fn tokens_from_layer(self) -> GuardBuilder<WantsPolicies> {
+        GuardBuilder(WantsPolicies { peers: self.0.peers, tokens: Stage::FromLayer })
+    }
+
+    /// Loosens: nobody is asked for a token, and one that is sent means nothing.
+    pub fn allow_requests_without_token(self) -> GuardBuilder<WantsPolicies> {
+        GuardBuilder(WantsPolicies { peers: self.0.peers, tokens: Stage::Absent })
+    }
+}
+
+impl GuardBuilder<WantsPolicies> {
+    /// These policies decide.
+    pub fn policies(self, policies: Policies) -> GuardBuilder<Ready> {
+        GuardBuilder(Ready(Settings {
+            peers: self.0.peers,
+            tokens: self.0.tokens,
+            policies,
+            clock: SharedClock::default(),
+            sink: None,
+            redaction: Arc::default(),
+            observe_only: false,
+            public_routes: BTreeSet::new(),
+            encoded_slash_routes: BTreeSet::new(),
+        }))
+    }
+}
+
+impl GuardBuilder<Ready> {
+    /// Sends audit events to this sink, besides the `tracing` events that are always made.
+    pub fn audit(mut self, sink: impl AuditSink) -> Self {
+        self.0.0.sink = Some(Arc::new(sink));
+        self
+    }
+
+    /// Which values audit events show; by default those of headers, claims, documents and the like are hidden.
+    pub fn redaction(mut self, redaction: Redaction) -> Self {
+        self.0.0.redaction = Arc::new(redaction);
+        self
+    }
+
+    /// The clock; by default the machine's.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.0.0.clock = SharedClock::new(clock);
+        self
+    }
+
+    /// Loosens: requests to the route with this template pass without authentication and without policies. They are still
+    /// checked for path, host and method, and leave an audit event. For gRPC: `/grpc.health.v1.Health/Check`.
+    pub fn allow_public_route(mut self, template: impl Into<Box<str>>) -> Self {
+        self.0.0.public_routes.insert(template.into());
+        self
+    }
+
+    /// Loosens: in a path that matches the route with this template, an escaped slash (`%2F`) is allowed. Whoever decodes the parameter
+    /// sees a slash in it; one that holds a segment `.` or `..` is refused all the same.
+    pub fn allow_encoded_slash(mut self, template: impl Into<Box<str>>) -> Self {
+        self.0.0.encoded_slash_routes.insert(template.into());
+        self
+    }
+
+    /// Loosens: decides and reports, and **never refuses anything**: not a missing certificate, not a bad token, not a denial, not a
+    /// fault. [`Permit::enforced`](super::Permit::enforced) tells a handler that it runs in spite of a refusal.
+    pub fn observe_only(mut self) -> Self {
+        self.0.0.observe_only = true;
+        self
+    }
+
+    /// The guard.
+    pub fn build(self) -> Guard {
+        if self.0.0.observe_only {
+            tracing::warn!(target: "ztlib::guard", "this guard only observes: nothing is refused");
+        }
+        Guard(Arc::new(self.0.0))
+    }
+}

@@ -1,0 +1,130 @@
+//! The guard: what a service author builds once and puts around everything.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use http::request::Parts;
+
+use super::builder::{GuardBuilder, WantsPeers};
+use super::judgement::{Judgement, Passage};
+use super::permit::Permit;
+use super::refusal::{Cause, Challenge, Refusal};
+use crate::authenticate::Principal;
+use crate::authenticate::peer::PeerAuthenticator;
+use crate::authenticate::token::TokenAuthenticator;
+use crate::authorize::policy::Policies;
+use crate::authorize::{Fault, Labels};
+use crate::clock::SharedClock;
+use crate::observe::{AuditSink, Redaction};
+
+/// The most questions in one [`Guard::ask_all`].
+pub const MAX_QUESTIONS: usize = 1000;
+
+/// Authenticates, authorizes, enforces and observes. It is cheap to clone, and every clone is the same guard.
+///
+/// Wrap a service in it with [`ZeroTrustLayer`](super::ZeroTrustLayer), or a whole router with the adapters
+/// `ztlib-axum` and `ztlib-tonic`; ask it about an object that a handler has loaded with [`Guard::ask`].
+#[derive(Clone)]
+pub struct Guard(pub(super) Arc<Settings>);
+
+/// What a guard was built with.
+pub(super) struct Settings {
+    pub(super) peers: Stage<PeerAuthenticator>,
+    pub(super) tokens: Stage<TokenAuthenticator>,
+    pub(super) policies: Policies,
+    pub(super) clock: SharedClock,
+    pub(super) sink: Option<Arc<dyn AuditSink>>,
+    pub(super) redaction: Arc<Redaction>,
+    pub(super) observe_only: bool,
+    pub(super) public_routes: BTreeSet<Box<str>>,
+    pub(super) encoded_slash_routes: BTreeSet<Box<str>>,
+}
+
+/// Where one of the two proofs comes from.
+pub(super) enum Stage<A> {
+    /// The guard verifies it.
+    Verify(A),
+    /// A layer outside of the guard has verified it; where that layer did not run, the request is a fault.
+    FromLayer,
+    /// The service takes no such proof.
+    Absent,
+}
+
+/// Left in the request by `PeerIdentityLayer` and `TokenLayer`: what they found, even where that is nothing.
+#[derive(Clone)]
+pub(crate) struct Established<T>(pub(crate) Option<T>);
+
+/// A judged request: its parts come back, changed as the obligations say.
+pub(super) struct Judged {
+    pub(super) parts: Parts,
+    pub(super) result: Result<Passage, Refusal>,
+}
+
+impl std::fmt::Debug for Guard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Guard").field("observe_only", &self.0.observe_only).finish_non_exhaustive()
+    }
+}
+
+impl Guard {
+    /// Begins a guard: who may connect, what token they bring, which policies decide. Nothing is left out by forgetting it.
+    pub fn builder() -> GuardBuilder<WantsPeers> {
+        GuardBuilder::new()
+    }
+
+    /// The policies that decide.
+    pub fn policies(&self) -> &Policies {
+        &self.0.policies
+    }
+
+    /// Whether refusals are only reported, by `observe_only`.
+    pub fn observes_only(&self) -> bool {
+        self.0.observe_only
+    }
+
+    /// Decides on a question of the application's own: may this principal do this to the object with these labels?
+    ///
+    /// The credentials are checked again: a handler that runs for long may outlive them. The policies see `action` and the labels,
+    /// and no request. An audit event is left as for a request.
+    ///
+    /// # Errors
+    /// The refusal, ready to be returned to the caller.
+    // The refusal is large and rare; the caller of a guard returns it at once.
+    #[allow(clippy::result_large_err, reason = "a refusal is built once and returned; boxing it would only move it")]
+    pub fn ask(&self, principal: &Principal, action: &str, labels: Labels) -> Result<Permit, Refusal> {
+        Judgement::begin(&self.0).ask(principal, action, labels)
+    }
+
+    /// Decides on many questions at once, in order, all by one revision and at one moment. Past [`MAX_QUESTIONS`] the
+    /// answer is one refusal, and what follows is not looked at.
+    pub fn ask_all<'q>(
+        &self,
+        principal: &Principal,
+        questions: impl IntoIterator<Item = (&'q str, Labels)>,
+    ) -> Vec<Result<Permit, Refusal>> {
+        let first = Judgement::begin(&self.0);
+        let one = |(index, (action, labels)): (usize, (&str, Labels))| {
+            if index < MAX_QUESTIONS {
+                return first.another().ask(principal, action, labels);
+            }
+            let fault = Fault::new("too-many-questions", format!("one batch holds at most {MAX_QUESTIONS} questions"));
+            first.another().conclude_question(action, Err(Cause::Fault(fault)))
+        };
+        questions.into_iter().take(MAX_QUESTIONS + 1).enumerate().map(one).collect()
+    }
+
+    /// Judges a request.
+    pub(super) fn judge(&self, parts: Parts) -> Judged {
+        Judgement::begin(&self.0).judge(parts)
+    }
+}
+
+impl Settings {
+    /// The scheme that a 401 names.
+    pub(super) fn challenge(&self) -> Challenge {
+        match self.tokens {
+            Stage::Absent => Challenge::Certificate,
+            Stage::Verify(_) | Stage::FromLayer => Challenge::Bearer,
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! Applying what an allow obliges to: strip, then set.
+
+use http::{HeaderMap, HeaderName};
+
+use crate::authorize::HeaderChange;
+
+/// Removes each header in all its spellings, then sets what is to be set: what a caller sent under the name never survives.
+pub(crate) fn apply(changes: &[HeaderChange], headers: &mut HeaderMap) {
+    for change in changes {
+        strip(&change.name, headers);
+        if let Some(value) = &change.value {
+            headers.insert(change.name.clone(), value.clone());
+        }
+    }
+}
+
+/// `X_Tenant` reaches a CGI-like application, or a proxy behind this one, under the same name as `X-Tenant`.
+fn strip(name: &HeaderName, headers: &mut HeaderMap) {
+    headers.remove(name);
+    let same = |other: &HeaderName| {
+        let fold = |b: u8| if b == b'_' { b'-' } else { b };
+        other.as_str().len() == name.as_str().len() && other.as_str().bytes().map(fold).eq(name.as_str().bytes().map(fold))
+    };
+    let spellings: Vec<HeaderName> = headers.keys().filter(|other| same(other)).cloned().collect();
+    for spelling in spellings {
+        headers.remove(spelling);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_caller_sent_is_stripped_in_all_spellings_before_the_header_is_set() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [("x-tenant-id", "evil"), ("X_Tenant_Id", "evil"), ("x-tenant_id", "evil"), ("x-tenant", "kept")] {
+            headers.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
+        }
+        headers.append("x-tenant-id", "evil too".parse().unwrap());
+        let name = HeaderName::from_static("x-tenant-id");
+        apply(&[HeaderChange { name: name.clone(), value: Some("acme".parse().unwrap()) }], &mut headers);
+        assert_eq!(headers.get_all(&name).iter().collect::<Vec<_>>(), ["acme"]);
+        assert_eq!(headers.len(), 2, "{headers:?}");
+        apply(&[HeaderChange { name: name.clone(), value: None }], &mut headers);
+        assert!(!headers.contains_key(&name));
+        assert!(headers.contains_key("x-tenant"));
+    }
+}

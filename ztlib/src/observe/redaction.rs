@@ -1,0 +1,110 @@
+//! Which values of a trace an audit event may show.
+
+use std::collections::BTreeSet;
+
+use crate::authorize::{Read, Trace, Value};
+
+/// The rule by which values are kept out of audit events.
+///
+/// Yes and no are always shown: they are what the policy asked, and without them there is no *why*. Of texts and numbers, those
+/// that come from headers, the query, claims, documents, labels and signals are hidden (shown as `null`) until
+/// [`Redaction::show`] names the read; who is calling, the route, the method, the path and the time are shown.
+///
+/// ```
+/// use ztlib::observe::Redaction;
+/// // An operator who needs the tenant in every event:
+/// let redaction = Redaction::new().show(r#"claim-string("/tenant")"#);
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct Redaction {
+    shown: BTreeSet<String>,
+}
+
+impl Redaction {
+    /// The rule as described above.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Shows the value of this read, spelled as audit events spell it: `claim-string("/tenant")`.
+    #[must_use]
+    pub fn show(mut self, read: impl Into<String>) -> Self {
+        self.shown.insert(read.into());
+        self
+    }
+
+    pub(crate) fn apply(&self, trace: &Trace) -> Vec<AuditedRead> {
+        let one = |(read, value): (&Read, &Value)| {
+            let name = read.to_string();
+            let shown = !is_private(read) || matches!(value, Value::Bool(_) | Value::Absent) || self.shown.contains(&name);
+            AuditedRead { value: shown.then(|| value.clone()), read: name }
+        };
+        trace.reads().map(one).collect()
+    }
+}
+
+fn is_private(read: &Read) -> bool {
+    matches!(
+        read,
+        Read::Header(_)
+            | Read::HeaderValues(_)
+            | Read::Query(_)
+            | Read::Label(_)
+            | Read::ClaimString(_)
+            | Read::ClaimInt(_)
+            | Read::ClaimJson(_)
+            | Read::Signal(_)
+            | Read::DataString(..)
+            | Read::DataJson(..)
+    )
+}
+
+/// One read as an audit event shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditedRead {
+    /// The read as the contract spells it: `has-role("admin")`. Arguments are escaped.
+    pub(crate) read: String,
+    /// What came back; none where [`Redaction`] hides it.
+    pub(crate) value: Option<Value>,
+}
+
+impl AuditedRead {
+    /// The read as the contract spells it, arguments escaped.
+    pub fn read(&self) -> &str {
+        &self.read
+    }
+
+    /// What came back; none where [`Redaction`] hides it.
+    pub fn value(&self) -> Option<&Value> {
+        self.value.as_ref()
+    }
+}
+
+impl std::fmt::Display for AuditedRead {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.value {
+            Some(value) => write!(f, "{}={value}", self.read),
+            None => write!(f, "{}=(hidden)", self.read),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_of_headers_and_claims_are_hidden_until_shown_by_name() {
+        let mut trace = Trace::default();
+        trace.record(Read::Method, Value::Text("GET".into()));
+        trace.record(Read::Header("x-card".into()), Value::Text("4111".into()));
+        trace.record(Read::ClaimString("/tenant".into()), Value::Text("acme".into()));
+        trace.record(Read::ClaimContains("/groups".into(), "admin".into()), Value::Bool(false));
+        let shown = |redaction: Redaction| redaction.apply(&trace).iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        assert_eq!(
+            shown(Redaction::new()),
+            r#"method="GET" header("x-card")=(hidden) claim-string("/tenant")=(hidden) claim-contains("/groups", "admin")=no"#
+        );
+        assert!(shown(Redaction::new().show(r#"claim-string("/tenant")"#)).contains("acme"));
+    }
+}
