@@ -1,0 +1,119 @@
+#!/usr/bin/env bash
+# Builds every policy from source into plugins/artifacts/. See plugins/README.md, "Building".
+#
+#   plugins/build.sh            build, and write artifacts/*.wasm, artifacts/TOOLCHAIN, artifacts/SHA256SUMS
+#   plugins/build.sh --check    build into a temporary folder and compare with the committed artifacts
+#
+# Exit codes: 0 done, or equal · 1 the build failed, or the bytes differ though the toolchain is the same ·
+# 2 no toolchain for wasm32-unknown-unknown · 3 (--check) another toolchain, other bytes: the last line printed is
+# `ZTLIB_ARTIFACTS=<folder>`; run the policy tests with it.
+set -euo pipefail
+
+plugins=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+artifacts=$plugins/artifacts
+target=wasm32-unknown-unknown
+check=${1:-}
+case $check in '' | --check) ;; *) echo "usage: plugins/build.sh [--check]" >&2; exit 1 ;; esac
+
+# Rust policies: name of the package. Everything in hostile/*.wat comes besides.
+packages=(ztlib-rbac ztlib-allow-all ztlib-deny-all)
+
+missing_toolchain() {
+    cat >&2 <<'TEXT'
+No Rust toolchain for wasm32-unknown-unknown was found. There are two ways to get one:
+  rustup:  rustup target add wasm32-unknown-unknown
+  Debian:  apt-get install rustc-web cargo-web rust-web-src lld
+           (/usr/bin/cargo and /usr/bin/rustc; the standard library is built from rust-web-src)
+TEXT
+    exit 2
+}
+
+# The target as rustup installs it, or Debian's compiler, which builds core and alloc from source.
+find_toolchain() {
+    local sysroot
+    if sysroot=$(rustc --print sysroot 2>/dev/null) && [ -d "$sysroot/lib/rustlib/$target" ]; then
+        cargo=cargo rustc=rustc flags=() linker=rust-lld
+        return
+    fi
+    if [ -x /usr/bin/rustc ] && [ -x /usr/bin/cargo ] && command -v wasm-ld >/dev/null; then
+        sysroot=$(/usr/bin/rustc --print sysroot)
+        if [ -e "$sysroot/lib/rustlib/src/rust/library/core/src/lib.rs" ]; then
+            cargo=/usr/bin/cargo rustc=/usr/bin/rustc flags=(-Zbuild-std=core,alloc) linker=wasm-ld
+            return
+        fi
+    fi
+    missing_toolchain
+}
+
+describe_toolchain() {
+    echo "rustc: $("$rustc" --version)"
+    if [ "$linker" = wasm-ld ]; then echo "linker: $(wasm-ld --version)"; else echo "linker: rust-lld of this rustc"; fi
+    local crate
+    for crate in wit-bindgen wit-component wat; do
+        echo "$crate: $(awk -v name="\"$crate\"" '$1 == "name" && $3 == name { getline; gsub(/"/, "", $3); print $3; exit }' "$plugins/Cargo.lock")"
+    done
+}
+
+build() {
+    local out=$1 build_dir=$plugins/target/guests
+    local cargo_home=${CARGO_HOME:-$HOME/.cargo} sysroot
+    sysroot=$("$rustc" --print sysroot)
+    # No path of this machine may be in a policy. A policy needs little stack; 16 KiB leave room in its first page.
+    local rustflags="--remap-path-prefix=$plugins=/plugins --remap-path-prefix=$cargo_home=/cargo"
+    rustflags+=" --remap-path-prefix=$sysroot/lib/rustlib/src/rust=/rust -Clink-arg=-zstack-size=16384"
+    local arguments=() package
+    for package in "${packages[@]}"; do arguments+=(--package "$package"); done
+    (
+        cd "$plugins"
+        # Debian's cargo must not find rustup's rustc.
+        [ "$linker" != wasm-ld ] || export PATH="/usr/bin:$PATH" RUSTC_BOOTSTRAP=1 \
+            CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=wasm-ld
+        env -u CARGO_ENCODED_RUSTFLAGS RUSTC="$rustc" RUSTFLAGS="$rustflags" CARGO_TARGET_DIR="$build_dir" CARGO_INCREMENTAL=0 \
+            "$cargo" build --locked --release ${JOBS:+--jobs "$JOBS"} --target "$target" "${flags[@]}" "${arguments[@]}"
+    )
+    local inputs=()
+    for package in "${packages[@]}"; do inputs+=("$build_dir/$target/release/${package//-/_}.wasm"); done
+    shopt -s nullglob
+    inputs+=("$plugins"/hostile/*.wat)
+    (cd "$plugins" && cargo run --locked --quiet ${JOBS:+--jobs "$JOBS"} --package componentize -- "$out" "${inputs[@]}")
+    describe_toolchain >"$out/TOOLCHAIN"
+    (cd "$out" && sha256sum -- *.wasm >SHA256SUMS)
+    no_paths "$out"
+}
+
+# A path of the machine in an artifact would make it irreproducible, and tell where it was built.
+no_paths() {
+    local file
+    for file in "$1"/*.wasm; do
+        if LC_ALL=C grep -aqE "$plugins|${CARGO_HOME:-$HOME/.cargo}|/home/|/root/" "$file"; then
+            echo "$file holds a path of this machine" >&2
+            exit 1
+        fi
+    done
+}
+
+find_toolchain
+if [ "$check" != --check ]; then
+    build "$artifacts"
+    echo "built $(wc -l <"$artifacts/SHA256SUMS") components with $(head -n 1 "$artifacts/TOOLCHAIN")"
+    exit 0
+fi
+
+rebuilt=$(mktemp -d)
+build "$rebuilt"
+if cmp -s "$rebuilt/SHA256SUMS" "$artifacts/SHA256SUMS" && (cd "$artifacts" && sha256sum --check --quiet SHA256SUMS); then
+    rm -r "$rebuilt"
+    echo "the committed components are byte for byte what the source gives"
+    exit 0
+fi
+if cmp -s "$rebuilt/TOOLCHAIN" "$artifacts/TOOLCHAIN"; then
+    echo "the committed components are not what the source gives (same toolchain):" >&2
+    diff "$artifacts/SHA256SUMS" "$rebuilt/SHA256SUMS" >&2 || true
+    echo "run plugins/build.sh and commit plugins/artifacts" >&2
+    exit 1
+fi
+echo "another toolchain than that of the committed components, other bytes:"
+diff "$artifacts/TOOLCHAIN" "$rebuilt/TOOLCHAIN" || true
+echo "run the policy tests on the rebuilt ones:"
+echo "ZTLIB_ARTIFACTS=$rebuilt"
+exit 3

@@ -1,0 +1,128 @@
+//! The memory of a guest: one static arena, handed out from its beginning to its end.
+#![allow(unsafe_code, reason = "a global allocator is an unsafe trait")]
+
+use core::alloc::{GlobalAlloc, Layout};
+use core::cell::UnsafeCell;
+use core::ptr;
+
+/// A page of WebAssembly memory, in bytes.
+const PAGE: usize = 64 * 1024;
+
+/// Grown memory comes in steps of this many pages: each step costs system calls on the host.
+const GROW_PAGES: usize = 4;
+
+/// An allocator that hands out one static array and takes back only what it gave last.
+///
+/// An instance lives for one evaluation, so freeing is of little use, and an instance that never grows its memory is
+/// made in half the time. Where the arena is used up the memory grows all the same.
+#[repr(C, align(16))]
+pub struct Arena<const BYTES: usize> {
+    memory: UnsafeCell<[u8; BYTES]>,
+    state: UnsafeCell<State>,
+}
+
+/// All zero at first, so that the whole arena is zero pages and not a part of the module. Addresses; 0 is "not yet".
+struct State {
+    next: usize,
+    end: usize,
+}
+
+// SAFETY: a guest has one thread (the contract offers none, and the host does not enable them).
+unsafe impl<const BYTES: usize> Sync for Arena<BYTES> {}
+
+impl<const BYTES: usize> Arena<BYTES> {
+    /// An arena of `BYTES` bytes, nothing of it in use.
+    #[allow(clippy::new_without_default, reason = "it is made once, as a static")]
+    pub const fn new() -> Self {
+        Self { memory: UnsafeCell::new([0; BYTES]), state: UnsafeCell::new(State { next: 0, end: 0 }) }
+    }
+
+    /// The state, with the arena taken into use at the first call.
+    #[allow(clippy::mut_from_ref, reason = "one thread, and no caller keeps it across another call")]
+    fn state(&self) -> &mut State {
+        // SAFETY: one thread, and the reference does not outlive the allocator's call that asked for it.
+        let state = unsafe { &mut *self.state.get() };
+        if state.end == 0 {
+            state.next = self.memory.get() as usize;
+            state.end = state.next.saturating_add(BYTES);
+        }
+        state
+    }
+}
+
+impl State {
+    /// Room for `layout`: its address, or 0 where the memory cannot grow.
+    fn take(&mut self, layout: Layout) -> usize {
+        match self.fit(layout) {
+            0 if self.grow(layout) => self.fit(layout),
+            start => start,
+        }
+    }
+
+    fn fit(&mut self, layout: Layout) -> usize {
+        let mask = layout.align().wrapping_sub(1);
+        let Some(start) = self.next.checked_add(mask).map(|start| start & !mask) else { return 0 };
+        match start.checked_add(layout.size()) {
+            Some(end) if end <= self.end => {
+                self.next = end;
+                start
+            }
+            _ => 0,
+        }
+    }
+
+    /// Add pages for `layout`. What was left of the room before is given up, unless the new pages lie right behind it.
+    fn grow(&mut self, layout: Layout) -> bool {
+        let Some(bytes) = layout.size().checked_add(layout.align()) else { return false };
+        let pages = bytes.div_ceil(PAGE).max(GROW_PAGES);
+        let before = core::arch::wasm32::memory_grow(0, pages);
+        if before == usize::MAX {
+            return false;
+        }
+        let start = before.wrapping_mul(PAGE);
+        if start != self.end {
+            self.next = start;
+        }
+        // The very last byte of the address space stays unused, so that the end is a number.
+        self.end = start.checked_add(pages.wrapping_mul(PAGE)).unwrap_or(usize::MAX);
+        true
+    }
+}
+
+// SAFETY: what `take` returns is aligned, lies inside the arena or inside pages that this allocator added, and is not
+// handed out again before it is given back: `next` only moves back over the piece that was handed out last.
+unsafe impl<const BYTES: usize> GlobalAlloc for Arena<BYTES> {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        self.state().take(layout) as *mut u8
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        let state = self.state();
+        if (pointer as usize).wrapping_add(layout.size()) == state.next {
+            state.next = pointer as usize;
+        }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        let state = self.state();
+        let start = pointer as usize;
+        if start.wrapping_add(layout.size()) == state.next {
+            match start.checked_add(new_size) {
+                Some(end) if end <= state.end => {
+                    state.next = end;
+                    return pointer;
+                }
+                _ => {}
+            }
+        } else if new_size <= layout.size() {
+            return pointer;
+        }
+        let Ok(new_layout) = Layout::from_size_align(new_size, layout.align()) else { return ptr::null_mut() };
+        let new = state.take(new_layout) as *mut u8;
+        if !new.is_null() {
+            // SAFETY: both pieces are at least this long, and the new one was not in use.
+            unsafe { ptr::copy_nonoverlapping(pointer, new, layout.size().min(new_size)) };
+        }
+        new
+    }
+}

@@ -1,0 +1,104 @@
+//! A request's headers → what its token says.
+
+use std::time::SystemTime;
+
+use http::HeaderMap;
+
+use super::bearer::BearerToken;
+use super::claims::VerifiedClaims;
+use super::error::TokenError;
+use super::issuer::TokenConfigError;
+use super::verifier::TokenVerifier;
+
+/// Finds the one token of a request and verifies it. Cheap to clone.
+///
+/// The token is expected in the `authorization` header. Other places are looked at only where a verb names them; a request with
+/// a token in two places is refused (RFC 6750 section 2).
+#[derive(Debug, Clone)]
+pub struct TokenAuthenticator {
+    verifier: TokenVerifier,
+    may_be_missing: bool,
+    cookie: Option<String>,
+    subprotocol: Option<String>,
+}
+
+impl TokenAuthenticator {
+    /// Requires a token in the `authorization` header.
+    #[must_use]
+    pub fn new(verifier: TokenVerifier) -> Self {
+        Self { verifier, may_be_missing: false, cookie: None, subprotocol: None }
+    }
+
+    /// Takes a request without a token for one of an anonymous caller, for policies to judge. A token that is there and is not
+    /// believed is refused as ever, and so are credentials of another scheme.
+    #[must_use]
+    pub fn allow_missing_token(mut self) -> Self {
+        self.may_be_missing = true;
+        self
+    }
+
+    /// Looks for the token in the cookie of this name too. A browser sends cookies with requests that other sites cause: give
+    /// the cookie `SameSite` and guard against cross-site requests.
+    ///
+    /// # Errors
+    /// [`TokenConfigError::BadPlace`] where no cookie can have this name.
+    pub fn or_cookie(mut self, name: impl Into<String>) -> Result<Self, TokenConfigError> {
+        self.cookie = Some(checked_place(name.into())?);
+        Ok(self)
+    }
+
+    /// Looks for the token in the entry of `sec-websocket-protocol` that begins with this prefix (`bearer.`) too: scripts in a
+    /// browser cannot set other headers of a WebSocket request. The server must not choose that entry in its answer.
+    ///
+    /// # Errors
+    /// [`TokenConfigError::BadPlace`] where no subprotocol can have this prefix.
+    pub fn or_websocket_subprotocol(mut self, prefix: impl Into<String>) -> Result<Self, TokenConfigError> {
+        self.subprotocol = Some(checked_place(prefix.into())?);
+        Ok(self)
+    }
+
+    /// Finds the token and verifies it as of `now`. `None` is an anonymous caller, and comes only after
+    /// [`allow_missing_token`](Self::allow_missing_token).
+    ///
+    /// # Errors
+    /// The first [`TokenError`] found.
+    pub fn authenticate(
+        &self,
+        headers: &HeaderMap,
+        now: SystemTime,
+    ) -> Result<Option<VerifiedClaims>, TokenError> {
+        match self.find(headers)? {
+            Some(token) => self.verifier.verify(&token, now).map(Some),
+            None if self.may_be_missing => Ok(None),
+            None => Err(TokenError::Missing),
+        }
+    }
+
+    /// The one token of a request, wherever it is.
+    ///
+    /// # Errors
+    /// A [`TokenError`] where there are several, or what is there cannot be a token.
+    pub fn find<'r>(&self, headers: &'r HeaderMap) -> Result<Option<BearerToken<'r>>, TokenError> {
+        let in_header = BearerToken::from_headers(headers)?;
+        let cookie = self.cookie.as_deref();
+        let in_cookie = cookie.map_or(Ok(None), |name| BearerToken::from_cookie(headers, name))?;
+        let prefix = self.subprotocol.as_deref();
+        let in_subprotocol =
+            prefix.map_or(Ok(None), |prefix| BearerToken::from_subprotocol(headers, prefix))?;
+        let mut found = [in_header, in_cookie, in_subprotocol].into_iter().flatten();
+        match (found.next(), found.next()) {
+            (token, None) => Ok(token),
+            (_, Some(_)) => Err(TokenError::SeveralTokens),
+        }
+    }
+}
+
+/// A part of the `token` characters of RFC 9110 section 5.6.2 that need no quoting anywhere.
+fn checked_place(name: String) -> Result<String, TokenConfigError> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    if !name.is_empty() && name.len() <= 64 && name.bytes().all(allowed) {
+        Ok(name)
+    } else {
+        Err(TokenConfigError::BadPlace(super::error::shown(&name).into()))
+    }
+}

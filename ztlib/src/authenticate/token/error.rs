@@ -1,0 +1,285 @@
+//! Why a token is not believed. Shown to the operator; a caller learns only [`TokenErrorKind`].
+
+use std::fmt;
+
+use super::json::JsonFault;
+
+/// Why no [`VerifiedClaims`](super::VerifiedClaims) came of a request.
+///
+/// Where text of the caller is shown it is escaped, cut to 64 characters and comes from `iss` or `kid` alone: the token, its
+/// claims and its signature are in no error.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TokenError {
+    /// The request brought no token.
+    #[error("no bearer token in the request")]
+    Missing,
+    /// There is more than one `authorization` header.
+    #[error("more than one authorization header")]
+    SeveralHeaders,
+    /// Two places of the request hold a token, or one place holds two (RFC 6750 section 2).
+    #[error("more than one token in the request")]
+    SeveralTokens,
+    /// The `authorization` header has another scheme than `Bearer`.
+    #[error("the authorization scheme is not bearer")]
+    NotBearer,
+    /// The credentials are not `Bearer`, one space and a token (RFC 6750 section 2.1), or the cookie or subprotocol is
+    /// empty or holds other characters than a token may.
+    #[error("the credentials are not of the form of a bearer token")]
+    MalformedCredentials,
+    /// The token is longer than [`MAX_TOKEN_BYTES`](super::MAX_TOKEN_BYTES).
+    #[error("the token is longer than 8192 bytes")]
+    TooLong,
+
+    /// The token is not a JWS in compact serialization (RFC 7515 section 7.1): three parts, none but the claims empty.
+    #[error("the token is not a signed token of three parts")]
+    Malformed,
+    /// The token has five parts: it is encrypted (RFC 7516).
+    #[error("the token is encrypted")]
+    Encrypted,
+    /// A part is not base64url without padding, in its one canonical form (RFC 7515 section 2).
+    #[error("the {part} is not strict base64url")]
+    Base64 {
+        /// "header", "payload" or "signature".
+        part: &'static str,
+    },
+    /// The header or the claims are not an object that can be read in one way only.
+    #[error("the {part} cannot be read: {fault}")]
+    Json {
+        /// "header" or "payload".
+        part: &'static str,
+        /// What is wrong.
+        fault: JsonFault,
+    },
+    /// The header has `crit` (RFC 7515 section 4.1.11): ztlib knows no extension, so none can be honoured.
+    #[error("the token's header names critical extensions")]
+    CriticalHeader,
+    /// The header has a member that would change what the token means: `b64`, `zip`, `cty`, `enc`.
+    #[error("the token's header has `{name}`")]
+    UnsupportedHeader {
+        /// The member.
+        name: &'static str,
+    },
+    /// A member of the header is of the wrong JSON type, or empty, or missing where it is required.
+    #[error("the token's header member `{name}` is missing or of the wrong form")]
+    HeaderForm {
+        /// The member.
+        name: &'static str,
+    },
+    /// The header's `typ` is not one that the issuer's tokens may have.
+    #[error("the token's type is not accepted for this issuer")]
+    TypeNotAccepted,
+    /// The `kid` is longer than 256 bytes.
+    #[error("the token's key id is longer than 256 bytes")]
+    KeyIdTooLong,
+    /// The algorithm is none that the issuer may use, or none that exists here (`none`, `ES512`, …).
+    #[error("the token's algorithm is not accepted for this issuer")]
+    AlgorithmNotAccepted,
+
+    /// The token's `iss` is no issuer that is trusted here. It was read before the signature could be checked.
+    #[error("the token claims to be from `{hint}`, who is not trusted here")]
+    UnknownIssuer {
+        /// The `iss`, escaped and cut.
+        hint: Box<str>,
+    },
+    /// The issuer has no key of this id.
+    #[error("the issuer has no key `{hint}`")]
+    UnknownKey {
+        /// The `kid`, escaped and cut.
+        hint: Box<str>,
+    },
+    /// The token names no key, and the issuer does not have exactly one that fits.
+    #[error("the token names no key and the issuer does not have exactly one for its algorithm")]
+    AmbiguousKey,
+    /// The key is there, but is not for the algorithm in the header.
+    #[error("the token's key is not for its algorithm")]
+    KeyAlgorithm,
+    /// The signature is not that of the header and claims by the issuer's key.
+    #[error("the token's signature is wrong")]
+    Signature,
+
+    /// A claim that is required is absent.
+    #[error("the token has no claim `{name}`")]
+    MissingClaim {
+        /// The claim.
+        name: Box<str>,
+    },
+    /// A registered claim is of another JSON type or form than its definition says.
+    #[error("the token's claim `{name}` is of the wrong form")]
+    ClaimForm {
+        /// The claim.
+        name: &'static str,
+    },
+    /// The token is not meant for this service.
+    #[error("the token is for another audience")]
+    Audience,
+    /// `exp` has come.
+    #[error("the token has expired")]
+    Expired,
+    /// `nbf` has not come yet.
+    #[error("the token is not valid yet")]
+    NotYetValid,
+    /// `iat` is later than now.
+    #[error("the token was issued in the future")]
+    IssuedInFuture,
+    /// `exp` is further away, from now or from `iat`, than a token of this issuer may live.
+    #[error("the token lives longer than its issuer's tokens may")]
+    LifetimeTooLong,
+    /// `iat` is longer ago than the issuer's maximum age.
+    #[error("the token was issued too long ago")]
+    TooOld,
+    /// The key that signed the token is no longer among the issuer's keys.
+    #[error("the token's key is no longer trusted")]
+    KeyRetired,
+    /// The clock is before 1970; nothing can be said about time.
+    #[error("the clock is before 1970")]
+    Clock,
+}
+
+/// What a caller may be told (RFC 6750 section 3.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TokenErrorKind {
+    /// There are no bearer credentials: the challenge carries no error code.
+    Missing,
+    /// The request is malformed: `invalid_request`.
+    InvalidRequest,
+    /// The token is not believed: `invalid_token`. Which of its faults it has is not told.
+    InvalidToken,
+}
+
+impl TokenError {
+    /// A stable name for logs and metrics.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Missing => "token-missing",
+            Self::SeveralHeaders => "token-several-headers",
+            Self::SeveralTokens => "token-several",
+            Self::NotBearer => "token-not-bearer",
+            Self::MalformedCredentials => "token-malformed-credentials",
+            Self::TooLong => "token-too-long",
+            Self::Malformed => "token-malformed",
+            Self::Encrypted => "token-encrypted",
+            Self::Base64 { .. } => "token-base64",
+            Self::Json { .. } => "token-json",
+            Self::CriticalHeader => "token-critical-header",
+            Self::UnsupportedHeader { .. } => "token-unsupported-header",
+            Self::HeaderForm { .. } => "token-header-form",
+            Self::TypeNotAccepted => "token-type",
+            Self::KeyIdTooLong => "token-key-id-too-long",
+            Self::AlgorithmNotAccepted => "token-algorithm",
+            Self::UnknownIssuer { .. } => "token-unknown-issuer",
+            Self::UnknownKey { .. } => "token-unknown-key",
+            Self::AmbiguousKey => "token-ambiguous-key",
+            Self::KeyAlgorithm => "token-key-algorithm",
+            Self::Signature => "token-signature",
+            Self::MissingClaim { .. } => "token-missing-claim",
+            Self::ClaimForm { .. } => "token-claim-form",
+            Self::Audience => "token-audience",
+            Self::Expired => "token-expired",
+            Self::NotYetValid => "token-not-yet-valid",
+            Self::IssuedInFuture => "token-issued-in-future",
+            Self::LifetimeTooLong => "token-lifetime",
+            Self::TooOld => "token-too-old",
+            Self::KeyRetired => "token-key-retired",
+            Self::Clock => "token-clock",
+        }
+    }
+
+    /// What a caller may be told.
+    pub fn kind(&self) -> TokenErrorKind {
+        match self {
+            Self::Missing | Self::NotBearer => TokenErrorKind::Missing,
+            Self::SeveralHeaders | Self::SeveralTokens | Self::MalformedCredentials => {
+                TokenErrorKind::InvalidRequest
+            }
+            _ => TokenErrorKind::InvalidToken,
+        }
+    }
+}
+
+impl TokenErrorKind {
+    /// The `error` of the challenge; none where there were no credentials.
+    pub fn error_code(self) -> Option<&'static str> {
+        match self {
+            Self::Missing => None,
+            Self::InvalidRequest => Some("invalid_request"),
+            Self::InvalidToken => Some("invalid_token"),
+        }
+    }
+}
+
+/// Why a claim could not be read as asked. An absent claim is not an error.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClaimError {
+    /// The pointer is not a JSON pointer (RFC 6901 section 3): it must be empty or start with `/`, with `~` only in `~0`
+    /// and `~1`.
+    #[error("`{pointer}` is not a JSON pointer: write it like `/org/id`")]
+    MalformedPointer {
+        /// The pointer, escaped and cut.
+        pointer: Box<str>,
+    },
+    /// The claim is there and of another type.
+    #[error("the claim `{pointer}` is not {expected}")]
+    WrongType {
+        /// The pointer, escaped and cut.
+        pointer: Box<str>,
+        /// What was asked for: "a string", "an integer", …
+        expected: &'static str,
+    },
+    /// The claims do not have the shape of the type asked for. What is in them is not shown.
+    #[error("the claims do not have the shape of the type asked for")]
+    Shape,
+}
+
+impl ClaimError {
+    /// A stable name for logs and metrics.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::MalformedPointer { .. } => "claim-malformed-pointer",
+            Self::WrongType { .. } => "claim-wrong-type",
+            Self::Shape => "claim-shape",
+        }
+    }
+}
+
+/// Text of a caller as errors may show it: escaped, one line, at most 64 characters.
+pub(super) fn shown(text: &str) -> Box<str> {
+    const LONGEST: usize = 64;
+    let mut shown = String::new();
+    for (at, character) in text.chars().enumerate() {
+        if at == LONGEST {
+            shown.push('…');
+            break;
+        }
+        if character == '`' || !(character.is_ascii_graphic() || character == ' ') {
+            shown.extend(character.escape_unicode());
+        } else {
+            shown.extend(character.escape_default());
+        }
+    }
+    shown.into()
+}
+
+/// [`shown`], for `Debug`.
+pub(super) struct Shown<'t>(pub(super) &'t str);
+
+impl fmt::Debug for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}`", shown(self.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_of_a_caller_cannot_forge_a_log_line() {
+        assert_eq!(&*shown("https://id.example"), "https://id.example");
+        let hostile = shown("a\r\n\u{1b}[31m\u{2028}\u{202e}`");
+        assert!(hostile.chars().all(|c| c.is_ascii_graphic()), "{hostile}");
+        assert!(!hostile.contains('`'));
+        assert_eq!(shown(&"x".repeat(10_000)).chars().count(), 65);
+    }
+}

@@ -1,0 +1,337 @@
+//! Bytes → a JSON object that can be read in one way only.
+//!
+//! `serde_json` keeps the last of two equal members, allows 128 levels and any number of members. Two readers that disagree
+//! about one text are how a token means one thing to its issuer and another to us (RFC 8725 section 2.7, RFC 7493), so
+//! this reader refuses what can be read twice and bounds the rest.
+
+use std::cell::Cell;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::LazyLock;
+
+use serde::Deserializer;
+use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
+
+/// The size of what may be read. Bytes are bounded by the caller.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// Levels of nesting; the outer object is the first.
+    pub(super) depth: usize,
+    /// Members of all objects together.
+    pub(super) members: usize,
+}
+
+/// For the header and the claims of a token.
+pub(super) const TOKEN_LIMITS: Limits = Limits { depth: 32, members: 256 };
+
+/// Why a text is not a JSON object as ztlib reads it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum JsonFault {
+    /// The bytes are not UTF-8.
+    NotUtf8,
+    /// The text is not JSON (RFC 8259), or holds half a surrogate pair, a byte order mark or a number beyond a double.
+    Syntax,
+    /// The value is not an object.
+    NotAnObject,
+    /// An object, at any depth, has two members of one name.
+    DuplicateMember,
+    /// The nesting is deeper than 32 levels.
+    TooDeep,
+    /// There are more than 256 members (a key set: 16 384).
+    TooManyMembers,
+    /// A name or a string holds U+0000.
+    NulCharacter,
+}
+
+impl fmt::Display for JsonFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotUtf8 => "not UTF-8",
+            Self::Syntax => "not JSON",
+            Self::NotAnObject => "not a JSON object",
+            Self::DuplicateMember => "two members of one name",
+            Self::TooDeep => "nested too deeply",
+            Self::TooManyMembers => "too many members",
+            Self::NulCharacter => "a NUL character in a string",
+        })
+    }
+}
+
+/// Reads one object, and nothing but white space around it.
+pub(super) fn read_object(bytes: &[u8], limits: Limits) -> Result<Map<String, Value>, JsonFault> {
+    let text = std::str::from_utf8(bytes).map_err(|_| JsonFault::NotUtf8)?;
+    let context = Context { limits, members: Cell::new(0), fault: Cell::new(None) };
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let value = Node { context: &context, depth: 1 }
+        .deserialize(&mut deserializer)
+        .and_then(|value| deserializer.end().map(|()| value))
+        .map_err(|_| context.fault.get().unwrap_or(JsonFault::Syntax))?;
+    match value {
+        Value::Object(members) => Ok(members),
+        _ => Err(JsonFault::NotAnObject),
+    }
+}
+
+/// Text with members in the order of their names and no white space, whatever features `serde_json` was built with.
+pub(super) fn canonical_text(value: &Value) -> String {
+    let mut text = String::new();
+    write_canonical(value, &mut text);
+    text
+}
+
+fn write_canonical(value: &Value, text: &mut String) {
+    match value {
+        Value::Array(items) => {
+            text.push('[');
+            for (at, item) in items.iter().enumerate() {
+                if at > 0 {
+                    text.push(',');
+                }
+                write_canonical(item, text);
+            }
+            text.push(']');
+        }
+        Value::Object(members) => {
+            text.push('{');
+            let names: BTreeSet<&String> = members.keys().collect();
+            for (at, name) in names.into_iter().enumerate() {
+                if at > 0 {
+                    text.push(',');
+                }
+                text.push_str(&Value::from(name.as_str()).to_string());
+                text.push(':');
+                if let Some(member) = members.get(name) {
+                    write_canonical(member, text);
+                }
+            }
+            text.push('}');
+        }
+        leaf => text.push_str(&leaf.to_string()),
+    }
+}
+
+struct Context {
+    limits: Limits,
+    members: Cell<usize>,
+    fault: Cell<Option<JsonFault>>,
+}
+
+impl Context {
+    /// Remembers the fault: serde's own error carries text only.
+    fn refuse<E: Error>(&self, fault: JsonFault) -> E {
+        self.fault.set(Some(fault));
+        E::custom(fault)
+    }
+
+    fn string<E: Error>(&self, text: String) -> Result<String, E> {
+        if text.contains('\0') { Err(self.refuse(JsonFault::NulCharacter)) } else { Ok(text) }
+    }
+
+    fn count_member<E: Error>(&self) -> Result<(), E> {
+        let members = self.members.get().saturating_add(1);
+        self.members.set(members);
+        if members > self.limits.members { Err(self.refuse(JsonFault::TooManyMembers)) } else { Ok(()) }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Node<'c> {
+    context: &'c Context,
+    depth: usize,
+}
+
+impl Node<'_> {
+    fn inner<E: Error>(self) -> Result<Self, E> {
+        if self.depth > self.context.limits.depth {
+            return Err(self.context.refuse(JsonFault::TooDeep));
+        }
+        Ok(Self { depth: self.depth + 1, ..self })
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Node<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Node<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::from(value))
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Value, E> {
+        Ok(Value::from(value))
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
+        Number::from_f64(value).map(Value::Number).ok_or_else(|| self.context.refuse(JsonFault::Syntax))
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<Value, E> {
+        self.visit_string(value.to_owned())
+    }
+
+    fn visit_string<E: Error>(self, value: String) -> Result<Value, E> {
+        self.context.string(value).map(Value::String)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let inner = self.inner()?;
+        let mut array = Vec::new();
+        while let Some(item) = items.next_element_seed(inner)? {
+            array.push(item);
+        }
+        Ok(Value::Array(array))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
+        let inner = self.inner()?;
+        let mut object = Map::new();
+        while let Some(name) = members.next_key::<String>()? {
+            if name == NUMBER_IN_DISGUISE && *NUMBERS_ARE_TEXT {
+                return self.number(&members.next_value::<String>()?);
+            }
+            self.context.count_member()?;
+            let name = self.context.string(name)?;
+            if object.contains_key(&name) {
+                return Err(self.context.refuse(JsonFault::DuplicateMember));
+            }
+            let value = members.next_value_seed(inner)?;
+            object.insert(name, value);
+        }
+        Ok(Value::Object(object))
+    }
+}
+
+/// How `serde_json` hands over a number where some crate of the build has turned its `arbitrary_precision` on.
+const NUMBER_IN_DISGUISE: &str = "$serde_json::private::Number";
+
+static NUMBERS_ARE_TEXT: LazyLock<bool> =
+    LazyLock::new(|| serde_json::from_str::<Number>("1.10").is_ok_and(|number| number.to_string() == "1.10"));
+
+impl Node<'_> {
+    /// The number that `serde_json` would have given without that feature.
+    fn number<E: Error>(self, text: &str) -> Result<Value, E> {
+        if let Ok(number) = text.parse::<u64>() {
+            self.visit_u64(number)
+        } else if let Ok(number) = text.parse::<i64>() {
+            self.visit_i64(number)
+        } else {
+            text.parse::<f64>()
+                .map_or_else(|_| Err(self.context.refuse(JsonFault::Syntax)), |n| self.visit_f64(n))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read(text: &str) -> Result<Map<String, Value>, JsonFault> {
+        read_object(text.as_bytes(), TOKEN_LIMITS)
+    }
+
+    #[test]
+    fn duplicate_members_at_any_depth_are_refused() {
+        assert!(read(r#"{"a":1,"b":{"a":1}}"#).is_ok());
+        for text in [
+            r#"{"a":1,"a":1}"#,
+            r#"{"a":1,"\u0061":2}"#,
+            r#"{"x":{"role":"user","role":"admin"}}"#,
+            r#"{"x":[[{"r":1,"r":2}]]}"#,
+        ] {
+            assert_eq!(read(text), Err(JsonFault::DuplicateMember), "{text}");
+        }
+    }
+
+    #[test]
+    fn odd_unicode_is_refused() {
+        assert!(read(r#"{"a":"\ud83d\ude00"}"#).is_ok());
+        assert_eq!(read(r#"{"a":"\ud83d"}"#), Err(JsonFault::Syntax));
+        assert_eq!(read(r#"{"a":"\ude00\ud83d"}"#), Err(JsonFault::Syntax));
+        assert_eq!(read("\u{feff}{}"), Err(JsonFault::Syntax));
+        assert_eq!(read(r#"{"a":"x\u0000"}"#), Err(JsonFault::NulCharacter));
+        assert_eq!(read(r#"{"a\u0000":1}"#), Err(JsonFault::NulCharacter));
+        assert_eq!(read_object(b"{\"a\":\"\xff\"}", TOKEN_LIMITS), Err(JsonFault::NotUtf8));
+        assert_eq!(read_object(b"{\"a\":\"\xc0\x80\"}", TOKEN_LIMITS), Err(JsonFault::NotUtf8));
+    }
+
+    #[test]
+    fn names_are_compared_as_bytes_without_normalisation() {
+        let object = read("{\"\u{e9}\":1,\"e\u{301}\":2}").unwrap();
+        assert_eq!(object.len(), 2);
+    }
+
+    #[test]
+    fn depth_and_members_are_bounded() {
+        let nested =
+            |levels: usize| format!("{{\"a\":{}1{}}}", "[".repeat(levels - 1), "]".repeat(levels - 1));
+        assert!(read(&nested(32)).is_ok());
+        assert_eq!(read(&nested(33)), Err(JsonFault::TooDeep));
+        assert_eq!(read(&nested(4_000)), Err(JsonFault::TooDeep));
+        let wide = |members: usize| {
+            let members: Vec<String> = (0..members).map(|n| format!("\"m{n}\":0")).collect();
+            format!("{{{}}}", members.join(","))
+        };
+        assert!(read(&wide(256)).is_ok());
+        assert_eq!(read(&wide(257)), Err(JsonFault::TooManyMembers));
+    }
+
+    #[test]
+    fn what_is_not_one_object_is_refused() {
+        for text in [
+            "",
+            " ",
+            "{",
+            "{}{}",
+            "{} x",
+            "{\"a\":1,}",
+            "{'a':1}",
+            "{\"a\":01}",
+            "{\"a\":NaN}",
+            "{\"a\":1e999}",
+        ] {
+            assert_eq!(read(text), Err(JsonFault::Syntax), "{text}");
+        }
+        for text in ["[]", "1", "null", "\"{}\""] {
+            assert_eq!(read(text), Err(JsonFault::NotAnObject), "{text}");
+        }
+    }
+
+    #[test]
+    fn canonical_text_sorts_members() {
+        let object = read(r#" {"b":[1, {"z":null,"y":"\n"}], "a":-1.5} "#).unwrap();
+        assert_eq!(canonical_text(&Value::Object(object)), r#"{"a":-1.5,"b":[1,{"y":"\n","z":null}]}"#);
+    }
+
+    proptest! {
+        /// What this reader accepts, `serde_json` reads in the same way; it never panics.
+        #[test]
+        fn agrees_with_serde_json(text in r#"[{}\[\]:,"a\\u0-9.eE+ -]{0,40}"#) {
+            if let Ok(object) = read(&text) {
+                prop_assert_eq!(Value::Object(object), serde_json::from_str::<Value>(&text).unwrap());
+            }
+        }
+    }
+}

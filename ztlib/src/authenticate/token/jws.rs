@@ -1,0 +1,118 @@
+//! A compact JWS (RFC 7515), taken apart without believing any of it.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Map, Value};
+
+use super::algorithm::Algorithm;
+use super::error::TokenError;
+use super::json::{TOKEN_LIMITS, read_object};
+use super::key::Key;
+use super::keys::KeySet;
+
+/// The longest token that is looked at, in bytes. It bounds the work that an unknown caller can cause: everything before the
+/// signature is linear in it.
+pub const MAX_TOKEN_BYTES: usize = 8 * 1024;
+
+/// The longest `kid`, in bytes.
+pub(super) const MAX_KEY_ID_BYTES: usize = 256;
+
+/// The parts of a token whose header is acceptable. Nothing in it has been verified.
+pub(super) struct Jws<'t> {
+    pub(super) header: Header,
+    pub(super) payload: Vec<u8>,
+    signature: Vec<u8>,
+    signed: &'t [u8],
+}
+
+/// What the header says that matters. Members that point to keys (`jku`, `jwk`, `x5u`, `x5c`) are never looked at.
+pub(super) struct Header {
+    pub(super) algorithm: Algorithm,
+    pub(super) key_id: Option<String>,
+    pub(super) typ: Option<String>,
+}
+
+impl<'t> Jws<'t> {
+    pub(super) fn parse(token: &'t str) -> Result<Self, TokenError> {
+        if token.len() > MAX_TOKEN_BYTES {
+            return Err(TokenError::TooLong);
+        }
+        let mut parts = token.splitn(6, '.');
+        let (header, payload, signature) = match std::array::from_fn(|_| parts.next()) {
+            [Some(header), Some(payload), Some(signature), None, None, None] => (header, payload, signature),
+            [_, _, _, Some(_), Some(_), None] => return Err(TokenError::Encrypted),
+            _ => return Err(TokenError::Malformed),
+        };
+        if header.is_empty() || signature.is_empty() {
+            return Err(TokenError::Malformed);
+        }
+        let fault = |fault| TokenError::Json { part: "header", fault };
+        let members = read_object(&decode("header", header)?, TOKEN_LIMITS).map_err(fault)?;
+        let header = Header::check(&members)?;
+        let (signed, _) = token.rsplit_once('.').ok_or(TokenError::Malformed)?;
+        Ok(Self {
+            header,
+            payload: decode("payload", payload)?,
+            signature: decode("signature", signature)?,
+            signed: signed.as_bytes(),
+        })
+    }
+
+    /// The key of the set that made the signature.
+    ///
+    /// `algorithms` is the issuer's list; the key has its own besides, and the header's choice must be in both.
+    pub(super) fn verify<'k>(
+        &self,
+        keys: &'k KeySet,
+        algorithms: &[Algorithm],
+    ) -> Result<&'k Arc<Key>, TokenError> {
+        if !algorithms.contains(&self.header.algorithm) {
+            return Err(TokenError::AlgorithmNotAccepted);
+        }
+        let key = keys.select(self.header.key_id.as_deref(), self.header.algorithm)?;
+        if key.has_signed(self.header.algorithm, self.signed, &self.signature) {
+            Ok(key)
+        } else {
+            Err(TokenError::Signature)
+        }
+    }
+}
+
+impl Header {
+    fn check(members: &Map<String, Value>) -> Result<Self, TokenError> {
+        // An extension that must be understood may change what any other member means: it is looked at first.
+        if members.contains_key("crit") {
+            return Err(TokenError::CriticalHeader);
+        }
+        // What would make the payload something else than the claims in plain text.
+        for name in ["b64", "zip", "cty", "enc"] {
+            if members.contains_key(name) {
+                return Err(TokenError::UnsupportedHeader { name });
+            }
+        }
+        let algorithm = text(members, "alg")?.ok_or(TokenError::HeaderForm { name: "alg" })?;
+        let algorithm = Algorithm::from_name(algorithm).ok_or(TokenError::AlgorithmNotAccepted)?;
+        let key_id = text(members, "kid")?;
+        if key_id.is_some_and(|id| id.len() > MAX_KEY_ID_BYTES) {
+            return Err(TokenError::KeyIdTooLong);
+        }
+        let typ = text(members, "typ")?;
+        Ok(Self { algorithm, key_id: key_id.map(str::to_owned), typ: typ.map(str::to_owned) })
+    }
+}
+
+/// A member that is a string and not empty, or absent.
+fn text<'m>(members: &'m Map<String, Value>, name: &'static str) -> Result<Option<&'m str>, TokenError> {
+    match members.get(name) {
+        None => Ok(None),
+        Some(Value::String(text)) if !text.is_empty() => Ok(Some(text)),
+        Some(_) => Err(TokenError::HeaderForm { name }),
+    }
+}
+
+/// Base64url without padding, white space or stray bits in the last character: one text for one sequence of bytes.
+fn decode(part: &'static str, text: &str) -> Result<Vec<u8>, TokenError> {
+    URL_SAFE_NO_PAD.decode(text).map_err(|_| TokenError::Base64 { part })
+}

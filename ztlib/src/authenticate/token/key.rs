@@ -1,0 +1,320 @@
+//! One JSON Web Key (RFC 7517) → one key that may check signatures, or the reason why it may not.
+
+use std::fmt;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, ParsedPublicKey};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::DecodingKey;
+use jsonwebtoken::crypto::aws_lc;
+use serde_json::{Map, Value};
+
+use super::algorithm::{Algorithm, Family};
+use super::jws::MAX_KEY_ID_BYTES;
+
+/// A key that can check signatures of the algorithms it is for.
+pub(super) struct Key {
+    id: Option<String>,
+    family: Family,
+    /// The algorithms that the key itself allows; the issuer's list narrows them.
+    algorithms: Vec<Algorithm>,
+    /// Bytes of a signature, where all that the key makes have one length.
+    signature_len: Option<usize>,
+    /// Tells whether two keys are the same without keeping what they are made of.
+    fingerprint: [u8; 32],
+    engine: DecodingKey,
+}
+
+/// Why a key of a set is not used. The rest of the set is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyRefusal {
+    /// The entry is not an object, or a member is missing or of the wrong form.
+    #[error("the key is malformed: its `{0}` is missing or of the wrong form")]
+    Malformed(&'static str),
+    /// `kty` or `crv` is none that ztlib knows: RSA; EC with P-256, P-384; OKP with Ed25519.
+    #[error("the key is of a type or on a curve that is not supported")]
+    UnsupportedType,
+    /// `use` is not `sig`, or `key_ops` does not have `verify`.
+    #[error("the key is not meant to check signatures")]
+    NotForSignatures,
+    /// `alg` is not supported, or not one for this type and curve.
+    #[error("the key's `alg` is not supported or does not fit its type")]
+    Algorithm,
+    /// The entry holds the private half too: whoever can read the set can sign.
+    #[error("the key's private half is in the set: replace the key")]
+    PrivateKey,
+    /// A shared secret in a set of public keys.
+    #[error("the key is a shared secret: those are configured by `hmac_secret`")]
+    Secret,
+    /// The RSA modulus has fewer than 2048 or more than 8192 bits, is even, or the exponent is even, 1 or above 2^33.
+    #[error("the RSA key is weak, or too large")]
+    WeakRsa,
+    /// The modulus has the form that the ROCA fault leaves (CVE-2017-15361).
+    #[error("the RSA key was made by a faulty generator (ROCA)")]
+    Roca,
+    /// The point is not on the curve.
+    #[error("the key is not a point on its curve")]
+    NotOnCurve,
+    /// The secret is shorter than the hash of its algorithm.
+    #[error("the secret is shorter than its algorithm needs")]
+    ShortSecret,
+}
+
+impl KeyRefusal {
+    /// A stable name for logs and metrics.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Malformed(_) => "key-malformed",
+            Self::UnsupportedType => "key-unsupported-type",
+            Self::NotForSignatures => "key-not-for-signatures",
+            Self::Algorithm => "key-algorithm",
+            Self::PrivateKey => "key-private",
+            Self::Secret => "key-secret",
+            Self::WeakRsa => "key-weak-rsa",
+            Self::Roca => "key-roca",
+            Self::NotOnCurve => "key-not-on-curve",
+            Self::ShortSecret => "key-short-secret",
+        }
+    }
+}
+
+impl Key {
+    /// Reads an entry of a set of public keys.
+    pub(super) fn from_public_jwk(jwk: &Map<String, Value>) -> Result<Self, KeyRefusal> {
+        let kty = required_text(jwk, "kty")?;
+        check_purpose(jwk)?;
+        if kty == "oct" {
+            return Err(KeyRefusal::Secret);
+        }
+        if jwk.contains_key("d") {
+            return Err(KeyRefusal::PrivateKey);
+        }
+        let key = match kty {
+            "RSA" => rsa(&bytes(jwk, "n")?, &bytes(jwk, "e")?)?,
+            "EC" => match required_text(jwk, "crv")? {
+                "P-256" => ec(Algorithm::ES256, 32, &bytes(jwk, "x")?, &bytes(jwk, "y")?)?,
+                "P-384" => ec(Algorithm::ES384, 48, &bytes(jwk, "x")?, &bytes(jwk, "y")?)?,
+                _ => return Err(KeyRefusal::UnsupportedType),
+            },
+            "OKP" => match required_text(jwk, "crv")? {
+                "Ed25519" => ed25519(&bytes(jwk, "x")?)?,
+                _ => return Err(KeyRefusal::UnsupportedType),
+            },
+            _ => return Err(KeyRefusal::UnsupportedType),
+        };
+        key.named(jwk)
+    }
+
+    /// Reads an entry of a set of secrets.
+    pub(super) fn from_secret_jwk(jwk: &Map<String, Value>) -> Result<Self, KeyRefusal> {
+        if required_text(jwk, "kty")? != "oct" {
+            return Err(KeyRefusal::UnsupportedType);
+        }
+        check_purpose(jwk)?;
+        let secret = zeroize::Zeroizing::new(bytes(jwk, "k")?);
+        Self::from_secret(&secret).ok_or(KeyRefusal::ShortSecret)?.named(jwk)
+    }
+
+    /// A secret for those HMAC algorithms that it is long enough for; none where it is too short for all.
+    pub(super) fn from_secret(secret: &[u8]) -> Option<Self> {
+        let algorithms: Vec<Algorithm> = [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512]
+            .into_iter()
+            .filter(|algorithm| secret.len() >= algorithm.least_secret())
+            .collect();
+        (!algorithms.is_empty()).then(|| Self {
+            id: None,
+            family: Family::Hmac,
+            algorithms,
+            signature_len: None,
+            fingerprint: fingerprint(&[b"oct", secret]),
+            engine: DecodingKey::from_secret(secret),
+        })
+    }
+
+    /// Takes `kid` and `alg`, which narrows what the key is for.
+    fn named(mut self, jwk: &Map<String, Value>) -> Result<Self, KeyRefusal> {
+        self.id = text(jwk, "kid")?.map(str::to_owned);
+        if self.id.as_ref().is_some_and(|id| id.len() > MAX_KEY_ID_BYTES) {
+            return Err(KeyRefusal::Malformed("kid"));
+        }
+        if let Some(name) = text(jwk, "alg")? {
+            let algorithm = Algorithm::from_name(name).ok_or(KeyRefusal::Algorithm)?;
+            if !self.algorithms.contains(&algorithm) {
+                let short = self.family == Family::Hmac && algorithm.family() == Family::Hmac;
+                return Err(if short { KeyRefusal::ShortSecret } else { KeyRefusal::Algorithm });
+            }
+            self.algorithms = vec![algorithm];
+        }
+        Ok(self)
+    }
+
+    pub(super) fn id(&self) -> Option<&str> {
+        self.id.as_deref()
+    }
+
+    pub(super) fn is_secret(&self) -> bool {
+        self.family == Family::Hmac
+    }
+
+    pub(super) fn is_for(&self, algorithm: Algorithm) -> bool {
+        self.algorithms.contains(&algorithm)
+    }
+
+    /// Whether this is the same key, under the same name and for the same algorithms.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        self.fingerprint == other.fingerprint && self.id == other.id && self.algorithms == other.algorithms
+    }
+
+    /// Checks a signature. Lengths are compared first: a signature of another length is never right, and saves the work.
+    #[allow(clippy::ptr_arg, reason = "the engine's trait wants the vector itself")]
+    pub(super) fn has_signed(&self, algorithm: Algorithm, message: &[u8], signature: &Vec<u8>) -> bool {
+        if !self.is_for(algorithm) || self.signature_len.is_some_and(|len| signature.len() != len) {
+            return false;
+        }
+        // The provider is named: the process-wide default can be replaced by any crate of the build, and panics where two
+        // are compiled in.
+        (aws_lc::DEFAULT_PROVIDER.verifier_factory)(&algorithm.engine(), &self.engine)
+            .is_ok_and(|verifier| verifier.verify(message, signature).is_ok())
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let id = self.id.as_deref().map(super::error::Shown);
+        f.debug_struct("Key").field("id", &id).field("algorithms", &self.algorithms).finish_non_exhaustive()
+    }
+}
+
+/// `use` and `key_ops` (RFC 7517 sections 4.2 and 4.3): either may be absent; neither may say something else.
+fn check_purpose(jwk: &Map<String, Value>) -> Result<(), KeyRefusal> {
+    if text(jwk, "use")?.is_some_and(|purpose| purpose != "sig") {
+        return Err(KeyRefusal::NotForSignatures);
+    }
+    match jwk.get("key_ops") {
+        None => Ok(()),
+        Some(Value::Array(operations)) if operations.iter().all(Value::is_string) => {
+            let verify = operations.iter().any(|operation| operation == "verify");
+            if verify { Ok(()) } else { Err(KeyRefusal::NotForSignatures) }
+        }
+        Some(_) => Err(KeyRefusal::Malformed("key_ops")),
+    }
+}
+
+fn rsa(n: &[u8], e: &[u8]) -> Result<Key, KeyRefusal> {
+    let (Some(&first), Some(&last)) = (n.first(), n.last()) else { return Err(KeyRefusal::Malformed("n")) };
+    if first == 0 {
+        return Err(KeyRefusal::Malformed("n"));
+    }
+    let bits = n.len().saturating_mul(8).saturating_sub(first.leading_zeros() as usize);
+    if !(2048..=8192).contains(&bits) || last & 1 == 0 {
+        return Err(KeyRefusal::WeakRsa);
+    }
+    if e.len() > 8 || e.first().is_none_or(|&first| first == 0) {
+        return Err(KeyRefusal::Malformed("e"));
+    }
+    let exponent = e.iter().fold(0_u64, |sum, &byte| (sum << 8) | u64::from(byte));
+    if exponent < 3 || exponent & 1 == 0 || exponent >= 1 << 33 {
+        return Err(KeyRefusal::WeakRsa);
+    }
+    if has_roca_form(n) {
+        return Err(KeyRefusal::Roca);
+    }
+    Ok(Key {
+        id: None,
+        family: Family::Rsa,
+        algorithms: vec![
+            Algorithm::RS256,
+            Algorithm::RS384,
+            Algorithm::RS512,
+            Algorithm::PS256,
+            Algorithm::PS384,
+            Algorithm::PS512,
+        ],
+        signature_len: Some(n.len()),
+        fingerprint: fingerprint(&[b"RSA", n, e]),
+        engine: DecodingKey::from_rsa_raw_components(n, e),
+    })
+}
+
+fn ec(algorithm: Algorithm, len: usize, x: &[u8], y: &[u8]) -> Result<Key, KeyRefusal> {
+    if x.len() != len {
+        return Err(KeyRefusal::Malformed("x"));
+    }
+    if y.len() != len {
+        return Err(KeyRefusal::Malformed("y"));
+    }
+    let point = [&[4], x, y].concat();
+    let curve =
+        if algorithm == Algorithm::ES256 { &ECDSA_P256_SHA256_FIXED } else { &ECDSA_P384_SHA384_FIXED };
+    ParsedPublicKey::new(curve, &point).map_err(|_| KeyRefusal::NotOnCurve)?;
+    Ok(Key {
+        id: None,
+        family: Family::Ec,
+        algorithms: vec![algorithm],
+        signature_len: Some(2 * len),
+        fingerprint: fingerprint(&[b"EC", &point]),
+        engine: DecodingKey::from_ec_der(&point),
+    })
+}
+
+fn ed25519(x: &[u8]) -> Result<Key, KeyRefusal> {
+    if x.len() != 32 {
+        return Err(KeyRefusal::Malformed("x"));
+    }
+    ParsedPublicKey::new(&ED25519, x).map_err(|_| KeyRefusal::NotOnCurve)?;
+    Ok(Key {
+        id: None,
+        family: Family::Ed,
+        algorithms: vec![Algorithm::EdDSA],
+        signature_len: Some(64),
+        fingerprint: fingerprint(&[b"OKP", x]),
+        engine: DecodingKey::from_ed_der(x),
+    })
+}
+
+/// Whether the modulus lies, modulo every small prime, in the group that 65537 generates: keys of the faulty generator
+/// always do, others once in about 2^27 (Nemec et al., "The Return of Coppersmith's Attack", 2017, section 3).
+fn has_roca_form(modulus: &[u8]) -> bool {
+    const PRIMES: [u32; 38] = [
+        3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97, 101,
+        103, 107, 109, 113, 127, 131, 137, 139, 149, 151, 157, 163, 167,
+    ];
+    PRIMES.iter().all(|&prime| {
+        let residue = modulus.iter().fold(0, |rest, &byte| (rest * 256 + u32::from(byte)) % prime);
+        let generator = 65_537 % prime;
+        std::iter::successors(Some(1), |power| Some(power * generator % prime))
+            .take(prime as usize)
+            .any(|power| power == residue)
+    })
+}
+
+fn fingerprint(parts: &[&[u8]]) -> [u8; 32] {
+    let mut text = zeroize::Zeroizing::new(Vec::new());
+    for part in parts {
+        text.extend_from_slice(&(part.len() as u64).to_be_bytes());
+        text.extend_from_slice(part);
+    }
+    let mut fingerprint = [0; 32];
+    for (to, from) in fingerprint.iter_mut().zip(digest(&SHA256, &text).as_ref()) {
+        *to = *from;
+    }
+    fingerprint
+}
+
+fn text<'j>(jwk: &'j Map<String, Value>, name: &'static str) -> Result<Option<&'j str>, KeyRefusal> {
+    match jwk.get(name) {
+        None => Ok(None),
+        Some(Value::String(text)) if !text.is_empty() => Ok(Some(text)),
+        Some(_) => Err(KeyRefusal::Malformed(name)),
+    }
+}
+
+fn required_text<'j>(jwk: &'j Map<String, Value>, name: &'static str) -> Result<&'j str, KeyRefusal> {
+    text(jwk, name)?.ok_or(KeyRefusal::Malformed(name))
+}
+
+fn bytes(jwk: &Map<String, Value>, name: &'static str) -> Result<Vec<u8>, KeyRefusal> {
+    URL_SAFE_NO_PAD.decode(required_text(jwk, name)?).map_err(|_| KeyRefusal::Malformed(name))
+}
