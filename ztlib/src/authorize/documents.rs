@@ -71,7 +71,8 @@ impl Documents {
     }
 }
 
-fn check_pointer(pointer: &str) -> Result<(), ReadFault> {
+/// RFC 6901 section 3, with a bound.
+pub(crate) fn check_pointer(pointer: &str) -> Result<(), ReadFault> {
     if pointer.len() > MAX_POINTER_BYTES {
         return Err(ReadFault::Malformed("the pointer is longer than 1024 bytes"));
     }

@@ -1,14 +1,14 @@
 //! The question: everything that a policy may ask about, and nothing that it may not.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use http::HeaderName;
 use http::request::Parts;
 
-use super::documents::{Documents, Symbols};
+use super::documents::{Documents, Symbols, check_pointer};
 use super::pattern;
 use super::read::{Read, ReadFault, Value};
 use super::signals::SignalSource;
@@ -87,7 +87,7 @@ pub(crate) struct RequestFacts {
 pub(crate) struct View {
     pub(crate) documents: Arc<Documents>,
     pub(crate) declared_signals: Arc<BTreeSet<Box<str>>>,
-    pub(crate) secret_headers: Arc<BTreeSet<HeaderName>>,
+    pub(crate) secret_headers: Arc<HashSet<HeaderName>>,
     pub(crate) signal_source: Option<Arc<dyn SignalSource>>,
 }
 
@@ -151,10 +151,10 @@ impl Question {
             Read::Subject => text(claims.and_then(VerifiedClaims::subject)),
             Read::HasScope(scope) => yes(claims.is_some_and(|c| c.has_scope(scope))),
             Read::Scopes => {
-                let scopes: BTreeSet<&str> = claims.map(|c| c.scopes().collect()).unwrap_or_default();
+                let scopes: BTreeSet<&str> = claims.map_or(&[][..], |c| c.scopes()).iter().map(String::as_str).collect();
                 Ok(Value::list(scopes))
             }
-            Read::HasAudience(audience) => yes(claims.is_some_and(|c| c.audiences().any(|a| a == audience.as_ref()))),
+            Read::HasAudience(audience) => yes(claims.is_some_and(|c| c.has_audience(audience))),
             Read::ClaimString(pointer) => {
                 Ok(Value::text(self.claim(pointer, |c| c.claim_string(pointer).map(|v| v.map(str::to_owned)))?))
             }
@@ -174,7 +174,7 @@ impl Question {
                 let age = login.and_then(|login| self.now_seconds().checked_sub(login));
                 yes(age.is_some_and(|age| age <= u64::from(*seconds)))
             }
-            Read::UsesMethod(method) => yes(claims.is_some_and(|c| c.amr().any(|used| used == method.as_ref()))),
+            Read::UsesMethod(method) => yes(claims.is_some_and(|c| c.amr().iter().any(|used| **used == **method))),
             Read::AcrIs(acr) => yes(claims.and_then(VerifiedClaims::acr) == Some(acr)),
 
             Read::RemoteIp => {
@@ -221,13 +221,12 @@ impl Question {
         of: impl FnOnce(&VerifiedClaims) -> Result<Option<T>, ClaimError>,
     ) -> Result<Option<T>, ReadFault> {
         match self.principal.claims() {
-            None => VerifiedClaims::check_pointer(pointer).map(|()| None),
-            Some(claims) => of(claims),
+            None => check_pointer(pointer).map(|()| None),
+            Some(claims) => of(claims).map_err(|error| match error {
+                ClaimError::WrongType { expected, .. } => ReadFault::WrongType(expected),
+                _ => ReadFault::Malformed("a JSON pointer is empty or begins with `/` (RFC 6901)"),
+            }),
         }
-        .map_err(|error| match error {
-            ClaimError::MalformedPointer => ReadFault::Malformed("a JSON pointer is empty or begins with `/` (RFC 6901)"),
-            ClaimError::WrongType(expected) => ReadFault::WrongType(expected),
-        })
     }
 
     fn signal(&mut self, name: &str, view: &View) -> Result<Option<Arc<str>>, ReadFault> {

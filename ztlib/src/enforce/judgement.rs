@@ -19,7 +19,7 @@ use crate::authorize::policy::{PolicySet, Revision};
 use crate::authorize::{
     Asked, Decision, Fault, HeaderChange, Labels, Obligations, Question, RequestFacts, Trace,
 };
-use crate::clock::Stopwatch;
+use crate::clock::{Stopwatch, unix_seconds};
 use crate::observe::{self, AuditEvent, RequestId, Verdict};
 use crate::tls::RemoteAddr;
 
@@ -89,7 +89,7 @@ impl<'g> Judgement<'g> {
     /// Judges a request.
     pub(super) fn judge(mut self, mut parts: Parts) -> Judged {
         let matched = parts.extensions.remove::<MatchedRoute>().unwrap_or_default();
-        let remote_ip = parts.extensions.get::<RemoteAddr>().map(RemoteAddr::ip);
+        let remote_ip = parts.extensions.get::<RemoteAddr>().map(|remote| remote.0.ip());
         self.principal = Principal::anonymous().from_address(remote_ip);
         let mut description = Description::of(&parts, &matched);
 
@@ -179,10 +179,10 @@ impl<'g> Judgement<'g> {
     /// T7: a credential's own life is looked at on every request and every question, whatever was checked before.
     fn check_again(&self) -> Result<(), Cause> {
         if let Some(peer) = self.principal.peer() {
-            peer.check_validity(self.now).map_err(Cause::Peer)?;
+            peer.check_validity(unix_seconds(self.now)).map_err(Cause::Peer)?;
         }
         if let Some(claims) = self.principal.claims() {
-            claims.check_validity(self.now).map_err(Cause::Token)?;
+            claims.recheck(self.now).map_err(Cause::Token)?;
         }
         Ok(())
     }

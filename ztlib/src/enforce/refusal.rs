@@ -11,7 +11,7 @@ use super::body::ResponseBody;
 use super::grpc_status;
 use super::target::TargetError;
 use crate::authenticate::peer::PeerError;
-use crate::authenticate::token::TokenError;
+use crate::authenticate::token::{TokenError, TokenErrorKind};
 use crate::authorize::{Denial, Fault, StepUp};
 use crate::observe::RequestId;
 
@@ -228,7 +228,7 @@ impl Refusal {
             HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("Bearer"))
         };
         match (&self.cause, self.challenge) {
-            (Cause::Token(error), _) if error.is_missing() => Some(HeaderValue::from_static("Bearer")),
+            (Cause::Token(error), _) if error.kind() == TokenErrorKind::Missing => Some(HeaderValue::from_static("Bearer")),
             (Cause::Token(_), _) => Some(HeaderValue::from_static("Bearer error=\"invalid_token\"")),
             (Cause::Peer(_), Challenge::Bearer) => Some(HeaderValue::from_static("Bearer")),
             (Cause::Peer(_), Challenge::Certificate) => Some(HeaderValue::from_static("Client-Certificate")),

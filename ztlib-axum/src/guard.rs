@@ -1,0 +1,73 @@
+//! A router that is guarded as a whole.
+
+use std::convert::Infallible;
+use std::task::{Context, Poll};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::{IntoResponse, Response};
+use axum::routing::Route;
+use bytes::Bytes;
+use tower_layer::Layer;
+use tower_service::Service;
+use ztlib::enforce::{Guard, ZeroTrustLayer};
+
+use crate::question::MatchedRouteLayer;
+
+/// A router in which every route, nested or merged router, fallback, 405, HEAD, OPTIONS and upgrade is behind the guard.
+///
+/// It has no methods that add routes: what is not in the router when it is guarded is not served. [`serve`](crate::serve())
+/// takes nothing else.
+///
+/// ```compile_fail
+/// # fn f(guarded: ztlib_axum::GuardedRouter) {
+/// guarded.route("/behind-the-guards-back", axum::routing::get(|| async {}));
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct GuardedRouter(Router);
+
+impl GuardedRouter {
+    /// Guards a finished router.
+    ///
+    /// A policy's `route` is the template that axum matched (`/orders/{id}`), for nested routers the whole of it. Requests that
+    /// match no route (the fallback, and what [`Router::nest_service`] serves) have no route; only a policy that looks at the path can
+    /// allow them.
+    pub fn new(guard: Guard, router: Router) -> Self {
+        // The last layer added is the outermost: first what the router found, then the guard.
+        Self(router.layer(ZeroTrustLayer::new(guard)).layer(MatchedRouteLayer))
+    }
+
+    /// Adds a layer outside of the guard: it sees requests that nobody has judged yet, and refusals on their way out. The place for
+    /// CORS (a preflight is answered without credentials), tracing and request ids, and for nothing that answers with data.
+    #[must_use]
+    pub fn layer_outside<L>(self, layer: L) -> Self
+    where
+        L: Layer<Route> + Clone + Send + Sync + 'static,
+        L::Service: Service<Request> + Clone + Send + Sync + 'static,
+        <L::Service as Service<Request>>::Response: IntoResponse + 'static,
+        <L::Service as Service<Request>>::Error: Into<Infallible> + 'static,
+        <L::Service as Service<Request>>::Future: Send + 'static,
+    {
+        Self(self.0.layer(layer))
+    }
+}
+
+impl<B> Service<http::Request<B>> for GuardedRouter
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = axum::routing::future::RouteFuture<Infallible>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Service::<http::Request<B>>::poll_ready(&mut self.0, cx)
+    }
+
+    fn call(&mut self, request: http::Request<B>) -> Self::Future {
+        self.0.call(request.map(Body::new))
+    }
+}
