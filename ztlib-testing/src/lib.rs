@@ -1,1 +1,5 @@
-//! ztlib-testing
+#![doc = include_str!("../README.md")]
+
+mod client;
+
+pub use client::{ClientResult, HttpsClient};
