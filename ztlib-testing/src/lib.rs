@@ -1,5 +1,11 @@
 #![doc = include_str!("../README.md")]
 
+mod ca;
 mod client;
+mod clock;
+mod tokens;
 
+pub use ca::{Authority, AuthorityDraft, Issued, LeafDraft, a_day};
 pub use client::{ClientResult, HttpsClient};
+pub use clock::ManualClock;
+pub use tokens::{TokenDraft, TokenIssuer};

@@ -80,6 +80,13 @@ impl KeyRefusal {
     }
 }
 
+impl KeyRefusal {
+    /// Whether the entry is fine in itself and of no concern to us.
+    pub(super) fn is_of_another_kind(&self) -> bool {
+        matches!(self, Self::UnsupportedType | Self::NotForSignatures | Self::Secret)
+    }
+}
+
 impl Key {
     /// Reads an entry of a set of public keys.
     pub(super) fn from_public_jwk(jwk: &Map<String, Value>) -> Result<Self, KeyRefusal> {

@@ -1,6 +1,6 @@
 //! Which keys an issuer signs with now.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::io::Read as _;
 use std::path::Path;
@@ -91,12 +91,15 @@ pub enum KeySetError {
     /// There are more than 256 keys.
     #[error("the key set has more than 256 keys")]
     TooManyKeys,
-    /// Two usable keys have one `kid`: which of them a token means cannot be known.
+    /// Two keys that check signatures have one `kid`: which of them a token means cannot be known.
     #[error("the key set has two keys `{id}`")]
     DuplicateKeyId {
         /// The `kid`, escaped and cut.
         id: Box<str>,
     },
+    /// A set of secrets holds a key of another type.
+    #[error("the set of secrets holds a key of another type: keep them in sets of their own")]
+    MixedTypes,
     /// No key of the set can be used.
     #[error("the key set has no key that can check signatures{}", first_reason(.warnings))]
     NoUsableKey {
@@ -119,6 +122,7 @@ impl KeySetError {
             Self::NoKeysArray => "key-set-no-keys-array",
             Self::TooManyKeys => "key-set-too-many-keys",
             Self::DuplicateKeyId { .. } => "key-set-duplicate-key-id",
+            Self::MixedTypes => "key-set-mixed-types",
             Self::NoUsableKey { .. } => "key-set-no-usable-key",
         }
     }
@@ -135,12 +139,14 @@ impl KeySet {
     }
 
     /// Reads a JWK set of shared secrets (`oct`), for an issuer whose tokens carry HMACs. Whoever can check such a token can
-    /// also make one. Keys of other types are left out: secrets and public keys are never in one set.
+    /// also make one. A set with a key of another type is refused: what is published must not hold secrets.
     ///
     /// # Errors
     /// See [`KeySetError`].
     pub fn from_secret_jwks(json: &[u8]) -> Result<Self, KeySetError> {
-        Self::read(json, Key::from_secret_jwk)
+        let set = Self::read(json, Key::from_secret_jwk)?;
+        let mixed = set.warnings().iter().any(|warning| warning.refusal == KeyRefusal::UnsupportedType);
+        if mixed { Err(KeySetError::MixedTypes) } else { Ok(set) }
     }
 
     /// Reads a JWK set of public keys from a file. It blocks: call it while starting.
@@ -218,9 +224,17 @@ impl KeySet {
             return Err(KeySetError::TooManyKeys);
         }
         let mut ring = Keyring::default();
+        let mut ids = HashSet::new();
         for (position, entry) in entries.iter().enumerate() {
-            match entry.as_object().ok_or(KeyRefusal::Malformed("keys")).and_then(key) {
-                Ok(key) => ring.add(Arc::new(key))?,
+            let key = entry.as_object().ok_or(KeyRefusal::Malformed("keys")).and_then(key);
+            // A weak or malformed key is still what a token might mean by its id; one for another purpose is not.
+            let may_be_meant = !key.as_ref().is_err_and(KeyRefusal::is_of_another_kind);
+            let id = entry.get("kid").and_then(Value::as_str);
+            if let Some(id) = id.filter(|id| may_be_meant && !ids.insert(*id)) {
+                return Err(KeySetError::DuplicateKeyId { id: shown(id) });
+            }
+            match key {
+                Ok(key) => ring.add(Arc::new(key)),
                 Err(refusal) => ring.warnings.push(KeyWarning { position, refusal }),
             }
         }
@@ -232,14 +246,11 @@ impl KeySet {
 }
 
 impl Keyring {
-    fn add(&mut self, key: Arc<Key>) -> Result<(), KeySetError> {
-        if let Some(id) = key.id()
-            && self.by_id.insert(id.to_owned(), Arc::clone(&key)).is_some()
-        {
-            return Err(KeySetError::DuplicateKeyId { id: shown(id) });
+    fn add(&mut self, key: Arc<Key>) {
+        if let Some(id) = key.id() {
+            self.by_id.insert(id.to_owned(), Arc::clone(&key));
         }
         self.keys.push(key);
-        Ok(())
     }
 }
 
