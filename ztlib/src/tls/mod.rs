@@ -1,1 +1,33 @@
-//! tls
+//! From a transport to a verified connection, and from there to requests.
+//!
+//! [`Acceptor`] makes handshakes and verifies peers; [`Server`] is a whole server around it. Every request carries
+//! [`PeerCertificates`](crate::authenticate::peer::PeerCertificates) and [`RemoteAddr`] in its extensions, where the
+//! guard looks for them.
+//!
+//! | loosening | verb |
+//! |---|---|
+//! | peers without a certificate | [`AcceptorBuilder::allow_unauthenticated_peers`] |
+//! | no peer is asked for a certificate | [`AcceptorBuilder::allow_anonymous_peers_only`] |
+//! | TLS 1.2 | [`AcceptorBuilder::allow_tls12`] |
+//! | a listener without TLS, for probes | [`Server::allow_plaintext_probes`] |
+
+mod accept_loop;
+mod acceptor;
+mod body;
+mod connection;
+mod error;
+mod handshakes;
+mod identity;
+mod probes;
+mod serve_connection;
+mod server;
+mod stream;
+mod verifier;
+
+pub use acceptor::{Acceptor, AcceptorBuilder, WantsIdentity, WantsNothing, WantsPeers};
+pub use body::{RequestBody, RequestBodyError};
+pub use connection::{Connection, Protocol, RemoteAddr};
+pub use error::{AcceptError, TlsConfigError};
+pub use identity::ServerIdentity;
+pub use server::{Server, ShutDown};
+pub use stream::TlsStream;

@@ -1,0 +1,204 @@
+//! Why a peer was not authenticated.
+
+use super::SpiffeIdError;
+
+/// Why the certificates of a connection yield no identity. Every variant refuses.
+///
+/// What the text quotes from a certificate is escaped and cut to 200 characters.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PeerError {
+    /// The connection has no client certificate, and nobody called `allow_unauthenticated()`.
+    #[error("the connection has no client certificate")]
+    MissingCertificate,
+    /// The certificates were left by an acceptor that is not ours, and nobody called `trust_foreign_acceptor()`.
+    #[error("the certificates come from an acceptor that is not trusted; see `trust_foreign_acceptor`")]
+    ForeignAcceptor,
+    /// The peer sent more certificates than are looked at.
+    #[error("a chain has at most {limit} certificates, this one has {certificates}")]
+    ChainTooLong {
+        /// How many it sent.
+        certificates: usize,
+        /// How many it may send.
+        limit: usize,
+    },
+    /// The peer sent more bytes of certificates than are looked at.
+    #[error("a chain has at most {limit} bytes, this one has {bytes}")]
+    ChainTooLarge {
+        /// How many bytes it sent.
+        bytes: usize,
+        /// How many it may send.
+        limit: usize,
+    },
+    /// The leaf is not a well-formed X.509 version 3 certificate in DER (RFC 5280 section 4.1).
+    #[error("the certificate is malformed: {what}")]
+    Malformed {
+        /// What could not be read.
+        what: &'static str,
+    },
+    /// The same extension stands in the leaf twice (RFC 5280 section 4.2).
+    #[error("the certificate has an extension twice")]
+    DuplicateExtension,
+    /// A critical extension that is not understood (RFC 5280 section 4.2).
+    #[error("the chain has a critical extension that is not understood")]
+    UnknownCriticalExtension,
+    /// The serial number is not a positive number of at most 20 bytes (RFC 5280 section 4.1.2.2).
+    #[error("the serial number is not a positive number of at most 20 bytes")]
+    SerialNumber,
+    /// An RSA key shorter than 2048 bits or longer than 8192.
+    #[error("an RSA key has 2048 to 8192 bits, this one has {bits}")]
+    KeySize {
+        /// The length of the modulus.
+        bits: usize,
+    },
+    /// A key that is not RSA, Ed25519 or on one of the named curves P-256, P-384, P-521.
+    #[error("the key is neither RSA nor Ed25519 nor on a named curve P-256, P-384 or P-521")]
+    KeyKind,
+    /// The leaf is the certificate of an authority (X509-SVID section 4.1).
+    #[error("the leaf is the certificate of an authority")]
+    LeafIsCa,
+    /// The leaf may sign certificates (X509-SVID section 4.3).
+    #[error("the leaf's key usage has keyCertSign")]
+    LeafSignsCertificates,
+    /// The leaf may sign revocation lists (X509-SVID section 4.3).
+    #[error("the leaf's key usage has cRLSign")]
+    LeafSignsRevocationLists,
+    /// A leaf with a SPIFFE ID has no key usage (X509-SVID section 4.3).
+    #[error("the leaf has no key usage")]
+    KeyUsageMissing,
+    /// The key usage of a leaf with a SPIFFE ID is not critical (X509-SVID section 4.3).
+    #[error("the leaf's key usage is not critical")]
+    KeyUsageNotCritical,
+    /// The key usage does not allow signatures (X509-SVID section 4.3).
+    #[error("the leaf's key usage lacks digitalSignature")]
+    NoDigitalSignature,
+    /// The extended key usage of the leaf or of an authority above it does not allow client authentication (RFC 5280
+    /// section 4.2.1.12).
+    #[error("the certificate is not for client authentication")]
+    NotForClientAuthentication,
+    /// More subject alternative names than are looked at.
+    #[error("a leaf has at most {limit} subject alternative names, this one has {names}")]
+    TooManyNames {
+        /// How many it has.
+        names: usize,
+        /// How many it may have.
+        limit: usize,
+    },
+    /// A subject alternative name is not visible ASCII: it has a NUL, a line break, a direction mark, or is no
+    /// `IA5String` at all (RFC 5280 section 4.2.1.6).
+    #[error("a subject alternative name is not visible ASCII: `{name}`")]
+    NameCharacter {
+        /// The name, escaped and cut.
+        name: String,
+    },
+    /// A leaf with a SPIFFE ID has more than one URI among its names, equal or not (X509-SVID section 2).
+    #[error("the leaf has {uris} URIs among its names, a SPIFFE leaf has exactly one")]
+    TwoUriNames {
+        /// How many it has.
+        uris: usize,
+    },
+    /// The URI in the leaf is no SPIFFE ID.
+    #[error("the URI in the leaf is no SPIFFE ID: {0}")]
+    SpiffeId(SpiffeIdError),
+    /// The SPIFFE ID has no path: it names a trust domain, not a workload (X509-SVID section 5.2).
+    #[error("the SPIFFE ID has no path and names a trust domain, not a workload")]
+    NoPath,
+    /// A DNS name that is not a plain host name in lower case: an upper-case letter, a wildcard, an empty label.
+    #[error("`{name}` is not a plain host name in lower case")]
+    DnsName {
+        /// The name, escaped and cut.
+        name: String,
+    },
+    /// The leaf has neither a SPIFFE ID nor a DNS name. Its subject is never looked at.
+    #[error("the leaf has neither a SPIFFE ID nor a DNS name")]
+    NoIdentity,
+    /// Nobody called `trust` for this trust domain.
+    #[error("the trust domain `{trust_domain}` is not trusted")]
+    UnknownTrustDomain {
+        /// The trust domain, which is well-formed.
+        trust_domain: String,
+    },
+    /// The leaf has no SPIFFE ID, and nobody called `authority`.
+    #[error("peers without a SPIFFE ID are not trusted; see `TrustBuilder::authority`")]
+    NoAuthorities,
+    /// The leaf is not valid yet (RFC 5280 section 4.1.2.5).
+    #[error("the certificate is not valid yet")]
+    NotYetValid,
+    /// The leaf is not valid any more (RFC 5280 section 4.1.2.5).
+    #[error("the certificate has expired")]
+    Expired,
+    /// An authority above the leaf is not valid yet.
+    #[error("an authority above the certificate is not valid yet")]
+    IssuerNotYetValid,
+    /// An authority above the leaf is not valid any more.
+    #[error("an authority above the certificate has expired")]
+    IssuerExpired,
+    /// The chain does not end at a root that vouches for this identity.
+    #[error("the chain does not end at a root that may vouch for this peer")]
+    UntrustedIssuer,
+    /// The chain leads through the authority of another trust domain, cross-signed or not.
+    #[error("the chain leads through an authority that belongs to another trust domain")]
+    ForeignAuthority,
+    /// A signature in the chain does not verify, or its algorithm is not one of those trusted.
+    #[error("a signature in the chain does not verify")]
+    BadSignature,
+    /// A name constraint of an authority does not allow the leaf, or is of a kind that is not supported (URI
+    /// constraints are not; RFC 5280 section 4.2.1.10).
+    #[error("a name constraint of an authority does not allow the certificate")]
+    NameConstraint,
+    /// Too many ways lead through the chain.
+    #[error("the chain takes too long to follow")]
+    ChainTooComplex,
+    /// The chain breaks another rule of RFC 5280 section 6.
+    #[error("the chain is not valid")]
+    InvalidChain,
+}
+
+impl PeerError {
+    /// A stable name for the reason, for audit events, metrics and tests.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::MissingCertificate => "missing-certificate",
+            Self::ForeignAcceptor => "foreign-acceptor",
+            Self::ChainTooLong { .. } => "chain-too-long",
+            Self::ChainTooLarge { .. } => "chain-too-large",
+            Self::Malformed { .. } => "malformed-certificate",
+            Self::DuplicateExtension => "duplicate-extension",
+            Self::UnknownCriticalExtension => "unknown-critical-extension",
+            Self::SerialNumber => "serial-number",
+            Self::KeySize { .. } => "key-size",
+            Self::KeyKind => "key-kind",
+            Self::LeafIsCa => "leaf-is-ca",
+            Self::LeafSignsCertificates => "leaf-signs-certificates",
+            Self::LeafSignsRevocationLists => "leaf-signs-revocation-lists",
+            Self::KeyUsageMissing => "key-usage-missing",
+            Self::KeyUsageNotCritical => "key-usage-not-critical",
+            Self::NoDigitalSignature => "no-digital-signature",
+            Self::NotForClientAuthentication => "not-for-client-authentication",
+            Self::TooManyNames { .. } => "too-many-names",
+            Self::NameCharacter { .. } => "name-character",
+            Self::TwoUriNames { .. } => "two-uri-sans",
+            Self::SpiffeId(error) => error.code(),
+            Self::NoPath => "spiffe-id-without-path",
+            Self::DnsName { .. } => "dns-name",
+            Self::NoIdentity => "no-identity",
+            Self::UnknownTrustDomain { .. } => "unknown-trust-domain",
+            Self::NoAuthorities => "no-authorities",
+            Self::NotYetValid => "not-yet-valid",
+            Self::Expired => "expired",
+            Self::IssuerNotYetValid => "issuer-not-yet-valid",
+            Self::IssuerExpired => "issuer-expired",
+            Self::UntrustedIssuer => "untrusted-issuer",
+            Self::ForeignAuthority => "foreign-authority",
+            Self::BadSignature => "bad-signature",
+            Self::NameConstraint => "name-constraint",
+            Self::ChainTooComplex => "chain-too-complex",
+            Self::InvalidChain => "invalid-chain",
+        }
+    }
+
+    /// Whether the same chain can be judged otherwise a second later under the same roots.
+    pub(crate) fn depends_on_time(&self) -> bool {
+        matches!(self, Self::NotYetValid | Self::Expired | Self::IssuerNotYetValid | Self::IssuerExpired)
+    }
+}

@@ -1,0 +1,139 @@
+//! Who the peer is: proven, and not to be made anywhere else.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use rustls_pki_types::CertificateDer;
+
+use super::leaf::{Claim, Leaf, Validity};
+use super::printable::hex;
+use super::roots::Vouched;
+use super::{PeerError, SpiffeId};
+use crate::clock::from_unix_seconds;
+
+/// The identity of the workload at the other end of the connection, read from a certificate chain that was verified under
+/// the roots of exactly the trust domain or authority that may vouch for it.
+///
+/// It has no public constructor: whoever holds one got it from [`PeerAuthenticator`](super::PeerAuthenticator). It is
+/// either a SPIFFE ID, or the DNS names of a peer that a named authority vouches for; never a common name, an e-mail
+/// address, an IP address. Cloning is cheap. `Debug` shows the identity and the fingerprint, never the certificate.
+#[derive(Clone)]
+pub struct PeerIdentity(Arc<Facts>);
+
+struct Facts {
+    leaf: Arc<Leaf>,
+    chain: Arc<[CertificateDer<'static>]>,
+    vouched: Vouched,
+}
+
+impl PeerIdentity {
+    pub(crate) fn new(leaf: Arc<Leaf>, chain: Arc<[CertificateDer<'static>]>, vouched: Vouched) -> Self {
+        Self(Arc::new(Facts { leaf, chain, vouched }))
+    }
+
+    /// The SPIFFE ID, unless a named authority vouches for this peer.
+    pub fn spiffe_id(&self) -> Option<&SpiffeId> {
+        match &self.0.leaf.claim {
+            Claim::Spiffe(id) => Some(id),
+            Claim::Dns(_) => None,
+        }
+    }
+
+    /// The name given to [`TrustBuilder::authority`](super::TrustBuilder::authority) for the roots that vouch for a peer
+    /// without a SPIFFE ID.
+    pub fn authority(&self) -> Option<&str> {
+        self.0.vouched.authority.as_deref()
+    }
+
+    /// The DNS names of a peer without a SPIFFE ID: sorted, lower case, without repetitions. Empty for a SPIFFE peer,
+    /// whatever DNS names its certificate may have.
+    pub fn dns_names(&self) -> &[Box<str>] {
+        match &self.0.leaf.claim {
+            Claim::Spiffe(_) => &[],
+            Claim::Dns(names) => names,
+        }
+    }
+
+    /// SHA-256 of the leaf certificate in DER.
+    pub fn fingerprint(&self) -> &[u8; 32] {
+        &self.0.leaf.fingerprint
+    }
+
+    /// [`fingerprint`](Self::fingerprint) in lower-case hexadecimal.
+    pub fn fingerprint_hex(&self) -> String {
+        hex(self.fingerprint())
+    }
+
+    /// The distinguished name of the leaf's issuer, escaped and cut for logs. It is not an identity.
+    pub fn issuer(&self) -> &str {
+        &self.0.leaf.issuer
+    }
+
+    /// The leaf's serial number, in lower-case hexadecimal.
+    pub fn serial(&self) -> &str {
+        &self.0.leaf.serial
+    }
+
+    /// The first moment at which the leaf is valid.
+    pub fn not_before(&self) -> SystemTime {
+        from_unix_seconds(self.0.leaf.validity.not_before)
+    }
+
+    /// The last second in which the leaf is valid.
+    pub fn not_after(&self) -> SystemTime {
+        from_unix_seconds(self.0.leaf.validity.not_after)
+    }
+
+    /// The last second in which this identity holds: when the leaf or an authority above it expires, whichever is first.
+    pub fn valid_until(&self) -> SystemTime {
+        from_unix_seconds(self.0.vouched.validity.not_after)
+    }
+
+    /// The certificates that the peer sent, the leaf first.
+    pub fn chain(&self) -> &[CertificateDer<'static>] {
+        &self.0.chain
+    }
+
+    /// Whether it holds at this second. Asked on every request.
+    pub(crate) fn check_validity(&self, now: u64) -> Result<(), PeerError> {
+        let Validity { not_before, not_after } = self.0.vouched.validity;
+        if now > not_after {
+            return Err(if now > self.0.leaf.validity.not_after {
+                PeerError::Expired
+            } else {
+                PeerError::IssuerExpired
+            });
+        }
+        if now < not_before {
+            return Err(if now < self.0.leaf.validity.not_before {
+                PeerError::NotYetValid
+            } else {
+                PeerError::IssuerNotYetValid
+            });
+        }
+        Ok(())
+    }
+}
+
+/// The SPIFFE ID; or `authority/name,name` of a peer without one.
+impl fmt::Display for PeerIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0.leaf.claim {
+            Claim::Spiffe(id) => f.write_str(id.as_str()),
+            Claim::Dns(names) => {
+                write!(f, "{}/", self.authority().unwrap_or_default())?;
+                for (at, name) in names.iter().enumerate() {
+                    write!(f, "{}{name}", if at == 0 { "" } else { "," })?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+impl fmt::Debug for PeerIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PeerIdentity({self}, sha256:{})", self.fingerprint_hex())
+    }
+}

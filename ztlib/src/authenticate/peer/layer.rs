@@ -1,0 +1,67 @@
+//! The settings of the middleware.
+
+use tower_layer::Layer;
+
+use super::{PeerAuthenticator, PeerIdentityService};
+use crate::Clock;
+use crate::clock::SharedClock;
+
+/// Puts the [`PeerIdentity`](super::PeerIdentity) of each request into its extensions, or refuses the request with a 401.
+///
+/// It works without the other stages, for a service whose handlers look at the peer themselves.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::convert::Infallible;
+/// use http::{Request, Response, StatusCode};
+/// use tower::{ServiceBuilder, ServiceExt, service_fn};
+/// use ztlib::authenticate::peer::{PeerAuthenticator, PeerCertificates, PeerIdentity, PeerIdentityLayer, Trust};
+///
+/// # let authority = ztlib_testing::Authority::new("example root");
+/// let trust = Trust::builder().trust("example.org".parse()?, [authority.certificate()])?.build()?;
+/// let service = ServiceBuilder::new()
+///     .layer(PeerIdentityLayer::new(PeerAuthenticator::new(trust).trust_foreign_acceptor()))
+///     .service(service_fn(|request: Request<String>| async move {
+///         let peer = request.extensions().get::<PeerIdentity>().map(ToString::to_string);
+///         Ok::<_, Infallible>(Response::new(peer.unwrap_or_default()))
+///     }));
+///
+/// let mut request = Request::new(String::new());
+/// # let payments = authority.leaf().spiffe("spiffe://example.org/payments").issue();
+/// request.extensions_mut().insert(PeerCertificates::foreign(payments.chain()));
+/// let response = service.clone().oneshot(request).await?;
+/// assert_eq!(response.body(), "spiffe://example.org/payments");
+///
+/// let response = service.oneshot(Request::new(String::new())).await?;
+/// assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct PeerIdentityLayer {
+    authenticator: PeerAuthenticator,
+    clock: SharedClock,
+}
+
+impl PeerIdentityLayer {
+    /// Asks this authenticator at the machine's time.
+    pub fn new(authenticator: PeerAuthenticator) -> Self {
+        Self { authenticator, clock: SharedClock::default() }
+    }
+
+    /// Takes the time from another clock.
+    #[must_use]
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = SharedClock::new(clock);
+        self
+    }
+}
+
+impl<S> Layer<S> for PeerIdentityLayer {
+    type Service = PeerIdentityService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        PeerIdentityService::new(inner, self.authenticator.clone(), self.clock.clone())
+    }
+}

@@ -1,0 +1,54 @@
+//! Text that callers chose, made fit for a log line.
+
+use std::fmt::Write as _;
+
+/// Longer texts are cut.
+const MAX_CHARACTERS: usize = 200;
+
+/// The text in visible ASCII, everything else escaped, cut to 200 characters of input: nothing that a certificate holds
+/// can end a line, move a cursor or hide in a terminal.
+pub(crate) fn printable(text: &str) -> String {
+    let mut out = String::with_capacity(text.len().min(MAX_CHARACTERS));
+    let mut characters = text.chars();
+    for c in characters.by_ref().take(MAX_CHARACTERS) {
+        match c {
+            '\\' | '`' => {
+                out.push('\\');
+                out.push(c);
+            }
+            ' '..='~' => out.push(c),
+            _ => {
+                // Writing to a String cannot fail.
+                let _ = write!(out, "{}", c.escape_unicode());
+            }
+        }
+    }
+    if characters.next().is_some() {
+        out.push_str("...");
+    }
+    out
+}
+
+/// Bytes in lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(out, "{byte:02x}");
+        out
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_bidi_and_terminal_characters_are_escaped() {
+        assert_eq!(printable("a\nb\u{1b}[0m\u{202e}`\\é"), r"a\u{a}b\u{1b}[0m\u{202e}\`\\\u{e9}");
+    }
+
+    #[test]
+    fn long_text_is_cut() {
+        assert_eq!(printable(&"x".repeat(100_000)).len(), MAX_CHARACTERS + 3);
+    }
+}

@@ -1,0 +1,269 @@
+//! Who vouches for whom: roots for each trust domain, and named authorities for peers without a SPIFFE ID.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
+
+use super::TrustDomain;
+use super::printable::printable;
+use super::roots::Roots;
+
+/// Generations are numbered through the whole process, so that one number never stands for two sets of roots, not even
+/// those of two `Trust`s.
+static GENERATIONS: AtomicU64 = AtomicU64::new(1);
+
+/// Whom this service believes, shared by the acceptor and the guard.
+///
+/// Each trust domain has roots of its own: a root given for one domain never vouches for an identity in another, nor for a
+/// peer without a SPIFFE ID, not even through a cross-signed intermediate. Cloning shares; [`replace`](Self::replace) is
+/// seen by every clone at once, and requests on connections that are already open are judged by the new roots.
+///
+/// ```
+/// use ztlib::authenticate::peer::{Trust, TrustDomain};
+///
+/// # let authority = ztlib_testing::Authority::new("example root");
+/// # let next = ztlib_testing::Authority::new("next root");
+/// let domain = TrustDomain::parse("example.org")?;
+/// let trust = Trust::builder().trust(domain.clone(), [authority.certificate()])?.build()?;
+/// let before = trust.generation();
+///
+/// trust.replace(Trust::builder().trust(domain.clone(), [next.certificate()])?.build()?);
+/// assert!(trust.generation() > before);
+///
+/// // A domain without roots would trust nobody; it is refused rather than forgotten.
+/// let error = Trust::builder().trust(domain, []).unwrap_err();
+/// assert_eq!(error.code(), "no-roots");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Trust(Arc<ArcSwap<TrustView>>);
+
+impl Trust {
+    /// Begins with nobody trusted.
+    pub fn builder() -> TrustBuilder {
+        TrustBuilder::default()
+    }
+
+    /// Puts the roots of `next` in the place of these, at once and for every clone.
+    ///
+    /// No TLS session is resumed by our acceptor, so a new connection is always judged by the new roots; a request on an
+    /// open connection is judged by them too, before anything else happens to it.
+    pub fn replace(&self, next: Self) {
+        let next = next.view();
+        self.0.rcu(|_| TrustView { generation: next_generation(), roots: Arc::clone(&next.roots) });
+    }
+
+    /// A number that grows with every replacement.
+    pub fn generation(&self) -> u64 {
+        self.0.load().generation
+    }
+
+    /// One consistent view, for one request or one handshake.
+    pub(crate) fn view(&self) -> arc_swap::Guard<Arc<TrustView>> {
+        self.0.load()
+    }
+}
+
+impl fmt::Debug for Trust {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let view = self.view();
+        f.debug_struct("Trust")
+            .field("generation", &view.generation)
+            .field("domains", &view.roots.domains().map(TrustDomain::as_str).collect::<Vec<_>>())
+            .field("authorities", &view.roots.authorities().collect::<Vec<_>>())
+            .finish()
+    }
+}
+
+/// The roots of one generation.
+pub(crate) struct TrustView {
+    pub(crate) generation: u64,
+    pub(crate) roots: Arc<Roots>,
+}
+
+fn next_generation() -> u64 {
+    GENERATIONS.fetch_add(1, Ordering::Relaxed)
+}
+
+/// Gathers roots. Made by [`Trust::builder`].
+#[derive(Default)]
+#[must_use = "nobody is trusted before `build`"]
+pub struct TrustBuilder {
+    domains: BTreeMap<TrustDomain, Vec<CertificateDer<'static>>>,
+    authorities: BTreeMap<Box<str>, Vec<CertificateDer<'static>>>,
+}
+
+impl TrustBuilder {
+    /// Lets these roots vouch for the SPIFFE IDs of this trust domain, and for nothing else.
+    ///
+    /// # Errors
+    /// No roots, or the domain was already given.
+    pub fn trust(
+        mut self,
+        domain: TrustDomain,
+        roots: impl IntoIterator<Item = CertificateDer<'static>>,
+    ) -> Result<Self, TrustError> {
+        let roots = some(domain.as_str(), roots)?;
+        if self.domains.contains_key(&domain) {
+            return Err(TrustError::Twice { name: domain.to_string() });
+        }
+        self.domains.insert(domain, roots);
+        Ok(self)
+    }
+
+    /// [`trust`](Self::trust) with roots from PEM text.
+    ///
+    /// # Errors
+    /// As `trust`, or the text is no PEM.
+    pub fn trust_pem(self, domain: TrustDomain, pem: &[u8]) -> Result<Self, TrustError> {
+        let roots = from_pem(domain.as_str(), pem)?;
+        self.trust(domain, roots)
+    }
+
+    /// Lets these roots vouch for the DNS names of peers that have no SPIFFE ID. The name, of 1 to 64 characters
+    /// `[a-z0-9-]`, is what policies and audit events call them; it does not come from a certificate.
+    ///
+    /// # Errors
+    /// No roots, a name of another form, or the name was already given.
+    pub fn authority(
+        mut self,
+        name: &str,
+        roots: impl IntoIterator<Item = CertificateDer<'static>>,
+    ) -> Result<Self, TrustError> {
+        let plain = name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'));
+        if !plain || !(1..=64).contains(&name.len()) {
+            return Err(TrustError::AuthorityName { name: printable(name) });
+        }
+        let roots = some(name, roots)?;
+        if self.authorities.contains_key(name) {
+            return Err(TrustError::Twice { name: name.to_owned() });
+        }
+        self.authorities.insert(name.into(), roots);
+        Ok(self)
+    }
+
+    /// [`authority`](Self::authority) with roots from PEM text.
+    ///
+    /// # Errors
+    /// As `authority`, or the text is no PEM.
+    pub fn authority_pem(self, name: &str, pem: &[u8]) -> Result<Self, TrustError> {
+        let roots = from_pem(name, pem)?;
+        self.authority(name, roots)
+    }
+
+    /// Reads the roots.
+    ///
+    /// # Errors
+    /// Nobody is trusted; a root is no certificate of an authority; a root is given to two trust domains or to two
+    /// authorities, so that one would vouch for the other's peers.
+    pub fn build(self) -> Result<Trust, TrustError> {
+        let roots = Arc::new(Roots::read(self.domains, self.authorities)?);
+        Ok(Trust(Arc::new(ArcSwap::from_pointee(TrustView { generation: next_generation(), roots }))))
+    }
+}
+
+impl fmt::Debug for TrustBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TrustBuilder")
+            .field("domains", &self.domains.keys())
+            .field("authorities", &self.authorities.keys())
+            .finish()
+    }
+}
+
+fn some(
+    name: &str,
+    roots: impl IntoIterator<Item = CertificateDer<'static>>,
+) -> Result<Vec<CertificateDer<'static>>, TrustError> {
+    let roots: Vec<_> = roots.into_iter().collect();
+    if roots.is_empty() {
+        return Err(TrustError::NoRoots { name: name.to_owned() });
+    }
+    Ok(roots)
+}
+
+fn from_pem(name: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TrustError> {
+    CertificateDer::pem_slice_iter(pem)
+        .collect::<Result<_, _>>()
+        .map_err(|_| TrustError::Pem { name: printable(name) })
+}
+
+/// Why roots cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrustError {
+    /// Neither a trust domain nor an authority was given.
+    #[error("nobody is trusted: give at least one trust domain or authority")]
+    Nobody,
+    /// A trust domain or an authority without roots.
+    #[error("`{name}` has no roots: give at least one certificate")]
+    NoRoots {
+        /// Whose roots.
+        name: String,
+    },
+    /// A trust domain or an authority given twice.
+    #[error("`{name}` is given twice: give all its roots at once")]
+    Twice {
+        /// Which.
+        name: String,
+    },
+    /// The name of an authority has another form.
+    #[error("`{name}` is no name of an authority: take 1 to 64 of `a-z 0-9 -`")]
+    AuthorityName {
+        /// The name, escaped and cut.
+        name: String,
+    },
+    /// The text is no PEM, or a section of it is damaged.
+    #[error("the roots of `{name}` are no PEM certificates")]
+    Pem {
+        /// Whose roots.
+        name: String,
+    },
+    /// A root is no certificate.
+    #[error("root {index} of `{name}` is no X.509 certificate of version 3")]
+    MalformedRoot {
+        /// Whose roots.
+        name: String,
+        /// Which one, from 0.
+        index: usize,
+    },
+    /// A root is a leaf certificate, or its key may not sign certificates.
+    #[error(
+        "root {index} of `{name}` is no certificate of an authority: it must be a CA and may sign certificates"
+    )]
+    RootIsNotCa {
+        /// Whose roots.
+        name: String,
+        /// Which one, from 0.
+        index: usize,
+    },
+    /// One key is a root of two trust domains, or of two authorities.
+    #[error("`{one}` and `{other}` have a root in common: each needs its own")]
+    SharedRoot {
+        /// One of them.
+        one: String,
+        /// The other one.
+        other: String,
+    },
+}
+
+impl TrustError {
+    /// A stable name for the reason.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Nobody => "nobody-trusted",
+            Self::NoRoots { .. } => "no-roots",
+            Self::Twice { .. } => "given-twice",
+            Self::AuthorityName { .. } => "authority-name",
+            Self::Pem { .. } => "roots-not-pem",
+            Self::MalformedRoot { .. } => "malformed-root",
+            Self::RootIsNotCa { .. } => "root-is-not-ca",
+            Self::SharedRoot { .. } => "shared-root",
+        }
+    }
+}

@@ -1,0 +1,357 @@
+//! From a transport to a verified connection.
+
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use rustls::server::{NoClientAuth, NoServerSessionStorage};
+use rustls::time_provider::TimeProvider;
+use rustls::version::{TLS12, TLS13};
+use rustls::{HandshakeKind, ServerConfig, SupportedProtocolVersion};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::TlsAcceptor;
+
+use super::connection::{Connection, Protocol, RemoteAddr};
+use super::handshakes::Handshakes;
+use super::identity::provider;
+use super::stream::{Heard, TlsStream};
+use super::verifier::{PeerVerifier, Verdict};
+use super::{AcceptError, ServerIdentity, TlsConfigError};
+use crate::Clock;
+use crate::authenticate::peer::{PeerError, Trust};
+use crate::clock::{SharedClock, unix_seconds};
+
+/// Takes transports, gives verified connections. Cloning shares the count of handshakes under way.
+///
+/// - Client certificates are required; [`allow_unauthenticated_peers`](AcceptorBuilder::allow_unauthenticated_peers) lets
+///   peers without one in, never peers with a bad one.
+/// - **No session is ever resumed**: rustls does not ask the verifier about a resumed session, so a peer whose roots were
+///   removed would come back. There is no session store, no ticket, no early data, and each handshake has a configuration
+///   of its own that shares none.
+/// - TLS 1.3 only; [`allow_tls12`](AcceptorBuilder::allow_tls12) adds TLS 1.2.
+/// - A handshake has a deadline (10 s), and 512 may be under way; when there are more, the oldest that has sent nothing
+///   makes room.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use ztlib::authenticate::peer::Trust;
+/// use ztlib::tls::Acceptor;
+///
+/// # let authority = ztlib_testing::Authority::new("example root");
+/// # let server = authority.leaf().dns("localhost").for_servers().issue();
+/// let trust = Trust::builder().trust("example.org".parse()?, [authority.certificate()])?.build()?;
+/// let acceptor = Acceptor::builder().identity(server.chain(), server.key())?.peers(&trust).build()?;
+///
+/// // A transport that speaks no TLS is refused.
+/// let (mut garbage, transport) = tokio::io::duplex(1024);
+/// tokio::io::AsyncWriteExt::write_all(&mut garbage, b"GET / HTTP/1.1\r\n\r\n").await?;
+/// let error = acceptor.accept(transport, "192.0.2.1:4711".parse()?).await.unwrap_err();
+/// assert_eq!(error.code(), "handshake-failed");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Acceptor {
+    settings: Arc<Settings>,
+    handshakes: Handshakes,
+}
+
+#[derive(Clone)]
+struct Settings {
+    identity: ServerIdentity,
+    peers: Peers,
+    versions: &'static [&'static SupportedProtocolVersion],
+    protocols: &'static [&'static [u8]],
+    deadline: Duration,
+    max_handshakes: usize,
+    clock: SharedClock,
+}
+
+#[derive(Clone)]
+enum Peers {
+    Required(Trust),
+    Optional(Trust),
+    NotAsked,
+}
+
+impl Acceptor {
+    /// Begins with the service's own certificate; then it must be said which peers may connect.
+    pub fn builder() -> AcceptorBuilder<WantsIdentity> {
+        AcceptorBuilder(WantsIdentity(()))
+    }
+
+    /// Makes a handshake over the transport, and verifies the peer. `remote` becomes the [`RemoteAddr`] of each request.
+    ///
+    /// Do not await it in the loop that accepts transports: a peer can take until the deadline.
+    ///
+    /// # Errors
+    /// Why the connection was not accepted. Dropping the error closes nothing: the transport is closed already.
+    pub async fn accept<IO>(
+        &self,
+        io: IO,
+        remote: SocketAddr,
+    ) -> Result<(TlsStream<IO>, Connection), AcceptError>
+    where
+        IO: AsyncRead + AsyncWrite + Unpin,
+    {
+        let (config, verdict) = self.settings.configure().map_err(|_| AcceptError::Handshake)?;
+        let place = self.handshakes.enter();
+        let handshake = TlsAcceptor::from(Arc::new(config)).accept(Heard::new(io, Arc::clone(&place.slot)));
+        let mut handshake = pin!(handshake);
+        let mut deadline = pin!(tokio::time::sleep(self.settings.deadline));
+        let mut displaced = pin!(place.slot.displaced());
+        let stream = poll_fn(|cx| {
+            if let Poll::Ready(done) = handshake.as_mut().poll(cx) {
+                return Poll::Ready(done.map_err(|error| refusal(&error, &verdict)));
+            }
+            if deadline.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Err(AcceptError::Deadline));
+            }
+            if displaced.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Err(AcceptError::Displaced));
+            }
+            Poll::Pending
+        })
+        .await?;
+        let session = stream.get_ref().1;
+        if session.handshake_kind() == Some(HandshakeKind::Resumed) {
+            return Err(AcceptError::Resumed);
+        }
+        let peer = match verdict.get() {
+            Some(Ok(certificates)) => Some(certificates.clone()),
+            Some(Err(error)) => return Err(AcceptError::Peer(error.clone())),
+            None if matches!(self.settings.peers, Peers::Required(_)) => {
+                return Err(AcceptError::Peer(PeerError::MissingCertificate));
+            }
+            None => None,
+        };
+        let protocol = self.settings.protocol(session.alpn_protocol());
+        Ok((TlsStream::new(stream), Connection { peer, remote: RemoteAddr(remote), protocol }))
+    }
+}
+
+impl fmt::Debug for Acceptor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Acceptor")
+            .field("deadline", &self.settings.deadline)
+            .field("max_handshakes", &self.settings.max_handshakes)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Settings {
+    /// A configuration for one handshake: it costs some microseconds, and leaves nothing to share between connections.
+    fn configure(&self) -> Result<(ServerConfig, Arc<Verdict>), rustls::Error> {
+        let provider = provider();
+        let algorithms = provider.signature_verification_algorithms;
+        let builder = ServerConfig::builder_with_details(provider, Arc::new(Time(self.clock.clone())))
+            .with_protocol_versions(self.versions)?;
+        let verifier = match &self.peers {
+            Peers::Required(trust) => Some(PeerVerifier::new(trust.clone(), true, algorithms)),
+            Peers::Optional(trust) => Some(PeerVerifier::new(trust.clone(), false, algorithms)),
+            Peers::NotAsked => None,
+        };
+        let verdict = verifier.as_ref().map(PeerVerifier::verdict).unwrap_or_default();
+        let builder = match verifier {
+            Some(verifier) => builder.with_client_cert_verifier(Arc::new(verifier)),
+            None => builder.with_client_cert_verifier(Arc::new(NoClientAuth)),
+        };
+        let mut config = builder.with_cert_resolver(Arc::new(self.identity.clone()));
+        config.alpn_protocols = self.protocols.iter().map(|name| name.to_vec()).collect();
+        // A resumed session is one whose peer nobody verifies. `ticketer` makes no tickets unless it is set.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+        config.max_early_data_size = 0;
+        config.send_half_rtt_data = false;
+        Ok((config, verdict))
+    }
+
+    /// A peer that names no protocol speaks HTTP/1.1, or HTTP/2 where that is the only one.
+    fn protocol(&self, agreed: Option<&[u8]>) -> Protocol {
+        match agreed {
+            Some(b"h2") => Protocol::Http2,
+            None if self.protocols == H2 => Protocol::Http2,
+            _ => Protocol::Http1,
+        }
+    }
+}
+
+fn refusal(error: &io::Error, verdict: &Verdict) -> AcceptError {
+    if let Some(Err(error)) = verdict.get() {
+        return AcceptError::Peer(error.clone());
+    }
+    let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match tls {
+        Some(rustls::Error::NoCertificatesPresented) => AcceptError::Peer(PeerError::MissingCertificate),
+        Some(_) => AcceptError::Handshake,
+        None => AcceptError::Io(error.kind()),
+    }
+}
+
+/// The clock that the service is given, as rustls asks for it.
+#[derive(Debug)]
+struct Time(SharedClock);
+
+impl TimeProvider for Time {
+    fn current_time(&self) -> Option<UnixTime> {
+        Some(UnixTime::since_unix_epoch(Duration::from_secs(unix_seconds(self.0.now()))))
+    }
+}
+
+static TLS13_ONLY: &[&SupportedProtocolVersion] = &[&TLS13];
+static TLS13_AND_12: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
+
+const H2: &[&[u8]] = &[b"h2"];
+const HTTP1: &[&[u8]] = &[b"http/1.1"];
+const BOTH: &[&[u8]] = &[b"h2", b"http/1.1"];
+
+/// Builds an [`Acceptor`]: first the service's own certificate, then its peers, then what may be left as it is.
+#[must_use = "nothing is accepted before `build`"]
+pub struct AcceptorBuilder<State>(State);
+
+/// The service's own certificate is not given yet.
+#[derive(Debug)]
+pub struct WantsIdentity(());
+
+/// Which peers may connect is not said yet.
+#[derive(Debug)]
+pub struct WantsPeers(ServerIdentity);
+
+/// What is left has defaults.
+pub struct WantsNothing(Settings);
+
+impl AcceptorBuilder<WantsIdentity> {
+    /// Shows this chain, the leaf first, and signs with this key.
+    ///
+    /// # Errors
+    /// As [`ServerIdentity::new`].
+    pub fn identity(
+        self,
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+    ) -> Result<AcceptorBuilder<WantsPeers>, TlsConfigError> {
+        Ok(self.server_identity(&ServerIdentity::new(chain, key)?))
+    }
+
+    /// [`identity`](Self::identity) from PEM text.
+    ///
+    /// # Errors
+    /// As [`ServerIdentity::from_pem`].
+    pub fn identity_pem(
+        self,
+        chain: &[u8],
+        key: &[u8],
+    ) -> Result<AcceptorBuilder<WantsPeers>, TlsConfigError> {
+        Ok(self.server_identity(&ServerIdentity::from_pem(chain, key)?))
+    }
+
+    /// Shows whatever this identity holds at the time of each handshake.
+    pub fn server_identity(self, identity: &ServerIdentity) -> AcceptorBuilder<WantsPeers> {
+        AcceptorBuilder(WantsPeers(identity.clone()))
+    }
+}
+
+impl AcceptorBuilder<WantsPeers> {
+    /// Accepts only peers with a certificate that these roots vouch for.
+    pub fn peers(self, trust: &Trust) -> AcceptorBuilder<WantsNothing> {
+        self.with(Peers::Required(trust.clone()))
+    }
+
+    /// Accepts peers without a certificate too. A certificate that is there must be valid.
+    pub fn allow_unauthenticated_peers(self, trust: &Trust) -> AcceptorBuilder<WantsNothing> {
+        self.with(Peers::Optional(trust.clone()))
+    }
+
+    /// Asks no peer for a certificate: for a listener whose callers are all known by their tokens. Browsers show a
+    /// dialogue where a certificate is asked for.
+    pub fn allow_anonymous_peers_only(self) -> AcceptorBuilder<WantsNothing> {
+        self.with(Peers::NotAsked)
+    }
+
+    fn with(self, peers: Peers) -> AcceptorBuilder<WantsNothing> {
+        AcceptorBuilder(WantsNothing(Settings {
+            identity: self.0.0,
+            peers,
+            versions: TLS13_ONLY,
+            protocols: BOTH,
+            deadline: Duration::from_secs(10),
+            max_handshakes: 512,
+            clock: SharedClock::default(),
+        }))
+    }
+}
+
+impl AcceptorBuilder<WantsNothing> {
+    /// Offers HTTP/2 only, as gRPC needs.
+    pub fn http2_only(mut self) -> Self {
+        self.0.0.protocols = H2;
+        self
+    }
+
+    /// Offers HTTP/1.1 only.
+    pub fn http1_only(mut self) -> Self {
+        self.0.0.protocols = HTTP1;
+        self
+    }
+
+    /// Accepts TLS 1.2 as well (RFC 5246): there the peer's certificate travels in the clear.
+    pub fn allow_tls12(mut self) -> Self {
+        self.0.0.versions = TLS13_AND_12;
+        self
+    }
+
+    /// How long a handshake may take; 10 seconds unless set.
+    pub fn handshake_deadline(mut self, deadline: Duration) -> Self {
+        self.0.0.deadline = deadline;
+        self
+    }
+
+    /// How many handshakes may be under way; 512 unless set. When there are more, the oldest that has sent nothing is
+    /// closed, and where all have sent something, the oldest.
+    pub fn max_handshakes(mut self, limit: usize) -> Self {
+        self.0.0.max_handshakes = limit;
+        self
+    }
+
+    /// Takes the time at which certificates are judged from another clock.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.0.0.clock = SharedClock::new(clock);
+        self
+    }
+
+    /// Checks the settings.
+    ///
+    /// # Errors
+    /// A limit of zero, or settings that the TLS library refuses.
+    pub fn build(self) -> Result<Acceptor, TlsConfigError> {
+        let settings = self.0.0;
+        if settings.deadline.is_zero() {
+            return Err(TlsConfigError::Zero { setting: "handshake_deadline" });
+        }
+        if settings.max_handshakes == 0 {
+            return Err(TlsConfigError::Zero { setting: "max_handshakes" });
+        }
+        settings.configure().map_err(|_| TlsConfigError::Settings)?;
+        let handshakes = Handshakes::new(settings.max_handshakes);
+        Ok(Acceptor { settings: Arc::new(settings), handshakes })
+    }
+}
+
+impl<State> fmt::Debug for AcceptorBuilder<State> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AcceptorBuilder")
+    }
+}
+
+impl fmt::Debug for WantsNothing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WantsNothing")
+    }
+}

@@ -1,0 +1,84 @@
+//! Why an acceptor cannot be built, and why a connection was not accepted.
+
+use std::io;
+
+use crate::authenticate::peer::PeerError;
+
+/// Why a server identity or an acceptor cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TlsConfigError {
+    /// The chain is empty.
+    #[error("the chain has no certificate: give at least the leaf")]
+    NoCertificate,
+    /// The leaf is no certificate.
+    #[error("the chain is no X.509 certificate: give DER, or PEM with `BEGIN CERTIFICATE`")]
+    Certificate,
+    /// The private key cannot be read, or is of a kind that is not supported.
+    #[error("the private key cannot be used: give RSA, ECDSA or Ed25519 as PKCS #8, PKCS #1 or SEC 1")]
+    PrivateKey,
+    /// The private key belongs to another certificate.
+    #[error("the private key is not the leaf's: give the key that the first certificate was issued for")]
+    KeyMismatch,
+    /// The TLS library refuses the settings.
+    #[error("these TLS settings are not possible")]
+    Settings,
+    /// A limit or a deadline of zero would refuse every connection.
+    #[error("`{setting}` is zero: no connection would be accepted")]
+    Zero {
+        /// Which setting.
+        setting: &'static str,
+    },
+}
+
+impl TlsConfigError {
+    /// A stable name for the reason.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NoCertificate => "no-certificate",
+            Self::Certificate => "certificate",
+            Self::PrivateKey => "private-key",
+            Self::KeyMismatch => "key-mismatch",
+            Self::Settings => "tls-settings",
+            Self::Zero { .. } => "limit-is-zero",
+        }
+    }
+}
+
+/// Why a connection was not accepted. The connection is closed; nothing of it reached a service.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AcceptError {
+    /// The peer's certificates were refused, or it has none and needs some.
+    #[error("the peer was not authenticated: {0}")]
+    Peer(PeerError),
+    /// The handshake was not over in time.
+    #[error("the handshake was not over in time")]
+    Deadline,
+    /// Too many handshakes were under way, and this one, the oldest that had said nothing, made room.
+    #[error("too many handshakes were under way, this one made room for a newer one")]
+    Displaced,
+    /// What the peer sent is no TLS that we speak.
+    #[error("the TLS handshake failed")]
+    Handshake,
+    /// A session was resumed, which must not happen: it would skip the verification of the peer.
+    #[error("a session was resumed")]
+    Resumed,
+    /// The transport failed.
+    #[error("the connection failed: {0}")]
+    Io(io::ErrorKind),
+}
+
+impl AcceptError {
+    /// A stable name for the reason; that of the peer's error where there is one.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Peer(error) => error.code(),
+            Self::Deadline => "handshake-deadline",
+            Self::Displaced => "handshake-displaced",
+            Self::Handshake => "handshake-failed",
+            Self::Resumed => "session-resumed",
+            Self::Io(_) => "connection-failed",
+        }
+    }
+}

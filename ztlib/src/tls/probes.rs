@@ -1,0 +1,114 @@
+//! A plain-text listener that answers probes and nothing else.
+
+use std::convert::Infallible;
+use std::future::{Ready, ready};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+
+use super::accept_loop::accept_until;
+use super::serve_connection::{HttpLimits, Phase, drive, http1_settings};
+
+/// Probes come one at a time; more connections than this are no probes.
+const MAX_CONNECTIONS: usize = 64;
+const LIMITS: HttpLimits =
+    HttpLimits { header_timeout: Duration::from_secs(5), max_header_bytes: 8192, max_concurrent_streams: 1 };
+
+pub(super) struct Probes {
+    listener: TcpListener,
+    answers: Answers,
+}
+
+#[derive(Clone)]
+struct Answers {
+    paths: Arc<[String]>,
+    ready: Arc<dyn Fn(&str) -> bool + Send + Sync>,
+}
+
+impl Probes {
+    pub(super) fn new(
+        listener: TcpListener,
+        paths: Vec<String>,
+        ready: Arc<dyn Fn(&str) -> bool + Send + Sync>,
+    ) -> Self {
+        Self { listener, answers: Answers { paths: paths.into(), ready } }
+    }
+
+    /// Answers until the server is cut; while it drains too, so that a probe can say so.
+    pub(super) async fn serve(self, phases: watch::Receiver<Phase>) {
+        let Self { mut listener, answers } = self;
+        let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let mut until = phases.clone();
+        let cut = async move {
+            let _ = until.wait_for(|phase| *phase == Phase::Cut).await;
+        };
+        accept_until(&mut listener, cut, |transport: TcpStream, _| {
+            let Ok(place) = Arc::clone(&places).try_acquire_owned() else { return };
+            let connection = http1_settings(LIMITS)
+                .keep_alive(false)
+                .serve_connection(TokioIo::new(transport), answers.clone());
+            let phases = phases.clone();
+            tokio::spawn(async move {
+                drive(connection, phases, http1::Connection::graceful_shutdown).await;
+                drop(place);
+            });
+        })
+        .await;
+    }
+}
+
+impl hyper::service::Service<Request<Incoming>> for Answers {
+    type Response = Response<Once>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Self::Error>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let asked = request.uri().path();
+        let known = matches!(*request.method(), Method::GET | Method::HEAD)
+            && request.uri().query().is_none()
+            && self.paths.iter().any(|path| path == asked);
+        let (status, text) = if !known {
+            (StatusCode::NOT_FOUND, "not found\n")
+        } else if (self.ready)(asked) {
+            (StatusCode::OK, "ok\n")
+        } else {
+            (StatusCode::SERVICE_UNAVAILABLE, "not ready\n")
+        };
+        let mut response = Response::new(Once(Some(Bytes::from_static(text.as_bytes()))));
+        *response.status_mut() = status;
+        ready(Ok(response))
+    }
+}
+
+/// A body of one piece.
+struct Once(Option<Bytes>);
+
+impl Body for Once {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(self.0.take().map(|bytes| Ok(Frame::data(bytes))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.0.as_ref().map_or(0, |bytes| bytes.len() as u64))
+    }
+}
