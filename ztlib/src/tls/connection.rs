@@ -1,6 +1,6 @@
 //! What every request of a connection carries.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use http::Extensions;
 
@@ -13,6 +13,13 @@ pub struct RemoteAddr(
     /// Address and port.
     pub SocketAddr,
 );
+
+impl RemoteAddr {
+    /// The address without the port.
+    pub fn ip(&self) -> IpAddr {
+        self.0.ip()
+    }
+}
 
 /// What is known about an accepted connection. Cloning is cheap.
 #[derive(Debug, Clone)]

@@ -13,10 +13,9 @@ use crate::clock::unix_seconds;
 /// known connection: comparing one generation and two dates.
 ///
 /// ```
-/// use std::time::SystemTime;
 /// use ztlib::authenticate::peer::{PeerAuthenticator, PeerCertificates, Trust, TrustDomain};
 ///
-/// # let now = ztlib_testing::ca::A_DAY;
+/// # let now = ztlib_testing::a_day();
 /// let authority = ztlib_testing::Authority::new("example root");
 /// let payments = authority.leaf().spiffe("spiffe://example.org/payments").issue();
 ///
