@@ -29,11 +29,15 @@ pin_project! {
 }
 
 impl<F, R> ResponseFuture<F, R> {
-    pub(super) fn passed(inner: F, headers: Vec<HeaderChange>) -> Self {
+    pub(crate) fn passed(inner: F) -> Self {
+        Self::obliged(inner, Vec::new())
+    }
+
+    pub(super) fn obliged(inner: F, headers: Vec<HeaderChange>) -> Self {
         Self { state: State::Passed { inner, headers } }
     }
 
-    pub(super) fn refused(response: Response<ResponseBody<R>>) -> Self {
+    pub(crate) fn refused(response: Response<ResponseBody<R>>) -> Self {
         Self { state: State::Refused { response: Some(response) } }
     }
 }

@@ -4,7 +4,6 @@ use std::fmt;
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
-use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
 use super::body::ResponseBody;
@@ -27,8 +26,8 @@ pub enum Protocol {
 
 impl Protocol {
     /// The protocol that a request speaks, by its content type: gRPC has one of its own.
-    pub(crate) fn of(parts: &Parts) -> Self {
-        let grpc = parts.headers.get(CONTENT_TYPE).is_some_and(|value| {
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
+        let grpc = headers.get(CONTENT_TYPE).is_some_and(|value| {
             let rest = value.as_bytes().strip_prefix(b"application/grpc");
             // Not "application/grpc-web": its trailers are in the body, so it is answered as HTTP.
             rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
@@ -86,6 +85,14 @@ const UNAUTHENTICATED: u8 = 16;
 impl Refusal {
     pub(crate) fn new(id: RequestId, cause: Cause, challenge: Challenge) -> Self {
         Self { id, cause, challenge }
+    }
+
+    /// The refusal of a stage that works alone. There is no guard to leave an audit event, so it is logged here.
+    pub(crate) fn by_one_stage(cause: Cause) -> Self {
+        let challenge = if matches!(cause, Cause::Peer(_)) { Challenge::Certificate } else { Challenge::Bearer };
+        let id = RequestId::next();
+        tracing::info!(target: "ztlib::refusal", %id, stage = cause.stage(), reason = cause.code(), detail = ?cause.to_string());
+        Self::new(id, cause, challenge)
     }
 
     /// The id that the caller sees and that the audit event carries.

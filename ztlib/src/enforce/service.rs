@@ -39,12 +39,12 @@ where
     /// (see the note on `Service::poll_ready` in tower's documentation), and nothing is left to cancel.
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (parts, body) = request.into_parts();
-        let protocol = Protocol::of(&parts);
+        let protocol = Protocol::of(&parts.headers);
         let judged = self.guard.judge(parts);
         match judged.result {
             Ok(passage) => {
                 let inner = self.inner.call(Request::from_parts(judged.parts, body));
-                ResponseFuture::passed(inner, passage.response_headers)
+                ResponseFuture::obliged(inner, passage.response_headers)
             }
             Err(refusal) => ResponseFuture::refused(refusal.into_response(protocol)),
         }

@@ -15,6 +15,7 @@ use crate::clock::SharedClock;
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// use std::convert::Infallible;
 /// use http::{Request, Response, StatusCode};
+/// use http_body_util::BodyExt;
 /// use tower::{ServiceBuilder, ServiceExt, service_fn};
 /// use ztlib::authenticate::peer::{PeerAuthenticator, PeerCertificates, PeerIdentity, PeerIdentityLayer, Trust};
 ///
@@ -31,7 +32,8 @@ use crate::clock::SharedClock;
 /// # let payments = authority.leaf().spiffe("spiffe://example.org/payments").issue();
 /// request.extensions_mut().insert(PeerCertificates::foreign(payments.chain()));
 /// let response = service.clone().oneshot(request).await?;
-/// assert_eq!(response.body(), "spiffe://example.org/payments");
+/// let body = response.into_body().collect().await?.to_bytes();
+/// assert_eq!(body, "spiffe://example.org/payments");
 ///
 /// let response = service.oneshot(Request::new(String::new())).await?;
 /// assert_eq!(response.status(), StatusCode::UNAUTHORIZED);

@@ -23,7 +23,6 @@
 mod authenticator;
 mod certificates;
 mod error;
-mod future;
 mod identity;
 mod layer;
 mod leaf;
@@ -36,7 +35,6 @@ mod trust;
 pub use authenticator::PeerAuthenticator;
 pub use certificates::PeerCertificates;
 pub use error::PeerError;
-pub use future::ResponseFuture;
 pub use identity::PeerIdentity;
 pub use layer::PeerIdentityLayer;
 pub use service::PeerIdentityService;

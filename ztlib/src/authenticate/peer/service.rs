@@ -2,12 +2,12 @@
 
 use std::task::{Context, Poll};
 
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 use tower_service::Service;
 
-use super::future::ResponseFuture;
-use super::{PeerAuthenticator, PeerError, PeerIdentity};
+use super::{PeerAuthenticator, PeerIdentity};
 use crate::clock::SharedClock;
+use crate::enforce::{Cause, Established, Protocol, Refusal, ResponseBody, ResponseFuture};
 
 /// The service that [`PeerIdentityLayer`](super::PeerIdentityLayer) makes.
 #[derive(Debug, Clone)]
@@ -26,9 +26,8 @@ impl<S> PeerIdentityService<S> {
 impl<S, Q, B> Service<Request<Q>> for PeerIdentityService<S>
 where
     S: Service<Request<Q>, Response = Response<B>>,
-    B: Default,
 {
-    type Response = S::Response;
+    type Response = Response<ResponseBody<B>>;
     type Error = S::Error;
     type Future = ResponseFuture<S::Future, B>;
 
@@ -41,22 +40,16 @@ where
         request.extensions_mut().remove::<PeerIdentity>();
         match self.authenticator.authenticate(request.extensions(), self.clock.now()) {
             Ok(identity) => {
-                if let Some(identity) = identity {
-                    request.extensions_mut().insert(identity);
+                if let Some(identity) = &identity {
+                    request.extensions_mut().insert(identity.clone());
                 }
-                ResponseFuture::inner(self.inner.call(request))
+                request.extensions_mut().insert(Established(identity));
+                ResponseFuture::passed(self.inner.call(request))
             }
-            Err(error) => ResponseFuture::refused(refuse(error)),
+            Err(error) => {
+                let protocol = Protocol::of(request.headers());
+                ResponseFuture::refused(Refusal::by_one_stage(Cause::Peer(error)).into_response(protocol))
+            }
         }
     }
-}
-
-/// The caller learns that it was not authenticated, and nothing else; the reason stays in the response's extensions for
-/// layers outside, which log it.
-fn refuse<B: Default>(error: PeerError) -> Response<B> {
-    tracing::info!(target: "ztlib::refusal", stage = "peer", code = error.code(), reason = %error, "refused");
-    let mut response = Response::new(B::default());
-    *response.status_mut() = StatusCode::UNAUTHORIZED;
-    response.extensions_mut().insert(error);
-    response
 }

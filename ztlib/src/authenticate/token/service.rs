@@ -2,15 +2,14 @@
 
 use std::task::{Context, Poll};
 
-use http::header::{HeaderValue, WWW_AUTHENTICATE};
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 use tower_service::Service;
 
 use super::authenticator::TokenAuthenticator;
 use super::claims::VerifiedClaims;
-use super::error::{TokenError, TokenErrorKind};
-use super::future::TokenFuture;
+use super::error::TokenError;
 use crate::clock::SharedClock;
+use crate::enforce::{Cause, Established, Protocol, Refusal, ResponseBody, ResponseFuture};
 
 /// Lets requests through whose token is believed. Made by [`TokenLayer`](super::TokenLayer).
 #[derive(Debug, Clone)]
@@ -29,9 +28,11 @@ impl<S> TokenService<S> {
     fn judge<B>(&self, request: &mut Request<B>) -> Result<(), TokenError> {
         // Whatever stood outside has no say in who is calling.
         request.extensions_mut().remove::<VerifiedClaims>();
-        if let Some(claims) = self.authenticator.authenticate(request.headers(), self.clock.now())? {
-            request.extensions_mut().insert(claims);
+        let claims = self.authenticator.authenticate(request.headers(), self.clock.now())?;
+        if let Some(claims) = &claims {
+            request.extensions_mut().insert(claims.clone());
         }
+        request.extensions_mut().insert(Established(claims));
         Ok(())
     }
 }
@@ -39,11 +40,10 @@ impl<S> TokenService<S> {
 impl<S, B, R> Service<Request<B>> for TokenService<S>
 where
     S: Service<Request<B>, Response = Response<R>>,
-    R: Default,
 {
-    type Response = Response<R>;
+    type Response = Response<ResponseBody<R>>;
     type Error = S::Error;
-    type Future = TokenFuture<S::Future, R>;
+    type Future = ResponseFuture<S::Future, R>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(context)
@@ -51,23 +51,11 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         match self.judge(&mut request) {
-            Ok(()) => TokenFuture::through(self.inner.call(request)),
-            Err(error) => TokenFuture::refused(refuse(error)),
+            Ok(()) => ResponseFuture::passed(self.inner.call(request)),
+            Err(error) => {
+                let protocol = Protocol::of(request.headers());
+                ResponseFuture::refused(Refusal::by_one_stage(Cause::Token(error)).into_response(protocol))
+            }
         }
     }
-}
-
-/// 401 with the challenge of RFC 6750 section 3. The reason is left in the extensions, for what stands outside to log; the caller
-/// does not see it.
-fn refuse<R: Default>(error: TokenError) -> Response<R> {
-    let challenge = match error.kind() {
-        TokenErrorKind::Missing => "Bearer",
-        TokenErrorKind::InvalidRequest => "Bearer error=\"invalid_request\"",
-        TokenErrorKind::InvalidToken => "Bearer error=\"invalid_token\"",
-    };
-    let mut response = Response::new(R::default());
-    *response.status_mut() = StatusCode::UNAUTHORIZED;
-    response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
-    response.extensions_mut().insert(error);
-    response
 }
