@@ -16,7 +16,10 @@ check=${1:-}
 case $check in '' | --check) ;; *) echo "usage: plugins/build.sh [--check]" >&2; exit 1 ;; esac
 
 # Rust policies: name of the package. Everything in hostile/*.wat comes besides.
-packages=(ztlib-rbac ztlib-allow-all ztlib-deny-all)
+packages=(
+    ztlib-rbac ztlib-peer-allow-list ztlib-token-scope ztlib-step-up
+    ztlib-allow-all ztlib-deny-all
+)
 
 missing_toolchain() {
     cat >&2 <<'TEXT'

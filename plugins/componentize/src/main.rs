@@ -44,7 +44,8 @@ fn componentize(input: &Path) -> Result<Vec<u8>> {
     };
     // The encoder reads the contract from a custom section and leaves it out of what it makes.
     let module = strip(&module, false)?;
-    let component = ComponentEncoder::default().debug_names(false).validate(true).module(&module)?.encode()?;
+    let component =
+        ComponentEncoder::default().debug_names(false).validate(true).module(&module)?.encode()?;
     strip(&component, true)
 }
 
@@ -80,7 +81,9 @@ fn strip(binary: &[u8], all: bool) -> Result<Vec<u8>> {
                 Encoding::Module => &wasm_encoder::Module::HEADER,
                 Encoding::Component => &wasm_encoder::Component::HEADER,
             }),
-            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => outer.push(std::mem::take(&mut current)),
+            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => {
+                outer.push(std::mem::take(&mut current))
+            }
             Payload::End(_) => {
                 let Some(mut parent) = outer.pop() else { break };
                 let id = match Parser::is_component(&current) {

@@ -117,7 +117,9 @@ unsafe impl<const BYTES: usize> GlobalAlloc for Arena<BYTES> {
         } else if new_size <= layout.size() {
             return pointer;
         }
-        let Ok(new_layout) = Layout::from_size_align(new_size, layout.align()) else { return ptr::null_mut() };
+        let Ok(new_layout) = Layout::from_size_align(new_size, layout.align()) else {
+            return ptr::null_mut();
+        };
         let new = state.take(new_layout) as *mut u8;
         if !new.is_null() {
             // SAFETY: both pieces are at least this long, and the new one was not in use.

@@ -1,51 +1,108 @@
-//! Reading a configuration: JSON by serde, with errors that name the member.
+//! Reading a configuration: JSON straight into types, with errors that name the member.
+//!
+//! The reader is small on purpose: a policy is compiled by each service that loads it and runs `configure` for
+//! every evaluation. An author who would rather have serde adds `serde_json` and some 100 KB.
 
 use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::fmt;
-use core::marker::PhantomData;
 
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+pub use crate::json::{Error, Reader};
+pub use crate::names::Names;
 
 /// Read a configuration from the bytes that [`Policy::configure`](crate::Policy::configure) is given.
 ///
-/// Say `#[serde(deny_unknown_fields)]` on every struct: a misspelt member would otherwise be a rule that is not there.
-///
 /// ```
-/// #[derive(serde::Deserialize)]
-/// #[serde(deny_unknown_fields)]
-/// struct Config { window: String }
+/// use ztlib_policy::config::{Text, from_json};
+/// use ztlib_policy::config_struct;
 ///
-/// let config: Config = ztlib_policy::config::from_json(br#"{ "window": "mon-fri 08:00-18:00" }"#)?;
-/// assert_eq!(config.window, "mon-fri 08:00-18:00");
+/// config_struct! {
+///     struct Config<'a> { window: Text<'a> = "window", networks: Vec<Text<'a>> = "networks" }
+/// }
 ///
-/// let error = ztlib_policy::config::from_json::<Config>(br#"{ "windows": "sat" }"#).err();
-/// assert_eq!(error.as_deref(), Some("windows: unknown field `windows`, expected `window`"));
+/// let config: Config = from_json(br#"{ "window": "mon-fri 08:00-18:00" }"#)?;
+/// assert_eq!(config.window.as_str(), "mon-fri 08:00-18:00");
+/// assert!(config.networks.is_empty());
+///
+/// // What is misspelt is an error and not a rule that is not there.
+/// let error = from_json::<Config>(br#"{ "windows": "sat 10:00-12:00" }"#).err();
+/// assert_eq!(error.as_deref(), Some("unknown member `windows`; known are: window, networks"));
 /// # Ok::<(), String>(())
 /// ```
 ///
 /// # Errors
-/// What is wrong, after the path of the member that it is wrong with ("permissions.admin\[0\].routes").
-pub fn from_json<'a, T: Deserialize<'a>>(config: &'a [u8]) -> Result<T, String> {
+/// What is wrong, after the path of the member that it is wrong with ("permissions.admin\[0\].routes: the list is empty").
+pub fn from_json<'a, T: FromConfig<'a>>(config: &'a [u8]) -> Result<T, String> {
     if config.is_empty() {
         return Err("the policy needs a configuration: name one in the manifest".to_string());
     }
-    let mut json = serde_json::Deserializer::from_slice(config);
-    let value: T = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-        let path = error.path().to_string();
-        let text = error.inner().to_string();
-        // The author wrote YAML or TOML: a line and a column of our JSON would mislead.
-        let text = text.split(" at line ").next().unwrap_or_default();
-        if path == "." { text.to_string() } else { format!("{path}: {text}") }
-    })?;
-    json.end().map_err(|_| "something follows the configuration".to_string())?;
-    Ok(value)
+    let text = core::str::from_utf8(config).map_err(|_| "the configuration is not UTF-8".to_string())?;
+    let mut reader = Reader::new(text);
+    let value = T::read(&mut reader).and_then(|value| reader.end().map(|()| value));
+    value.map_err(Error::into_text)
 }
 
-/// A list that is not empty: `[]` is an error, since an empty list of methods, say, reads as "none" to one and
-/// as "any" to another.
+/// A type that can be read from a configuration. [`config_struct!`](crate::config_struct) implements it for structs.
+pub trait FromConfig<'a>: Sized {
+    /// Read the value that comes next.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Error>;
+
+    /// What a member that is not there stands for; none where it must be there.
+    fn absent() -> Option<Self> {
+        None
+    }
+}
+
+impl FromConfig<'_> for bool {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Error> {
+        reader.boolean()
+    }
+}
+
+impl FromConfig<'_> for i64 {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Error> {
+        reader.integer()
+    }
+}
+
+impl FromConfig<'_> for u32 {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Error> {
+        u32::try_from(reader.integer()?).map_err(|_| Error::new("the number is below 0 or too large"))
+    }
+}
+
+/// A member that may be missing, or null.
+impl<'a, T: FromConfig<'a>> FromConfig<'a> for Option<T> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Error> {
+        if reader.null() { Ok(None) } else { T::read(reader).map(Some) }
+    }
+
+    fn absent() -> Option<Self> {
+        Some(None)
+    }
+}
+
+/// A list; one that is missing is empty. Where empty would be ambiguous use [`NonEmpty`].
+impl<'a, T: FromConfig<'a>> FromConfig<'a> for Vec<T> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Error> {
+        let mut list = Vec::new();
+        reader.list(&mut |reader| {
+            list.push(T::read(reader)?);
+            Ok(())
+        })?;
+        Ok(list)
+    }
+
+    fn absent() -> Option<Self> {
+        Some(Vec::new())
+    }
+}
+
+/// A list that is not empty: an empty list of methods, say, reads as "none" to one and as "any" to another.
 #[derive(Debug, Clone)]
 pub struct NonEmpty<T>(Vec<T>);
 
@@ -65,16 +122,16 @@ impl<T> IntoIterator for NonEmpty<T> {
     }
 }
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for NonEmpty<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let list = Vec::deserialize(deserializer)?;
-        if list.is_empty() { Err(D::Error::custom("the list is empty")) } else { Ok(Self(list)) }
+impl<'a, T: FromConfig<'a>> FromConfig<'a> for NonEmpty<T> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Error> {
+        let list = Vec::read(reader)?;
+        if list.is_empty() { Err(Error::new("the list is empty")) } else { Ok(Self(list)) }
     }
 }
 
-/// A string that is borrowed from the configuration where it holds no escapes. Not empty.
+/// A string that is not empty; borrowed from the configuration where it holds no escapes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Text<'a>(pub Cow<'a, str>);
+pub struct Text<'a>(Cow<'a, str>);
 
 impl Text<'_> {
     /// The text.
@@ -83,70 +140,30 @@ impl Text<'_> {
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct TextVisitor;
-
-        impl<'de> Visitor<'de> for TextVisitor {
-            type Value = Text<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string that is not empty")
-            }
-
-            fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Self::Value, E> {
-                if text.is_empty() { Err(E::custom("the string is empty")) } else { Ok(Text(Cow::Borrowed(text))) }
-            }
-
-            fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
-                if text.is_empty() { Err(E::custom("the string is empty")) } else { Ok(Text(Cow::Owned(text.to_string()))) }
-            }
-        }
-
-        deserializer.deserialize_str(TextVisitor)
+impl<'a> FromConfig<'a> for Text<'a> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Error> {
+        let text = reader.string()?;
+        if text.is_empty() { Err(Error::new("the string is empty")) } else { Ok(Self(text)) }
     }
 }
 
 /// The members of an object in the order in which they stand. A member that occurs twice is an error: with most
 /// readers the last one wins, and a rule is gone.
 #[derive(Debug, Clone)]
-pub struct Members<'a, V>(pub Vec<(Text<'a>, V)>);
+pub struct Members<'a, V>(pub Vec<(Cow<'a, str>, V)>);
 
-impl<V> Default for Members<'_, V> {
-    fn default() -> Self {
-        Self(Vec::new())
-    }
-}
-
-impl<'de: 'a, 'a, V: Deserialize<'de>> Deserialize<'de> for Members<'a, V> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct MembersVisitor<V>(PhantomData<V>);
-
-        impl<'de, V: Deserialize<'de>> Visitor<'de> for MembersVisitor<V> {
-            type Value = Members<'de, V>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
+impl<'a, V: FromConfig<'a>> FromConfig<'a> for Members<'a, V> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Error> {
+        let (mut members, mut names) = (Vec::new(), Names::new());
+        reader.object(&mut |reader, name| {
+            let value = V::read(reader).map_err(|error| error.within(&name))?;
+            if !names.add(&name).1 {
+                return Err(Error::new(format!("the member `{name}` occurs twice")));
             }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::new();
-                while let Some(member) = map.next_entry::<Text<'de>, V>()? {
-                    members.push(member);
-                }
-                let mut names: Vec<&str> = members.iter().map(|(name, _)| name.as_str()).collect();
-                names.sort_unstable();
-                if let Some(twice) = names.windows(2).find_map(|pair| match pair {
-                    [a, b] if a == b => Some(*a),
-                    _ => None,
-                }) {
-                    return Err(A::Error::custom(format_args!("the member `{twice}` occurs twice")));
-                }
-                Ok(Members(members))
-            }
-        }
-
-        deserializer.deserialize_map(MembersVisitor(PhantomData))
+            members.push((name, value));
+            Ok(())
+        })?;
+        Ok(Self(members))
     }
 }
 
@@ -161,14 +178,14 @@ impl Pointer<'_> {
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Pointer<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = Text::deserialize(deserializer)?;
-        let escapes = text.as_str().split('~').skip(1).all(|rest| rest.starts_with(['0', '1']));
-        if text.as_str().starts_with('/') && escapes {
+impl<'a> FromConfig<'a> for Pointer<'a> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Error> {
+        let text = Text::read(reader)?;
+        let mut tildes = text.as_str().split('~').skip(1);
+        if text.as_str().starts_with('/') && tildes.all(|rest| rest.starts_with(['0', '1'])) {
             Ok(Self(text))
         } else {
-            Err(D::Error::custom(format_args!("`{}` is not a JSON pointer, as in `/roles`", text.as_str())))
+            Err(Error::new(format!("`{}` is not a JSON pointer, as in `/roles`", text.as_str())))
         }
     }
 }
@@ -185,17 +202,17 @@ impl PeerPattern<'_> {
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for PeerPattern<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = Text::deserialize(deserializer)?;
+impl<'a> FromConfig<'a> for PeerPattern<'a> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Error> {
+        let text = Text::read(reader)?;
         if is_peer_pattern(text.as_str()) {
-            Ok(Self(text))
-        } else {
-            Err(D::Error::custom(format_args!(
-                "`{}` is not a pattern of SPIFFE IDs, as in `spiffe://example.org/shop/*`; `*` is a whole segment, `**` the last one",
-                text.as_str()
-            )))
+            return Ok(Self(text));
         }
+        Err(Error::new(format!(
+            "`{}` is not a pattern of SPIFFE IDs, as in `spiffe://example.org/shop/*`; \
+             `*` is a whole segment, `**` the last one",
+            text.as_str()
+        )))
     }
 }
 
@@ -204,10 +221,61 @@ fn is_peer_pattern(pattern: &str) -> bool {
         return false;
     };
     let literal = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, b'.' | b'-' | b'_');
-    let (before, last) = path.rsplit_once('/').map_or((None, path), |(before, last)| (Some(before), last));
     let segment = |segment: &str| segment == "*" || !segment.contains('*');
-    !domain.is_empty()
-        && domain.bytes().all(literal)
-        && before.is_none_or(|before| before.split('/').all(segment))
-        && (segment(last) || last == "**")
+    let before = path.strip_suffix("/**").or_else(|| (path == "**").then_some("")).unwrap_or(path);
+    !domain.is_empty() && domain.bytes().all(literal) && before.split('/').all(segment)
+}
+
+/// Define a struct of a configuration: its fields, their types, and the names of the members that they are read from.
+///
+/// A member that is unknown, or occurs twice, or is missing though its type must be there, is an error that names it. A
+/// struct of which nothing is borrowed is written without a lifetime.
+///
+/// ```
+/// # use ztlib_policy::config::{from_json, Text};
+/// ztlib_policy::config_struct! {
+///     /// A rule.
+///     struct Rule<'a> {
+///         max_age: Option<u32> = "max-age",
+///         routes: Vec<Text<'a>> = "routes",
+///     }
+/// }
+/// let rule: Rule = from_json(br#"{ "max-age": 300 }"#)?;
+/// assert_eq!((rule.max_age, rule.routes.len()), (Some(300), 0));
+/// let error = from_json::<Rule>(br#"{ "max-age": "5 min" }"#).err();
+/// assert_eq!(error.as_deref(), Some("max-age: a whole number is expected"));
+/// # Ok::<(), String>(())
+/// ```
+#[macro_export]
+macro_rules! config_struct {
+    ($(#[$meta:meta])* $visibility:vis struct $name:ident<$lifetime:lifetime> {
+        $($(#[$field_meta:meta])* $field:ident: $type:ty = $key:literal),* $(,)?
+    }) => {
+        $(#[$meta])*
+        $visibility struct $name<$lifetime> { $($(#[$field_meta])* $field: $type),* }
+
+        $crate::config_struct!(@read [$lifetime] $name<$lifetime> { $($field: $type = $key),* });
+    };
+    ($(#[$meta:meta])* $visibility:vis struct $name:ident {
+        $($(#[$field_meta:meta])* $field:ident: $type:ty = $key:literal),* $(,)?
+    }) => {
+        $(#[$meta])*
+        $visibility struct $name { $($(#[$field_meta])* $field: $type),* }
+
+        $crate::config_struct!(@read ['config] $name { $($field: $type = $key),* });
+    };
+    (@read [$lifetime:lifetime] $name:ty { $($field:ident: $type:ty = $key:literal),* }) => {
+        impl<$lifetime> $crate::config::FromConfig<$lifetime> for $name {
+            fn read(
+                reader: &mut $crate::config::Reader<$lifetime>,
+            ) -> ::core::result::Result<Self, $crate::config::Error> {
+                $(let mut $field: ::core::option::Option<$type> = ::core::option::Option::None;)*
+                reader.object(&mut |reader, name| match &*name {
+                    $($key => reader.member($key, &mut $field),)*
+                    _ => ::core::result::Result::Err($crate::config::Error::unknown(&name, &[$($key),*])),
+                })?;
+                ::core::result::Result::Ok(Self { $($field: $crate::config::Error::required($field, $key)?),* })
+            }
+        }
+    };
 }

@@ -10,7 +10,9 @@ pub mod config;
 #[cfg(target_arch = "wasm32")]
 #[doc(hidden)]
 pub mod guest;
+mod json;
 mod macros;
+mod names;
 mod question;
 pub mod rules;
 #[cfg(not(target_arch = "wasm32"))]

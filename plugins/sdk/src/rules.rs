@@ -5,7 +5,8 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use crate::Question;
-use crate::config::{NonEmpty, Text};
+use crate::config::{Names, NonEmpty, Text};
+use crate::names::{HASH_START, hash, step};
 
 /// What a rule is for, as it stands in a configuration: methods together with routes, actions, or both.
 ///
@@ -50,13 +51,12 @@ pub struct Covers<'a> {
 #[derive(Debug, Clone)]
 pub struct Rules<T> {
     values: Vec<T>,
-    /// Every key, one after the other: entries point into it.
-    text: String,
-    entries: Vec<Entry>,
+    /// Routes, prefixes of routes and actions, told apart by their hash.
+    keys: Names,
+    /// For each key the newest of its links and one; 0 is none.
+    newest: Vec<u32>,
     links: Vec<Link>,
-    /// Open addressing: 0 is free, otherwise the entry's number and one. A power of two long.
-    table: Vec<u32>,
-    methods: Vec<String>,
+    methods: Names,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,14 +70,11 @@ enum Kind {
     Action = 4,
 }
 
-#[derive(Debug, Clone)]
-struct Entry {
-    kind: Kind,
-    hash: u32,
-    start: u32,
-    end: u32,
-    /// The newest link and one; 0 is none.
-    links: u32,
+impl Kind {
+    /// The hash of a key of this kind. Kinds differ in the two lowest bits, so that equal texts of two kinds are two keys.
+    fn mark(self, hash: u32) -> u32 {
+        (hash << 2) | (self as u32 & 3)
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -99,11 +96,10 @@ impl<T> Rules<T> {
     pub fn new() -> Self {
         Self {
             values: Vec::new(),
-            text: String::new(),
-            entries: Vec::new(),
+            keys: Names::new(),
+            newest: Vec::new(),
             links: Vec::new(),
-            table: Vec::new(),
-            methods: Vec::new(),
+            methods: Names::new(),
         }
     }
 
@@ -145,20 +141,20 @@ impl<T> Rules<T> {
         } else if let Some(route) = question.route() {
             self.routes(&route, &mut found);
         }
-        // Methods are compared only where one is named: a rule for any method does not read it.
+        // The method is read only where a rule names one: a rule for any method does not hang on it.
         let mut method = None;
-        let mut values: Vec<u32> = found
-            .into_iter()
-            .filter_map(|link: &Link| {
-                let wanted = match link.method {
-                    0 => return Some(link.value),
-                    number => self.methods.get(number as usize - 1)?,
-                };
-                (method.get_or_insert_with(|| question.method()) == wanted).then_some(link.value)
-            })
-            .collect();
-        values.sort_unstable();
-        values.dedup();
+        let mut values: Vec<u32> = Vec::new();
+        for link in found {
+            let covered = link.method == 0
+                || self
+                    .methods
+                    .name(link.method as usize - 1)
+                    .is_some_and(|wanted| method.get_or_insert_with(|| question.method()).as_str() == wanted);
+            // Few rules cover one question: keeping their order costs next to nothing.
+            if covered && let Err(at) = values.binary_search(&link.value) {
+                values.insert(at, link.value);
+            }
+        }
         values.into_iter().filter_map(|value| self.values.get(value as usize))
     }
 
@@ -195,70 +191,22 @@ impl<T> Rules<T> {
     }
 
     fn collect<'a>(&'a self, kind: Kind, hash: u32, key: &str, found: &mut Vec<&'a Link>) {
-        let Some(entry) = self.entry(kind, hash, key).and_then(|number| self.entries.get(number)) else { return };
-        let mut next = entry.links;
+        let number = self.keys.find_hashed(kind.mark(hash), key);
+        let mut next = number.and_then(|number| self.newest.get(number)).copied().unwrap_or_default();
         while let Some(link) = next.checked_sub(1).and_then(|number| self.links.get(number as usize)) {
             found.push(link);
             next = link.next;
         }
     }
 
-    /// The number of the entry with this key.
-    fn entry(&self, kind: Kind, hash: u32, key: &str) -> Option<usize> {
-        let mask = self.table.len().checked_sub(1)?;
-        let mut slot = place(kind, hash) as usize & mask;
-        // The table is never full: the search ends at a free place.
-        loop {
-            let number = self.table.get(slot)?.checked_sub(1)? as usize;
-            let entry = self.entries.get(number)?;
-            if entry.hash == hash && entry.kind == kind && self.key(entry) == key {
-                return Some(number);
-            }
-            slot = (slot + 1) & mask;
-        }
-    }
-
-    fn key(&self, entry: &Entry) -> &str {
-        self.text.get(entry.start as usize..entry.end as usize).unwrap_or_default()
-    }
-
     fn link(&mut self, kind: Kind, key: &str, method: u32, value: u32) {
-        let hash = hash(key);
-        let number = self.entry(kind, hash, key).unwrap_or_else(|| self.insert(kind, hash, key));
-        if let Some(entry) = self.entries.get_mut(number) {
-            self.links.push(Link { method, value, next: entry.links });
-            entry.links = self.links.len() as u32;
+        let (number, new) = self.keys.add_hashed(kind.mark(hash(key)), key);
+        if new {
+            self.newest.push(0);
         }
-    }
-
-    fn insert(&mut self, kind: Kind, hash: u32, key: &str) -> usize {
-        let number = self.entries.len();
-        let start = self.text.len() as u32;
-        self.text.push_str(key);
-        self.entries.push(Entry { kind, hash, start, end: self.text.len() as u32, links: 0 });
-        // At most half full, so that a search ends soon.
-        if self.entries.len() * 2 > self.table.len() { self.rebuild() } else { self.put(number) }
-        number
-    }
-
-    fn rebuild(&mut self) {
-        let length = (self.entries.len() * 4).next_power_of_two().max(16);
-        self.table.clear();
-        self.table.resize(length, 0);
-        for number in 0..self.entries.len() {
-            self.put(number);
-        }
-    }
-
-    fn put(&mut self, number: usize) {
-        let (Some(entry), Some(mask)) = (self.entries.get(number), self.table.len().checked_sub(1)) else { return };
-        let mut slot = place(entry.kind, entry.hash) as usize & mask;
-        while let Some(cell) = self.table.get_mut(slot) {
-            if *cell == 0 {
-                *cell = number as u32 + 1;
-                return;
-            }
-            slot = (slot + 1) & mask;
+        if let Some(newest) = self.newest.get_mut(number) {
+            self.links.push(Link { method, value, next: *newest });
+            *newest = self.links.len() as u32;
         }
     }
 
@@ -267,14 +215,11 @@ impl<T> Rules<T> {
             return Ok(0);
         }
         if !method.bytes().all(|byte| byte.is_ascii_uppercase() || matches!(byte, b'-' | b'_')) {
-            return Err(format!("`{method}` is not a method: they are upper case, as in `GET`; `*` stands for any"));
+            return Err(format!(
+                "`{method}` is not a method: they are upper case, as in `GET`; `*` stands for any"
+            ));
         }
-        let known = self.methods.iter().position(|known| known == method);
-        let number = known.unwrap_or_else(|| {
-            self.methods.push(method.to_string());
-            self.methods.len() - 1
-        });
-        Ok(number as u32 + 1)
+        Ok(self.methods.add(method).0 as u32 + 1)
     }
 }
 
@@ -284,7 +229,8 @@ fn route_key(route: &str) -> Result<(Kind, &str), String> {
         return Err(format!("the route `{route}` does not begin with `/`"));
     };
     // A brace holds the name of a parameter, where a router marks a catch-all by a star: "/files/{*rest}".
-    let plain = |segment: &str| !segment.contains('*') || (segment.starts_with("{*") && segment.ends_with('}'));
+    let plain =
+        |segment: &str| !segment.contains('*') || (segment.starts_with("{*") && segment.ends_with('}'));
     let (before, last) = rest.rsplit_once('/').unwrap_or(("", rest));
     if !before.split('/').all(plain) || !(plain(last) || last == "*" || last == "**") {
         return Err(format!("the route `{route}` has a wildcard elsewhere than as its whole last segment"));
@@ -295,21 +241,4 @@ fn route_key(route: &str) -> Result<(Kind, &str), String> {
         "**" => (Kind::Rest, prefix()),
         _ => (Kind::Exact, route),
     })
-}
-
-/// FNV-1a, 32 bits: routes come from the operator and the router, so nobody can choose them to collide.
-const HASH_START: u32 = 0x811c_9dc5;
-
-fn step(state: u32, byte: u8) -> u32 {
-    (state ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-}
-
-fn hash(key: &str) -> u32 {
-    key.bytes().fold(HASH_START, step)
-}
-
-/// Where the search for a key begins. The high bits are folded in: FNV's low ones alone are weak.
-fn place(kind: Kind, hash: u32) -> u32 {
-    let mixed = (hash ^ (kind as u32).wrapping_mul(0x9e37_79b9)).wrapping_mul(0x85eb_ca6b);
-    mixed ^ (mixed >> 15)
 }

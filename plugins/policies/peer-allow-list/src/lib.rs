@@ -1,1 +1,99 @@
-//! stub
+#![doc = include_str!("../README.md")]
+#![cfg_attr(target_arch = "wasm32", no_std)]
+
+extern crate alloc;
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use ztlib_policy::config::{NonEmpty, PeerPattern, Text, from_json};
+use ztlib_policy::rules::{Covers, Rules};
+use ztlib_policy::{Answer, Policy, Question, config_struct, export_policy};
+
+/// No rule for the route names the peer, or there is no peer, or no rule covers the route.
+pub const PEER_NOT_ALLOWED: &str = "peer-not-allowed";
+
+/// Which peers may call which routes.
+#[derive(Debug)]
+pub struct PeerAllowList {
+    rules: Rules<Peers>,
+}
+
+#[derive(Debug)]
+struct Peers {
+    /// Patterns of SPIFFE IDs.
+    patterns: Vec<Box<str>>,
+    named: Vec<Named>,
+}
+
+/// A peer without a SPIFFE ID. A name is worth what the authority behind it is worth: neither goes without the other.
+#[derive(Debug)]
+struct Named {
+    authority: Box<str>,
+    dns_name: Box<str>,
+}
+
+impl Policy for PeerAllowList {
+    fn configure(config: &[u8]) -> Result<Self, String> {
+        let mut rules = Rules::new();
+        for (at, rule) in from_json::<Config<'_>>(config)?.rules.into_iter().enumerate() {
+            let place = |error: String| format!("rules[{at}]: {error}");
+            let Rule { methods, routes, actions, patterns, named } = rule;
+            if patterns.is_empty() && named.is_empty() {
+                return Err(place("give `peers`, `named-peers` or both".to_string()));
+            }
+            let peers = Peers {
+                patterns: patterns.iter().map(|pattern| pattern.as_str().into()).collect(),
+                named: named
+                    .iter()
+                    .map(|peer| Named {
+                        authority: peer.authority.as_str().into(),
+                        dns_name: peer.dns_name.as_str().into(),
+                    })
+                    .collect(),
+            };
+            rules.add(&Covers { methods, routes, actions }, peers).map_err(place)?;
+        }
+        Ok(Self { rules })
+    }
+
+    /// One rule that names the peer is enough.
+    fn decide(&self, question: &Question<'_>) -> Answer {
+        let allowed = self.rules.find(question).any(|peers| {
+            peers.patterns.iter().any(|pattern| question.peer_matches(pattern))
+                || peers.named.iter().any(|peer| {
+                    question.peer_authority().as_deref() == Some(&*peer.authority)
+                        && question.peer_has_dns_name(&peer.dns_name)
+                })
+        });
+        if allowed { Answer::Allow } else { question.deny(PEER_NOT_ALLOWED) }
+    }
+}
+
+config_struct! {
+    struct Config<'a> {
+        rules: NonEmpty<Rule<'a>> = "rules",
+    }
+}
+
+config_struct! {
+    struct Rule<'a> {
+        methods: Option<NonEmpty<Text<'a>>> = "methods",
+        routes: Option<NonEmpty<Text<'a>>> = "routes",
+        actions: Option<NonEmpty<Text<'a>>> = "actions",
+        patterns: Vec<PeerPattern<'a>> = "peers",
+        named: Vec<NamedPeer<'a>> = "named-peers",
+    }
+}
+
+config_struct! {
+    struct NamedPeer<'a> {
+        authority: Text<'a> = "authority",
+        dns_name: Text<'a> = "dns-name",
+    }
+}
+
+// Some two hundred rules.
+export_policy!(PeerAllowList, arena = 128 * 1024, no_std);

@@ -5,74 +5,59 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use serde::Deserialize;
-use ztlib_policy::config::{Members, NonEmpty, PeerPattern, Pointer, Text, from_json};
+use ztlib_policy::config::{Members, Names, NonEmpty, PeerPattern, Pointer, Text, from_json};
+use ztlib_policy::config_struct;
 use ztlib_policy::rules::{Covers, Rules};
 
 use crate::{Document, Rbac, Role};
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Config<'a> {
-    #[serde(borrow)]
-    roles: Sources<'a>,
-    #[serde(borrow)]
-    permissions: Members<'a, NonEmpty<Permission<'a>>>,
+config_struct! {
+    struct Config<'a> {
+        roles: Sources<'a> = "roles",
+        permissions: Members<'a, NonEmpty<Permission<'a>>> = "permissions",
+    }
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Sources<'a> {
-    #[serde(borrow, default)]
-    claims: Vec<Pointer<'a>>,
-    #[serde(borrow)]
-    groups: Option<Groups<'a>>,
-    #[serde(borrow, default)]
-    peers: Vec<Peers<'a>>,
-    #[serde(borrow)]
-    document: Option<DocumentSource<'a>>,
+config_struct! {
+    struct Sources<'a> {
+        claims: Vec<Pointer<'a>> = "claims",
+        groups: Option<Groups<'a>> = "groups",
+        peers: Vec<Peers<'a>> = "peers",
+        document: Option<DocumentSource<'a>> = "document",
+    }
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Groups<'a> {
-    #[serde(borrow)]
-    claim: Pointer<'a>,
-    #[serde(borrow)]
-    roles: Members<'a, NonEmpty<Text<'a>>>,
+config_struct! {
+    struct Groups<'a> {
+        claim: Pointer<'a> = "claim",
+        roles: Members<'a, NonEmpty<Text<'a>>> = "roles",
+    }
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Peers<'a> {
-    #[serde(borrow, rename = "match")]
-    pattern: PeerPattern<'a>,
-    #[serde(borrow)]
-    roles: NonEmpty<Text<'a>>,
+config_struct! {
+    struct Peers<'a> {
+        pattern: PeerPattern<'a> = "match",
+        roles: NonEmpty<Text<'a>> = "roles",
+    }
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct DocumentSource<'a> {
-    #[serde(borrow)]
-    name: Text<'a>,
-    #[serde(borrow)]
-    pointer: Pointer<'a>,
+config_struct! {
+    struct DocumentSource<'a> {
+        name: Text<'a> = "name",
+        pointer: Pointer<'a> = "pointer",
+    }
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Permission<'a> {
-    #[serde(borrow)]
-    methods: Option<NonEmpty<Text<'a>>>,
-    #[serde(borrow)]
-    routes: Option<NonEmpty<Text<'a>>>,
-    #[serde(borrow)]
-    actions: Option<NonEmpty<Text<'a>>>,
+config_struct! {
+    struct Permission<'a> {
+        methods: Option<NonEmpty<Text<'a>>> = "methods",
+        routes: Option<NonEmpty<Text<'a>>> = "routes",
+        actions: Option<NonEmpty<Text<'a>>> = "actions",
+    }
 }
 
 pub(crate) fn read(config: &[u8]) -> Result<Rbac, String> {
-    let Config { roles: sources, permissions: granted } = from_json::<Config<'_>>(config)?;
+    let Config { roles: sources, permissions: granted } = from_json(config)?;
     if sources.claims.is_empty()
         && sources.groups.is_none()
         && sources.peers.is_empty()
@@ -80,37 +65,39 @@ pub(crate) fn read(config: &[u8]) -> Result<Rbac, String> {
     {
         return Err("roles: nobody has a role; give `claims`, `groups`, `peers` or `document`".to_string());
     }
-    let mut roles: Vec<Role> = Vec::new();
-    let mut permissions = Rules::new();
+    let (mut names, mut roles, mut permissions) = (Names::new(), Vec::new(), Rules::new());
     for (name, list) in granted.0 {
-        let number = roles.len() as u32;
+        if name.is_empty() {
+            return Err("permissions: a role has no name".to_string());
+        }
+        let number = names.add(&name).0 as u32;
         for (at, Permission { methods, routes, actions }) in list.into_iter().enumerate() {
             permissions
                 .add(&Covers { methods, routes, actions }, number)
-                .map_err(|error| format!("permissions.{}[{at}]: {error}", name.as_str()))?;
+                .map_err(|error| format!("permissions.{name}[{at}]: {error}"))?;
         }
-        roles.push(Role { name: name.as_str().into(), ..Role::default() });
+        roles.push(Role { name: (*name).into(), ..Role::default() });
     }
-    // A role without permissions is most likely misspelt.
-    let find = |roles: &mut Vec<Role>, name: &Text<'_>, place: &str| {
-        let found = roles.iter().position(|role| *role.name == *name.as_str());
-        found.ok_or_else(|| format!("{place}: the role `{}` has no permissions", name.as_str()))
+    // A role that has no permissions is most likely misspelt.
+    let known = |name: &Text<'_>, place: &dyn Fn() -> String| {
+        let number = names.find(name.as_str());
+        number.ok_or_else(|| format!("{}: the role `{}` has no permissions", place(), name.as_str()))
     };
     let mut group_claim: Box<str> = Box::default();
     if let Some(groups) = sources.groups {
         group_claim = groups.claim.as_str().into();
-        for (group, names) in groups.roles.0 {
-            for name in names {
-                let number = find(&mut roles, &name, &format!("roles.groups.roles.{}", group.as_str()))?;
+        for (group, of_group) in groups.roles.0 {
+            for name in of_group {
+                let number = known(&name, &|| format!("roles.groups.roles.{group}"))?;
                 if let Some(role) = roles.get_mut(number) {
-                    role.groups.push(group.as_str().into());
+                    role.groups.push((*group).into());
                 }
             }
         }
     }
     for (at, peers) in sources.peers.into_iter().enumerate() {
         for name in peers.roles {
-            let number = find(&mut roles, &name, &format!("roles.peers[{at}]"))?;
+            let number = known(&name, &|| format!("roles.peers[{at}].roles"))?;
             if let Some(role) = roles.get_mut(number) {
                 role.peers.push(peers.pattern.as_str().into());
             }

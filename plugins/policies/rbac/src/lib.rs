@@ -73,9 +73,10 @@ impl Rbac {
         self.claims.iter().any(|pointer| question.claim_contains(pointer, &role.name))
             || role.groups.iter().any(|group| question.claim_contains(&self.group_claim, group))
             || role.peers.iter().any(|pattern| question.peer_matches(pattern))
-            || self.document.as_ref().is_some_and(|document| {
-                question.data_contains(&document.name, &document.pointer, &role.name)
-            })
+            || self
+                .document
+                .as_ref()
+                .is_some_and(|document| question.data_contains(&document.name, &document.pointer, &role.name))
     }
 }
 

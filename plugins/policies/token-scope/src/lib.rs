@@ -1,1 +1,106 @@
-//! stub
+#![doc = include_str!("../README.md")]
+#![cfg_attr(target_arch = "wasm32", no_std)]
+
+extern crate alloc;
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use ztlib_policy::config::{NonEmpty, Text, from_json};
+use ztlib_policy::rules::{Covers, Rules};
+use ztlib_policy::{Answer, Policy, Question, config_struct, export_policy};
+
+/// No rule covers the method and route, or the action.
+pub const NO_RULE: &str = "no-rule";
+
+/// The token lacks a scope that a rule requires, or there is no token.
+pub const MISSING_SCOPE: &str = "missing-scope";
+
+/// Scopes of the bearer token that routes need.
+#[derive(Debug)]
+pub struct TokenScope {
+    rules: Rules<Scopes>,
+}
+
+#[derive(Debug)]
+struct Scopes {
+    all: Vec<Box<str>>,
+    any: Vec<Box<str>>,
+}
+
+impl Policy for TokenScope {
+    fn configure(config: &[u8]) -> Result<Self, String> {
+        let mut rules = Rules::new();
+        for (at, rule) in from_json::<Config<'_>>(config)?.rules.into_iter().enumerate() {
+            let place = |error: String| format!("rules[{at}]: {error}");
+            let Rule { methods, routes, actions, all, any, none } = rule;
+            if none.unwrap_or(false) == (all.is_some() || any.is_some()) {
+                return Err(place(
+                    "give `scopes`, `any-scope` or both; `without-scope: true` alone opens the route"
+                        .to_string(),
+                ));
+            }
+            let scopes = Scopes { all: boxed(all.as_ref()), any: boxed(any.as_ref()) };
+            rules.add(&Covers { methods, routes, actions }, scopes).map_err(place)?;
+        }
+        Ok(Self { rules })
+    }
+
+    /// Every rule that covers the question must be met.
+    fn decide(&self, question: &Question<'_>) -> Answer {
+        let mut covered = false;
+        for scopes in self.rules.find(question) {
+            covered = true;
+            if let Some(missing) = scopes.all.iter().find(|scope| !question.has_scope(scope)) {
+                question.message(&format!("the scope {missing} is needed"));
+                return question.deny(MISSING_SCOPE);
+            }
+            if !scopes.any.is_empty() && !scopes.any.iter().any(|scope| question.has_scope(scope)) {
+                question.message(&format!("one of these scopes is needed: {}", scopes.any.join(" ")));
+                return question.deny(MISSING_SCOPE);
+            }
+        }
+        if covered { Answer::Allow } else { question.deny(NO_RULE) }
+    }
+}
+
+config_struct! {
+    struct Config<'a> {
+        rules: NonEmpty<Rule<'a>> = "rules",
+    }
+}
+
+config_struct! {
+    struct Rule<'a> {
+        methods: Option<NonEmpty<Text<'a>>> = "methods",
+        routes: Option<NonEmpty<Text<'a>>> = "routes",
+        actions: Option<NonEmpty<Text<'a>>> = "actions",
+        all: Option<NonEmpty<Scope<'a>>> = "scopes",
+        any: Option<NonEmpty<Scope<'a>>> = "any-scope",
+        none: Option<bool> = "without-scope",
+    }
+}
+
+/// One scope (RFC 6749 section 3.3): "orders:read orders:write" is two, and no token has it as one.
+struct Scope<'a>(Text<'a>);
+
+impl<'a> ztlib_policy::config::FromConfig<'a> for Scope<'a> {
+    fn read(reader: &mut ztlib_policy::config::Reader<'a>) -> Result<Self, ztlib_policy::config::Error> {
+        let text = Text::read(reader)?;
+        let allowed = |byte: u8| matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e);
+        if text.as_str().bytes().all(allowed) {
+            Ok(Self(text))
+        } else {
+            Err(ztlib_policy::config::Error::new(format!("`{}` is not one scope", text.as_str())))
+        }
+    }
+}
+
+fn boxed(scopes: Option<&NonEmpty<Scope<'_>>>) -> Vec<Box<str>> {
+    scopes.into_iter().flat_map(NonEmpty::as_slice).map(|scope| scope.0.as_str().into()).collect()
+}
+
+// Some two hundred rules.
+export_policy!(TokenScope, arena = 128 * 1024, no_std);

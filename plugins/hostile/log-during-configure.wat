@@ -1,0 +1,15 @@
+;; Writes a log line when it is configured.
+(module
+  (import "ztlib:policy/outcome@0.1.0" "log" (func $log (param i32 i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 16) "hello")
+  (global $next (mut i32) (i32.const 8192))
+  (func (export "cabi_realloc") (param i32 i32 i32) (param $size i32) (result i32)
+    global.get $next
+    (global.set $next
+      (i32.and (i32.add (i32.add (global.get $next) (local.get $size)) (i32.const 7)) (i32.const -8))))
+  (func (export "ztlib:policy/guard@0.1.0#configure") (param i32 i32) (result i32)
+    (call $log (i32.const 16) (i32.const 5))
+    i32.const 0)
+  (func (export "ztlib:policy/guard@0.1.0#decide") (result i32)
+    i32.const 0))
