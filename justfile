@@ -1,0 +1,52 @@
+# The one front door. `just` alone lists what there is; every recipe also works by hand.
+
+default:
+    @just --list
+
+# All tests of the workspace: unit, integration, documentation. Needs cargo alone.
+test *arguments:
+    cargo test --workspace {{arguments}}
+
+# Two guarded services on loopback, several callers, a table of what was decided and why.
+quickstart *arguments:
+    cargo run --example quickstart -- {{arguments}}
+
+# What reviewers see first: format, lints, documentation.
+check:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets -- -D warnings
+    RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --no-deps
+
+# Format everything, the workspaces of policies and fuzz targets too.
+fmt:
+    cargo fmt --all
+    cd plugins && cargo fmt --all
+    cd fuzz && cargo fmt --all
+
+# The policies' own tests, native: no WebAssembly needed.
+policy-tests:
+    cd plugins && cargo test
+
+# Build every policy from source into plugins/artifacts (see plugins/README.md for the toolchain).
+policies:
+    plugins/build.sh
+
+# Compare the committed components with what the source gives.
+policies-check:
+    plugins/build.sh --check
+
+# Every fuzz target for this many seconds. Needs nightly and cargo-fuzz.
+fuzz seconds="10":
+    fuzz/run.sh {{seconds}}
+
+# Criterion, one bench a stage.
+bench *arguments:
+    cargo bench -p ztlib-benches {{arguments}}
+
+# Licenses, bans and advisories. Needs cargo-deny; the advisories need the network.
+deny:
+    cargo deny check
+
+# The whole gate, as on a clean clone. It installs Debian packages.
+ci:
+    .ci/run
