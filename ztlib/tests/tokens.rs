@@ -494,6 +494,40 @@ fn an_optional_token_that_is_bad_is_refused_and_never_anonymous() {
     }
 }
 
+#[test]
+fn a_token_in_two_places_is_refused() {
+    let setup = Setup::new();
+    let token = setup.token().sign();
+    let header_only = TokenAuthenticator::new(setup.verifier.clone());
+    let everywhere =
+        header_only.clone().or_cookie("session").unwrap().or_websocket_subprotocol("bearer.").unwrap();
+    let verdict = |authenticator: &TokenAuthenticator, pairs: &[(&'static str, String)]| {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(*name, value.parse().unwrap());
+        }
+        code_of(authenticator.authenticate(&headers, setup.now))
+    };
+    let header = ("authorization", format!("Bearer {token}"));
+    let cookie = ("cookie", format!("theme=dark; session={token}"));
+    let protocol = ("sec-websocket-protocol", format!("chat, bearer.{token}"));
+    for one in [&header, &cookie, &protocol] {
+        assert_eq!(verdict(&everywhere, std::slice::from_ref(one)), "accepted");
+    }
+    assert_eq!(verdict(&header_only, std::slice::from_ref(&cookie)), "token-missing");
+    assert_eq!(verdict(&everywhere, &[header.clone(), cookie.clone()]), "token-several");
+    assert_eq!(verdict(&everywhere, &[cookie.clone(), protocol.clone()]), "token-several");
+    assert_eq!(verdict(&everywhere, &[header.clone(), ("cookie", "session=x".into())]), "token-several");
+    assert_eq!(verdict(&header_only, &[header, cookie, protocol]), "accepted");
+    for name in ["", "a b", "a=b", "a;b", "a,b", "\u{e9}"] {
+        assert_eq!(header_only.clone().or_cookie(name).unwrap_err().code(), "token-config-place");
+        assert_eq!(
+            header_only.clone().or_websocket_subprotocol(name).unwrap_err().code(),
+            "token-config-place"
+        );
+    }
+}
+
 // 35: audience
 
 #[test]

@@ -133,3 +133,102 @@ impl fmt::Debug for BearerToken<'_> {
         write!(f, "BearerToken({:?}, {} bytes, redacted)", self.source, self.text.len())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &[u8])]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(*name, http::HeaderValue::from_bytes(value).unwrap());
+        }
+        headers
+    }
+
+    fn found(verdict: Result<Option<BearerToken<'_>>, TokenError>) -> String {
+        match verdict {
+            Ok(Some(token)) => format!("{:?} {}", token.source(), token.as_str()),
+            Ok(None) => "none".to_owned(),
+            Err(error) => error.code().to_owned(),
+        }
+    }
+
+    fn in_header(value: &[u8]) -> String {
+        found(BearerToken::from_headers(&headers(&[("authorization", value)])))
+    }
+
+    #[test]
+    fn the_scheme_is_bearer_in_any_letter_case() {
+        for value in ["Bearer a.b.c", "bearer a.b.c", "BEARER a.b.c"] {
+            assert_eq!(in_header(value.as_bytes()), "Header a.b.c");
+        }
+        for value in ["Basic a.b.c", "a.b.c", "Bearer:a.b.c", "Bearertoken", "DPoP a.b.c", "", "\tBearer a"] {
+            assert_eq!(in_header(value.as_bytes()), "token-not-bearer", "{value}");
+        }
+    }
+
+    #[test]
+    fn odd_white_space_and_characters_are_refused() {
+        let odd: [&[u8]; 12] = [
+            b"Bearer",
+            b"Bearer ",
+            b"Bearer  a",
+            b"Bearer \ta",
+            b"Bearer a ",
+            b"Bearer a b",
+            b"Bearer a,b",
+            b"Bearer a, Bearer b",
+            b"Bearer \"a\"",
+            b"Bearer a\xc3\xa9",
+            b"Bearer a\xff",
+            b"Bearer a;b",
+        ];
+        for value in odd {
+            assert_eq!(in_header(value), "token-malformed-credentials", "{}", value.escape_ascii());
+        }
+        assert_eq!(in_header(b"Bearer\ta"), "token-not-bearer");
+    }
+
+    #[test]
+    fn a_second_authorization_header_is_refused() {
+        let two = headers(&[("authorization", b"Bearer a"), ("authorization", b"Bearer a")]);
+        assert_eq!(found(BearerToken::from_headers(&two)), "token-several-headers");
+        let other = headers(&[("authorization", b"Bearer a"), ("authorization", b"Basic b")]);
+        assert_eq!(found(BearerToken::from_headers(&other)), "token-several-headers");
+        assert_eq!(found(BearerToken::from_headers(&HeaderMap::new())), "none");
+    }
+
+    #[test]
+    fn a_token_has_at_most_8_kib() {
+        let longest = format!("Bearer {}", "a".repeat(MAX_TOKEN_BYTES));
+        assert!(in_header(longest.as_bytes()).starts_with("Header aaa"));
+        assert_eq!(in_header(format!("{longest}a").as_bytes()), "token-too-long");
+    }
+
+    #[test]
+    fn exactly_one_cookie_of_the_name_counts() {
+        let cookie =
+            |value: &'static [u8]| found(BearerToken::from_cookie(&headers(&[("cookie", value)]), "token"));
+        assert_eq!(cookie(b"token=a.b.c"), "Cookie a.b.c");
+        assert_eq!(cookie(b"x=1; token=a.b.c; y=2"), "Cookie a.b.c");
+        assert_eq!(cookie(b"xtoken=a; tokenx=b; Token=c"), "none");
+        assert_eq!(cookie(b"token=a; token=b"), "token-several");
+        assert_eq!(cookie(b"token=a; token =a"), "token-several");
+        assert_eq!(cookie(b"token="), "token-malformed-credentials");
+        assert_eq!(cookie(b"token=\"a\""), "token-malformed-credentials");
+        let two = headers(&[("cookie", b"token=a"), ("cookie", b"token=b")]);
+        assert_eq!(found(BearerToken::from_cookie(&two, "token")), "token-several");
+    }
+
+    #[test]
+    fn exactly_one_subprotocol_with_the_prefix_counts() {
+        let entry = |value: &'static [u8]| {
+            found(BearerToken::from_subprotocol(&headers(&[("sec-websocket-protocol", value)]), "bearer."))
+        };
+        assert_eq!(entry(b"chat, bearer.a.b.c"), "WebSocketSubprotocol a.b.c");
+        assert_eq!(entry(b"chat"), "none");
+        assert_eq!(entry(b"bearer.a, bearer.b"), "token-several");
+        assert_eq!(entry(b"bearer."), "token-malformed-credentials");
+    }
+}

@@ -22,6 +22,23 @@ use crate::clock::{from_unix_seconds, unix_seconds};
 ///
 /// Claims are read by JSON pointer (RFC 6901: `/tenant`, `/org/id`). What is absent is `None`; a claim of another type, `null`
 /// included, is an error: a rule must not take "I do not understand it" for "it is not there".
+///
+/// ```
+/// # use std::time::{Duration, UNIX_EPOCH};
+/// # use ztlib::authenticate::token::{Algorithm, BearerToken, Issuer, KeySet, TokenVerifier};
+/// # use ztlib_testing::TokenIssuer;
+/// # let now = UNIX_EPOCH + Duration::from_secs(1_767_225_600);
+/// # let id = TokenIssuer::new("https://id.example");
+/// # let issuer = Issuer::new(id.name()).audience("shop").algorithms([Algorithm::ES256]);
+/// # let verifier = TokenVerifier::builder().issuer(issuer.keys(KeySet::from_jwks(&id.jwks())?)).build()?;
+/// let token = id.token_at(now).audience("shop").claim("groups", ["staff", "admin"]).claim("level", 3).sign();
+/// let claims = verifier.verify(&BearerToken::new(&token)?, now)?;
+/// assert_eq!(claims.claim_int("/level"), Ok(Some(3)));
+/// assert_eq!(claims.claim_contains("/groups", "admin"), Ok(true));
+/// assert_eq!(claims.claim_string("/tenant"), Ok(None));
+/// assert_eq!(claims.claim_string("/level").unwrap_err().code(), "claim-wrong-type");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct VerifiedClaims(Arc<Verified>);
 

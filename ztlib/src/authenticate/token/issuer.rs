@@ -27,6 +27,25 @@ pub(super) const LATEST_DATE: u64 = 253_402_300_799;
 /// | [`max_lifetime`](Self::max_lifetime) | 24 hours |
 /// | [`max_age`](Self::max_age) | none |
 /// | [`require_claim`](Self::require_claim) | `iss`, `aud` and `exp`, always |
+///
+/// ```
+/// use std::time::Duration;
+/// use ztlib::authenticate::token::{Algorithm, Issuer, KeySet, TokenVerifier};
+/// # let jwks = ztlib_testing::TokenIssuer::new("https://id.example").jwks();
+///
+/// let issuer = Issuer::new("https://id.example")
+///     .audience("shop")
+///     .algorithms([Algorithm::ES256])
+///     .keys(KeySet::from_jwks(&jwks)?)
+///     .types(["at+jwt"])
+///     .max_lifetime(Duration::from_secs(3600));
+/// assert!(TokenVerifier::builder().issuer(issuer).build().is_ok());
+///
+/// // Without an audience, every service's tokens would pass here.
+/// let careless = Issuer::new("https://id.example").algorithms([Algorithm::ES256]).keys(KeySet::from_jwks(&jwks)?);
+/// assert_eq!(TokenVerifier::builder().issuer(careless).build().unwrap_err().code(), "token-config-no-audience");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Issuer {
     pub(super) name: String,

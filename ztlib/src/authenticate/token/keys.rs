@@ -311,3 +311,173 @@ impl fmt::Debug for Keys {
         f.debug_struct("Keys").field("generation", &current.generation).field("set", &current.set).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use serde_json::json;
+    use ztlib_testing::TokenIssuer;
+
+    use super::*;
+
+    /// Why the only key of a set is not used, or "used".
+    fn judge(jwk: &Value) -> &'static str {
+        match KeySet::from_jwks(json!({ "keys": [jwk] }).to_string().as_bytes()) {
+            Ok(set) => {
+                assert_eq!(set.len(), 1);
+                "used"
+            }
+            Err(KeySetError::NoUsableKey { warnings }) => warnings[0].refusal().code(),
+            Err(error) => error.code(),
+        }
+    }
+
+    fn ec() -> Value {
+        let set: Value = serde_json::from_slice(&TokenIssuer::new("i").jwks()).unwrap();
+        set["keys"][0].clone()
+    }
+
+    fn changed(mut jwk: Value, name: &str, value: Value) -> Value {
+        jwk[name] = value;
+        jwk
+    }
+
+    fn rsa(n: &[u8], e: &[u8]) -> Value {
+        json!({ "kty": "RSA", "n": URL_SAFE_NO_PAD.encode(n), "e": URL_SAFE_NO_PAD.encode(e) })
+    }
+
+    /// An odd number of this many bits.
+    fn modulus(bits: usize) -> Vec<u8> {
+        let mut n = vec![0xa7; bits.div_ceil(8)];
+        n[0] = 1 << ((bits - 1) % 8);
+        n
+    }
+
+    #[test]
+    fn purpose_algorithm_and_curve_of_a_key_are_honoured() {
+        assert_eq!(judge(&ec()), "used");
+        assert_eq!(judge(&changed(ec(), "key_ops", json!(["verify"]))), "used");
+        for (name, value, code) in [
+            ("use", json!("enc"), "key-not-for-signatures"),
+            ("use", json!(["sig"]), "key-malformed"),
+            ("key_ops", json!(["sign"]), "key-not-for-signatures"),
+            ("key_ops", json!([]), "key-not-for-signatures"),
+            ("key_ops", json!("verify"), "key-malformed"),
+            ("alg", json!("ES384"), "key-algorithm"),
+            ("alg", json!("RS256"), "key-algorithm"),
+            ("alg", json!("HS256"), "key-algorithm"),
+            ("alg", json!("ES512"), "key-algorithm"),
+            ("alg", json!(256), "key-malformed"),
+            ("crv", json!("P-384"), "key-malformed"),
+            ("crv", json!("P-521"), "key-unsupported-type"),
+            ("crv", json!("secp256k1"), "key-unsupported-type"),
+            ("kty", json!("RSA"), "key-malformed"),
+            ("kty", json!("AKP"), "key-unsupported-type"),
+            ("kid", json!(7), "key-malformed"),
+            ("kid", json!("k".repeat(257)), "key-malformed"),
+            ("d", json!("AA"), "key-private"),
+            ("x", json!("AA"), "key-malformed"),
+            ("y", json!(URL_SAFE_NO_PAD.encode([1; 32])), "key-not-on-curve"),
+        ] {
+            assert_eq!(judge(&changed(ec(), name, value.clone())), code, "{name} = {value}");
+        }
+        assert_eq!(judge(&json!({ "kty": "OKP", "crv": "Ed448", "x": "AA" })), "key-unsupported-type");
+        assert_eq!(judge(&json!({ "kty": "OKP", "crv": "X25519", "x": "AA" })), "key-unsupported-type");
+        assert_eq!(judge(&json!("key")), "key-malformed");
+    }
+
+    #[test]
+    fn weak_rsa_keys_are_refused() {
+        let e = [1, 0, 1];
+        for bits in [2048, 2049, 3072, 4096, 8192] {
+            assert_eq!(judge(&rsa(&modulus(bits), &e)), "used", "{bits}");
+        }
+        for bits in [512, 1024, 2047, 8193, 16_384] {
+            assert_eq!(judge(&rsa(&modulus(bits), &e)), "key-weak-rsa", "{bits}");
+        }
+        let n = modulus(2048);
+        for weak in [&[1][..], &[2], &[1, 0, 0], &[2, 0, 0, 0, 1]] {
+            assert_eq!(judge(&rsa(&n, weak)), "key-weak-rsa", "{weak:?}");
+        }
+        assert_eq!(judge(&rsa(&n, &[])), "key-malformed");
+        assert_eq!(judge(&rsa(&n, &[0, 1, 0, 1])), "key-malformed");
+        assert_eq!(judge(&rsa(&[&[0], &n[..]].concat(), &e)), "key-malformed");
+        let mut even = n;
+        *even.last_mut().unwrap() = 2;
+        assert_eq!(judge(&rsa(&even, &e)), "key-weak-rsa");
+    }
+
+    #[test]
+    fn a_modulus_of_the_roca_form_is_refused() {
+        // One more than a multiple of every prime from 3 to 167 is a power of 65537 modulo each of them.
+        let primes = (3_u32..=167).filter(|n| (2..*n).all(|d| n % d != 0));
+        let mut little_endian = vec![1_u8];
+        for prime in primes {
+            let mut carry = 0;
+            for digit in &mut little_endian {
+                let product = u32::from(*digit) * prime + carry;
+                *digit = (product & 0xff) as u8;
+                carry = product >> 8;
+            }
+            if carry > 0 {
+                little_endian.push(carry as u8);
+            }
+        }
+        let mut n: Vec<u8> = little_endian.into_iter().rev().collect();
+        n.resize(300, 0);
+        *n.last_mut().unwrap() = 1;
+        assert_eq!(judge(&rsa(&n, &[1, 0, 1])), "key-roca");
+        // 2 is no power of 65537 modulo 3.
+        *n.last_mut().unwrap() = 3;
+        assert_ne!(judge(&rsa(&n, &[1, 0, 1])), "key-roca");
+    }
+
+    #[test]
+    fn two_keys_of_one_id_are_refused_unless_one_is_for_another_purpose() {
+        let set = |keys: &[Value]| KeySet::from_jwks(json!({ "keys": keys }).to_string().as_bytes());
+        assert_eq!(set(&[ec(), ec()]).unwrap_err().code(), "key-set-duplicate-key-id");
+        let weak = changed(rsa(&modulus(1024), &[1, 0, 1]), "kid", json!("test-key"));
+        assert_eq!(set(&[ec(), weak]).unwrap_err().code(), "key-set-duplicate-key-id");
+        let encryption = changed(ec(), "use", json!("enc"));
+        assert_eq!(set(&[ec(), encryption]).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn one_odd_key_does_not_break_a_set_and_is_reported() {
+        let odd = json!({ "kty": "AKP", "alg": "ML-DSA-44", "pub": "AA" });
+        let set = KeySet::from_jwks(json!({ "keys": [odd, ec()] }).to_string().as_bytes()).unwrap();
+        assert_eq!((set.len(), set.warnings().len()), (1, 1));
+        assert_eq!(
+            set.warnings()[0].to_string(),
+            "key 0 of the set is not used: the key is of a type or on a curve that is not supported"
+        );
+    }
+
+    #[test]
+    fn what_is_no_key_set_is_refused() {
+        let code = |json: &[u8]| KeySet::from_jwks(json).unwrap_err().code();
+        assert_eq!(code(b"<html>"), "key-set-json");
+        assert_eq!(code(b"[]"), "key-set-json");
+        assert_eq!(code(b"{\"keys\":[],\"keys\":[]}"), "key-set-json");
+        assert_eq!(code(b"{}"), "key-set-no-keys-array");
+        assert_eq!(code(b"{\"keys\":{}}"), "key-set-no-keys-array");
+        assert_eq!(code(b"{\"keys\":[]}"), "key-set-no-usable-key");
+        assert_eq!(code(json!({ "keys": vec![0; 257] }).to_string().as_bytes()), "key-set-too-many-keys");
+        assert_eq!(code(&vec![b' '; MAX_KEY_SET_BYTES + 1]), "key-set-too-large");
+        assert_eq!(KeySet::from_file("/nonexistent/jwks.json").unwrap_err().code(), "key-set-file");
+    }
+
+    #[test]
+    fn every_replacement_is_a_generation() {
+        let keys = Keys::new(KeySet::empty());
+        let handle = keys.clone();
+        assert_eq!(keys.generation(), 1);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..100).for_each(|_| assert!(handle.replace(KeySet::empty()) > 1)));
+            }
+        });
+        assert_eq!(keys.generation(), 401);
+    }
+}

@@ -10,6 +10,38 @@ use crate::clock::{Clock, SharedClock};
 /// itself where there is none to believe.
 ///
 /// It works alone, on any body, where who calls is all that matters. What callers may do is asked by the whole guard.
+///
+/// ```
+/// # use std::convert::Infallible;
+/// # use http::{Request, Response, StatusCode};
+/// # use tower::{Layer as _, ServiceExt as _, service_fn};
+/// # use ztlib::Clock as _;
+/// # use ztlib::authenticate::token::{
+/// #     Algorithm, Issuer, KeySet, TokenAuthenticator, TokenLayer, TokenVerifier, VerifiedClaims,
+/// # };
+/// # use ztlib_testing::{ManualClock, TokenIssuer};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let clock = ManualClock::default();
+/// # let id = TokenIssuer::new("https://id.example");
+/// # let issuer = Issuer::new(id.name()).audience("shop").algorithms([Algorithm::ES256]);
+/// # let verifier = TokenVerifier::builder().issuer(issuer.keys(KeySet::from_jwks(&id.jwks())?)).build()?;
+/// let handler = service_fn(async |request: Request<()>| {
+///     let claims = request.extensions().get::<VerifiedClaims>();
+///     Ok::<_, Infallible>(Response::new(claims.and_then(|claims| claims.subject()).unwrap_or("nobody").to_owned()))
+/// });
+/// let guarded = TokenLayer::new(TokenAuthenticator::new(verifier)).clock(clock.clone()).layer(handler);
+///
+/// let token = id.token_at(clock.now()).subject("u1").audience("shop").sign();
+/// let request = Request::builder().header("authorization", format!("Bearer {token}")).body(())?;
+/// assert_eq!(guarded.clone().oneshot(request).await?.into_body(), "u1");
+///
+/// let refused = guarded.oneshot(Request::new(())).await?;
+/// assert_eq!(refused.status(), StatusCode::UNAUTHORIZED);
+/// assert_eq!(refused.headers()["www-authenticate"], "Bearer");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct TokenLayer {
     authenticator: TokenAuthenticator,

@@ -28,6 +28,32 @@ use super::registered::{Registered, issuer_hint, missing};
 /// 4. `typ`, then the registered claims: each of exactly its type, for this audience, at this time.
 ///
 /// Work before the signature is linear in the token, which has at most [`MAX_TOKEN_BYTES`](super::MAX_TOKEN_BYTES).
+///
+/// ```
+/// use std::time::{Duration, UNIX_EPOCH};
+/// use ztlib::authenticate::token::{Algorithm, BearerToken, Issuer, KeySet, TokenVerifier};
+/// use ztlib_testing::TokenIssuer;
+///
+/// let now = UNIX_EPOCH + Duration::from_secs(1_767_225_600);
+/// let id = TokenIssuer::new("https://id.example");
+/// let verifier = TokenVerifier::builder()
+///     .issuer(
+///         Issuer::new("https://id.example")
+///             .audience("shop")
+///             .algorithms([Algorithm::ES256])
+///             .keys(KeySet::from_jwks(&id.jwks())?),
+///     )
+///     .build()?;
+///
+/// let token = id.token_at(now).subject("u1").audience("shop").scope("orders:read").sign();
+/// let claims = verifier.verify(&BearerToken::new(&token)?, now)?;
+/// assert!(claims.has_scope("orders:read"));
+///
+/// // The same token, five minutes later.
+/// let refused = verifier.verify(&BearerToken::new(&token)?, now + Duration::from_secs(300)).unwrap_err();
+/// assert_eq!(refused.code(), "token-expired");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct TokenVerifier {
     issuers: Arc<HashMap<String, Arc<TrustedIssuer>>>,
@@ -35,7 +61,6 @@ pub struct TokenVerifier {
 
 impl TokenVerifier {
     /// Begins without issuers.
-    #[must_use]
     pub fn builder() -> TokenVerifierBuilder {
         TokenVerifierBuilder { issuers: Vec::new() }
     }
