@@ -1,1 +1,162 @@
-fn main() {}
+//! A shop (axum) and an inventory (tonic) behind one kind of guard, and callers of every sort.
+//!
+//! ```text
+//! cargo run --example quickstart              # prints who was let through and why, and ends
+//! cargo run --example quickstart -- --serve   # stays up, and prints the curl lines to try
+//! ```
+//!
+//! It makes its authorities, certificates and tokens on the spot, in a temporary folder, and talks to itself over real
+//! connections on loopback. It fails where a decision is not the expected one.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is a program that prints")]
+#![allow(clippy::disallowed_methods, reason = "its certificates are valid now")]
+#![allow(missing_docs, unreachable_pub, reason = "a program has no API")]
+
+mod client;
+mod inventory;
+mod scenes;
+mod serve;
+mod shop;
+mod table;
+mod world;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use tonic::service::Routes;
+use ztlib::enforce::Guard;
+use ztlib::observe::{AuditEvent, AuditSink};
+use ztlib_tonic::GuardedRoutes;
+
+use client::Answer;
+use inventory::{InventoryServer, Warehouse};
+use scenes::{Expected, Scene};
+use table::Row;
+use world::{Failure, World};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let stay = std::env::args().nth(1);
+    let folder = match &stay {
+        None => std::env::temp_dir().join(format!("ztlib-quickstart-{}", std::process::id())),
+        Some(flag) if flag == "--serve" => {
+            std::env::args().nth(2).map_or_else(|| std::env::temp_dir().join("ztlib-quickstart"), PathBuf::from)
+        }
+        Some(other) => {
+            eprintln!("`{other}` is not known; there is `--serve [FOLDER]`");
+            return ExitCode::from(2);
+        }
+    };
+    let result = if stay.is_some() { serve::run(&folder).await.map(|()| 0) } else { play(&folder).await };
+    if stay.is_none() {
+        let _ = std::fs::remove_dir_all(&folder);
+    }
+    match result {
+        Ok(0) => ExitCode::SUCCESS,
+        Ok(wrong) => {
+            eprintln!("{wrong} decisions are not the expected ones");
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            eprintln!("the quickstart failed: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Audit events for the table.
+struct Events(Mutex<std::sync::mpsc::Sender<AuditEvent>>);
+
+impl AuditSink for Events {
+    fn record(&self, event: AuditEvent) {
+        if let Ok(events) = self.0.lock() {
+            // The receiver is gone only when the program ends.
+            let _ = events.send(event);
+        }
+    }
+}
+
+/// Both services, until the program ends.
+pub async fn start(
+    world: &World,
+    ports: (u16, u16),
+    audit: impl AuditSink,
+) -> Result<(Guard, SocketAddr, SocketAddr), Failure> {
+    let (guard, trust) = world.guard(audit)?;
+    guard.policies().watch()?;
+    let shop = world.server(ports.0, &trust, false).await?;
+    let inventory = world.server(ports.1, &trust, true).await?;
+    let addresses = (shop.local_addr()?, inventory.local_addr()?);
+    let router = shop::guarded(guard.clone());
+    let routes = GuardedRoutes::new(guard.clone(), Routes::new(InventoryServer::new(Warehouse)));
+    tokio::spawn(ztlib_axum::serve(shop, router, std::future::pending()));
+    tokio::spawn(ztlib_tonic::serve(inventory, routes, std::future::pending()));
+    Ok((guard, addresses.0, addresses.1))
+}
+
+/// Plays all scenes and prints the table. Gives how many decisions were not the expected ones.
+async fn play(folder: &Path) -> Result<usize, Failure> {
+    let world = World::make(folder)?;
+    let (sender, events) = channel();
+    let (guard, shop, inventory) = start(&world, (0, 0), Events(Mutex::new(sender))).await?;
+
+    println!("A shop (axum, {shop}) and an inventory (tonic, {inventory}), guarded by ztlib.");
+    println!("Policies: peers (peer-allow-list), rbac, step-up; revision {}.\n", guard.policies().status().revision);
+    let mut rows = Vec::new();
+    for scene in scenes::all(&world) {
+        rows.push(play_one(&world, scene, shop, inventory, &events).await?);
+    }
+    table::print(&rows);
+
+    println!("\nNow rbac.yaml changes on disk, while both services run: viewers may delete orders.");
+    let before = guard.policies().status().revision.to_string();
+    let config = world.policies().join("rbac.yaml");
+    let changed = std::fs::read_to_string(&config)?.replace("methods: [GET], routes: [\"/orders/{id}\"", "methods: [GET, DELETE], routes: [\"/orders/{id}\"");
+    std::fs::write(&config, changed)?;
+    world.write_manifest()?;
+    let began = Instant::now();
+    while guard.policies().status().revision.to_string() == before {
+        if began.elapsed() > Duration::from_secs(10) {
+            return Err("the change was not picked up within ten seconds".into());
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    println!("Revision {} is in force after {} ms.\n", guard.policies().status().revision, began.elapsed().as_millis());
+    let mut changed = Vec::new();
+    for scene in scenes::after_the_change(&world) {
+        changed.push(play_one(&world, scene, shop, inventory, &events).await?);
+    }
+    table::print(&changed);
+    rows.append(&mut changed);
+    Ok(rows.iter().filter(|row| !row.as_expected).count())
+}
+
+async fn play_one(
+    world: &World,
+    scene: Scene,
+    shop: SocketAddr,
+    inventory: SocketAddr,
+    events: &Receiver<AuditEvent>,
+) -> Result<Row, Failure> {
+    // What earlier scenes left behind is not this one's.
+    while events.try_recv().is_ok() {}
+    let answer = client::send(world, &scene, shop, inventory).await?;
+    // The last event decides: a handler that asks leaves one of its own.
+    let event = events.try_iter().last();
+    let reason = event.as_ref().and_then(|event| event.reason.as_deref());
+    let as_expected = match (&scene.expected, &answer) {
+        (Expected::NoConnection, Answer::NoConnection(_)) => event.is_none(),
+        (Expected::Allow, Answer::Http(200, _) | Answer::Grpc(0)) => reason.is_none() && event.is_some(),
+        (Expected::Refused(status, why), Answer::Http(actual, id)) => {
+            let told = event.as_ref().map(|event| event.id.as_str());
+            status == actual && reason == Some(why) && id.as_deref() == told
+        }
+        (Expected::Refused(code, why), Answer::Grpc(actual)) => code == actual && reason == Some(why),
+        _ => false,
+    };
+    Ok(Row::new(scene, &answer, event.as_ref(), as_expected))
+}
