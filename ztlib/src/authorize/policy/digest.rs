@@ -23,6 +23,10 @@ impl Digest {
         digits.next().is_none().then_some(Self(digest))
     }
 
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     fn from_slice(bytes: &[u8]) -> Self {
         let mut digest = [0_u8; 32];
         digest.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
@@ -55,6 +59,12 @@ impl Digester {
     pub(crate) fn part(&mut self, bytes: &[u8]) {
         self.0.update(&(bytes.len() as u64).to_be_bytes());
         self.0.update(bytes);
+    }
+
+    /// A list, with its length before it.
+    pub(crate) fn list<'p>(&mut self, parts: impl ExactSizeIterator<Item = &'p [u8]>) {
+        self.part(&(parts.len() as u64).to_be_bytes());
+        parts.for_each(|part| self.part(part));
     }
 
     pub(crate) fn finish(self) -> Digest {

@@ -9,8 +9,11 @@
 //! denies; everything else is a deny. Whatever goes wrong on the way is a [`Fault`](super::Fault): the request is refused, and nobody
 //! mistakes it for a denial.
 
+mod blueprint;
+mod builder;
 mod digest;
 mod error;
+mod json;
 mod reload;
 mod set;
 mod wasm;
@@ -23,8 +26,9 @@ use super::question::{Asked, Labels, Question, View};
 use super::reader::{ReadLimits, Reader};
 use crate::authenticate::Principal;
 
+pub use builder::PolicySetBuilder;
 pub use error::LoadError;
-pub use reload::{Policies, PolicySetBuilder, Status};
+pub use reload::{Policies, Status};
 pub use set::{Evaluation, Revision};
 pub use wasm::{Allocator, Budget};
 

@@ -6,17 +6,21 @@ use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use serde_json::Value as Json;
+
+use super::blueprint::Known;
 use super::digest::{Digest, Digester};
 use super::wasm::{Budget, Evaluated, WasmPolicy};
 use super::{Call, NativePolicy};
 use crate::authorize::decision::{Decision, Denial, Fault, Obligations};
+use crate::authorize::documents::Documents;
 use crate::authorize::outcome::{Answer, Outcome, OutcomeFault, OutcomeLimits, Reason};
 use crate::authorize::question::{Question, View};
 use crate::authorize::reader::{ReadLimits, Reader};
 use crate::authorize::trace::Trace;
 
 /// The name under which the set itself denies.
-const SET_NAME: &str = "policy-set";
+pub(super) const SET_NAME: &str = "policy-set";
 
 /// The name of a loaded policy set: a digest over its modules, their configuration, budgets and declared reasons, the documents and the
 /// rest of the manifest. Equal revisions decide alike.
@@ -26,10 +30,6 @@ const SET_NAME: &str = "policy-set";
 pub struct Revision(Digest);
 
 impl Revision {
-    pub(crate) fn new(digest: Digest) -> Self {
-        Self(digest)
-    }
-
     /// The whole digest (SHA-256) in hexadecimal digits.
     pub fn digest(&self) -> String {
         self.0.to_string()
@@ -67,9 +67,11 @@ pub(crate) enum Policy {
 
 /// One revision. Everything that a decision can hang on besides the question is in here, and none of it changes.
 pub(crate) struct PolicySet {
-    pub(crate) revision: Revision,
-    pub(crate) entries: Vec<Entry>,
-    pub(crate) view: View,
+    pub(super) revision: Revision,
+    /// What the revision names besides the documents.
+    root: Digest,
+    entries: Vec<Entry>,
+    pub(super) view: View,
 }
 
 /// What came of asking a policy set one question.
@@ -78,7 +80,7 @@ pub struct Evaluation {
     pub(crate) question: Box<Question>,
     pub(crate) result: Result<Decision, Fault>,
     pub(crate) trace: Trace,
-    pub(crate) logs: Vec<(Arc<str>, Box<str>)>,
+    pub(crate) log: Vec<(Arc<str>, Box<str>)>,
     pub(crate) answers: Vec<(Arc<str>, Answer)>,
     pub(crate) fuel: u64,
     pub(crate) revision: Revision,
@@ -96,8 +98,8 @@ impl Evaluation {
     }
 
     /// The lines that policies logged, each with the policy's name.
-    pub fn logs(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
-        self.logs.iter().map(|(policy, line)| (policy.as_ref(), line.as_ref()))
+    pub fn log(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
+        self.log.iter().map(|(policy, line)| (policy.as_ref(), line.as_ref()))
     }
 
     /// What each policy said, in order, up to the one that decided or stopped.
@@ -117,6 +119,39 @@ impl Evaluation {
 }
 
 impl PolicySet {
+    /// `root` names everything but the documents.
+    pub(super) fn new(root: Digest, entries: Vec<Entry>, view: View) -> Self {
+        let mut revision = Digester::new("ztlib revision 1");
+        revision.part(root.as_bytes());
+        for (name, document) in &view.documents.0 {
+            revision.part(name.as_bytes());
+            revision.part(document.to_string().as_bytes());
+        }
+        Self { revision: Revision(revision.finish()), root, entries, view }
+    }
+
+    /// The same set with other contents of one document. Nothing is compiled.
+    pub(super) fn with_document(&self, name: &str, document: Arc<Json>) -> Self {
+        let mut documents = Documents::clone(&self.view.documents);
+        documents.0.insert(name.into(), document);
+        let view = View { documents: Arc::new(documents), ..self.view.clone() };
+        Self::new(self.root, self.entries.clone(), view)
+    }
+
+    /// The modules that this set has compiled.
+    pub(super) fn compiled(&self) -> Known {
+        let policies = self.entries.iter().filter_map(|entry| match &entry.policy {
+            Policy::Wasm(policy) => Some((policy.compiled().digest(), policy.compiled().clone())),
+            Policy::Native(_) => None,
+        });
+        policies.collect()
+    }
+
+    /// The revision's name.
+    pub(crate) fn revision(&self) -> &Revision {
+        &self.revision
+    }
+
     /// Whether every fact that a decision hangs on is in its trace. Otherwise it is not cached.
     pub(crate) fn is_pure(&self) -> bool {
         self.entries.iter().all(|entry| matches!(entry.policy, Policy::Wasm(_)))
@@ -128,13 +163,13 @@ impl PolicySet {
         let reader = Reader::new(question, self.view.clone(), nothing);
         let mut call = Box::new(Call { reader, outcome: Outcome::new(OutcomeLimits::default()) });
         let mut judgement = Judgement::default();
-        let (mut logs, mut answers, mut fuel) = (Vec::new(), Vec::with_capacity(self.entries.len()), 0_u64);
+        let (mut log, mut answers, mut fuel) = (Vec::new(), Vec::with_capacity(self.entries.len()), 0_u64);
         let mut decided = None;
         for entry in &self.entries {
             let asked = entry.ask(call);
             call = asked.call;
             fuel = fuel.saturating_add(asked.fuel);
-            logs.extend(call.outcome.log.drain(..).map(|line| (entry.name.clone(), line)));
+            log.extend(call.outcome.log.drain(..).map(|line| (entry.name.clone(), line)));
             answers.extend(asked.result.as_ref().ok().map(|answer| (entry.name.clone(), *answer)));
             if let ControlFlow::Break(result) = judgement.hear(entry, asked.result, &mut call.outcome) {
                 decided = Some(result);
@@ -143,7 +178,7 @@ impl PolicySet {
         }
         let result = decided.unwrap_or_else(|| Ok(judgement.in_the_end()));
         let (question, trace) = call.reader.into_parts();
-        Evaluation { question, result, trace, logs, answers, fuel, revision: self.revision }
+        Evaluation { question, result, trace, log, answers, fuel, revision: self.revision }
     }
 }
 
@@ -218,24 +253,4 @@ fn denial(entry: &Entry, outcome: &mut Outcome) -> Result<Decision, Fault> {
 
 fn bare_denial(policy: &Arc<str>, reason: &'static str) -> Decision {
     Decision::Deny(Denial { policy: policy.clone(), reason: Reason::known(reason), message: None, step_up: None })
-}
-
-/// Names a set: everything that can change what it says is in the digest.
-pub(crate) struct RevisionBuilder(Digester);
-
-impl RevisionBuilder {
-    pub(crate) fn new() -> Self {
-        Self(Digester::new("ztlib policy set 1"))
-    }
-
-    /// `kind` tells what the parts are, so that no part can pass for one of another kind.
-    pub(crate) fn add(&mut self, kind: &str, parts: &[&[u8]]) {
-        self.0.part(kind.as_bytes());
-        self.0.part(&(parts.len() as u64).to_be_bytes());
-        parts.iter().for_each(|part| self.0.part(part));
-    }
-
-    pub(crate) fn finish(self) -> Revision {
-        Revision(self.0.finish())
-    }
 }

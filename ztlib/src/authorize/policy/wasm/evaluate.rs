@@ -35,6 +35,14 @@ impl WasmPolicy {
         config: Arc<[u8]>,
         budget: Arc<Budget>,
     ) -> Result<Self, LoadError> {
+        compiled.fits(&budget)?;
+        if config.len() > budget.config_bytes {
+            let (bytes, limit) = (config.len(), budget.config_bytes);
+            return Err(LoadError::new(
+                "config-too-large",
+                format!("the configuration is {bytes} bytes as JSON, and the budget's `config-bytes` is {limit}"),
+            ));
+        }
         let policy = Self { compiled, config, budget };
         let mut store = policy.store(Box::new(Call::nobody_asks()));
         policy
@@ -42,6 +50,10 @@ impl WasmPolicy {
             .and_then(|instance| policy.compiled.decide(&instance, &mut store).map(drop))
             .map_err(|error| stop::load_error(&error))?;
         Ok(policy)
+    }
+
+    pub(crate) fn compiled(&self) -> &Arc<Compiled> {
+        &self.compiled
     }
 
     /// Evaluates in an instance of its own, which is thrown away.
@@ -72,7 +84,7 @@ impl WasmPolicy {
         store.set_epoch_deadline(u64::try_from(ticks).unwrap_or(u64::MAX / 2).saturating_add(1));
         let instance = self.compiled.instance(store)?;
         let configure = self.compiled.configure(&instance, store)?;
-        match configure.call(&mut *store, (&self.config,))? {
+        match configure.call(&mut *store, (self.config.clone(),))? {
             (Ok(()),) => Ok(instance),
             (Err(text),) => Err(Stop::Refused(text).into()),
         }
