@@ -279,3 +279,144 @@ macro_rules! config_struct {
         }
     };
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    config_struct! {
+        #[derive(Debug)]
+        struct Config<'a> {
+            rules: NonEmpty<Rule<'a>> = "rules",
+            groups: Option<Members<'a, Vec<Text<'a>>>> = "groups",
+        }
+    }
+
+    config_struct! {
+        #[derive(Debug)]
+        struct Rule<'a> {
+            name: Text<'a> = "name",
+            max_age: Option<u32> = "max-age",
+            open: Option<bool> = "open",
+        }
+    }
+
+    fn error(json: &str) -> String {
+        from_json::<Config<'_>>(json.as_bytes()).unwrap_err()
+    }
+
+    #[test]
+    fn a_configuration_is_read() {
+        let json = br#" { "groups" : { "b" : ["x","y"] , "a":[ ] }, "rules":[{"name":"caf\u00e9 \ud83d\ude00\n\"","max-age":0,"open":true},{"name":"n","max-age":null}] } "#;
+        let config: Config<'_> = from_json(json).unwrap();
+        assert_eq!(config.rules.as_slice()[0].name.as_str(), "café 😀\n\"");
+        assert_eq!(config.rules.as_slice()[0].max_age, Some(0));
+        assert_eq!(config.rules.as_slice()[0].open, Some(true));
+        assert_eq!(config.rules.as_slice()[1].max_age, None);
+        let groups = config.groups.unwrap().0;
+        assert_eq!(groups.iter().map(|(name, _)| &**name).collect::<Vec<_>>(), ["b", "a"], "in their order");
+        assert_eq!(groups[0].1.iter().map(Text::as_str).collect::<Vec<_>>(), ["x", "y"]);
+    }
+
+    #[test]
+    fn errors_name_the_member() {
+        for (json, wanted) in [
+            ("", "the policy needs a configuration: name one in the manifest"),
+            ("[]", "an object is expected"),
+            (r#"{}"#, "the member `rules` is missing"),
+            (r#"{"rules":[]}"#, "rules: the list is empty"),
+            (r#"{"rules":{}}"#, "rules: a list is expected"),
+            (
+                r#"{"rules":[{"name":"a"},{"nam":"b"}]}"#,
+                "rules[1]: unknown member `nam`; known are: name, max-age, open",
+            ),
+            (r#"{"rules":[{"max-age":1}]}"#, "rules[0]: the member `name` is missing"),
+            (r#"{"rules":[{"name":""}]}"#, "rules[0].name: the string is empty"),
+            (r#"{"rules":[{"name":7}]}"#, "rules[0].name: a string is expected"),
+            (r#"{"rules":[{"name":"a","name":"b"}]}"#, "rules[0]: the member `name` occurs twice"),
+            (
+                r#"{"rules":[{"name":"a","max-age":-1}]}"#,
+                "rules[0].max-age: the number is below 0 or too large",
+            ),
+            (r#"{"rules":[{"name":"a","max-age":1.5}]}"#, "rules[0].max-age: a whole number is expected"),
+            (r#"{"rules":[{"name":"a","max-age":01}]}"#, "rules[0].max-age: a whole number is expected"),
+            (
+                r#"{"rules":[{"name":"a","max-age":99999999999999999999}]}"#,
+                "rules[0].max-age: the number is too large",
+            ),
+            (r#"{"rules":[{"name":"a","open":"yes"}]}"#, "rules[0].open: `true` or `false` is expected"),
+            (
+                r#"{"rules":[{"name":"a"}],"groups":{"g":["x"],"g":[]}}"#,
+                "groups: the member `g` occurs twice",
+            ),
+            (r#"{"rules":[{"name":"a"}],"groups":{"g":["x",1]}}"#, "groups.g[1]: a string is expected"),
+            (r#"{"rules":[{"name":"a"}]} x"#, "something follows the configuration"),
+        ] {
+            assert_eq!(error(json), wanted, "{json}");
+        }
+        assert_eq!(from_json::<Config<'_>>(b"\xff").unwrap_err(), "the configuration is not UTF-8");
+    }
+
+    #[test]
+    fn broken_json_is_refused() {
+        for json in [
+            r#"{"rules":[{"name":"a"},]}"#,
+            r#"{"rules":[{"name":"a"}],}"#,
+            r#"{"rules":[{"name":"a"}]"#,
+            r#"{"rules":[{"name":"a}]}"#,
+            r#"{"rules":[{"name" "a"}]}"#,
+            r#"{rules:[{"name":"a"}]}"#,
+            r#"{"rules":[{"name":"\x"}]}"#,
+            r#"{"rules":[{"name":"\u12"}]}"#,
+            r#"{"rules":[{"name":"\u+123"}]}"#,
+            r#"{"rules":[{"name":"\ud800"}]}"#,
+            r#"{"rules":[{"name":"\ud800\u0041"}]}"#,
+            r#"{"rules":[{"name":"\udc00"}]}"#,
+            "{\"rules\":[{\"name\":\"a\nb\"}]}",
+            r#"{"rules":[{"name":'a'}]}"#,
+            r#"{"rules":[{"name":"a","open":True}]}"#,
+            r#"{"rules":[{"name":"a","max-age":+1}]}"#,
+            r#"{"rules":[{"name":"a","max-age":--1}]}"#,
+        ] {
+            assert!(from_json::<Config<'_>>(json.as_bytes()).is_err(), "{json}");
+        }
+    }
+
+    #[test]
+    fn pointers_and_peer_patterns_are_checked_when_they_are_read() {
+        let pointer = |text: &str| from_json::<Pointer<'_>>(format!("\"{text}\"").as_bytes()).is_ok();
+        assert!(pointer("/roles") && pointer("/realm~1x/roles~0") && pointer("/"));
+        assert!(!pointer("roles") && !pointer("/a~2") && !pointer("/a~") && !pointer(""));
+        let pattern = |text: &str| from_json::<PeerPattern<'_>>(format!("\"{text}\"").as_bytes()).is_ok();
+        for good in
+            ["spiffe://td/a", "spiffe://t-d.x_1/a/*/b", "spiffe://td/**", "spiffe://td/a/**", "spiffe://td/*"]
+        {
+            assert!(pattern(good), "{good}");
+        }
+        for bad in [
+            "td/a",
+            "spiffe://td",
+            "spiffe://*/a",
+            "spiffe:///a",
+            "spiffe://TD/a",
+            "spiffe://td/**/a",
+            "spiffe://td/a*",
+        ] {
+            assert!(!pattern(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_the_patterns_check_lets_through_the_host_takes() {
+        let segments = ["a", "*", "**", "", "a*"];
+        for first in segments {
+            for second in segments {
+                let pattern = format!("spiffe://td/{first}/{second}");
+                let ours = from_json::<PeerPattern<'_>>(format!("\"{pattern}\"").as_bytes()).is_ok();
+                let facts = crate::testing::Facts::request("GET", "/").peer("spiffe://td/a");
+                let hosts = crate::testing::ask(&facts, |question| question.peer_matches(&pattern)).is_ok();
+                assert_eq!(ours, hosts, "{pattern}");
+            }
+        }
+    }
+}

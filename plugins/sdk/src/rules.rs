@@ -242,3 +242,168 @@ fn route_key(route: &str) -> Result<(Kind, &str), String> {
         _ => (Kind::Exact, route),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::from_json;
+    use crate::testing::{Facts, ask};
+
+    fn covers<'a>(methods: &'a str, routes: &'a str) -> Covers<'a> {
+        Covers {
+            methods: Some(from_json(methods.as_bytes()).unwrap()),
+            routes: Some(from_json(routes.as_bytes()).unwrap()),
+            actions: None,
+        }
+    }
+
+    fn under(method: &str, route: &str, pattern: &str) -> bool {
+        let (methods, routes) = (r#"["GET"]"#, format!(r#"["{pattern}"]"#));
+        let mut rules = Rules::new();
+        rules.add(&covers(methods, &routes), ()).unwrap();
+        ask(&Facts::request(method, "/any").route(route), |question| rules.find(question).count() == 1)
+            .unwrap()
+    }
+
+    #[test]
+    fn a_route_is_compared_with_the_template_as_a_whole() {
+        assert!(under("GET", "/orders/{id}", "/orders/{id}"));
+        assert!(!under("GET", "/orders/{number}", "/orders/{id}"));
+        assert!(!under("GET", "/orders/{id}/items", "/orders/{id}"));
+        assert!(!under("GET", "/Orders/{id}", "/orders/{id}"));
+        assert!(!under("GET", "/orders/", "/orders"));
+        assert!(under("GET", "/", "/"));
+        assert!(!under("GET", "/x", "/"));
+    }
+
+    #[test]
+    fn a_star_is_the_last_segment_and_a_catch_all_is_not_one_segment() {
+        assert!(under("GET", "/shop.Inventory/Reserve", "/shop.Inventory/*"));
+        assert!(under("GET", "/orders/{id}", "/orders/*"));
+        assert!(under("GET", "/x", "/*"));
+        assert!(!under("GET", "/orders", "/orders/*"));
+        assert!(!under("GET", "/orders/", "/orders/*"));
+        assert!(!under("GET", "/orders/{id}/items", "/orders/*"));
+        assert!(!under("GET", "/shop.InventoryAdmin/Reserve", "/shop.Inventory/*"));
+        assert!(!under("GET", "/files/{*rest}", "/files/*"));
+        assert!(under("GET", "/files/{*rest}", "/files/{*rest}"));
+    }
+
+    #[test]
+    fn two_stars_are_the_rest_on_a_segment_boundary() {
+        for route in ["/orders", "/orders/", "/orders/{id}", "/orders/{id}/items", "/orders/{*rest}"] {
+            assert!(under("GET", route, "/orders/**"), "{route}");
+        }
+        for route in ["/ordersx", "/order", "/x/orders", "/"] {
+            assert!(!under("GET", route, "/orders/**"), "{route}");
+        }
+        assert!(under("GET", "/", "/**") && under("GET", "/a/b/c", "/**"));
+    }
+
+    #[test]
+    fn methods_are_exact_and_get_is_not_head() {
+        assert!(!under("HEAD", "/orders", "/orders"));
+        assert!(!under("get", "/orders", "/orders"));
+        let mut rules = Rules::new();
+        rules.add(&covers(r#"["*"]"#, r#"["/orders"]"#), ()).unwrap();
+        let facts = Facts::request("PURGE", "/orders").route("/orders");
+        let host = ask(&facts, |question| rules.find(question).count()).unwrap();
+        assert_eq!(host, 1);
+    }
+
+    #[test]
+    fn no_route_and_an_action_are_under_no_rule_for_routes() {
+        let mut rules = Rules::new();
+        rules.add(&covers(r#"["*"]"#, r#"["/**"]"#), ()).unwrap();
+        assert_eq!(ask(&Facts::request("GET", "/orders"), |q| rules.find(q).count()).unwrap(), 0);
+        assert_eq!(ask(&Facts::action("/orders"), |q| rules.find(q).count()).unwrap(), 0);
+    }
+
+    #[test]
+    fn an_action_is_under_the_rules_that_name_it() {
+        let mut rules = Rules::new();
+        let actions = Covers { actions: from_json(br#"["orders.cancel"]"#).ok(), ..Covers::default() };
+        rules.add(&actions, ()).unwrap();
+        assert_eq!(ask(&Facts::action("orders.cancel"), |q| rules.find(q).count()).unwrap(), 1);
+        assert_eq!(ask(&Facts::action("orders.cancel.all"), |q| rules.find(q).count()).unwrap(), 0);
+        let facts = Facts::request("GET", "/orders.cancel").route("orders.cancel");
+        assert_eq!(ask(&facts, |q| rules.find(q).count()).unwrap(), 0, "an action is not a route");
+    }
+
+    #[test]
+    fn what_is_found_comes_once_and_in_the_order_of_the_rules() {
+        let mut rules = Rules::new();
+        rules.add(&covers(r#"["*", "GET"]"#, r#"["/a/**", "/a/b", "/a/*"]"#), 0).unwrap();
+        rules.add(&covers(r#"["POST"]"#, r#"["/a/b"]"#), 1).unwrap();
+        rules.add(&covers(r#"["GET"]"#, r#"["/a/*"]"#), 2).unwrap();
+        rules.add(&covers(r#"["GET"]"#, r#"["/**"]"#), 3).unwrap();
+        let facts = Facts::request("GET", "/a/b").route("/a/b");
+        assert_eq!(ask(&facts, |q| rules.find(q).copied().collect::<Vec<_>>()).unwrap(), [0, 2, 3]);
+    }
+
+    #[test]
+    fn rules_that_could_be_misread_are_refused() {
+        let refused = |methods: &str, routes: &str| Rules::new().add(&covers(methods, routes), ()).unwrap_err();
+        for route in ["orders", "/a*", "/*/b", "/**/b", "/a/{id}*", "/***", "/a/{x*}"] {
+            let error = refused(r#"["GET"]"#, &format!(r#"["{route}"]"#));
+            assert!(error.contains(&format!("`{route}`")), "{error}");
+        }
+        assert!(refused(r#"["get"]"#, r#"["/"]"#).contains("upper case"));
+        let only = |methods: Option<&'static str>, routes: Option<&'static str>| {
+            let list = |text: &'static str| from_json(text.as_bytes()).unwrap();
+            let covers = Covers { methods: methods.map(list), routes: routes.map(list), actions: None };
+            Rules::new().add(&covers, ()).unwrap_err()
+        };
+        assert!(only(Some(r#"["GET"]"#), None).contains("needs `routes`"));
+        assert!(only(None, Some(r#"["/a"]"#)).contains("needs `methods`"));
+        assert!(only(None, None).contains("give"));
+    }
+
+    /// The index against the sentence that it implements, over every pair of a few segments.
+    #[test]
+    fn the_index_finds_what_a_search_through_all_rules_finds() {
+        let segments = ["", "a", "b", "{id}", "{*r}"];
+        let mut routes: Vec<String> = segments.iter().map(|a| format!("/{a}")).collect();
+        routes.extend(segments.iter().flat_map(|a| segments.iter().map(move |b| format!("/{a}/{b}"))));
+        let mut patterns = routes.clone();
+        patterns.extend(segments.iter().flat_map(|a| [format!("/{a}/*"), format!("/{a}/**")]));
+        patterns.extend(["/*".to_owned(), "/**".to_owned()]);
+        let mut rules = Rules::new();
+        for (number, pattern) in patterns.iter().enumerate() {
+            rules.add(&covers(r#"["GET"]"#, &format!(r#"["{pattern}"]"#)), number).unwrap();
+        }
+        for route in &routes {
+            let slow: Vec<usize> =
+                patterns.iter().enumerate().filter(|(_, p)| matches(p, route)).map(|(n, _)| n).collect();
+            let facts = Facts::request("GET", "/any").route(route);
+            assert_eq!(ask(&facts, |q| rules.find(q).copied().collect::<Vec<_>>()).unwrap(), slow, "{route}");
+        }
+    }
+
+    fn matches(pattern: &str, route: &str) -> bool {
+        if let Some(prefix) = pattern.strip_suffix("/**") {
+            return route == prefix || route.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('/'));
+        }
+        match pattern.strip_suffix("/*") {
+            Some(prefix) => route.rsplit_once('/').is_some_and(|(before, last)| {
+                before == prefix && !last.is_empty() && !last.starts_with("{*")
+            }),
+            None => pattern == route,
+        }
+    }
+
+    #[test]
+    fn two_thousand_rules_are_told_apart() {
+        let mut rules = Rules::new();
+        for number in 0..2000 {
+            rules
+                .add(&covers(r#"["GET"]"#, &format!(r#"["/api/v{}/r{number}/{{id}}"]"#, number % 7)), number)
+                .unwrap();
+        }
+        for number in 0..2000 {
+            let facts =
+                Facts::request("GET", "/any").route(&format!("/api/v{}/r{number}/{{id}}", number % 7));
+            assert_eq!(ask(&facts, |q| rules.find(q).copied().collect::<Vec<_>>()).unwrap(), [number]);
+        }
+    }
+}

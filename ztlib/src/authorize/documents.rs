@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::Value as Json;
 
@@ -12,7 +13,7 @@ const MAX_POINTER_BYTES: usize = 1024;
 
 /// The documents of one view: immutable for as long as a request looks at them.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Documents(pub(crate) BTreeMap<Box<str>, Json>);
+pub(crate) struct Documents(pub(crate) BTreeMap<Box<str>, Arc<Json>>);
 
 /// Where the symbols of a pointer get their values.
 pub(crate) trait Symbols {
@@ -57,7 +58,7 @@ impl Documents {
     fn find(&self, document: &str, pointer: &str, symbols: &impl Symbols) -> Result<Option<&Json>, ReadFault> {
         let document = self.0.get(document).ok_or(ReadFault::UndeclaredDocument)?;
         check_pointer(pointer)?;
-        let mut current = Some(document);
+        let mut current = Some(document.as_ref());
         // The symbols are put in segment by segment, after the pointer is taken apart: a value never adds a segment.
         for segment in pointer.split('/').skip(1) {
             let Some(segment) = expand(segment, symbols)? else {
@@ -148,7 +149,7 @@ mod tests {
         let roles = serde_json::json!({
             "users": {"al/ice~1": ["admin"], "bob": "viewer"}, "al": {"ice~1": "stolen"}, "n": 1, "list": ["a", "b"], "{x": "odd"
         });
-        Documents([("roles".into(), roles)].into())
+        Documents([("roles".into(), Arc::new(roles))].into())
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::question::{Question, View};
 use super::read::{Read, ReadFault, Value};
 use super::trace::Trace;
 
-/// Bounds on what one evaluation of a policy set may read.
+/// Bounds on what one policy may read in one evaluation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReadLimits {
     /// Calls, counting those that ask again what was asked before.
@@ -40,6 +40,13 @@ impl std::fmt::Debug for Reader {
 impl Reader {
     pub(crate) fn new(question: Box<Question>, view: View, limits: ReadLimits) -> Self {
         Self { question, view, limits, calls: 0, bytes: 0, trace: Trace::default() }
+    }
+
+    /// Gives the next policy a budget of its own. What was read before stays known, so that the trace tells one story.
+    pub(crate) fn begin(&mut self, limits: ReadLimits) {
+        self.limits = limits;
+        self.calls = 0;
+        self.bytes = 0;
     }
 
     /// Makes one read.

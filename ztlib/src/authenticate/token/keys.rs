@@ -409,6 +409,21 @@ mod tests {
     }
 
     #[test]
+    fn ed25519_points_of_small_order_are_refused() {
+        let okp = |x: [u8; 32]| json!({ "kty": "OKP", "crv": "Ed25519", "x": URL_SAFE_NO_PAD.encode(x) });
+        let mut identity = [0; 32];
+        identity[0] = 1;
+        for sign in [0, 0x80] {
+            identity[31] = sign;
+            assert_eq!(judge(&okp(identity)), "key-small-order");
+        }
+        let mut minus_one = [0xff; 32];
+        (minus_one[0], minus_one[31]) = (0xec, 0x7f);
+        assert_eq!(judge(&okp(minus_one)), "key-small-order");
+        assert_eq!(judge(&okp([0; 32])), "key-small-order");
+    }
+
+    #[test]
     fn a_modulus_of_the_roca_form_is_refused() {
         // One more than a multiple of every prime from 3 to 167 is a power of 65537 modulo each of them.
         let primes = (3_u32..=167).filter(|n| (2..*n).all(|d| n % d != 0));

@@ -1,0 +1,233 @@
+//! The facts of a test.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use serde_json::Value as Json;
+
+/// The facts that a policy can ask about. What a test does not lay down is absent, or (documents, signals) undeclared.
+///
+/// A fact that cannot be one (claims that are no JSON object, an address that is none) is kept as it is and is a
+/// [`Fault`](super::Fault) with the code `test-facts` when the policy is asked: a broken test does not pass.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    pub(super) asked: Asked,
+    pub(super) labels: BTreeMap<String, String>,
+    pub(super) peer: Option<Peer>,
+    pub(super) claims: Option<Json>,
+    pub(super) remote_ip: Option<IpAddr>,
+    pub(super) now: u64,
+    pub(super) signals: BTreeMap<String, Signal>,
+    pub(super) documents: BTreeMap<String, Json>,
+    pub(super) secret_headers: BTreeSet<String>,
+    pub(super) reasons: Option<BTreeSet<String>>,
+    pub(super) wrong: Option<String>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Asked {
+    Request(Request),
+    Action(String),
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Request {
+    pub(super) method: String,
+    pub(super) host: String,
+    pub(super) path: String,
+    pub(super) route: Option<String>,
+    pub(super) params: Vec<(String, String)>,
+    pub(super) headers: Vec<(String, String)>,
+    pub(super) query: Vec<(String, String)>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Peer {
+    Spiffe(String),
+    Named { authority: String, dns_names: Vec<String> },
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Signal {
+    Value(String),
+    Absent,
+    Failing,
+}
+
+impl Facts {
+    /// A request to the host "service.test", from nobody, that matched no route, at the beginning of Monday,
+    /// 23 November 2026 (1 795 392 000 seconds since 1970).
+    pub fn request(method: &str, path: &str) -> Self {
+        Self::about(Asked::Request(Request {
+            method: method.to_owned(),
+            host: "service.test".to_owned(),
+            path: path.to_owned(),
+            route: None,
+            params: Vec::new(),
+            headers: Vec::new(),
+            query: Vec::new(),
+        }))
+    }
+
+    /// A question of the application's own; otherwise as [`request`](Self::request).
+    pub fn action(name: &str) -> Self {
+        Self::about(Asked::Action(name.to_owned()))
+    }
+
+    fn about(asked: Asked) -> Self {
+        Self {
+            asked,
+            labels: BTreeMap::new(),
+            peer: None,
+            claims: None,
+            remote_ip: None,
+            now: 1_795_392_000,
+            signals: BTreeMap::new(),
+            documents: BTreeMap::new(),
+            secret_headers: BTreeSet::new(),
+            reasons: None,
+            wrong: None,
+        }
+    }
+
+    /// The host that the request names.
+    #[must_use]
+    pub fn host(self, host: &str) -> Self {
+        self.of_request("host", |request| host.clone_into(&mut request.host))
+    }
+
+    /// The template of the route that matched.
+    #[must_use]
+    pub fn route(self, template: &str) -> Self {
+        self.of_request("route", |request| request.route = Some(template.to_owned()))
+    }
+
+    /// A parameter of the route.
+    #[must_use]
+    pub fn param(self, name: &str, value: &str) -> Self {
+        self.of_request("param", |request| request.params.push((name.to_owned(), value.to_owned())))
+    }
+
+    /// One more header.
+    #[must_use]
+    pub fn header(self, name: &str, value: &str) -> Self {
+        self.of_request("header", |request| {
+            request.headers.push((name.to_ascii_lowercase(), value.to_owned()))
+        })
+    }
+
+    /// One more query parameter, decoded.
+    #[must_use]
+    pub fn query(self, name: &str, value: &str) -> Self {
+        self.of_request("query", |request| request.query.push((name.to_owned(), value.to_owned())))
+    }
+
+    /// A label that the application attached.
+    #[must_use]
+    pub fn label(mut self, name: &str, value: &str) -> Self {
+        self.labels.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// A peer with a SPIFFE ID.
+    #[must_use]
+    pub fn peer(mut self, spiffe_id: &str) -> Self {
+        if !spiffe_id.starts_with("spiffe://") {
+            self.wrong = Some(format!("`{spiffe_id}` is not a SPIFFE ID"));
+        }
+        self.peer = Some(Peer::Spiffe(spiffe_id.to_owned()));
+        self
+    }
+
+    /// A peer without SPIFFE ID: the name of the authority that vouches for it, and its DNS names.
+    #[must_use]
+    pub fn named_peer(mut self, authority: &str, dns_names: &[&str]) -> Self {
+        let mut dns_names: Vec<String> = dns_names.iter().map(|&name| name.to_owned()).collect();
+        dns_names.sort();
+        self.peer = Some(Peer::Named { authority: authority.to_owned(), dns_names });
+        self
+    }
+
+    /// A verified token with these claims, a JSON object: `scope`, `amr`, `acr`, `auth_time`, `aud`, `iss` and `sub` are
+    /// taken from it.
+    #[must_use]
+    pub fn token(mut self, claims: &str) -> Self {
+        match serde_json::from_str(claims) {
+            Ok(claims @ Json::Object(_)) => self.claims = Some(claims),
+            _ => self.wrong = Some("the claims are not a JSON object".to_owned()),
+        }
+        self
+    }
+
+    /// The caller's IP address.
+    #[must_use]
+    pub fn remote_ip(mut self, address: &str) -> Self {
+        match address.parse() {
+            Ok(address) => self.remote_ip = Some(address),
+            Err(_) => self.wrong = Some(format!("`{address}` is not an IP address")),
+        }
+        self
+    }
+
+    /// The moment, in seconds since 1970.
+    #[must_use]
+    pub fn now(mut self, unix_seconds: u64) -> Self {
+        self.now = unix_seconds;
+        self
+    }
+
+    /// A declared signal and its value.
+    #[must_use]
+    pub fn signal(mut self, name: &str, value: &str) -> Self {
+        self.signals.insert(name.to_owned(), Signal::Value(value.to_owned()));
+        self
+    }
+
+    /// A declared signal of which the service knows that there is none.
+    #[must_use]
+    pub fn absent_signal(mut self, name: &str) -> Self {
+        self.signals.insert(name.to_owned(), Signal::Absent);
+        self
+    }
+
+    /// A declared signal whose source is down: a fault to read.
+    #[must_use]
+    pub fn failing_signal(mut self, name: &str) -> Self {
+        self.signals.insert(name.to_owned(), Signal::Failing);
+        self
+    }
+
+    /// A declared document, as JSON.
+    #[must_use]
+    pub fn document(mut self, name: &str, json: &str) -> Self {
+        match serde_json::from_str(json) {
+            Ok(json) => drop(self.documents.insert(name.to_owned(), json)),
+            Err(_) => self.wrong = Some(format!("the document `{name}` is not JSON")),
+        }
+        self
+    }
+
+    /// One more header that the service keeps from policies.
+    #[must_use]
+    pub fn secret_header(mut self, name: &str) -> Self {
+        self.secret_headers.insert(name.to_ascii_lowercase());
+        self
+    }
+
+    /// The reasons that the manifest declares for the policy. Without this any code will do.
+    #[must_use]
+    pub fn reasons(mut self, codes: &[&str]) -> Self {
+        self.reasons = Some(codes.iter().map(|&code| code.to_owned()).collect());
+        self
+    }
+
+    fn of_request(mut self, what: &str, change: impl FnOnce(&mut Request)) -> Self {
+        match &mut self.asked {
+            Asked::Request(request) => change(request),
+            Asked::Action(_) => {
+                self.wrong = Some(format!("a question of the application's own has no {what}"))
+            }
+        }
+        self
+    }
+}

@@ -1,0 +1,143 @@
+//! What a policy attaches to its answer, checked as the host checks it by default.
+
+use super::documents::Failure;
+use super::host::is_header_name;
+use super::verdict::{HeaderChange, Read, StepUp, Verdict};
+use crate::Answer;
+
+#[derive(Debug, Clone, Default)]
+pub(super) struct Outcome {
+    pub(super) reason: Option<String>,
+    message: Option<String>,
+    step_up: Option<StepUp>,
+    request_headers: Vec<HeaderChange>,
+    response_headers: Vec<HeaderChange>,
+    log: Vec<String>,
+    log_bytes: usize,
+}
+
+/// Headers that frame the message, belong to the connection, carry credentials or say for whom a proxy speaks. Besides
+/// these, all that begin with "grpc-" or "ztlib-".
+const RESERVED: [&str; 22] = [
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "content-length",
+    "content-encoding",
+    "content-type",
+    "host",
+    "expect",
+    "http2-settings",
+    "date",
+    "authorization",
+    "proxy-authorization",
+    "proxy-authenticate",
+    "www-authenticate",
+    "cookie",
+    "set-cookie",
+    "dpop",
+    "x-forwarded-client-cert",
+];
+
+impl Outcome {
+    pub(super) fn into_verdict(self, answer: Answer, trace: Vec<Read>) -> Verdict {
+        let Self { reason, message, step_up, request_headers, response_headers, log, log_bytes: _ } = self;
+        Verdict { answer, reason, message, step_up, request_headers, response_headers, log, trace }
+    }
+
+    pub(super) fn reason(&mut self, code: &str) -> Result<(), Failure> {
+        let letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        if !(1..=64).contains(&code.len()) || !code.bytes().all(letter) {
+            return Err(("outcome-malformed-reason", "a reason is 1 to 64 of `a-z`, `0-9` and `-`"));
+        }
+        self.reason = Some(code.to_owned());
+        Ok(())
+    }
+
+    pub(super) fn message(&mut self, text: &str) -> Result<(), Failure> {
+        let directs = |c: char| matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        if text.len() > 512 {
+            return Err(("outcome-budget", "a message is at most 512 bytes"));
+        }
+        if text.chars().any(|c| c.is_control() || directs(c)) {
+            return Err(("outcome-malformed-message", "a message holds no control characters"));
+        }
+        self.message = Some(text.to_owned());
+        Ok(())
+    }
+
+    pub(super) fn challenge_step_up(
+        &mut self,
+        acr: Option<&str>,
+        max_age: Option<u32>,
+    ) -> Result<(), Failure> {
+        let fits = |acr: &str| {
+            let visible = |byte: u8| (0x20..0x7f).contains(&byte) && byte != b'"' && byte != b'\\';
+            (1..=256).contains(&acr.len()) && acr.bytes().all(visible)
+        };
+        if (acr.is_none() && max_age.is_none()) || !acr.is_none_or(fits) {
+            return Err((
+                "outcome-malformed-step-up",
+                "a challenge names a context class of visible ASCII without quotes, or a maximum age, or both",
+            ));
+        }
+        self.step_up = Some(StepUp { acr: acr.map(str::to_owned), max_age });
+        Ok(())
+    }
+
+    pub(super) fn request_header(&mut self, name: &str, value: Option<&str>) -> Result<(), Failure> {
+        let change = self.header(name, value)?;
+        put(&mut self.request_headers, change);
+        Ok(())
+    }
+
+    pub(super) fn response_header(&mut self, name: &str, value: Option<&str>) -> Result<(), Failure> {
+        let change = self.header(name, value)?;
+        put(&mut self.response_headers, change);
+        Ok(())
+    }
+
+    pub(super) fn log(&mut self, text: &str) -> Result<(), Failure> {
+        self.log_bytes += text.len() + 16;
+        if self.log_bytes > 4096 {
+            return Err((
+                "outcome-budget",
+                "the lines of the log are at most 4096 bytes, 16 for each counted in",
+            ));
+        }
+        self.log.push(text.to_owned());
+        Ok(())
+    }
+
+    fn header(&self, name: &str, value: Option<&str>) -> Result<HeaderChange, Failure> {
+        if self.request_headers.len() + self.response_headers.len() >= 16 {
+            return Err(("outcome-budget", "a policy changes at most 16 headers"));
+        }
+        let name = name.to_ascii_lowercase();
+        let visible =
+            |value: &str| value.bytes().all(|byte| (0x20..0x7f).contains(&byte)) && value.trim() == value;
+        if !is_header_name(&name) || !value.is_none_or(visible) {
+            return Err((
+                "outcome-malformed-header",
+                "the header's name or value cannot stand in an HTTP message",
+            ));
+        }
+        if RESERVED.contains(&name.as_str()) || name.starts_with("grpc-") || name.starts_with("ztlib-") {
+            return Err(("outcome-reserved-header", "the header is not for policies to change"));
+        }
+        if value.is_some_and(|value| value.len() > 1024) {
+            return Err(("outcome-budget", "the value of a header is at most 1024 bytes"));
+        }
+        Ok(HeaderChange { name, value: value.map(str::to_owned) })
+    }
+}
+
+/// The last word on a header holds.
+fn put(changes: &mut Vec<HeaderChange>, change: HeaderChange) {
+    changes.retain(|earlier| earlier.name != change.name);
+    changes.push(change);
+}

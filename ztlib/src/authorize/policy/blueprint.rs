@@ -1,0 +1,187 @@
+//! The blueprint: everything that a set is made of, and how it becomes one.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use http::HeaderName;
+use serde_json::Value as Json;
+
+use super::digest::{Digest, Digester};
+use super::error::shown;
+use super::set::{Entry, Policy, PolicySet};
+use super::wasm::{Budget, Compiled, Engine, WasmPolicy};
+use super::{LoadError, NativePolicy};
+use crate::authorize::documents::Documents;
+use crate::authorize::outcome::Reason;
+use crate::authorize::question::View;
+use crate::authorize::signals::SignalSource;
+
+/// The most policies, reasons of one policy, documents, signals and secret headers that a set can have.
+const MAX_PARTS: usize = 64;
+
+/// Everything that a set is made of.
+#[derive(Clone, Default)]
+pub(crate) struct Blueprint {
+    pub(crate) policies: Vec<PolicyPlan>,
+    pub(crate) documents: BTreeMap<Box<str>, Arc<Json>>,
+    pub(crate) signals: BTreeSet<Box<str>>,
+    pub(crate) secret_headers: BTreeSet<Box<str>>,
+}
+
+/// One policy of it.
+#[derive(Clone)]
+pub(crate) struct PolicyPlan {
+    pub(crate) name: Box<str>,
+    pub(crate) source: PolicySource,
+    pub(crate) may_abstain: bool,
+    pub(crate) reasons: BTreeSet<Box<str>>,
+    pub(crate) budget: Budget,
+    /// The configuration as JSON; empty where there is none.
+    pub(crate) config: Arc<[u8]>,
+}
+
+#[derive(Clone)]
+pub(crate) enum PolicySource {
+    Component(Arc<[u8]>),
+    Native { policy: Arc<dyn NativePolicy>, type_name: &'static str },
+}
+
+impl PolicyPlan {
+    pub(crate) fn new(name: &str, source: PolicySource) -> Self {
+        Self {
+            name: name.into(),
+            source,
+            may_abstain: false,
+            reasons: BTreeSet::new(),
+            budget: Budget::default(),
+            config: Arc::new([]),
+        }
+    }
+}
+
+/// Modules that are compiled already, by digest: a reload compiles only what has changed.
+pub(crate) type Known = HashMap<Digest, Arc<Compiled>>;
+
+impl Blueprint {
+    /// Compiles, links, starts and configures everything; all of it works or there is no set.
+    pub(crate) fn build(
+        &self,
+        engine: &Arc<Engine>,
+        known: &Known,
+        signal_source: Option<Arc<dyn SignalSource>>,
+    ) -> Result<PolicySet, LoadError> {
+        self.check()?;
+        let mut fresh = Known::new();
+        let mut root = Digester::new("ztlib policy set 1");
+        root.part(&(self.policies.len() as u64).to_be_bytes());
+        let mut entries = Vec::with_capacity(self.policies.len());
+        for plan in &self.policies {
+            let entry = plan.build(engine, known, &mut fresh, &mut root);
+            entries.push(entry.map_err(|error| error.in_policy(&plan.name))?);
+        }
+        let secret_headers = self.secret_headers().collect::<Result<BTreeSet<_>, _>>()?;
+        if signal_source.is_none() && !self.signals.is_empty() {
+            return Err(LoadError::new(
+                "no-signal-source",
+                "signals are declared and the service supplies none: give it a source with `signals(…)`, or declare no signals",
+            ));
+        }
+        root.list(self.signals.iter().map(|name| name.as_bytes()));
+        root.list(secret_headers.iter().map(|name| name.as_str().as_bytes()));
+        let view = View {
+            documents: Arc::new(Documents(self.documents.clone())),
+            declared_signals: Arc::new(self.signals.clone()),
+            secret_headers: Arc::new(secret_headers),
+            signal_source,
+        };
+        Ok(PolicySet::new(root.finish(), entries, view))
+    }
+
+    fn check(&self) -> Result<(), LoadError> {
+        if self.policies.is_empty() {
+            return Err(LoadError::new("no-policies", "the set has no policies and would refuse everything: add one"));
+        }
+        let reasons = self.policies.iter().map(|plan| plan.reasons.len()).max().unwrap_or(0);
+        let parts = [self.policies.len(), reasons, self.documents.len(), self.signals.len(), self.secret_headers.len()];
+        if parts.into_iter().any(|parts| parts > MAX_PARTS) {
+            return Err(LoadError::new(
+                "too-many-parts",
+                format!("a set has at most {MAX_PARTS} policies, documents, signals and secret headers, and a policy at most {MAX_PARTS} reasons"),
+            ));
+        }
+        let mut names = BTreeSet::new();
+        for plan in &self.policies {
+            check_name("policy", &plan.name)?;
+            if plan.name.as_ref() == super::set::SET_NAME {
+                return Err(LoadError::new("bad-name", "`policy-set` is the name under which the set itself denies: choose another"));
+            }
+            if !names.insert(&plan.name) {
+                return Err(LoadError::new("duplicate-name", format!("there are two policies `{}`", plan.name)));
+            }
+            for reason in &plan.reasons {
+                Reason::parse(reason).map_err(|error| {
+                    LoadError::new("bad-reason", format!("`{}` cannot be a reason: {error}", shown(reason))).in_policy(&plan.name)
+                })?;
+            }
+        }
+        self.documents.keys().try_for_each(|name| check_name("document", name))?;
+        self.signals.iter().try_for_each(|name| check_name("signal", name))
+    }
+
+    fn secret_headers(&self) -> impl Iterator<Item = Result<HeaderName, LoadError>> {
+        self.secret_headers.iter().map(|name| {
+            name.parse().map_err(|_| LoadError::new("bad-name", format!("`{}` cannot be a header's name", shown(name))))
+        })
+    }
+}
+
+impl PolicyPlan {
+    fn build(
+        &self,
+        engine: &Arc<Engine>,
+        known: &Known,
+        fresh: &mut Known,
+        root: &mut Digester,
+    ) -> Result<Entry, LoadError> {
+        self.budget.check()?;
+        let (policy, identity) = match &self.source {
+            PolicySource::Component(bytes) => {
+                let digest = Digest::of(bytes);
+                let compiled = match known.get(&digest).or_else(|| fresh.get(&digest)) {
+                    Some(compiled) => compiled.clone(),
+                    None => Arc::new(Compiled::new(engine.clone(), bytes, &self.budget)?),
+                };
+                fresh.insert(digest, compiled.clone());
+                let policy = WasmPolicy::new(compiled, self.config.clone(), Arc::new(self.budget.clone()))?;
+                (Policy::Wasm(policy), digest.to_string())
+            }
+            PolicySource::Native { policy, type_name } => (Policy::Native(policy.clone()), (*type_name).to_owned()),
+        };
+        root.part(self.name.as_bytes());
+        root.part(identity.as_bytes());
+        root.part(&self.config);
+        root.part(if self.may_abstain { b"may-abstain" } else { b"required" });
+        // All of a budget's fields, by name.
+        root.part(format!("{:?}", self.budget).as_bytes());
+        root.list(self.reasons.iter().map(|reason| reason.as_bytes()));
+        Ok(Entry {
+            name: self.name.as_ref().into(),
+            may_abstain: self.may_abstain,
+            reasons: Arc::new(self.reasons.clone()),
+            budget: Arc::new(self.budget.clone()),
+            policy,
+        })
+    }
+}
+
+/// Names stand in logs, metrics and error texts: they are plain.
+pub(crate) fn check_name(what: &str, name: &str) -> Result<(), LoadError> {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_');
+    if (1..=64).contains(&name.len()) && name.bytes().all(plain) {
+        return Ok(());
+    }
+    Err(LoadError::new(
+        "bad-name",
+        format!("`{}` cannot be the name of a {what}: use 1 to 64 of `a-z`, `0-9`, `-` and `_`", shown(name)),
+    ))
+}

@@ -1,0 +1,155 @@
+//! A policy set made in code, without files: for embedders and tests.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::blueprint::{Blueprint, PolicyPlan, PolicySource};
+use super::reload::{Origin, Policies};
+use super::{Budget, LoadError, NativePolicy};
+use crate::authorize::signals::SignalSource;
+use crate::clock::{Clock, SharedClock};
+
+/// Makes a policy set in code: what the program brings itself needs no signature.
+///
+/// [`component`](Self::component) and [`native`](Self::native) begin a policy; what follows is said of it. Mistakes are reported by
+/// [`load`](Self::load).
+///
+/// ```
+/// use ztlib::authorize::policy::PolicySetBuilder;
+///
+/// // A core module is not a component, and the error says what to do.
+/// let error = PolicySetBuilder::new()
+///     .component("rbac", *b"\0asm\x01\0\0\0")
+///     .reasons(["no-role"])
+///     .document("roles", [("alice", ["admin"])])
+///     .load()
+///     .unwrap_err();
+/// assert_eq!(error.code(), "not-a-component");
+/// assert_eq!(error.policy(), Some("rbac"));
+/// ```
+#[must_use]
+#[derive(Default)]
+pub struct PolicySetBuilder {
+    pub(super) blueprint: Blueprint,
+    pub(super) signal_source: Option<Arc<dyn SignalSource>>,
+    pub(super) clock: SharedClock,
+    /// The first mistake made while building.
+    mistake: Option<LoadError>,
+}
+
+impl PolicySetBuilder {
+    /// A set without policies: it cannot be loaded before it has one.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Begins a policy: the bytes of a WebAssembly component.
+    pub fn component(mut self, name: &str, bytes: impl AsRef<[u8]>) -> Self {
+        let source = PolicySource::Component(bytes.as_ref().into());
+        self.blueprint.policies.push(PolicyPlan::new(name, source));
+        self
+    }
+
+    /// Begins a policy that runs natively, without sandbox.
+    pub fn native<P: NativePolicy>(mut self, name: &str, policy: P) -> Self {
+        let source = PolicySource::Native { policy: Arc::new(policy), type_name: std::any::type_name::<P>() };
+        self.blueprint.policies.push(PolicyPlan::new(name, source));
+        self
+    }
+
+    /// The policy may abstain: it need not allow.
+    pub fn may_abstain(self) -> Self {
+        self.of_policy("may_abstain", |plan| {
+            plan.may_abstain = true;
+            Ok(())
+        })
+    }
+
+    /// The reasons with which the policy may deny. Another reason is a fault.
+    pub fn reasons<R: AsRef<str>>(self, reasons: impl IntoIterator<Item = R>) -> Self {
+        self.of_policy("reasons", |plan| {
+            plan.reasons.extend(reasons.into_iter().map(|reason| reason.as_ref().into()));
+            Ok(())
+        })
+    }
+
+    /// The policy's configuration, handed to its `configure` as JSON.
+    pub fn config(self, config: impl Serialize) -> Self {
+        self.of_policy("config", |plan| {
+            plan.config = json(&config)?.to_string().into_bytes().into();
+            Ok(())
+        })
+    }
+
+    /// The policy's budget.
+    pub fn budget(self, budget: Budget) -> Self {
+        self.of_policy("budget", |plan| {
+            plan.budget = budget;
+            Ok(())
+        })
+    }
+
+    /// Declares a document: data that policies look things up in. [`Policies::set_document`] changes it.
+    pub fn document(mut self, name: &str, document: impl Serialize) -> Self {
+        match json(&document) {
+            Ok(document) => drop(self.blueprint.documents.insert(name.into(), Arc::new(document))),
+            Err(error) => drop(self.mistake.get_or_insert(error)),
+        }
+        self
+    }
+
+    /// Declares a signal. Policies may ask only for those that are declared.
+    pub fn signal(mut self, name: &str) -> Self {
+        self.blueprint.signals.insert(name.into());
+        self
+    }
+
+    /// Where signals come from.
+    pub fn signals(mut self, source: impl SignalSource) -> Self {
+        self.signal_source = Some(Arc::new(source));
+        self
+    }
+
+    /// A request header that no policy may read, besides those that are secret anyway.
+    pub fn secret_header(mut self, name: &str) -> Self {
+        self.blueprint.secret_headers.insert(name.into());
+        self
+    }
+
+    /// The clock that tells since when a revision is in force.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = SharedClock::new(clock);
+        self
+    }
+
+    /// Compiles, links, starts and configures all policies. It takes milliseconds to seconds and blocks meanwhile.
+    ///
+    /// # Errors
+    /// [`LoadError`], naming the policy and what to do.
+    pub fn load(self) -> Result<Policies, LoadError> {
+        let (signal_source, clock) = (self.signal_source.clone(), self.clock.clone());
+        Policies::load(Origin::Code(Box::new(self.finish()?)), signal_source, clock)
+    }
+
+    pub(super) fn finish(self) -> Result<Blueprint, LoadError> {
+        self.mistake.map_or(Ok(self.blueprint), Err)
+    }
+
+    fn of_policy(mut self, verb: &str, change: impl FnOnce(&mut PolicyPlan) -> Result<(), LoadError>) -> Self {
+        let changed = match self.blueprint.policies.last_mut() {
+            Some(plan) => change(plan).map_err(|error| error.in_policy(&plan.name)),
+            None => Err(LoadError::new("no-policies", format!("`{verb}` is said of a policy: begin one with `component` or `native`"))),
+        };
+        if let Err(error) = changed {
+            self.mistake.get_or_insert(error);
+        }
+        self
+    }
+}
+
+/// Any value as JSON. Texts stay texts: what looks like JSON in a string is not parsed.
+pub(super) fn json(value: &impl Serialize) -> Result<serde_json::Value, LoadError> {
+    serde_json::to_value(value)
+        .map_err(|error| LoadError::new("not-json", format!("the value cannot be written as JSON: {}", super::error::shown(&error.to_string()))))
+}

@@ -1,0 +1,116 @@
+//! Why a policy set cannot be loaded, in words for the policy author.
+
+use std::fmt;
+use std::path::Path;
+
+/// The most of a text that somebody else chose (a guest, a file) that an error shows, in bytes.
+const MAX_SHOWN_BYTES: usize = 512;
+
+/// Why a policy set cannot be loaded. What was in force before stays in force.
+///
+/// It prints where the mistake is and what to do about it, with everything that a file or a policy chose escaped and cut:
+/// `policies.toml:7: policy `rbac`: there is no key `modul` here: did you mean `module`?`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoadError {
+    code: &'static str,
+    file: Option<Box<str>>,
+    line: Option<usize>,
+    policy: Option<Box<str>>,
+    text: Box<str>,
+}
+
+impl LoadError {
+    pub(crate) fn new(code: &'static str, text: impl Into<Box<str>>) -> Self {
+        Self { code, file: None, line: None, policy: None, text: text.into() }
+    }
+
+    /// The same, at a line of a file; the innermost place holds.
+    pub(crate) fn at(mut self, file: &Path, line: Option<usize>) -> Self {
+        if self.file.is_none() {
+            self.file = Some(shown(&file.to_string_lossy()).into());
+            self.line = line;
+        }
+        self
+    }
+
+    /// The same, in a policy; the innermost holds.
+    pub(crate) fn in_policy(mut self, name: &str) -> Self {
+        self.policy.get_or_insert_with(|| name.into());
+        self
+    }
+
+    /// A stable code: `digest-mismatch`, `forbidden-import`, `unknown-key`.
+    pub fn code(&self) -> &'static str {
+        self.code
+    }
+
+    /// The policy in which the mistake is, by its name in the manifest.
+    pub fn policy(&self) -> Option<&str> {
+        self.policy.as_deref()
+    }
+
+    /// The file in which the mistake is.
+    pub fn file(&self) -> Option<&str> {
+        self.file.as_deref()
+    }
+
+    /// The line of that file, from 1.
+    pub fn line(&self) -> Option<usize> {
+        self.line
+    }
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.file, self.line) {
+            (Some(file), Some(line)) => write!(f, "{file}:{line}: ")?,
+            (Some(file), None) => write!(f, "{file}: ")?,
+            (None, _) => {}
+        }
+        if let Some(policy) = &self.policy {
+            write!(f, "policy `{policy}`: ")?;
+        }
+        write!(f, "{} ({})", self.text, self.code)
+    }
+}
+
+impl std::error::Error for LoadError {}
+
+/// A text that somebody else chose, fit for one line of a log: escaped and cut.
+pub(crate) fn shown(text: &str) -> String {
+    let mut shown = String::new();
+    for c in text.chars() {
+        // A quote is harmless here and an escaped one is harder to read.
+        if matches!(c, '"' | '\'') {
+            shown.push(c);
+        } else {
+            shown.extend(c.escape_debug());
+        }
+        if shown.len() > MAX_SHOWN_BYTES {
+            shown.truncate(shown.floor_char_boundary(MAX_SHOWN_BYTES));
+            shown.push('…');
+            break;
+        }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_somebody_else_chose_is_escaped_and_cut() {
+        assert_eq!(shown("a \"b\"\r\n\u{1b}[31m\u{202e}"), "a \"b\"\\r\\n\\u{1b}[31m\\u{202e}");
+        assert!(shown(&"\u{1b}".repeat(10_000)).len() <= MAX_SHOWN_BYTES + 4);
+    }
+
+    #[test]
+    fn an_error_says_where_who_and_what() {
+        let error = LoadError::new("unknown-key", "there is no key `modul` here")
+            .in_policy("rbac")
+            .at(Path::new("p.toml"), Some(7))
+            .at(Path::new("elsewhere.toml"), None);
+        assert_eq!(error.to_string(), "p.toml:7: policy `rbac`: there is no key `modul` here (unknown-key)");
+    }
+}

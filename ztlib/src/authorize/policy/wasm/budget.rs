@@ -1,0 +1,129 @@
+//! What one policy may use. There is no policy without a budget, and no budget without a limit in it.
+
+use std::time::Duration;
+
+use crate::authorize::policy::LoadError;
+use crate::authorize::{OutcomeLimits, ReadLimits};
+
+/// The stack of a policy in bytes: one for the whole process, since it is a property of the engine.
+pub(crate) const STACK_BYTES: usize = 512 * 1024;
+
+/// Everything that one policy may use in one evaluation, and what its module may cost to compile.
+///
+/// Whatever runs out ends the evaluation with a fault (never with a denial): the request is refused and nothing of the
+/// evaluation is kept. The stack is 512 KiB for every policy.
+///
+/// ```
+/// use ztlib::authorize::policy::Budget;
+///
+/// let mut budget = Budget::default();
+/// budget.fuel = 1_000_000;
+/// assert!(budget.check().is_ok());
+/// // No policy has more than the engine can give.
+/// budget.memory_bytes = 1 << 40;
+/// assert_eq!(budget.check().unwrap_err().code(), "budget-too-large");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Budget {
+    /// Fuel for `decide`: about one unit an instruction and one a byte that is copied; a host call costs
+    /// 200 and one a byte of its arguments and of what comes back. It is deterministic: the same question costs the same fuel everywhere.
+    pub fuel: u64,
+    /// Fuel for starting an instance and for `configure`, which happens in every evaluation.
+    pub config_fuel: u64,
+    /// Bytes of all linear memories together. Growing further is a trap, not a −1 that the policy could look at.
+    pub memory_bytes: usize,
+    /// Elements of all tables together.
+    pub table_elements: usize,
+    /// The last resort against what fuel does not see. It is coarse (5 ms) and depends on how busy the machine is: set it
+    /// so high that fuel runs out first.
+    pub wall_clock: Duration,
+    /// Bytes that one host call may hand over.
+    pub argument_bytes: usize,
+    /// Reads.
+    pub reads: ReadLimits,
+    /// What goes with the answer.
+    pub outcome: OutcomeLimits,
+    /// Bytes of the module.
+    pub module_bytes: usize,
+    /// Functions in the module: compiling costs time and memory for each.
+    pub functions: u32,
+    /// Bytes of the largest function: compiling grows faster than its size.
+    pub function_bytes: usize,
+    /// Bytes of the configuration, as JSON.
+    pub config_bytes: usize,
+}
+
+impl Default for Budget {
+    /// 10 million units of fuel and as much for `configure`, 8 MiB of memory, 10 000 table elements, 100 ms, 16 KiB a host call; a module of
+    /// 4 MiB with 20 000 functions of at most 512 KiB, 256 KiB of configuration; reads and outcome as [`ReadLimits`] and [`OutcomeLimits`] say.
+    fn default() -> Self {
+        Self {
+            fuel: 10_000_000,
+            config_fuel: 10_000_000,
+            memory_bytes: 8 << 20,
+            table_elements: 10_000,
+            wall_clock: Duration::from_millis(100),
+            argument_bytes: 16 << 10,
+            reads: ReadLimits::default(),
+            outcome: OutcomeLimits::default(),
+            module_bytes: 4 << 20,
+            functions: 20_000,
+            function_bytes: 512 << 10,
+            config_bytes: 256 << 10,
+        }
+    }
+}
+
+impl Budget {
+    /// The most that a policy can be given.
+    pub fn maximum() -> Self {
+        Self {
+            fuel: 10_000_000_000,
+            config_fuel: 10_000_000_000,
+            memory_bytes: 64 << 20,
+            table_elements: 20_000,
+            wall_clock: Duration::from_secs(10),
+            argument_bytes: 1 << 20,
+            reads: ReadLimits { calls: 65_536, bytes: 16 << 20 },
+            outcome: OutcomeLimits { message_bytes: 4096, headers: 64, header_value_bytes: 8192, log_bytes: 64 << 10 },
+            module_bytes: 32 << 20,
+            functions: 200_000,
+            function_bytes: 4 << 20,
+            config_bytes: 4 << 20,
+        }
+    }
+
+    /// Whether the engine can give as much.
+    ///
+    /// # Errors
+    /// `budget-too-large`, naming the first part that is over [`Budget::maximum`].
+    pub fn check(&self) -> Result<(), LoadError> {
+        let most = Self::maximum();
+        let parts = [
+            ("fuel", self.fuel <= most.fuel),
+            ("config-fuel", self.config_fuel <= most.config_fuel),
+            ("memory-bytes", self.memory_bytes <= most.memory_bytes),
+            ("table-elements", self.table_elements <= most.table_elements),
+            ("wall-clock-ms", self.wall_clock <= most.wall_clock),
+            ("argument-bytes", self.argument_bytes <= most.argument_bytes),
+            ("reads", self.reads.calls <= most.reads.calls),
+            ("read-bytes", self.reads.bytes <= most.reads.bytes),
+            ("message-bytes", self.outcome.message_bytes <= most.outcome.message_bytes),
+            ("headers", self.outcome.headers <= most.outcome.headers),
+            ("header-value-bytes", self.outcome.header_value_bytes <= most.outcome.header_value_bytes),
+            ("log-bytes", self.outcome.log_bytes <= most.outcome.log_bytes),
+            ("module-bytes", self.module_bytes <= most.module_bytes),
+            ("functions", self.functions <= most.functions),
+            ("function-bytes", self.function_bytes <= most.function_bytes),
+            ("config-bytes", self.config_bytes <= most.config_bytes),
+        ];
+        match parts.into_iter().find(|(_, fits)| !fits) {
+            None => Ok(()),
+            Some((part, _)) => Err(LoadError::new(
+                "budget-too-large",
+                format!("the budget's `{part}` is more than the engine gives to any policy: lower it (see `Budget::maximum`)"),
+            )),
+        }
+    }
+}

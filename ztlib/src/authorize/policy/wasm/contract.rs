@@ -1,0 +1,262 @@
+//! The contract's host side: one function of `wit/policy.wit` a line, and nothing else that a policy could call.
+//!
+//! By hand rather than by `bindgen!`: arguments are checked and counted before they are copied, and each call copies a
+//! text once.
+
+use std::sync::Arc;
+
+use wasmtime::StoreContextMut;
+use wasmtime::component::{ComponentNamedList, Linker, LinkerInstance, Lower, WasmStr};
+
+use super::evaluate::State;
+use super::stop::Stop;
+use crate::authorize::{Outcome, OutcomeFault, Read, Value};
+
+/// The interfaces that a policy may import, without version.
+pub(super) const IMPORTS: [&str; 4] =
+    ["ztlib:policy/request", "ztlib:policy/principal", "ztlib:policy/context", "ztlib:policy/outcome"];
+/// The interface that a policy exports, without version.
+pub(super) const EXPORT: &str = "ztlib:policy/guard";
+/// The version that this host speaks. A policy of an older one of the same line runs too.
+const VERSION: &str = "0.1.0";
+
+/// What a host call costs before its arguments are looked at.
+const CALL_FUEL: u64 = 200;
+
+/// Whether a versioned name is of the line of versions that this host speaks: `name@0.1.x`.
+pub(super) fn is_spoken(name: &str, interface: &str) -> bool {
+    let patch = name.strip_prefix(interface).and_then(|rest| rest.strip_prefix("@0.1."));
+    patch.is_some_and(|patch| (1..=9).contains(&patch.len()) && patch.bytes().all(|b| b.is_ascii_digit()))
+}
+
+/// Offers the whole contract to policies.
+pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    let [request, principal, context, outcome] = IMPORTS.map(|name| format!("{name}@{VERSION}"));
+
+    let to = &mut linker.instance(&request)?;
+    read::<Option<Arc<str>>>(to, Read::Action)?;
+    read::<Arc<str>>(to, Read::Method)?;
+    read::<Arc<str>>(to, Read::Host)?;
+    read::<Arc<str>>(to, Read::Path)?;
+    read::<Option<Arc<str>>>(to, Read::Route)?;
+    read_text::<Option<Arc<str>>>(to, Read::Param)?;
+    read_text::<bool>(to, Read::PathMatches)?;
+    read_text::<Option<Arc<str>>>(to, Read::Header)?;
+    read_text::<Texts>(to, Read::HeaderValues)?;
+    read::<Texts>(to, Read::HeaderNames)?;
+    read_text::<Option<Arc<str>>>(to, Read::Query)?;
+    read_text::<Option<Arc<str>>>(to, Read::Label)?;
+
+    let to = &mut linker.instance(&principal)?;
+    read::<bool>(to, Read::HasPeer)?;
+    read::<Option<Arc<str>>>(to, Read::PeerSpiffeId)?;
+    read::<Option<Arc<str>>>(to, Read::PeerTrustDomain)?;
+    read::<Option<Arc<str>>>(to, Read::PeerAuthority)?;
+    read::<Texts>(to, Read::PeerDnsNames)?;
+    read_text::<bool>(to, Read::PeerMatches)?;
+    read_text::<bool>(to, Read::PeerHasDnsName)?;
+    read::<bool>(to, Read::HasToken)?;
+    read::<Option<Arc<str>>>(to, Read::Issuer)?;
+    read::<Option<Arc<str>>>(to, Read::Subject)?;
+    read_text::<bool>(to, Read::HasScope)?;
+    read::<Texts>(to, Read::Scopes)?;
+    read_text::<bool>(to, Read::HasAudience)?;
+    read_text::<Option<Arc<str>>>(to, Read::ClaimString)?;
+    read_text::<Option<i64>>(to, Read::ClaimInt)?;
+    read_text::<Option<bool>>(to, Read::ClaimBool)?;
+    read_text::<Option<Arc<str>>>(to, Read::ClaimJson)?;
+    read_two_texts::<bool>(to, Read::ClaimContains)?;
+    to.func_wrap("authenticated-within", |store: StoreContextMut<'_, State>, (seconds,): (u32,)| {
+        answer::<bool>(store, Read::AuthenticatedWithin(seconds))
+    })?;
+    read_text::<bool>(to, Read::UsesMethod)?;
+    read_text::<bool>(to, Read::AcrIs)?;
+
+    let to = &mut linker.instance(&context)?;
+    read::<Option<Arc<str>>>(to, Read::RemoteIp)?;
+    read_text::<bool>(to, Read::RemoteIpIn)?;
+    to.func_wrap("before", |store: StoreContextMut<'_, State>, (seconds,): (u64,)| {
+        answer::<bool>(store, Read::Before(seconds))
+    })?;
+    read_text::<bool>(to, Read::BeforeClaim)?;
+    read_text::<bool>(to, Read::InWindow)?;
+    read::<u64>(to, Read::Now)?;
+    read_text::<Option<Arc<str>>>(to, Read::Signal)?;
+    to.func_wrap("signal-at-least", |store: StoreContextMut<'_, State>, (name, number): (WasmStr, i64)| {
+        let name = text(&store, &name)?;
+        answer::<bool>(store, Read::SignalAtLeast(name, number))
+    })?;
+    read_two_texts::<Option<Arc<str>>>(to, Read::DataString)?;
+    read_two_texts::<Option<Arc<str>>>(to, Read::DataJson)?;
+    to.func_wrap(
+        "data-contains",
+        |store: StoreContextMut<'_, State>, (document, pointer, value): (WasmStr, WasmStr, WasmStr)| {
+            let read = Read::DataContains(text(&store, &document)?, text(&store, &pointer)?, text(&store, &value)?);
+            answer::<bool>(store, read)
+        },
+    )?;
+
+    let to = &mut linker.instance(&outcome)?;
+    say_text(to, "reason", Outcome::reason)?;
+    say_text(to, "message", Outcome::message)?;
+    to.func_wrap(
+        "challenge-step-up",
+        |store: StoreContextMut<'_, State>, (acr, max_age): (Option<WasmStr>, Option<u32>)| {
+            let acr = acr.map(|acr| text(&store, &acr)).transpose()?;
+            let bytes = acr.as_ref().map_or(0, |acr| acr.len());
+            say(store, "challenge-step-up", bytes, |outcome| outcome.challenge_step_up(acr.as_deref(), max_age))
+        },
+    )?;
+    say_two_texts(to, "set-request-header", Outcome::set_request_header)?;
+    say_text(to, "remove-request-header", Outcome::remove_request_header)?;
+    say_two_texts(to, "set-response-header", Outcome::set_response_header)?;
+    say_text(to, "remove-response-header", Outcome::remove_response_header)?;
+    say_text(to, "log", Outcome::log)
+}
+
+/// A `list<string>`.
+type Texts = Arc<[Box<str>]>;
+
+/// A type of the contract, taken out of what a read gave.
+trait Answer: Sized + Send + Sync + Lower + 'static
+where
+    (Self,): ComponentNamedList + Lower,
+{
+    fn of(value: Value) -> Option<Self>;
+}
+
+impl Answer for bool {
+    fn of(value: Value) -> Option<Self> {
+        if let Value::Bool(yes) = value { Some(yes) } else { None }
+    }
+}
+
+impl Answer for u64 {
+    fn of(value: Value) -> Option<Self> {
+        if let Value::Time(seconds) = value { Some(seconds) } else { None }
+    }
+}
+
+impl Answer for Arc<str> {
+    fn of(value: Value) -> Option<Self> {
+        if let Value::Text(text) = value { Some(text) } else { None }
+    }
+}
+
+impl Answer for Texts {
+    fn of(value: Value) -> Option<Self> {
+        if let Value::List(items) = value { Some(items) } else { None }
+    }
+}
+
+impl Answer for Option<Arc<str>> {
+    fn of(value: Value) -> Option<Self> {
+        if value == Value::Absent { Some(None) } else { Arc::of(value).map(Some) }
+    }
+}
+
+impl Answer for Option<bool> {
+    fn of(value: Value) -> Option<Self> {
+        if value == Value::Absent { Some(None) } else { bool::of(value).map(Some) }
+    }
+}
+
+impl Answer for Option<i64> {
+    fn of(value: Value) -> Option<Self> {
+        match value {
+            Value::Absent => Some(None),
+            Value::Int(number) => Some(Some(number)),
+            _ => None,
+        }
+    }
+}
+
+/// A read without arguments. Its name is the one that traces show.
+fn read<A: Answer>(to: &mut LinkerInstance<'_, State>, read: Read) -> wasmtime::Result<()>
+where
+    (A,): ComponentNamedList + Lower,
+{
+    to.func_wrap(read.function(), move |store: StoreContextMut<'_, State>, ()| answer::<A>(store, read.clone()))
+}
+
+fn read_text<A: Answer>(to: &mut LinkerInstance<'_, State>, read: fn(Box<str>) -> Read) -> wasmtime::Result<()>
+where
+    (A,): ComponentNamedList + Lower,
+{
+    to.func_wrap(read("".into()).function(), move |store: StoreContextMut<'_, State>, (one,): (WasmStr,)| {
+        let one = text(&store, &one)?;
+        answer::<A>(store, read(one))
+    })
+}
+
+fn read_two_texts<A: Answer>(
+    to: &mut LinkerInstance<'_, State>,
+    read: fn(Box<str>, Box<str>) -> Read,
+) -> wasmtime::Result<()>
+where
+    (A,): ComponentNamedList + Lower,
+{
+    to.func_wrap(
+        read("".into(), "".into()).function(),
+        move |store: StoreContextMut<'_, State>, (one, two): (WasmStr, WasmStr)| {
+            let read = read(text(&store, &one)?, text(&store, &two)?);
+            answer::<A>(store, read)
+        },
+    )
+}
+
+fn say_text(
+    to: &mut LinkerInstance<'_, State>,
+    name: &'static str,
+    of: fn(&mut Outcome, &str) -> Result<(), OutcomeFault>,
+) -> wasmtime::Result<()> {
+    to.func_wrap(name, move |store: StoreContextMut<'_, State>, (one,): (WasmStr,)| {
+        let one = text(&store, &one)?;
+        say(store, name, one.len(), |outcome| of(outcome, &one))
+    })
+}
+
+fn say_two_texts(
+    to: &mut LinkerInstance<'_, State>,
+    name: &'static str,
+    of: fn(&mut Outcome, &str, &str) -> Result<(), OutcomeFault>,
+) -> wasmtime::Result<()> {
+    to.func_wrap(name, move |store: StoreContextMut<'_, State>, (one, two): (WasmStr, WasmStr)| {
+        let (one, two) = (text(&store, &one)?, text(&store, &two)?);
+        say(store, name, one.len().saturating_add(two.len()), |outcome| of(outcome, &one, &two))
+    })
+}
+
+/// A text that the guest hands over. Where it lies and how long it may be was checked before.
+fn text(store: &StoreContextMut<'_, State>, text: &WasmStr) -> wasmtime::Result<Box<str>> {
+    Ok(text.to_str(store).map_err(|_| Stop::NotUtf8)?.into())
+}
+
+/// Makes a read. The guest pays for the call and its arguments before they are looked at, for the value before it is handed on.
+fn answer<A: Answer>(mut store: StoreContextMut<'_, State>, read: Read) -> wasmtime::Result<(A,)>
+where
+    (A,): ComponentNamedList + Lower,
+{
+    let function = read.function();
+    pay(&mut store, CALL_FUEL.saturating_add(read.size() as u64))?;
+    let value = store.data_mut().deciding(function)?.reader.read(read).map_err(Stop::Read)?;
+    pay(&mut store, value.size() as u64)?;
+    Ok((A::of(value).ok_or(Stop::Mismatch(function))?,))
+}
+
+/// Attaches something to the answer.
+fn say(
+    mut store: StoreContextMut<'_, State>,
+    function: &'static str,
+    bytes: usize,
+    of: impl FnOnce(&mut Outcome) -> Result<(), OutcomeFault>,
+) -> wasmtime::Result<()> {
+    pay(&mut store, CALL_FUEL.saturating_add(bytes as u64))?;
+    of(&mut store.data_mut().deciding(function)?.outcome).map_err(Stop::Outcome)?;
+    Ok(())
+}
+
+fn pay(store: &mut StoreContextMut<'_, State>, fuel: u64) -> wasmtime::Result<()> {
+    let left = store.get_fuel()?.checked_sub(fuel).ok_or(Stop::FuelSpent)?;
+    store.set_fuel(left)
+}

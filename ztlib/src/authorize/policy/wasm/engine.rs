@@ -1,0 +1,202 @@
+//! The one engine of the process: how policies are compiled, where their memory comes from, and the clock that stops them.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use wasmtime::component::Linker;
+use wasmtime::{
+    Config, Enabled, InstanceAllocationStrategy, OperatorCost, OptLevel, PoolingAllocationConfig, Strategy,
+};
+
+use super::budget::{Budget, STACK_BYTES};
+use super::contract;
+use super::evaluate::State;
+use crate::authorize::policy::LoadError;
+use crate::authorize::policy::error::shown;
+
+/// How often the clock behind [`Budget::wall_clock`] ticks.
+pub(super) const TICK: Duration = Duration::from_millis(5);
+
+/// How many evaluations may run at once: each occupies a thread for microseconds.
+const PLACES: u32 = 512;
+/// What one policy's component may be made of. A Rust policy is three or four core instances, one memory, one or two tables.
+const CORE_INSTANCES_EACH: u32 = 16;
+const TABLES_EACH: u32 = 4;
+
+/// Where the memory of instances comes from: the best that the machine has, found once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Allocator {
+    /// A pool whose pages are found and wiped by Linux's PAGEMAP_SCAN (6.7 or newer): a fresh instance costs a few microseconds.
+    PoolWithScan,
+    /// A pool that wipes what an instance can have written: slower where a policy's memory is larger than 64 KiB.
+    Pool,
+    /// A pool in little address space (a limit on it, or a machine without much): policies check their bounds in code.
+    SmallPool,
+    /// No pool: every instance maps its memory anew, which costs tens of microseconds and does not scale over threads.
+    OnDemand,
+}
+
+impl fmt::Display for Allocator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::PoolWithScan => "pool-with-scan",
+            Self::Pool => "pool",
+            Self::SmallPool => "small-pool",
+            Self::OnDemand => "on-demand",
+        })
+    }
+}
+
+/// The engine with everything that policies are linked to. There is one a process: compiled code of one engine means nothing to another.
+pub(crate) struct Engine {
+    pub(super) engine: wasmtime::Engine,
+    pub(super) linker: Linker<State>,
+    allocator: Allocator,
+}
+
+impl Engine {
+    /// The process's engine. It is made when first asked for; where that fails it is tried again the next time.
+    pub(crate) fn shared() -> Result<Arc<Self>, LoadError> {
+        static SHARED: Mutex<Option<Arc<Engine>>> = Mutex::new(None);
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(engine) = &*shared {
+            return Ok(engine.clone());
+        }
+        let engine = Arc::new(Self::new().map_err(|error| {
+            LoadError::new("engine-unavailable", format!("the sandbox cannot run here: {}", shown(&format!("{error:#}"))))
+        })?);
+        *shared = Some(engine.clone());
+        Ok(engine)
+    }
+
+    pub(crate) fn allocator(&self) -> Allocator {
+        self.allocator
+    }
+
+    fn new() -> wasmtime::Result<Self> {
+        let (engine, allocator) = best_engine()?;
+        tick(&engine)?;
+        let mut linker = Linker::new(&engine);
+        contract::link(&mut linker)?;
+        match allocator {
+            Allocator::PoolWithScan => tracing::debug!(%allocator, "policies run from a pool"),
+            _ => tracing::warn!(%allocator, "policies run slower than they could: this machine lacks PAGEMAP_SCAN or address space"),
+        }
+        Ok(Self { engine, linker, allocator })
+    }
+}
+
+fn best_engine() -> wasmtime::Result<(wasmtime::Engine, Allocator)> {
+    for allocator in [Allocator::PoolWithScan, Allocator::Pool, Allocator::SmallPool] {
+        match wasmtime::Engine::new(&config(allocator)) {
+            Ok(engine) => return Ok((engine, allocator)),
+            Err(error) => tracing::debug!(%allocator, error = format!("{error:#}"), "not here"),
+        }
+    }
+    Ok((wasmtime::Engine::new(&config(Allocator::OnDemand))?, Allocator::OnDemand))
+}
+
+fn config(allocator: Allocator) -> Config {
+    let mut config = Config::new();
+    config
+        // Cranelift only: its sibling has had escapes of its own (SECURITY.md, row 83).
+        .strategy(Strategy::Cranelift)
+        .cranelift_opt_level(OptLevel::Speed)
+        // Determinism: the same question has the same answer and the same cost on every machine.
+        .cranelift_nan_canonicalization(true)
+        .wasm_relaxed_simd(false)
+        .consume_fuel(true)
+        .operator_cost(operator_cost())
+        .epoch_interruption(true)
+        .max_wasm_stack(STACK_BYTES)
+        .wasm_memory64(false)
+        .wasm_multi_memory(false)
+        // Guests are synchronous; without it a call costs less than half (measured).
+        .concurrency_support(false);
+    match allocator {
+        Allocator::PoolWithScan => {
+            config.allocation_strategy(pool(Enabled::Yes, 4 << 20));
+        }
+        Allocator::Pool => {
+            config.allocation_strategy(pool(Enabled::No, 64 << 10));
+        }
+        Allocator::SmallPool => {
+            small(&mut config);
+            config.allocation_strategy(pool(Enabled::No, 64 << 10));
+        }
+        Allocator::OnDemand => {
+            small(&mut config);
+            config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
+        }
+    }
+    config
+}
+
+/// Reserves no more address space than a policy may ever use, instead of all that 32 bits could reach.
+fn small(config: &mut Config) {
+    config
+        .memory_reservation(Budget::maximum().memory_bytes as u64)
+        .memory_guard_size(64 << 10)
+        .memory_reservation_for_growth(0)
+        .memory_may_move(false);
+}
+
+fn pool(scan: Enabled, keep_resident: usize) -> InstanceAllocationStrategy {
+    let most = Budget::maximum();
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(PLACES)
+        .total_core_instances(PLACES.saturating_mul(CORE_INSTANCES_EACH))
+        .max_core_instances_per_component(CORE_INSTANCES_EACH)
+        .total_memories(PLACES)
+        .max_memories_per_component(1)
+        .max_memories_per_module(1)
+        .max_memory_size(most.memory_bytes)
+        .total_tables(PLACES.saturating_mul(TABLES_EACH))
+        .max_tables_per_component(TABLES_EACH)
+        .max_tables_per_module(TABLES_EACH)
+        .table_elements(most.table_elements)
+        .linear_memory_keep_resident(keep_resident)
+        .table_keep_resident(64 << 10)
+        .pagemap_scan(scan);
+    InstanceAllocationStrategy::Pooling(pool)
+}
+
+fn operator_cost() -> OperatorCost {
+    let mut cost = OperatorCost::new();
+    // A page that was asked for has to be wiped afterwards.
+    cost.variable.memory_grow_per_page = u8::MAX;
+    cost
+}
+
+/// Ticks for as long as the engine lives.
+fn tick(engine: &wasmtime::Engine) -> wasmtime::Result<()> {
+    let engine = engine.weak();
+    std::thread::Builder::new().name("ztlib-tick".to_owned()).spawn(move || {
+        while let Some(engine) = engine.upgrade() {
+            engine.increment_epoch();
+            drop(engine);
+            std::thread::sleep(TICK);
+        }
+    })?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_one_engine_a_process() {
+        let (one, other) = (Engine::shared().unwrap(), Engine::shared().unwrap());
+        assert!(Arc::ptr_eq(&one, &other));
+    }
+
+    #[test]
+    fn every_allocator_that_we_fall_back_to_can_be_made() {
+        for allocator in [Allocator::Pool, Allocator::SmallPool, Allocator::OnDemand] {
+            assert!(wasmtime::Engine::new(&config(allocator)).is_ok(), "{allocator}");
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! One fresh store, one question, one answer.
+
+use std::sync::Arc;
+
+use wasmtime::component::{ComponentType, Instance, Lift};
+use wasmtime::{ResourceLimiter, Store};
+
+use super::budget::Budget;
+use super::engine::TICK;
+use super::load::Compiled;
+use super::stop::{self, Stop};
+use crate::authorize::policy::{Call, LoadError};
+use crate::authorize::{Answer, Fault};
+
+/// A policy that can be asked: compiled code, its configuration, its budget.
+#[derive(Clone)]
+pub(crate) struct WasmPolicy {
+    compiled: Arc<Compiled>,
+    config: Arc<[u8]>,
+    budget: Arc<Budget>,
+}
+
+/// What came of one evaluation. The call comes back whatever happened.
+pub(crate) struct Evaluated {
+    pub(crate) call: Box<Call>,
+    pub(crate) result: Result<Answer, Fault>,
+    /// Fuel used, start and `configure` included.
+    pub(crate) fuel: u64,
+}
+
+impl WasmPolicy {
+    /// A policy that was started and configured once, to see that it can be.
+    pub(crate) fn new(
+        compiled: Arc<Compiled>,
+        config: Arc<[u8]>,
+        budget: Arc<Budget>,
+    ) -> Result<Self, LoadError> {
+        compiled.fits(&budget)?;
+        if config.len() > budget.config_bytes {
+            let (bytes, limit) = (config.len(), budget.config_bytes);
+            return Err(LoadError::new(
+                "config-too-large",
+                format!("the configuration is {bytes} bytes as JSON, and the budget's `config-bytes` is {limit}"),
+            ));
+        }
+        let policy = Self { compiled, config, budget };
+        let mut store = policy.store(Box::new(Call::nobody_asks()));
+        policy
+            .start(&mut store)
+            .and_then(|instance| policy.compiled.decide(&instance, &mut store).map(drop))
+            .map_err(|error| stop::load_error(&error))?;
+        Ok(policy)
+    }
+
+    pub(crate) fn compiled(&self) -> &Arc<Compiled> {
+        &self.compiled
+    }
+
+    /// Evaluates in an instance of its own, which is thrown away.
+    pub(crate) fn evaluate(&self, call: Box<Call>) -> Evaluated {
+        let mut store = self.store(call);
+        let mut given = self.budget.config_fuel;
+        let result = self.run(&mut store, &mut given).map_err(|error| stop::fault(&error));
+        let fuel = given.saturating_sub(store.get_fuel().unwrap_or(0));
+        Evaluated { call: store.into_data().call, result, fuel }
+    }
+
+    /// `given` is the fuel that the policy was given so far, less what it gave back.
+    fn run(&self, store: &mut Store<State>, given: &mut u64) -> wasmtime::Result<Answer> {
+        let instance = self.start(store)?;
+        let decide = self.compiled.decide(&instance, store)?;
+        *given = given.saturating_sub(store.get_fuel()?).saturating_add(self.budget.fuel);
+        store.set_fuel(self.budget.fuel)?;
+        store.data_mut().deciding = true;
+        let (answer,) = decide.call(&mut *store, ())?;
+        Ok(answer.into())
+    }
+
+    /// A started and configured instance.
+    fn start(&self, store: &mut Store<State>) -> wasmtime::Result<Instance> {
+        store.set_fuel(self.budget.config_fuel)?;
+        let ticks = self.budget.wall_clock.as_nanos().div_ceil(TICK.as_nanos());
+        // One more: the tick that is running has begun already.
+        store.set_epoch_deadline(u64::try_from(ticks).unwrap_or(u64::MAX / 2).saturating_add(1));
+        let instance = self.compiled.instance(store)?;
+        let configure = self.compiled.configure(&instance, store)?;
+        match configure.call(&mut *store, (self.config.clone(),))? {
+            (Ok(()),) => Ok(instance),
+            (Err(text),) => Err(Stop::Refused(text).into()),
+        }
+    }
+
+    fn store(&self, call: Box<Call>) -> Store<State> {
+        let limits = Limits::new(&self.budget);
+        let mut store = Store::new(self.compiled.engine(), State { call, deciding: false, limits });
+        store.limiter(|state| &mut state.limits);
+        store.set_hostcall_fuel(self.budget.argument_bytes);
+        store.set_max_component_handles(0);
+        store
+    }
+}
+
+/// What a store holds for its policy.
+pub(super) struct State {
+    call: Box<Call>,
+    /// Whether `decide` runs: only then may the policy ask or say anything.
+    deciding: bool,
+    limits: Limits,
+}
+
+impl State {
+    pub(super) fn deciding(&mut self, function: &'static str) -> Result<&mut Call, Stop> {
+        if self.deciding { Ok(&mut self.call) } else { Err(Stop::OutsideDecide(function)) }
+    }
+}
+
+/// The answer as the contract spells it.
+#[derive(Clone, Copy, ComponentType, Lift)]
+#[component(enum)]
+#[repr(u8)]
+pub(super) enum WitAnswer {
+    #[component(name = "allow")]
+    Allow,
+    #[component(name = "deny")]
+    Deny,
+    #[component(name = "abstain")]
+    Abstain,
+}
+
+impl From<WitAnswer> for Answer {
+    fn from(answer: WitAnswer) -> Self {
+        match answer {
+            WitAnswer::Allow => Self::Allow,
+            WitAnswer::Deny => Self::Deny,
+            WitAnswer::Abstain => Self::Abstain,
+        }
+    }
+}
+
+/// Memory and tables of one instance. Whatever cannot be had is a trap: a −1 would tell the policy something about the host
+/// that stands in no trace.
+struct Limits {
+    memory: Limit,
+    table: Limit,
+}
+
+/// All memories, or all tables, together.
+struct Limit {
+    limit: usize,
+    used: usize,
+}
+
+impl Limit {
+    /// The new total, if it fits.
+    fn grow(&mut self, current: usize, desired: usize) -> Result<(), usize> {
+        let wanted = self.used.saturating_add(desired.saturating_sub(current));
+        if wanted > self.limit {
+            return Err(wanted);
+        }
+        self.used = wanted;
+        Ok(())
+    }
+}
+
+impl Limits {
+    /// Components are made of few instances; what is over this is a bomb.
+    const PARTS: usize = 16;
+
+    fn new(budget: &Budget) -> Self {
+        Self {
+            memory: Limit { limit: budget.memory_bytes, used: 0 },
+            table: Limit { limit: budget.table_elements, used: 0 },
+        }
+    }
+}
+
+impl ResourceLimiter for Limits {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let limit = maximum.map_or(self.memory.limit, |maximum| maximum.min(self.memory.limit));
+        if desired > limit {
+            return Err(Stop::Memory { wanted: desired, limit }.into());
+        }
+        self.memory.grow(current, desired).map_err(|wanted| Stop::Memory { wanted, limit })?;
+        Ok(true)
+    }
+
+    fn memory_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
+        Err(Stop::NotGrown(error.to_string()).into())
+    }
+
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let limit = maximum.map_or(self.table.limit, |maximum| maximum.min(self.table.limit));
+        if desired > limit {
+            return Err(Stop::Table { wanted: desired, limit }.into());
+        }
+        self.table.grow(current, desired).map_err(|wanted| Stop::Table { wanted, limit })?;
+        Ok(true)
+    }
+
+    fn table_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
+        Err(Stop::NotGrown(error.to_string()).into())
+    }
+
+    fn instances(&self) -> usize {
+        Self::PARTS
+    }
+
+    fn tables(&self) -> usize {
+        Self::PARTS
+    }
+
+    fn memories(&self) -> usize {
+        1
+    }
+}

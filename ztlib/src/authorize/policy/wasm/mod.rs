@@ -1,0 +1,18 @@
+//! The sandbox: one policy, one question, one fresh instance.
+//!
+//! Order of reading: `budget` (what a policy may use) → `engine` (the one engine of the process) → `contract` (what a
+//! policy may call) → `load` (bytes → compiled) → `evaluate` (a question → an answer) → `stop` (what can end it early).
+
+mod budget;
+mod contract;
+mod engine;
+mod evaluate;
+mod load;
+mod stop;
+
+pub use budget::Budget;
+pub use engine::Allocator;
+
+pub(crate) use engine::Engine;
+pub(crate) use evaluate::{Evaluated, WasmPolicy};
+pub(crate) use load::Compiled;
