@@ -24,4 +24,4 @@ pub use signals::{SignalError, SignalSource};
 pub use trace::Trace;
 
 pub(crate) use outcome::HeaderChange;
-pub(crate) use question::{Asked, Question, RequestFacts, View};
+pub(crate) use question::{Asked, Question, RequestFacts};

@@ -1,6 +1,6 @@
 //! The blueprint: everything that a set is made of, and how it becomes one.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use http::HeaderName;
@@ -79,7 +79,7 @@ impl Blueprint {
             let entry = plan.build(engine, known, &mut fresh, &mut root);
             entries.push(entry.map_err(|error| error.in_policy(&plan.name))?);
         }
-        let secret_headers = self.secret_headers().collect::<Result<BTreeSet<_>, _>>()?;
+        let secret_headers = self.secret_headers().collect::<Result<HashSet<_>, _>>()?;
         if signal_source.is_none() && !self.signals.is_empty() {
             return Err(LoadError::new(
                 "no-signal-source",
