@@ -25,6 +25,7 @@ pub(crate) struct Blueprint {
     pub(crate) policies: Vec<PolicyPlan>,
     pub(crate) documents: BTreeMap<Box<str>, Arc<Json>>,
     pub(crate) signals: BTreeSet<Box<str>>,
+    /// In lower case.
     pub(crate) secret_headers: BTreeSet<Box<str>>,
 }
 
@@ -87,7 +88,7 @@ impl Blueprint {
             ));
         }
         root.list(self.signals.iter().map(|name| name.as_bytes()));
-        root.list(secret_headers.iter().map(|name| name.as_str().as_bytes()));
+        root.list(self.secret_headers.iter().map(|name| name.as_bytes()));
         let view = View {
             documents: Arc::new(Documents(self.documents.clone())),
             declared_signals: Arc::new(self.signals.clone()),

@@ -113,7 +113,7 @@ impl PolicySetBuilder {
 
     /// A request header that no policy may read, besides those that are secret anyway.
     pub fn secret_header(mut self, name: &str) -> Self {
-        self.blueprint.secret_headers.insert(name.into());
+        self.blueprint.secret_headers.insert(name.to_ascii_lowercase().into());
         self
     }
 
