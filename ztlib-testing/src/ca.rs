@@ -94,7 +94,8 @@ impl Authority {
         params.not_after = rcgen::date_time_ymd(2100, 1, 1);
         params.use_authority_key_identifier_extension = true;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
+        params.extended_key_usages =
+            vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
         LeafDraft { authority: self, params, names: Vec::new(), key: LeafKey::P256 }
     }
 }
@@ -312,7 +313,9 @@ impl LeafDraft<'_> {
     pub fn with_key_usage_not_critical(mut self) -> Self {
         self.params.key_usages.clear();
         let digital_signature = der(0x03, &[7, 0x80]);
-        self.params.custom_extensions.push(CustomExtension::from_oid_content(&[2, 5, 29, 15], digital_signature));
+        self.params
+            .custom_extensions
+            .push(CustomExtension::from_oid_content(&[2, 5, 29, 15], digital_signature));
         self
     }
 

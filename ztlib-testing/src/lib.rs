@@ -3,9 +3,11 @@
 mod ca;
 mod client;
 mod clock;
+mod connection;
 mod tokens;
 
 pub use ca::{Authority, AuthorityDraft, Issued, LeafDraft, a_day};
 pub use client::{ClientResult, HttpsClient};
 pub use clock::ManualClock;
+pub use connection::{Handshake, TlsClient, peer_extensions};
 pub use tokens::{TokenDraft, TokenIssuer};

@@ -303,3 +303,247 @@ fn bit_length(big_endian: &[u8]) -> usize {
         Some(first) => 8 - first.leading_zeros() as usize + 8 * bytes.count(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use ztlib_testing::{Authority, LeafDraft, a_day};
+
+    use super::*;
+
+    fn authority() -> Authority {
+        Authority::new("root")
+    }
+
+    /// The code of the first broken rule, or what the leaf claims.
+    fn read(draft: LeafDraft<'_>) -> String {
+        match Leaf::read(&draft.issue().certificate()) {
+            Ok(Leaf { claim: Claim::Spiffe(id), .. }) => id.to_string(),
+            Ok(Leaf { claim: Claim::Dns(names), .. }) => names.join(","),
+            Err(error) => error.code().to_owned(),
+        }
+    }
+
+    #[test]
+    fn each_rule_for_leaves_has_its_own_error() {
+        let ca = authority();
+        let svid = || ca.leaf().spiffe("spiffe://td/a");
+        assert_eq!(read(svid()), "spiffe://td/a");
+        assert_eq!(read(svid().for_any_purpose()), "spiffe://td/a");
+        assert_eq!(read(svid().dns("a.example").common_name("a")), "spiffe://td/a");
+        for (draft, code) in [
+            (svid().as_authority(), "leaf-is-ca"),
+            (svid().may_sign_certificates(), "leaf-signs-certificates"),
+            (svid().may_sign_revocation_lists(), "leaf-signs-revocation-lists"),
+            (svid().without_digital_signature(), "no-digital-signature"),
+            (svid().without_key_usage(), "key-usage-missing"),
+            (svid().with_key_usage_not_critical(), "key-usage-not-critical"),
+            (svid().for_servers(), "not-for-client-authentication"),
+            (svid().for_mail(), "not-for-client-authentication"),
+            (svid().rsa_1024(), "key-size"),
+            (svid().serial(&[0]), "serial-number"),
+            (svid().serial(&[1; 21]), "serial-number"),
+            (svid().with_extension(&[2, 5, 29, 17], vec![0x30, 0]), "duplicate-extension"),
+        ] {
+            assert_eq!(read(draft), code);
+        }
+    }
+
+    #[test]
+    fn usual_keys_are_accepted() {
+        let ca = authority();
+        let svid = || ca.leaf().spiffe("spiffe://td/a");
+        for draft in [svid().p384(), svid().ed25519(), svid().rsa_2048(), svid().serial(&[1; 20])] {
+            assert_eq!(read(draft), "spiffe://td/a");
+        }
+    }
+
+    #[test]
+    fn two_uri_sans_are_refused_even_if_equal() {
+        let ca = authority();
+        let svid = || ca.leaf().spiffe("spiffe://td/a");
+        for second in ["spiffe://td/a", "spiffe://td/b", "https://td/a", "Spiffe://td/a"] {
+            assert_eq!(read(svid().spiffe(second)), "two-uri-sans", "{second}");
+        }
+        assert_eq!(read(ca.leaf().spiffe("https://td/a").spiffe("spiffe://td/a")), "two-uri-sans");
+    }
+
+    #[test]
+    fn spiffe_id_rules_are_named_in_certificates() {
+        let ca = authority();
+        for (id, code) in [
+            ("spiffe://TD/a", "trust-domain-upper-case"),
+            ("SPIFFE://td/a", "spiffe-scheme"),
+            ("spiffe:td/a", "spiffe-scheme"),
+            ("spiffe://td:1/a", "trust-domain-character"),
+            ("spiffe://u@td/a", "trust-domain-character"),
+            ("spiffe://td/a?q", "path-character"),
+            ("spiffe://td/a#f", "path-character"),
+            ("spiffe://td/%61", "path-character"),
+            ("spiffe://td/a/../b", "path-dot-segment"),
+            ("spiffe://td//a", "path-empty-segment"),
+            ("spiffe://td/a/", "path-trailing-slash"),
+            ("spiffe://td", "spiffe-id-without-path"),
+            ("spiffe:///a", "trust-domain-missing"),
+        ] {
+            assert_eq!(read(ca.leaf().spiffe(id)), code, "{id}");
+        }
+        let long = |bytes: usize| format!("spiffe://td/{}", "p".repeat(bytes - "spiffe://td/".len()));
+        assert_eq!(read(ca.leaf().spiffe(&long(2048))), long(2048));
+        assert_eq!(read(ca.leaf().spiffe(&long(2049))), "spiffe-id-too-long");
+    }
+
+    #[test]
+    fn only_uris_and_dns_names_become_an_identity() {
+        let ca = authority();
+        let id = "spiffe://td/a";
+        for draft in [
+            ca.leaf(),
+            ca.leaf().common_name(id),
+            ca.leaf().common_name("a.example"),
+            ca.leaf().mail(id),
+            ca.leaf().mail("a@example.org"),
+            ca.leaf().other_name(id),
+            ca.leaf().ip([192, 0, 2, 1]),
+            ca.leaf().spiffe("https://td/a"),
+            ca.leaf().raw_name(0x88, &[0x2a, 3]),
+        ] {
+            assert_eq!(read(draft), "no-identity");
+        }
+        // A DNS name never becomes a SPIFFE ID.
+        assert_eq!(read(ca.leaf().dns(id)), "dns-name");
+    }
+
+    #[test]
+    fn names_that_are_not_visible_ascii_are_refused() {
+        let ca = authority();
+        const URI: u8 = 0x86;
+        const DNS: u8 = 0x82;
+        const MAIL: u8 = 0x81;
+        for bytes in [
+            &b"spiffe://td/a\0.evil"[..],
+            b"spiffe://td/a\n",
+            b"spiffe://td/a\rb",
+            b" spiffe://td/a",
+            b"spiffe://td/a\x7f",
+            "spiffe://td/a\u{202e}b".as_bytes(),
+            b"spiffe://td/\xff\xfe",
+        ] {
+            assert_eq!(read(ca.leaf().raw_name(URI, bytes)), "name-character", "{bytes:?}");
+            assert_eq!(read(ca.leaf().dns("a.example").raw_name(URI, bytes)), "name-character", "{bytes:?}");
+        }
+        for bytes in [&b"good.example\0.evil"[..], b"a.example\n", "b\u{fc}cher.example".as_bytes(), b"\xff"]
+        {
+            assert_eq!(
+                read(ca.leaf().spiffe("spiffe://td/a").raw_name(DNS, bytes)),
+                "name-character",
+                "{bytes:?}"
+            );
+            assert_eq!(read(ca.leaf().dns("a.example").raw_name(MAIL, bytes)), "name-character", "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn dns_names_are_plain_hosts_in_lower_case_sorted_and_unique() {
+        let ca = authority();
+        let draft = ca.leaf().dns("b.example").dns("a.example").dns("b.example").common_name("c.example");
+        assert_eq!(read(draft), "a.example,b.example");
+        assert_eq!(read(ca.leaf().dns("xn--bcher-kva.example")), "xn--bcher-kva.example");
+        for name in [
+            "A.example",
+            "*.example",
+            "a..example",
+            ".example",
+            "a.example.",
+            "-a.example",
+            "a-.example",
+            "",
+            "a b",
+        ] {
+            let code = if name == "a b" { "name-character" } else { "dns-name" };
+            assert_eq!(read(ca.leaf().dns(name)), code, "{name}");
+        }
+        assert_eq!(read(ca.leaf().dns(&format!("{}.example", "l".repeat(64)))), "dns-name");
+        assert_eq!(read(ca.leaf().dns(&["l"; 127].join("."))), ["l"; 127].join("."));
+        assert_eq!(read(ca.leaf().dns(&["l"; 128].join("."))), "dns-name");
+    }
+
+    #[test]
+    fn the_number_of_names_is_bounded() {
+        let ca = authority();
+        let with =
+            |names: usize| (0..names).fold(ca.leaf(), |draft, at| draft.dns(&format!("h{at}.example")));
+        assert!(read(with(MAX_NAMES)).starts_with("h0.example"));
+        assert_eq!(read(with(MAX_NAMES + 1)), "too-many-names");
+    }
+
+    #[test]
+    fn what_is_no_version_3_certificate_is_malformed() {
+        let good = authority().issue_spiffe("spiffe://td/a").certificate().to_vec();
+        let code =
+            |der: Vec<u8>| Leaf::read(&CertificateDer::from(der)).map_or_else(|error| error.code(), |_| "ok");
+        assert_eq!(code(good.clone()), "ok");
+        assert_eq!(code(Vec::new()), "malformed-certificate");
+        assert_eq!(code(good[..good.len() - 1].to_vec()), "malformed-certificate");
+        assert_eq!(code([good.clone(), vec![0]].concat()), "malformed-certificate");
+        // [0] { INTEGER 2 } says version 3.
+        let version = good.windows(5).position(|bytes| bytes == [0xa0, 3, 2, 1, 2]).unwrap();
+        let mut first = good.clone();
+        first[version + 4] = 0;
+        assert_eq!(code(first), "malformed-certificate");
+    }
+
+    #[test]
+    fn a_negative_serial_number_is_refused() {
+        let issued = authority().leaf().spiffe("spiffe://td/a").serial(&[0x7f, 1, 2, 3, 4, 5, 6, 7]).issue();
+        let mut der = issued.certificate().to_vec();
+        let at = der.windows(8).position(|bytes| bytes == [0x7f, 1, 2, 3, 4, 5, 6, 7]).unwrap();
+        der[at] = 0xff;
+        assert_eq!(Leaf::read(&CertificateDer::from(der)).unwrap_err(), PeerError::SerialNumber);
+    }
+
+    #[test]
+    fn a_curve_without_a_name_is_refused() {
+        let mut der = authority().issue_spiffe("spiffe://td/a").certificate().to_vec();
+        // The parameters of the key: the OID of P-256 becomes one that nobody has.
+        let p256 = [0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
+        let at = der.windows(8).rposition(|bytes| bytes == p256).unwrap();
+        der[at + 7] = 0x01;
+        assert_eq!(Leaf::read(&CertificateDer::from(der.clone())).unwrap_err(), PeerError::KeyKind);
+        // Explicit parameters are a SEQUENCE where the OID of the curve stands.
+        der[at - 2] = 0x30;
+        assert_eq!(Leaf::read(&CertificateDer::from(der)).unwrap_err(), PeerError::KeyKind);
+    }
+
+    #[test]
+    fn what_is_logged_is_escaped_and_cut() {
+        let ca = Authority::new("evil\n\u{1b}[31m\u{202e}root");
+        let leaf = Leaf::read(&ca.leaf().spiffe("spiffe://td/a").serial(&[0x0a, 0xff]).issue().certificate())
+            .unwrap();
+        assert!(leaf.issuer.is_ascii() && !leaf.issuer.contains(char::is_control), "{}", leaf.issuer);
+        assert_eq!(&*leaf.serial, "0aff");
+        assert!(leaf.validity.not_before < crate::clock::unix_seconds(a_day()));
+        let ca = Authority::new(&"x".repeat(5000));
+        let leaf = Leaf::read(&ca.issue_spiffe("spiffe://td/a").certificate()).unwrap();
+        assert!(leaf.issuer.len() < 300);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        /// Any byte changed to any other: an error or an identity, never a panic.
+        #[test]
+        fn no_damaged_certificate_panics(at in any::<prop::sample::Index>(), byte: u8, cut in any::<prop::sample::Index>()) {
+            thread_local! {
+                static GOOD: Vec<u8> =
+                    authority().leaf().spiffe("spiffe://td/a").dns("a.example").issue().certificate().to_vec();
+            }
+            let mut der = GOOD.with(Clone::clone);
+            let at = at.index(der.len());
+            der[at] = byte;
+            let _ = Leaf::read(&CertificateDer::from(der.clone()));
+            der.truncate(cut.index(der.len()));
+            prop_assert!(Leaf::read(&CertificateDer::from(der)).is_err());
+        }
+    }
+}
