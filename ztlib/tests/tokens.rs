@@ -272,6 +272,21 @@ fn a_key_without_alg_is_used_for_the_issuers_algorithms_only() {
 }
 
 #[test]
+fn a_key_is_used_for_its_own_alg_only() {
+    let id = TokenIssuer::with_algorithm(ISSUER, Algorithm::RS256);
+    let issuer = Issuer::new(ISSUER).audience("shop").algorithms([Algorithm::RS256, Algorithm::PS256]);
+    let verifier =
+        TokenVerifier::builder().issuer(issuer.keys(KeySet::from_jwks(&id.jwks()).unwrap())).build().unwrap();
+    let now = ManualClock::default().now();
+    let verdict = |alg: &str| {
+        let token = id.token_at(now).audience("shop").header("alg", alg).sign();
+        code_of(verifier.verify(&BearerToken::new(&token).unwrap(), now))
+    };
+    assert_eq!(verdict("RS256"), "accepted");
+    assert_eq!(verdict("PS256"), "token-key-algorithm");
+}
+
+#[test]
 fn secrets_in_a_set_of_public_keys_are_ignored() {
     let public = TokenIssuer::new(ISSUER);
     let secret = TokenIssuer::with_algorithm(ISSUER, Algorithm::HS256).key_id("hmac");
@@ -540,6 +555,7 @@ fn a_token_for_another_audience_is_refused() {
     for other in ["bank", "Shop", "shop/", "https://shop.example/"] {
         setup.refuses(bare().audience(other), "token-audience");
     }
+    setup.refuses(bare().claim("aud", ["", "shop"]), "token-claim-form");
     setup.refuses(bare().claim("aud", [["shop"]]), "token-claim-form");
     setup.refuses(bare().claim("aud", (0, "shop")), "token-claim-form");
 }
@@ -697,6 +713,19 @@ fn a_token_from_the_future_is_refused_beyond_the_clock_skew() {
     let exact = Setup::with(Algorithm::ES256, |issuer| issuer.clock_skew(Duration::ZERO));
     exact.refuses(exact.token().claim("iat", now + 1), "token-issued-in-future");
     exact.refuses(exact.token().claim("nbf", now + 1), "token-not-yet-valid");
+}
+
+#[test]
+fn a_fraction_of_a_second_is_rounded_to_the_strict_side() {
+    let setup = Setup::new();
+    let now = unix(setup.now);
+    let at = |offset: f64| now as f64 + offset;
+    let token = setup.token().claim("exp", at(59.9)).sign();
+    assert_eq!(code_of(setup.verify_at(&token, setup.now + seconds(58))), "accepted");
+    assert_eq!(code_of(setup.verify_at(&token, setup.now + seconds(59))), "token-expired");
+    setup.accepts(setup.token().claim("nbf", at(4.5)).claim("iat", at(4.5)));
+    setup.refuses(setup.token().claim("nbf", at(5.1)), "token-not-yet-valid");
+    setup.refuses(setup.token().claim("iat", at(5.1)), "token-issued-in-future");
 }
 
 #[test]

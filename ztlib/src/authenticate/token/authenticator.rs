@@ -7,7 +7,7 @@ use http::HeaderMap;
 use super::bearer::BearerToken;
 use super::claims::VerifiedClaims;
 use super::error::TokenError;
-use super::issuer::TokenConfigError;
+use super::trusted::TokenConfigError;
 use super::verifier::TokenVerifier;
 
 /// Finds the one token of a request and verifies it. Cheap to clone.

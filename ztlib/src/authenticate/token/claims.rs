@@ -9,10 +9,10 @@ use serde_json::{Map, Value};
 
 use super::algorithm::Algorithm;
 use super::error::{ClaimError, Shown, TokenError, shown};
-use super::issuer::TrustedIssuer;
 use super::json::canonical_text;
 use super::key::Key;
 use super::registered::Registered;
+use super::trusted::TrustedIssuer;
 use crate::clock::{from_unix_seconds, unix_seconds};
 
 /// The claims of a token whose signature, issuer, audience and times were right: a proof that only a

@@ -14,6 +14,7 @@ use crate::clock::{Clock, SharedClock};
 /// ```
 /// # use std::convert::Infallible;
 /// # use http::{Request, Response, StatusCode};
+/// # use http_body_util::BodyExt as _;
 /// # use tower::{Layer as _, ServiceExt as _, service_fn};
 /// # use ztlib::Clock as _;
 /// # use ztlib::authenticate::token::{
@@ -34,7 +35,8 @@ use crate::clock::{Clock, SharedClock};
 ///
 /// let token = id.token_at(clock.now()).subject("u1").audience("shop").sign();
 /// let request = Request::builder().header("authorization", format!("Bearer {token}")).body(())?;
-/// assert_eq!(guarded.clone().oneshot(request).await?.into_body(), "u1");
+/// let answer = guarded.clone().oneshot(request).await?;
+/// assert_eq!(answer.into_body().collect().await?.to_bytes(), "u1");
 ///
 /// let refused = guarded.oneshot(Request::new(())).await?;
 /// assert_eq!(refused.status(), StatusCode::UNAUTHORIZED);

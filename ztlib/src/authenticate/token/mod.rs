@@ -5,7 +5,7 @@
 //! | find the one token of a request | `bearer`, `authenticator` | [`BearerToken`] |
 //! | take it apart, refuse what can be read in two ways | `jws`, `json` | header and payload, not believed yet |
 //! | choose the key, check the signature | `keys`, `key` | the issuer's words |
-//! | check what they mean, here and now | `registered`, `issuer`, `verifier` | [`VerifiedClaims`] |
+//! | check what they mean, here and now | `registered`, `trusted`, `verifier` | [`VerifiedClaims`] |
 //!
 //! The signature itself is checked by jsonwebtoken on aws-lc. All else is checked here, since a library for everybody accepts
 //! more than a service should: claims of a wrong type, unknown critical extensions, duplicate members, weak keys, any `typ`.
@@ -58,20 +58,23 @@ mod keys;
 mod layer;
 mod registered;
 mod service;
+mod trusted;
 #[cfg(test)]
 mod vectors;
 mod verifier;
+mod weak;
 
 pub use algorithm::Algorithm;
 pub use authenticator::TokenAuthenticator;
 pub use bearer::{BearerSource, BearerToken};
 pub use claims::VerifiedClaims;
 pub use error::{ClaimError, TokenError, TokenErrorKind};
-pub use issuer::{Issuer, MAX_LEEWAY, TokenConfigError};
+pub use issuer::{Issuer, MAX_LEEWAY};
 pub use json::JsonFault;
 pub use jws::MAX_TOKEN_BYTES;
 pub use key::KeyRefusal;
 pub use keys::{KeySet, KeySetError, KeyWarning, Keys, MAX_KEY_SET_BYTES};
 pub use layer::TokenLayer;
 pub use service::TokenService;
+pub use trusted::TokenConfigError;
 pub use verifier::{TokenVerifier, TokenVerifierBuilder};

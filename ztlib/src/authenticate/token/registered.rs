@@ -6,7 +6,7 @@
 use serde_json::{Map, Value};
 
 use super::error::TokenError;
-use super::issuer::{LATEST_DATE, TrustedIssuer};
+use super::trusted::{LATEST_DATE, TrustedIssuer};
 
 /// Registered claims, checked for form; times in Unix seconds.
 #[derive(Default)]

@@ -113,7 +113,8 @@ mod tests {
             let claims = request.extensions().get::<VerifiedClaims>();
             Ok::<_, Infallible>(Response::new(format!("subject {:?}", claims.map(VerifiedClaims::subject))))
         });
-        let answer = TokenLayer::new(authenticator).clock(At(now())).layer(handler).oneshot(request).await.unwrap();
+        let answer =
+            TokenLayer::new(authenticator).clock(At(now())).layer(handler).oneshot(request).await.unwrap();
         let (parts, body) = answer.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         Response::from_parts(parts, String::from_utf8(body.to_vec()).unwrap())

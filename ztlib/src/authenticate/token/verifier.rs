@@ -11,10 +11,11 @@ use serde_json::Value;
 use super::bearer::BearerToken;
 use super::claims::{Verified, VerifiedClaims, object, seconds};
 use super::error::{TokenError, shown};
-use super::issuer::{Issuer, TokenConfigError, TrustedIssuer};
+use super::issuer::Issuer;
 use super::json::{TOKEN_LIMITS, read_object};
 use super::jws::Jws;
 use super::registered::{Registered, issuer_hint, missing};
+use super::trusted::{TokenConfigError, TrustedIssuer};
 
 /// Decides whether a token is to be believed. A pure function with configuration: no socket, no clock, no waiting. Cheap to
 /// clone.
