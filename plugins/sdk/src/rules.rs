@@ -343,7 +343,8 @@ mod tests {
 
     #[test]
     fn rules_that_could_be_misread_are_refused() {
-        let refused = |methods: &str, routes: &str| Rules::new().add(&covers(methods, routes), ()).unwrap_err();
+        let refused =
+            |methods: &str, routes: &str| Rules::new().add(&covers(methods, routes), ()).unwrap_err();
         for route in ["orders", "/a*", "/*/b", "/**/b", "/a/{id}*", "/***", "/a/{x*}"] {
             let error = refused(r#"["GET"]"#, &format!(r#"["{route}"]"#));
             assert!(error.contains(&format!("`{route}`")), "{error}");

@@ -1,0 +1,189 @@
+//! The policy, natively: tables of questions and what is said to them.
+
+use ztlib_policy::testing::{Facts, decide};
+use ztlib_policy::{Answer, Policy};
+use ztlib_rbac::{NO_ROLE, NO_RULE, Rbac};
+
+const SAMPLE: &str = include_str!("../sample.yaml");
+
+/// As the host does it: YAML is made into JSON, and JSON is what the policy gets.
+fn configure(yaml: &str) -> Result<Rbac, String> {
+    let value: serde_json::Value = serde_norway::from_str(yaml).unwrap();
+    Rbac::configure(&serde_json::to_vec(&value).unwrap())
+}
+
+/// `Ok` for an allow, the reason of a denial otherwise.
+fn say(facts: &Facts) -> Result<(), String> {
+    let facts = facts.clone().reasons(&[NO_RULE, NO_ROLE]);
+    let facts = facts.document("roles", r#"{"users": {"dora": ["auditor"], "dan": {"clerk": true}}}"#);
+    let verdict = decide(&configure(SAMPLE).unwrap(), &facts).unwrap();
+    match verdict.answer {
+        Answer::Allow => Ok(()),
+        Answer::Deny => Err(verdict.reason.unwrap()),
+        Answer::Abstain => panic!("rbac always decides"),
+    }
+}
+
+fn get(route: &str) -> Facts {
+    Facts::request("GET", "/any").route(route)
+}
+
+fn reason(code: &str) -> Result<(), String> {
+    Err(code.to_owned())
+}
+
+#[test]
+fn each_source_gives_its_roles_and_no_others() {
+    let nobody = get("/orders");
+    let clerks = [
+        nobody.clone().token(r#"{"sub": "a", "roles": ["clerk"]}"#),
+        nobody.clone().token(r#"{"sub": "a", "roles": "clerk"}"#),
+        nobody.clone().token(r#"{"sub": "a", "groups": ["x", "warehouse"]}"#),
+        nobody.clone().token(r#"{"sub": "dan"}"#),
+        nobody.clone().peer("spiffe://shop.example/ns/batch/sa/nightly"),
+    ];
+    for facts in &clerks {
+        assert_eq!(say(facts), Ok(()), "{facts:?}");
+    }
+    let others = [
+        nobody.clone(),
+        nobody.clone().token(r#"{"sub": "a", "roles": ["Clerk", "clerk "]}"#),
+        nobody.clone().token(r#"{"sub": "a", "roles": ["warehouse"]}"#),
+        nobody.clone().token(r#"{"sub": "a", "groups": ["clerk", "warehouses"]}"#),
+        nobody.clone().token(r#"{"sub": "a", "realm": {"roles": ["clerk"]}}"#),
+        nobody.clone().token(r#"{"sub": "clerk"}"#),
+        nobody.clone().peer("spiffe://shop.example/ns/batch/sa/nightly/extra"),
+        nobody.clone().peer("spiffe://shop.example.evil/ns/batch/sa/nightly"),
+        nobody.clone().peer("spiffe://shop.example/ns/prod/sa/web"),
+        nobody.clone().named_peer("partners", &["shop.example"]),
+    ];
+    for facts in &others {
+        assert_eq!(say(facts), reason(NO_ROLE), "{facts:?}");
+    }
+}
+
+#[test]
+fn a_role_may_do_what_its_permissions_cover_and_no_more() {
+    let clerk = |method: &str, route: &str| {
+        say(&Facts::request(method, "/any").route(route).token(r#"{"roles": ["clerk"]}"#))
+    };
+    assert_eq!(clerk("GET", "/orders"), Ok(()));
+    assert_eq!(clerk("GET", "/orders/{id}"), Ok(()));
+    assert_eq!(clerk("GET", "/orders/{id}/items/{item}/notes"), Ok(()));
+    assert_eq!(clerk("POST", "/shop.Inventory/Reserve"), Ok(()));
+    // The admin's and the auditor's permissions cover these: a rule, but not the clerk's.
+    assert_eq!(clerk("DELETE", "/orders/{id}"), reason(NO_ROLE));
+    assert_eq!(clerk("HEAD", "/orders"), reason(NO_ROLE));
+    assert_eq!(clerk("POST", "/shop.InventoryAdmin/Reserve"), reason(NO_ROLE));
+    assert_eq!(clerk("GET", "/ordersx"), reason(NO_ROLE));
+    let admin = |method: &str, route: &str| {
+        say(&Facts::request(method, "/any").route(route).token(r#"{"roles": ["admin"]}"#))
+    };
+    assert_eq!(admin("PURGE", "/anything/at/all"), Ok(()));
+}
+
+#[test]
+fn without_a_route_nobody_may_do_anything() {
+    let facts = Facts::request("GET", "/orders").token(r#"{"roles": ["admin"]}"#);
+    assert_eq!(say(&facts), reason(NO_RULE));
+}
+
+#[test]
+fn an_action_is_permitted_by_name() {
+    let ask =
+        |action: &str, role: &str| say(&Facts::action(action).token(&format!(r#"{{"roles": ["{role}"]}}"#)));
+    assert_eq!(ask("orders.cancel", "admin"), Ok(()));
+    assert_eq!(ask("orders.cancel", "auditor"), reason(NO_ROLE));
+    assert_eq!(ask("orders.destroy", "admin"), reason(NO_RULE));
+}
+
+#[test]
+fn it_asks_narrow_questions_and_only_until_one_says_yes() {
+    let rbac = configure(SAMPLE).unwrap();
+    let reads = |claims: &str| {
+        let facts = get("/orders").token(claims).document("roles", "{}");
+        decide(&rbac, &facts).unwrap().reads().split_off(3)
+    };
+    // The roles that have a permission here, in the order of the configuration as JSON: by name.
+    assert_eq!(reads(r#"{"roles": ["clerk", "admin"]}"#), [r#"claim-contains("/roles", "admin")=yes"#]);
+    assert_eq!(reads(r#"{"groups": ["management"]}"#), [
+        r#"claim-contains("/roles", "admin")=no"#,
+        r#"data-contains("roles", "/users/{subject}", "admin")=no"#,
+        r#"claim-contains("/roles", "auditor")=no"#,
+        r#"claim-contains("/groups", "management")=yes"#,
+    ]);
+}
+
+#[test]
+fn what_is_not_known_is_a_fault_and_not_a_denial() {
+    let rbac = configure(SAMPLE).unwrap();
+    let fault = |facts: &Facts| decide(&rbac, facts).unwrap_err().code;
+    assert_eq!(fault(&get("/orders")), "read-undeclared-document");
+    assert_eq!(fault(&get("/orders").token(r#"{"roles": {"clerk": true}}"#)), "read-wrong-type");
+}
+
+#[test]
+fn a_configuration_that_could_be_misread_is_refused_by_name() {
+    let sources = "roles: {claims: [/roles]}\n";
+    for (yaml, wanted) in [
+        ("permissions: {}", "the member `roles` is missing"),
+        (
+            "roles: {}\npermissions: {}",
+            "roles: nobody has a role; give `claims`, `groups`, `peers` or `document`",
+        ),
+        (
+            "roles: {claims: [roles]}\npermissions: {}",
+            "roles.claims[0]: `roles` is not a JSON pointer, as in `/roles`",
+        ),
+        (
+            "roles: {claim: /roles}\npermissions: {}",
+            "roles: unknown member `claim`; known are: claims, groups, peers, document",
+        ),
+        (&format!("{sources}permissions: {{a: []}}"), "permissions.a: the list is empty"),
+        (
+            &format!("{sources}permissions: {{a: [{{}}]}}"),
+            "permissions.a[0]: give `methods` and `routes`, or `actions`",
+        ),
+        (
+            &format!("{sources}permissions: {{a: [{{routes: [/]}}]}}"),
+            "permissions.a[0]: `routes` needs `methods`; write `[\"*\"]` for any",
+        ),
+        (
+            &format!("{sources}permissions: {{a: [{{methods: [get], routes: [/]}}]}}"),
+            "permissions.a[0]: `get` is not a method: they are upper case, as in `GET`; `*` stands for any",
+        ),
+        (
+            &format!("{sources}permissions: {{a: [{{methods: [GET], routes: [x]}}]}}"),
+            "permissions.a[0]: the route `x` does not begin with `/`",
+        ),
+        (
+            &format!("{sources}permissions: {{a: [{{methods: [GET], routes: []}}]}}"),
+            "permissions.a[0].routes: the list is empty",
+        ),
+        (
+            "roles: {peers: [{match: 'spiffe://td/a', roles: [b]}]}\npermissions: {a: [{actions: [x]}]}",
+            "roles.peers[0].roles: the role `b` has no permissions",
+        ),
+        (
+            "roles: {groups: {claim: /g, roles: {ops: [a, b]}}}\npermissions: {a: [{actions: [x]}]}",
+            "roles.groups.roles.ops: the role `b` has no permissions",
+        ),
+    ] {
+        assert_eq!(configure(yaml).unwrap_err(), wanted, "{yaml}");
+    }
+    assert!(Rbac::configure(b"").unwrap_err().contains("needs a configuration"));
+}
+
+/// The same task as in the benches: the matching rule is the last but nine of many.
+#[test]
+fn two_thousand_permissions_are_told_apart() {
+    let permissions: Vec<_> = (0..2000)
+        .map(|n| serde_json::json!({"methods": ["GET"], "routes": [format!("/api/v{}/users/{{id}}/items/{n}", n % 7)]}))
+        .collect();
+    let config = serde_json::json!({"roles": {"claims": ["/roles"]}, "permissions": {"user": permissions}});
+    let rbac = Rbac::configure(config.to_string().as_bytes()).unwrap();
+    let facts = get("/api/v3/users/{id}/items/1991").token(r#"{"roles": ["user"]}"#);
+    assert_eq!(decide(&rbac, &facts).unwrap().answer, Answer::Allow);
+    let facts = get("/api/v4/users/{id}/items/1991").token(r#"{"roles": ["user"]}"#);
+    assert_eq!(decide(&rbac, &facts).unwrap().reason.as_deref(), Some(NO_RULE));
+}

@@ -1,0 +1,108 @@
+//! The policy, natively: tables of questions and what is said to them.
+
+use ztlib_policy::testing::{Facts, decide};
+use ztlib_policy::{Answer, Policy};
+use ztlib_token_scope::{MISSING_SCOPE, NO_RULE, TokenScope};
+
+const SAMPLE: &str = include_str!("../sample.yaml");
+
+/// As the host does it: YAML is made into JSON, and JSON is what the policy gets.
+fn configure(yaml: &str) -> Result<TokenScope, String> {
+    let value: serde_json::Value = serde_norway::from_str(yaml).unwrap();
+    TokenScope::configure(&serde_json::to_vec(&value).unwrap())
+}
+
+fn say(method: &str, route: &str, scopes: &str) -> Result<(), String> {
+    let facts = Facts::request(method, "/any").route(route).token(&format!(r#"{{"scope": "{scopes}"}}"#));
+    let verdict = decide(&configure(SAMPLE).unwrap(), &facts.reasons(&[NO_RULE, MISSING_SCOPE])).unwrap();
+    if verdict.answer == Answer::Allow { Ok(()) } else { Err(verdict.reason.unwrap()) }
+}
+
+fn missing() -> Result<(), String> {
+    Err(MISSING_SCOPE.to_owned())
+}
+
+fn no_rule() -> Result<(), String> {
+    Err(NO_RULE.to_owned())
+}
+
+#[test]
+fn a_route_needs_its_scopes() {
+    assert_eq!(say("GET", "/orders", "orders:read"), Ok(()));
+    assert_eq!(say("GET", "/orders", "x orders:read y"), Ok(()));
+    assert_eq!(say("GET", "/orders", ""), missing());
+    assert_eq!(say("GET", "/orders", "orders:write"), missing());
+    assert_eq!(say("GET", "/orders", "orders:reader Orders:read orders"), missing());
+    assert_eq!(say("POST", "/shop.Inventory/Reserve", "inventory"), Ok(()));
+    assert_eq!(say("POST", "/shop.Inventory/Reserve", "orders:write"), missing());
+}
+
+#[test]
+fn every_rule_that_covers_the_question_must_be_met() {
+    assert_eq!(say("PUT", "/orders/{id}", "orders:write"), Ok(()));
+    assert_eq!(say("DELETE", "/orders/{id}", "orders:write"), missing());
+    assert_eq!(say("DELETE", "/orders/{id}", "admin"), missing());
+    assert_eq!(say("DELETE", "/orders/{id}", "orders:write admin"), Ok(()));
+    assert_eq!(say("DELETE", "/orders/{id}", "orders:write orders:admin"), Ok(()));
+}
+
+#[test]
+fn what_no_rule_covers_is_denied() {
+    assert_eq!(say("PATCH", "/orders/{id}", "orders:write orders:read"), no_rule());
+    assert_eq!(say("HEAD", "/orders", "orders:read"), no_rule());
+    assert_eq!(say("GET", "/", "orders:read"), no_rule());
+    let facts = Facts::request("GET", "/orders").token(r#"{"scope": "orders:read"}"#);
+    let verdict = decide(&configure(SAMPLE).unwrap(), &facts).unwrap();
+    assert_eq!(verdict.reason.as_deref(), Some(NO_RULE), "no route matched");
+}
+
+#[test]
+fn a_route_is_open_only_where_a_rule_says_so() {
+    let sample = configure(SAMPLE).unwrap();
+    let facts = Facts::request("GET", "/any").route("/catalogue/{id}");
+    assert_eq!(decide(&sample, &facts).unwrap().answer, Answer::Allow);
+    let facts = Facts::request("GET", "/any").route("/orders");
+    let verdict = decide(&sample, &facts).unwrap();
+    assert_eq!((verdict.answer, verdict.reason.as_deref()), (Answer::Deny, Some(MISSING_SCOPE)));
+    assert_eq!(verdict.message.as_deref(), Some("the scope orders:read is needed"));
+}
+
+#[test]
+fn an_action_needs_its_scopes() {
+    let sample = configure(SAMPLE).unwrap();
+    let ask = |scope: &str| {
+        decide(&sample, &Facts::action("orders.refund").token(&format!(r#"{{"scope": "{scope}"}}"#))).unwrap()
+    };
+    assert_eq!(ask("orders:write orders:refund").answer, Answer::Allow);
+    assert_eq!(ask("orders:write").reason.as_deref(), Some(MISSING_SCOPE));
+}
+
+#[test]
+fn it_reads_only_the_scopes_that_a_rule_names() {
+    let facts = Facts::request("GET", "/any").route("/orders").token(r#"{"scope": "a b orders:read"}"#);
+    assert_eq!(
+        decide(&configure(SAMPLE).unwrap(), &facts).unwrap().reads(),
+        ["action=absent", r#"route="/orders""#, r#"method="GET""#, r#"has-scope("orders:read")=yes"#,]
+    );
+}
+
+#[test]
+fn a_configuration_that_could_be_misread_is_refused_by_name() {
+    let rule = |members: &str| format!("rules: [{{methods: [GET], routes: [/], {members}}}]");
+    let verb = "rules[0]: give `scopes`, `any-scope` or both; `without-scope: true` alone opens the route";
+    for (yaml, wanted) in [
+        ("rules: []".to_owned(), "rules: the list is empty"),
+        ("{}".to_owned(), "the member `rules` is missing"),
+        (rule(""), verb),
+        (rule("without-scope: false"), verb),
+        (rule("without-scope: true, scopes: [a]"), verb),
+        (rule("scopes: []"), "rules[0].scopes: the list is empty"),
+        (rule("scopes: ['a b']"), "rules[0].scopes[0]: `a b` is not one scope"),
+        (
+            rule("scope: [a]"),
+            "rules[0]: unknown member `scope`; known are: methods, routes, actions, scopes, any-scope, without-scope",
+        ),
+    ] {
+        assert_eq!(configure(&yaml).unwrap_err(), wanted, "{yaml}");
+    }
+}
