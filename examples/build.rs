@@ -7,8 +7,8 @@ fn main() {
         Method::builder()
             .name(name)
             .route_name(route)
-            .input_type(format!("super::{input}"))
-            .output_type(format!("super::{output}"))
+            .input_type(format!("crate::inventory::{input}"))
+            .output_type(format!("crate::inventory::{output}"))
             .codec_path("tonic_prost::ProstCodec")
     };
     let inventory = Service::builder()

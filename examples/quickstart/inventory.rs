@@ -54,9 +54,9 @@ impl Inventory for Warehouse {
         Ok(Response::new(ReserveReply { reserved_for: format!("{user} through {peer}") }))
     }
 
-    type watchStream = Pin<Box<dyn Stream<Item = Result<StockLevel, Status>> + Send>>;
+    type WatchStream = Pin<Box<dyn Stream<Item = Result<StockLevel, Status>> + Send>>;
 
-    async fn watch(&self, _: Request<WatchRequest>) -> Result<Response<Self::watchStream>, Status> {
+    async fn watch(&self, _: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
         let levels = [3, 2, 1].map(|count| Ok(StockLevel { count }));
         Ok(Response::new(Box::pin(tokio_stream::iter(levels))))
     }

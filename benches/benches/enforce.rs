@@ -1,0 +1,50 @@
+//! Stage 3: what each stage adds to a request to an axum router, without sockets.
+
+#![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark")]
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use tower::{Service, ServiceExt};
+use ztlib::authenticate::peer::{PeerAuthenticator, PeerIdentityLayer};
+use ztlib::authenticate::token::{Algorithm, TokenAuthenticator, TokenLayer};
+use ztlib::enforce::Guard;
+use ztlib_axum::GuardedRouter;
+use ztlib_benches::{Caller, allow_all, guard, rbac, request, router};
+
+fn stages(c: &mut Criterion) {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let caller = Caller::new(Algorithm::ES256);
+    let trust = caller.trust();
+    let extensions = runtime.block_on(caller.extensions(&trust));
+    let mut group = c.benchmark_group("enforce/request");
+    macro_rules! bench {
+        ($name:literal, $service:expr, $token:expr) => {{
+            let mut service = $service;
+            group.bench_function($name, |b| {
+                b.iter_batched(
+                    || request(&extensions, $token),
+                    |request| {
+                        let response = runtime.block_on(async { service.ready().await.unwrap().call(request).await.unwrap() });
+                        assert_eq!(response.status(), 200);
+                        response
+                    },
+                    criterion::BatchSize::SmallInput,
+                );
+            });
+        }};
+    }
+    let token = Some(caller.token.as_str());
+    let authorize_only = || {
+        let builder = Guard::builder().allow_unauthenticated_peers().allow_requests_without_token();
+        builder.policies(allow_all()).build()
+    };
+    bench!("bare router", router().into_service(), None);
+    bench!("peer", router().layer(PeerIdentityLayer::new(PeerAuthenticator::new(trust.clone()))).into_service(), None);
+    bench!("token", router().layer(TokenLayer::new(TokenAuthenticator::new(caller.verifier()))).into_service(), token);
+    bench!("authorize, allow-all", GuardedRouter::new(authorize_only(), router()), None);
+    bench!("all stages, allow-all", GuardedRouter::new(guard(&caller, &trust, allow_all()), router()), token);
+    bench!("all stages, rbac 200 rules", GuardedRouter::new(guard(&caller, &trust, rbac(200)), router()), token);
+    group.finish();
+}
+
+criterion_group!(benches, stages);
+criterion_main!(benches);
