@@ -1,6 +1,7 @@
 //! The blueprint: everything that a set is made of, and how it becomes one.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::path::Path;
 use std::sync::Arc;
 
 use http::HeaderName;
@@ -8,7 +9,7 @@ use serde_json::Value as Json;
 
 use super::digest::{Digest, Digester};
 use super::error::shown;
-use super::set::{Entry, Policy, PolicySet};
+use super::set::{Entry, Policy, PolicySet, SET_NAME};
 use super::wasm::{Budget, Compiled, Engine, WasmPolicy};
 use super::{LoadError, NativePolicy};
 use crate::authorize::documents::Documents;
@@ -39,6 +40,15 @@ pub(crate) struct PolicyPlan {
     pub(crate) budget: Budget,
     /// The configuration as JSON; empty where there is none.
     pub(crate) config: Arc<[u8]>,
+    /// Where the manifest names it.
+    pub(crate) place: Option<Place>,
+}
+
+/// A line of a file.
+#[derive(Clone)]
+pub(crate) struct Place {
+    pub(crate) file: Box<Path>,
+    pub(crate) line: usize,
 }
 
 #[derive(Clone)]
@@ -56,6 +66,7 @@ impl PolicyPlan {
             reasons: BTreeSet::new(),
             budget: Budget::default(),
             config: Arc::new([]),
+            place: None,
         }
     }
 }
@@ -78,7 +89,7 @@ impl Blueprint {
         let mut entries = Vec::with_capacity(self.policies.len());
         for plan in &self.policies {
             let entry = plan.build(engine, known, &mut fresh, &mut root);
-            entries.push(entry.map_err(|error| error.in_policy(&plan.name))?);
+            entries.push(entry.map_err(|error| plan.locate(error))?);
         }
         let secret_headers = self.secret_headers().collect::<Result<HashSet<_>, _>>()?;
         if signal_source.is_none() && !self.signals.is_empty() {
@@ -112,18 +123,7 @@ impl Blueprint {
         }
         let mut names = BTreeSet::new();
         for plan in &self.policies {
-            check_name("policy", &plan.name)?;
-            if plan.name.as_ref() == super::set::SET_NAME {
-                return Err(LoadError::new("bad-name", "`policy-set` is the name under which the set itself denies: choose another"));
-            }
-            if !names.insert(&plan.name) {
-                return Err(LoadError::new("duplicate-name", format!("there are two policies `{}`", plan.name)));
-            }
-            for reason in &plan.reasons {
-                Reason::parse(reason).map_err(|error| {
-                    LoadError::new("bad-reason", format!("`{}` cannot be a reason: {error}", shown(reason))).in_policy(&plan.name)
-                })?;
-            }
+            plan.check(&mut names).map_err(|error| plan.locate(error))?;
         }
         self.documents.keys().try_for_each(|name| check_name("document", name))?;
         self.signals.iter().try_for_each(|name| check_name("signal", name))
@@ -137,6 +137,32 @@ impl Blueprint {
 }
 
 impl PolicyPlan {
+    /// Says of an error which policy it is about and where that stands.
+    fn locate(&self, error: LoadError) -> LoadError {
+        let error = error.in_policy(&shown(&self.name));
+        match &self.place {
+            Some(place) => error.at(&place.file, Some(place.line)),
+            None => error,
+        }
+    }
+
+    fn check<'p>(&'p self, names: &mut BTreeSet<&'p str>) -> Result<(), LoadError> {
+        check_name("policy", &self.name)?;
+        if self.name.as_ref() == SET_NAME {
+            let text = "`policy-set` is the name under which the set itself denies: choose another";
+            return Err(LoadError::new("bad-name", text));
+        }
+        if !names.insert(&self.name) {
+            return Err(LoadError::new("duplicate-name", "an earlier policy has the same name: choose another"));
+        }
+        for reason in &self.reasons {
+            Reason::parse(reason).map_err(|error| {
+                LoadError::new("bad-reason", format!("`{}` cannot be a reason: {error}", shown(reason)))
+            })?;
+        }
+        Ok(())
+    }
+
     fn build(
         &self,
         engine: &Arc<Engine>,

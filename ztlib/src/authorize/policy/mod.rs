@@ -13,10 +13,14 @@ mod blueprint;
 mod builder;
 mod digest;
 mod error;
+mod folder;
 mod json;
+mod manifest;
 mod reload;
 mod set;
+mod toml_table;
 mod wasm;
+mod watch;
 
 use std::time::UNIX_EPOCH;
 
@@ -28,7 +32,7 @@ use crate::authenticate::Principal;
 
 pub use builder::PolicySetBuilder;
 pub use error::LoadError;
-pub use reload::{Policies, Status};
+pub use reload::{ManifestLoader, Policies, Status};
 pub use set::{Evaluation, Revision};
 pub use wasm::{Allocator, Budget};
 

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use serde::Serialize;
@@ -11,13 +12,15 @@ use serde_json::Value as Json;
 
 use super::blueprint::Blueprint;
 use super::builder::{PolicySetBuilder, json};
+use super::folder::{Folder, LookedFor, Stamp};
 use super::set::{Evaluation, PolicySet, Revision};
 use super::wasm::{Allocator, Engine};
-use super::LoadError;
+use super::watch::Watch;
+use super::{LoadError, manifest};
 use crate::authenticate::Principal;
 use crate::authorize::question::{Asked, Labels, Question};
 use crate::authorize::signals::SignalSource;
-use crate::clock::SharedClock;
+use crate::clock::{Clock, SharedClock};
 
 /// The policy set that is in force. Clones are handles on the same one.
 ///
@@ -34,6 +37,7 @@ pub(super) struct Shared {
     status: Mutex<Status>,
     /// Signalled after every change of the status.
     changed: Condvar,
+    watch: Mutex<Option<Watch>>,
     engine: Arc<Engine>,
     clock: SharedClock,
 }
@@ -43,11 +47,14 @@ struct Loader {
     /// Documents that the program has set: they outlast reloads, since the program's word is newer than the file's.
     set_documents: BTreeMap<Box<str>, Arc<Json>>,
     signal_source: Option<Arc<dyn SignalSource>>,
+    /// The files that the last load looked for.
+    looked_for: LookedFor,
 }
 
 /// Where a set comes from, again and again.
 pub(super) enum Origin {
     Code(Box<Blueprint>),
+    Manifest(PathBuf),
 }
 
 /// What is in force, since when, and why nothing newer is.
@@ -69,13 +76,27 @@ pub struct Status {
 }
 
 impl Policies {
+    /// Begins loading a set from a manifest.
+    ///
+    /// ```no_run
+    /// use ztlib::authorize::policy::Policies;
+    ///
+    /// let policies = Policies::from_manifest("/etc/shop/policies.toml").allow_unsigned().load()?;
+    /// policies.watch()?; // from now on a change of the files is in force within a second
+    /// # Ok::<(), ztlib::authorize::policy::LoadError>(())
+    /// ```
+    pub fn from_manifest(path: impl Into<PathBuf>) -> ManifestLoader {
+        ManifestLoader { path: path.into(), unsigned_allowed: false, signal_source: None, clock: SharedClock::default() }
+    }
+
     pub(super) fn load(
         origin: Origin,
         signal_source: Option<Arc<dyn SignalSource>>,
         clock: SharedClock,
     ) -> Result<Self, LoadError> {
         let engine = Engine::shared()?;
-        let loader = Loader { origin, set_documents: BTreeMap::new(), signal_source };
+        let mut loader =
+            Loader { origin, set_documents: BTreeMap::new(), signal_source, looked_for: LookedFor::new() };
         let set = loader.load(&engine, None)?;
         let status = Status {
             revision: set.revision,
@@ -90,6 +111,7 @@ impl Policies {
             loader: Mutex::new(loader),
             status: Mutex::new(status),
             changed: Condvar::new(),
+            watch: Mutex::new(None),
             engine,
             clock,
         })))
@@ -116,9 +138,10 @@ impl Policies {
             origin: Origin::Code(Box::new(blueprint)),
             set_documents: loader.set_documents.clone(),
             signal_source,
+            looked_for: LookedFor::new(),
         });
-        let candidate = candidate.map_err(|error| self.0.refuse(error))?;
-        let revision = self.0.put_in_force(&candidate)?;
+        let mut candidate = candidate.map_err(|error| self.0.refuse(error))?;
+        let revision = self.0.put_in_force(&mut candidate)?;
         *loader = candidate;
         Ok(revision)
     }
@@ -142,6 +165,31 @@ impl Policies {
         Ok(self.0.install(set))
     }
 
+    /// Reloads whenever the manifest or a file that it names changes, is replaced by a rename, or is reached through a symbolic
+    /// link that changes: within a second, after the files have been left alone for a moment. A thread of its own does so until the last
+    /// handle is dropped. Calling it again changes nothing.
+    ///
+    /// # Errors
+    /// `not-watchable` where the set does not come from a manifest or no thread can be had.
+    pub fn watch(&self) -> Result<(), LoadError> {
+        if !matches!(self.0.loader().origin, Origin::Manifest(_)) {
+            return Err(LoadError::new("not-watchable", "the set was made in code: there is no file to watch"));
+        }
+        let mut watch = self.0.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        if watch.is_none() {
+            *watch = Some(Watch::start(Arc::downgrade(&self.0))?);
+        }
+        Ok(())
+    }
+
+    /// Blocks until the status is as wanted, or for at most `timeout`; says whether it is.
+    pub fn wait_until(&self, timeout: Duration, mut wanted: impl FnMut(&Status) -> bool) -> bool {
+        let status = self.0.status();
+        let waited = self.0.changed.wait_timeout_while(status, timeout, |status| !wanted(status));
+        let (status, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        wanted(&status)
+    }
+
     /// What is in force, since when, and why nothing newer is.
     pub fn status(&self) -> Status {
         self.0.status().clone()
@@ -159,6 +207,47 @@ impl Policies {
     }
 }
 
+/// A manifest that is about to be loaded.
+#[must_use]
+pub struct ManifestLoader {
+    path: PathBuf,
+    unsigned_allowed: bool,
+    signal_source: Option<Arc<dyn SignalSource>>,
+    clock: SharedClock,
+}
+
+impl ManifestLoader {
+    /// Takes the set although nobody signed it: whoever can write to its folder decides what the service allows.
+    pub fn allow_unsigned(mut self) -> Self {
+        self.unsigned_allowed = true;
+        self
+    }
+
+    /// Where the signals that the manifest declares come from.
+    pub fn signals(mut self, source: impl SignalSource) -> Self {
+        self.signal_source = Some(Arc::new(source));
+        self
+    }
+
+    /// The clock that tells since when a revision is in force.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = SharedClock::new(clock);
+        self
+    }
+
+    /// Reads, checks, compiles and configures. It takes milliseconds to seconds and blocks meanwhile.
+    ///
+    /// # Errors
+    /// [`LoadError`], naming the file, the line and what to do; `unsigned-set` without [`allow_unsigned`](Self::allow_unsigned).
+    pub fn load(self) -> Result<Policies, LoadError> {
+        if !self.unsigned_allowed {
+            let text = "the set is not signed: say `allow_unsigned()` if you trust everybody who can write to its folder";
+            return Err(LoadError::new("unsigned-set", text).at(&self.path, None));
+        }
+        Policies::load(Origin::Manifest(self.path), self.signal_source, self.clock)
+    }
+}
+
 impl fmt::Debug for Policies {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Policies").field("status", &*self.0.status()).finish_non_exhaustive()
@@ -166,12 +255,22 @@ impl fmt::Debug for Policies {
 }
 
 impl Shared {
-    pub(super) fn reload(&self) -> Result<Revision, LoadError> {
-        let loader = self.loader();
-        self.put_in_force(&loader)
+    /// Whether a file that the last load looked for is another one now.
+    pub(super) fn has_changed(&self) -> bool {
+        self.loader().looked_for.iter().any(|(path, stamp)| Stamp::of(path) != *stamp)
     }
 
-    fn put_in_force(&self, loader: &Loader) -> Result<Revision, LoadError> {
+    /// The files that the last load looked for, as they are now.
+    pub(super) fn files(&self) -> LookedFor {
+        let now = |path: &PathBuf| (path.clone(), Stamp::of(path));
+        self.loader().looked_for.iter().map(|(path, _)| now(path)).collect()
+    }
+
+    pub(super) fn reload(&self) -> Result<Revision, LoadError> {
+        self.put_in_force(&mut self.loader())
+    }
+
+    fn put_in_force(&self, loader: &mut Loader) -> Result<Revision, LoadError> {
         let current = self.current.load_full();
         match loader.load(&self.engine, Some(&current)) {
             Ok(set) => Ok(self.install(set)),
@@ -214,9 +313,15 @@ impl Shared {
 }
 
 impl Loader {
-    fn load(&self, engine: &Arc<Engine>, current: Option<&PolicySet>) -> Result<PolicySet, LoadError> {
+    fn load(&mut self, engine: &Arc<Engine>, current: Option<&PolicySet>) -> Result<PolicySet, LoadError> {
         let mut blueprint = match &self.origin {
             Origin::Code(blueprint) => blueprint.as_ref().clone(),
+            Origin::Manifest(path) => {
+                let mut folder = Folder::of(path)?;
+                let blueprint = manifest::read(path, &mut folder);
+                self.looked_for = folder.into_looked_for();
+                blueprint?
+            }
         };
         for (name, document) in &mut blueprint.documents {
             if let Some(set) = self.set_documents.get(name) {

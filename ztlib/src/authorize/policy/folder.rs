@@ -1,0 +1,123 @@
+//! The folder of a manifest: the only place that it can name files in.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Component, Path, PathBuf};
+use std::time::SystemTime;
+
+use super::LoadError;
+use super::error::shown;
+
+/// The folder of a manifest with everything that was looked for in it.
+#[derive(Debug)]
+pub(crate) struct Folder {
+    /// Without symbolic links.
+    root: PathBuf,
+    /// As it was named: what errors show.
+    named: PathBuf,
+    /// Every file that was looked for, found or not, as it was just before.
+    looked_for: LookedFor,
+}
+
+/// Files with what tells whether they have changed.
+pub(crate) type LookedFor = Vec<(PathBuf, Option<Stamp>)>;
+
+/// What tells whether a file has changed, without reading it. It follows symbolic links, so that swapping one shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    real: PathBuf,
+    bytes: u64,
+    modified: Option<SystemTime>,
+    #[cfg(unix)]
+    inode: (u64, i64, i64),
+}
+
+impl Stamp {
+    /// None where there is no such file.
+    pub(crate) fn of(path: &Path) -> Option<Self> {
+        let real = fs::canonicalize(path).ok()?;
+        let metadata = fs::metadata(&real).ok()?;
+        Some(Self {
+            bytes: metadata.len(),
+            modified: metadata.modified().ok(),
+            #[cfg(unix)]
+            inode: {
+                use std::os::unix::fs::MetadataExt;
+                (metadata.ino(), metadata.ctime(), metadata.ctime_nsec())
+            },
+            real,
+        })
+    }
+}
+
+impl Folder {
+    /// The folder that holds a file.
+    pub(crate) fn of(file: &Path) -> Result<Self, LoadError> {
+        let named = match file.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        let root = fs::canonicalize(named).map_err(|error| {
+            LoadError::new("file-not-readable", format!("the folder cannot be opened: {error}")).at(named, None)
+        })?;
+        Ok(Self { root, named: named.to_owned(), looked_for: LookedFor::new() })
+    }
+
+    pub(crate) fn into_looked_for(self) -> LookedFor {
+        self.looked_for
+    }
+
+    /// How a file of the folder is shown in errors.
+    pub(crate) fn show(&self, name: &str) -> PathBuf {
+        self.named.join(name)
+    }
+
+    /// The contents of a file in the folder or below it, if they are at most `limit` bytes.
+    pub(crate) fn read(&mut self, name: &str, limit: usize) -> Result<Vec<u8>, LoadError> {
+        let relative = Path::new(name);
+        let plain = |part| matches!(part, Component::Normal(_));
+        if name.is_empty() || !relative.components().all(plain) {
+            return Err(LoadError::new(
+                "path-leaves-folder",
+                format!("`{}` is not a path inside of the manifest's folder: write it relative to that folder, without `..`", shown(name)),
+            ));
+        }
+        let path = self.named.join(relative);
+        if !self.looked_for.iter().any(|(known, _)| *known == path) {
+            self.looked_for.push((path.clone(), Stamp::of(&path)));
+        }
+        let real = fs::canonicalize(&path).map_err(|error| unreadable(name, &error))?;
+        if !real.starts_with(&self.root) {
+            return Err(LoadError::new(
+                "path-leaves-folder",
+                format!("`{}` is a symbolic link that leads out of the manifest's folder: put the file itself there", shown(name)),
+            ));
+        }
+        // A pipe would keep us waiting for ever.
+        if !fs::metadata(&real).map_err(|error| unreadable(name, &error))?.is_file() {
+            return Err(LoadError::new("file-not-readable", format!("`{}` is not a file", shown(name))));
+        }
+        let mut bytes = Vec::new();
+        let at_most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+        let read = File::open(&real).and_then(|file| file.take(at_most).read_to_end(&mut bytes));
+        read.map_err(|error| unreadable(name, &error))?;
+        if bytes.len() > limit {
+            return Err(LoadError::new("file-too-large", format!("`{}` is larger than {limit} bytes", shown(name))));
+        }
+        Ok(bytes)
+    }
+
+    /// The same as text.
+    pub(crate) fn read_text(&mut self, name: &str, limit: usize) -> Result<String, LoadError> {
+        String::from_utf8(self.read(name, limit)?)
+            .map_err(|_| LoadError::new("file-not-utf8", format!("`{}` is not UTF-8 text", shown(name))))
+    }
+}
+
+fn unreadable(name: &str, error: &io::Error) -> LoadError {
+    let (code, advice) = match error.kind() {
+        io::ErrorKind::NotFound => ("file-not-found", ": put it beside the manifest, or correct the path"),
+        _ => ("file-not-readable", ""),
+    };
+    LoadError::new(code, format!("`{}` cannot be read: {error}{advice}", shown(name)))
+}

@@ -1,0 +1,194 @@
+//! Tables of a TOML file, read key by key: whatever is unknown, missing or of the wrong type is an error at its line.
+
+use std::ops::Range;
+use std::path::Path;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::LoadError;
+use super::error::shown;
+use super::json::line_of;
+
+/// A TOML file's text and where it comes from.
+#[derive(Clone, Copy)]
+pub(crate) struct Text<'t> {
+    pub(crate) file: &'t Path,
+    pub(crate) text: &'t str,
+}
+
+/// A table of which all keys are known.
+pub(crate) struct Table<'t> {
+    text: Text<'t>,
+    table: &'t DeTable<'t>,
+    span: Range<usize>,
+}
+
+impl<'t> Text<'t> {
+    pub(crate) fn parse(&self) -> Result<Spanned<DeTable<'t>>, LoadError> {
+        DeTable::parse(self.text).map_err(|error| {
+            let line = error.span().map(|span| line_of(self.text, span.start));
+            LoadError::new("malformed-file", shown(error.message())).at(self.file, line)
+        })
+    }
+
+    /// A table that may have these keys.
+    pub(crate) fn table(&self, table: &'t Spanned<DeTable<'t>>, keys: &[&str]) -> Result<Table<'t>, LoadError> {
+        Table::new(*self, table.get_ref(), table.span(), keys)
+    }
+
+    fn error(&self, at: usize, code: &'static str, text: impl Into<Box<str>>) -> LoadError {
+        LoadError::new(code, text).at(self.file, Some(line_of(self.text, at)))
+    }
+}
+
+impl<'t> Table<'t> {
+    fn new(text: Text<'t>, table: &'t DeTable<'t>, span: Range<usize>, keys: &[&str]) -> Result<Self, LoadError> {
+        let unknown = table.keys().filter(|key| !keys.contains(&key.get_ref().as_ref()));
+        if let Some(key) = unknown.min_by_key(|key| key.span().start) {
+            let advice = match closest(key.get_ref(), keys) {
+                Some(close) => format!("did you mean `{close}`?"),
+                None => format!("the keys are {}", keys.join(", ")),
+            };
+            let unknown = format!("there is no key `{}` here: {advice}", shown(key.get_ref()));
+            return Err(text.error(key.span().start, "unknown-key", unknown));
+        }
+        Ok(Self { text, table, span })
+    }
+
+    pub(crate) fn file(&self) -> &'t Path {
+        self.text.file
+    }
+
+    /// The line of a key, or of the table where the key is absent.
+    pub(crate) fn line(&self, key: &str) -> usize {
+        let at = self.table.get_key_value(key).map_or(self.span.start, |(key, _)| key.span().start);
+        line_of(self.text.text, at)
+    }
+
+    /// An error about a key.
+    pub(crate) fn error(&self, key: &str, code: &'static str, text: &str) -> LoadError {
+        self.place(LoadError::new(code, text), key)
+    }
+
+    /// An error that has no place yet is at this key.
+    pub(crate) fn place(&self, error: LoadError, key: &str) -> LoadError {
+        error.at(self.text.file, Some(self.line(key)))
+    }
+
+    pub(crate) fn missing(&self, key: &str, advice: &str) -> LoadError {
+        self.error(key, "missing-key", &format!("the key `{key}` is missing: {advice}"))
+    }
+
+    pub(crate) fn text(&self, key: &str) -> Result<Option<&'t str>, LoadError> {
+        self.value(key, "a text in quotes", DeValue::as_str)
+    }
+
+    pub(crate) fn required_text(&self, key: &str, advice: &str) -> Result<&'t str, LoadError> {
+        self.text(key)?.ok_or_else(|| self.missing(key, advice))
+    }
+
+    pub(crate) fn boolean(&self, key: &str) -> Result<Option<bool>, LoadError> {
+        self.value(key, "`true` or `false`", DeValue::as_bool)
+    }
+
+    pub(crate) fn integer(&self, key: &str) -> Result<Option<u64>, LoadError> {
+        self.value(key, "a whole number that is not negative", |value| {
+            let number = value.as_integer()?;
+            u64::from_str_radix(number.as_str(), number.radix()).ok()
+        })
+    }
+
+    /// A list of texts, each once.
+    pub(crate) fn texts(&self, key: &str) -> Result<Vec<&'t str>, LoadError> {
+        let mut texts = Vec::new();
+        for item in self.value(key, "a list", DeValue::as_array)?.into_iter().flatten() {
+            let Some(text) = item.get_ref().as_str() else {
+                return Err(self.error(key, "wrong-type", &format!("`{key}` is a list of texts in quotes")));
+            };
+            if texts.contains(&text) {
+                return Err(self.error(key, "duplicate-name", &format!("`{key}` names `{}` twice", shown(text))));
+            }
+            texts.push(text);
+        }
+        Ok(texts)
+    }
+
+    pub(crate) fn table(&self, key: &str, keys: &[&str]) -> Result<Option<Table<'t>>, LoadError> {
+        let Some(table) = self.value(key, "a table", DeValue::as_table)? else { return Ok(None) };
+        let span = self.table.get(key).map_or(0..0, Spanned::span);
+        Table::new(self.text, table, span, keys).map(Some)
+    }
+
+    /// A list of tables, as `[[key]]` makes it.
+    pub(crate) fn tables(&self, key: &str, keys: &[&str]) -> Result<Vec<Table<'t>>, LoadError> {
+        let items = self.value(key, &format!("a list of tables: write `[[{key}]]`"), DeValue::as_array)?;
+        let tables = items.into_iter().flatten().map(|item| match item.get_ref().as_table() {
+            Some(table) => Table::new(self.text, table, item.span(), keys),
+            None => Err(self.error(key, "wrong-type", &format!("`{key}` is a list of tables: write `[[{key}]]`"))),
+        });
+        tables.collect()
+    }
+
+    fn value<T>(&self, key: &str, expected: &str, of: impl FnOnce(&'t DeValue<'t>) -> Option<T>) -> Result<Option<T>, LoadError> {
+        let Some(value) = self.table.get(key) else { return Ok(None) };
+        match of(value.get_ref()) {
+            Some(found) => Ok(Some(found)),
+            None => Err(self.error(key, "wrong-type", &format!("`{key}` is {expected}"))),
+        }
+    }
+}
+
+/// The known key that a typo is closest to, if it is close.
+fn closest<'k>(typo: &str, keys: &[&'k str]) -> Option<&'k str> {
+    let typo: String = typo.chars().take(64).map(|c| if c == '_' { '-' } else { c.to_ascii_lowercase() }).collect();
+    let near = keys.iter().map(|key| (distance(&typo, key), *key)).min()?;
+    (near.0 <= 2.max(near.1.len() / 3)).then_some(near.1)
+}
+
+/// How many letters have to be added, removed or changed (Levenshtein).
+fn distance(one: &str, other: &str) -> usize {
+    let mut row: Vec<usize> = (0..=other.chars().count()).collect();
+    for (index, a) in one.chars().enumerate() {
+        let mut diagonal = index;
+        let mut left = index.saturating_add(1);
+        for (b, above) in other.chars().zip(row.iter_mut().skip(1)) {
+            let cost = if a == b { diagonal } else { diagonal.min(left).min(*above).saturating_add(1) };
+            diagonal = *above;
+            *above = cost;
+            left = cost;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = index.saturating_add(1);
+        }
+    }
+    row.last().copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_typo_finds_the_key_that_was_meant() {
+        let keys = ["name", "module", "sha256", "config", "reasons", "may-abstain", "budget"];
+        for (typo, meant) in [
+            ("modul", Some("module")),
+            ("Name", Some("name")),
+            ("may_abstain", Some("may-abstain")),
+            ("reason", Some("reasons")),
+            ("sha-256", Some("sha256")),
+            ("required", None),
+            ("", None),
+        ] {
+            assert_eq!(closest(typo, &keys), meant, "{typo}");
+        }
+    }
+
+    #[test]
+    fn distances_are_those_of_the_textbook() {
+        for (one, other, expected) in [("kitten", "sitting", 3), ("", "abc", 3), ("abc", "", 3), ("abc", "abc", 0)] {
+            assert_eq!(distance(one, other), expected, "{one} {other}");
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Notices that a manifest or what it names has changed, and has it loaded.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Weak;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::Duration;
+
+use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+
+use super::LoadError;
+use super::reload::Shared;
+
+/// How often the files are looked at even where the system has said nothing: network file systems say nothing.
+const POLL: Duration = Duration::from_millis(500);
+/// How long files have to be left alone before they are read: whoever writes several has not finished with the first.
+const SETTLE: Duration = Duration::from_millis(30);
+/// After so many moments they are read anyhow; a half-written file does not load, and is looked at again when it is whole.
+const MOST_SETTLES: u32 = 10;
+
+/// Watches until it is dropped.
+pub(super) struct Watch(Sender<Event>);
+
+enum Event {
+    Changed,
+    Stop,
+}
+
+impl Watch {
+    pub(super) fn start(shared: Weak<Shared>) -> Result<Self, LoadError> {
+        let (sender, events) = channel();
+        let notices = sender.clone();
+        // What happened does not matter: the files are looked at.
+        let watcher = notify::recommended_watcher(move |_| drop(notices.send(Event::Changed)));
+        let watcher = watcher.inspect_err(|error| tracing::warn!(%error, "policies are looked at twice a second instead of being watched"));
+        let mut watching = Watching { shared, events, watcher: watcher.ok(), folders: BTreeSet::new() };
+        watching.follow();
+        let thread = std::thread::Builder::new().name("ztlib-policies".to_owned());
+        thread.spawn(move || watching.run()).map_err(|error| {
+            LoadError::new("not-watchable", format!("no thread can be started to watch the policies: {error}"))
+        })?;
+        Ok(Self(sender))
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        // The thread is gone already where nobody receives this.
+        let _ = self.0.send(Event::Stop);
+    }
+}
+
+struct Watching {
+    /// The handle that is watched for: watching does not keep it.
+    shared: Weak<Shared>,
+    events: Receiver<Event>,
+    watcher: Option<RecommendedWatcher>,
+    folders: BTreeSet<PathBuf>,
+}
+
+impl Watching {
+    fn run(mut self) {
+        while self.wait(POLL) {
+            let Some(shared) = self.shared.upgrade() else { return };
+            if !shared.has_changed() {
+                continue;
+            }
+            drop(shared);
+            if !self.settle() {
+                return;
+            }
+            let Some(shared) = self.shared.upgrade() else { return };
+            // It reports a failure itself: in the log and in the status.
+            let _ = shared.reload();
+            self.follow();
+        }
+    }
+
+    /// Waits until something happens, or for that long; false where it is time to stop.
+    fn wait(&self, at_most: Duration) -> bool {
+        match self.events.recv_timeout(at_most) {
+            Ok(Event::Changed) | Err(RecvTimeoutError::Timeout) => true,
+            Ok(Event::Stop) | Err(RecvTimeoutError::Disconnected) => false,
+        }
+    }
+
+    /// Waits until the files are left alone; false where it is time to stop.
+    fn settle(&self) -> bool {
+        let files = || self.shared.upgrade().map(|shared| shared.files());
+        let mut before = files();
+        for _ in 0..MOST_SETTLES {
+            // Notices that arrive meanwhile cut a wait short; so all that are there are taken.
+            while let Ok(event) = self.events.try_recv() {
+                if matches!(event, Event::Stop) {
+                    return false;
+                }
+            }
+            if !self.wait(SETTLE) {
+                return false;
+            }
+            let now = files();
+            if now == before {
+                return true;
+            }
+            before = now;
+        }
+        true
+    }
+
+    /// Watches the folders of all files that the last load looked for, and those above, where a link to them may be swapped.
+    fn follow(&mut self) {
+        let Some(watcher) = &mut self.watcher else { return };
+        let Some(shared) = self.shared.upgrade() else { return };
+        let parent = |path: &Path| path.parent().map(Path::to_owned).filter(|folder| !folder.as_os_str().is_empty());
+        let mut folders = BTreeSet::new();
+        for (path, _) in shared.files() {
+            let folder = parent(&path).unwrap_or_else(|| PathBuf::from("."));
+            folders.extend(parent(&folder));
+            folders.insert(folder);
+        }
+        for gone in self.folders.difference(&folders) {
+            // A folder that is not there any more cannot be let go of.
+            let _ = watcher.unwatch(gone);
+        }
+        // All again: a folder that was replaced is another one under the same name.
+        for folder in &folders {
+            let _ = watcher.unwatch(folder);
+            if let Err(error) = watcher.watch(folder, RecursiveMode::NonRecursive) {
+                tracing::debug!(?folder, %error, "looked at twice a second instead of being watched");
+            }
+        }
+        self.folders = folders;
+    }
+}
