@@ -106,12 +106,15 @@ fn it_asks_narrow_questions_and_only_until_one_says_yes() {
     };
     // The roles that have a permission here, in the order of the configuration as JSON: by name.
     assert_eq!(reads(r#"{"roles": ["clerk", "admin"]}"#), [r#"claim-contains("/roles", "admin")=yes"#]);
-    assert_eq!(reads(r#"{"groups": ["management"]}"#), [
-        r#"claim-contains("/roles", "admin")=no"#,
-        r#"data-contains("roles", "/users/{subject}", "admin")=no"#,
-        r#"claim-contains("/roles", "auditor")=no"#,
-        r#"claim-contains("/groups", "management")=yes"#,
-    ]);
+    assert_eq!(
+        reads(r#"{"groups": ["management"]}"#),
+        [
+            r#"claim-contains("/roles", "admin")=no"#,
+            r#"data-contains("roles", "/users/{subject}", "admin")=no"#,
+            r#"claim-contains("/roles", "auditor")=no"#,
+            r#"claim-contains("/groups", "management")=yes"#,
+        ]
+    );
 }
 
 #[test]
