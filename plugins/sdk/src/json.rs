@@ -62,6 +62,10 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// No object comes next, or what `member` says.
+    #[allow(
+        clippy::type_complexity,
+        reason = "one closure: a name for its type would say less than the type"
+    )]
     pub fn object(
         &mut self,
         member: &mut dyn FnMut(&mut Self, Cow<'a, str>) -> Result<(), Error>,
