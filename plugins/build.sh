@@ -18,7 +18,7 @@ case $check in '' | --check) ;; *) echo "usage: plugins/build.sh [--check]" >&2;
 # Rust policies: name of the package. Everything in hostile/*.wat comes besides.
 packages=(
     ztlib-rbac ztlib-peer-allow-list ztlib-token-scope ztlib-step-up
-    ztlib-allow-all ztlib-deny-all
+    ztlib-allow-all ztlib-deny-all ztlib-probe
 )
 
 missing_toolchain() {
@@ -61,9 +61,9 @@ build() {
     local out=$1 build_dir=$plugins/target/guests
     local cargo_home=${CARGO_HOME:-$HOME/.cargo} sysroot
     sysroot=$("$rustc" --print sysroot)
-    # No path of this machine may be in a policy. A policy needs little stack; 16 KiB leave room in its first page.
+    # No path of this machine may be in a policy. A policy needs little stack: 32 KiB leave room in its first page.
     local rustflags="--remap-path-prefix=$plugins=/plugins --remap-path-prefix=$cargo_home=/cargo"
-    rustflags+=" --remap-path-prefix=$sysroot/lib/rustlib/src/rust=/rust -Clink-arg=-zstack-size=16384"
+    rustflags+=" --remap-path-prefix=$sysroot/lib/rustlib/src/rust=/rust -Clink-arg=-zstack-size=32768"
     local arguments=() package
     for package in "${packages[@]}"; do arguments+=(--package "$package"); done
     (

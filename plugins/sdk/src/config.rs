@@ -4,6 +4,7 @@
 //! every evaluation. An author who would rather have serde adds `serde_json` and some 100 KB.
 
 use alloc::borrow::Cow;
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -83,6 +84,13 @@ impl<'a, T: FromConfig<'a>> FromConfig<'a> for Option<T> {
 
     fn absent() -> Option<Self> {
         Some(None)
+    }
+}
+
+/// For configurations that nest: a step within a step.
+impl<'a, T: FromConfig<'a>> FromConfig<'a> for Box<T> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Error> {
+        reader.nested(|reader| T::read(reader).map(Self::new))
     }
 }
 
@@ -380,6 +388,25 @@ mod tests {
         ] {
             assert!(from_json::<Config<'_>>(json.as_bytes()).is_err(), "{json}");
         }
+    }
+
+    config_struct! {
+        struct Nest<'a> { inner: Option<Box<Nest<'a>>> = "a", name: Option<Text<'a>> = "b" }
+    }
+
+    #[test]
+    fn what_nests_too_deeply_is_refused_before_the_stack_ends() {
+        let nested = |depth: usize| format!("{}{{}}{}", r#"{"a":"#.repeat(depth), "}".repeat(depth));
+        let deepest = nested(32);
+        let mut level = Some(Box::new(from_json::<Nest<'_>>(deepest.as_bytes()).unwrap()));
+        let mut depth = 0;
+        while let Some(nest) = level {
+            assert!(nest.name.is_none());
+            (level, depth) = (nest.inner, depth + 1);
+        }
+        assert_eq!(depth, 33);
+        assert!(from_json::<Nest<'_>>(nested(33).as_bytes()).is_err_and(|error| error.contains("too deep")));
+        assert!(from_json::<Nest<'_>>(nested(100_000).as_bytes()).is_err());
     }
 
     #[test]

@@ -51,11 +51,15 @@ impl Error {
 pub struct Reader<'a> {
     text: &'a str,
     at: usize,
+    depth: u32,
 }
+
+/// How deep a configuration of a type that nests in itself may go: a guest has a small stack.
+const MAX_DEPTH: u32 = 32;
 
 impl<'a> Reader<'a> {
     pub(crate) fn new(text: &'a str) -> Self {
-        Self { text, at: 0 }
+        Self { text, at: 0, depth: 0 }
     }
 
     /// Read an object: `member` is called for each of its members and reads the value.
@@ -125,6 +129,17 @@ impl<'a> Reader<'a> {
         }
         *place = Some(T::read(self).map_err(|error| error.within(name))?);
         Ok(())
+    }
+
+    /// Read a value of a type that holds values of its own type.
+    pub(crate) fn nested<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T, Error>) -> Result<T, Error> {
+        self.depth += 1;
+        if self.depth > MAX_DEPTH {
+            return Err(Error::new("the configuration nests too deep"));
+        }
+        let value = read(self)?;
+        self.depth -= 1;
+        Ok(value)
     }
 
     /// Read a string.
