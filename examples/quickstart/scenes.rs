@@ -89,7 +89,7 @@ pub fn all(world: &World) -> Vec<Scene> {
             frontend(),
             Some(world.token("alice", &["admin"]).unsigned().sign()),
             Http("GET", "/orders/7"),
-            Refused(401, "token-algorithm"),
+            Refused(401, "token-malformed"),
         ),
         // Policies.
         scene("frontend, for alice", frontend(), token("alice", &["viewer"]), Http("GET", "/orders/7"), Allow),
