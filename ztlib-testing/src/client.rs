@@ -63,7 +63,8 @@ impl HttpsClient {
         let name = ServerName::try_from("localhost")?;
         let io = TokioIo::new(TlsConnector::from(Arc::new(config)).connect(name, stream).await?);
         let (sent, connection) = if http2 {
-            let (mut sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await?;
+            let (mut sender, connection) =
+                hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await?;
             let connection = tokio::spawn(connection);
             (sender.send_request(request).await, connection)
         } else {

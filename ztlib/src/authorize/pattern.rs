@@ -41,7 +41,8 @@ pub(crate) fn spiffe_matches(pattern: &str, id: Option<&str>) -> Result<bool, Ma
         return Err(Malformed("the trust domain of a SPIFFE ID pattern is literal and in lower case"));
     }
     check_wildcards(path)?;
-    let Some((id_domain, id_path)) = id.and_then(|id| id.strip_prefix("spiffe://")).and_then(|id| id.split_once('/'))
+    let Some((id_domain, id_path)) =
+        id.and_then(|id| id.strip_prefix("spiffe://")).and_then(|id| id.split_once('/'))
     else {
         return Ok(false);
     };
@@ -85,12 +86,15 @@ fn segments_match(pattern: &str, path: &str) -> bool {
 /// Whether an address lies in a network in CIDR notation (RFC 4632, RFC 4291). An IPv4-mapped IPv6 address is
 /// the IPv4 address that it maps. An unknown address lies in none.
 pub(crate) fn ip_in(cidr: &str, address: Option<IpAddr>) -> Result<bool, Malformed> {
-    let (network, prefix) = cidr.split_once('/').ok_or(Malformed("a network is an address, `/` and a prefix length"))?;
-    let network: IpAddr = network.parse().map_err(|_| Malformed("the address of the network cannot be read"))?;
+    let (network, prefix) =
+        cidr.split_once('/').ok_or(Malformed("a network is an address, `/` and a prefix length"))?;
+    let network: IpAddr =
+        network.parse().map_err(|_| Malformed("the address of the network cannot be read"))?;
     if prefix.is_empty() || prefix.len() > 3 || !prefix.bytes().all(|b| b.is_ascii_digit()) {
         return Err(Malformed("the prefix length of the network cannot be read"));
     }
-    let prefix: u32 = prefix.parse().map_err(|_| Malformed("the prefix length of the network cannot be read"))?;
+    let prefix: u32 =
+        prefix.parse().map_err(|_| Malformed("the prefix length of the network cannot be read"))?;
     let address = address.map(|address| address.to_canonical());
     match network {
         IpAddr::V4(network) => {
@@ -137,8 +141,10 @@ pub(crate) fn in_window(schedule: &str, unix_seconds: u64) -> Result<bool, Malfo
     let minute = unix_seconds % 86_400 / 60;
     let mut inside = false;
     for window in schedule.split(';') {
-        let (days, hours) = window.trim().split_once(' ').ok_or(Malformed("a window is days, a space and hours"))?;
-        let (from, to) = hours.trim().split_once('-').ok_or(Malformed("the hours of a window are `HH:MM-HH:MM`"))?;
+        let (days, hours) =
+            window.trim().split_once(' ').ok_or(Malformed("a window is days, a space and hours"))?;
+        let (from, to) =
+            hours.trim().split_once('-').ok_or(Malformed("the hours of a window are `HH:MM-HH:MM`"))?;
         let (from, to) = (time_of_day(from)?, time_of_day(to)?);
         if from >= to {
             return Err(Malformed("a window ends after it begins, on the same day"));
@@ -222,7 +228,9 @@ mod tests {
         assert_eq!(spiffe_matches("spiffe://td/**", Some("spiffe://td.evil/a")), Ok(false));
         assert_eq!(spiffe_matches("spiffe://td/**", None), Ok(false));
         assert_eq!(spiffe_matches("spiffe://t.d/a", Some("spiffe://txd/a")), Ok(false));
-        for pattern in ["td/a", "spiffe://*/a", "spiffe://td", "spiffe://TD/a", "spiffe:///a", "spiffe://td/a+*"] {
+        for pattern in
+            ["td/a", "spiffe://*/a", "spiffe://td", "spiffe://TD/a", "spiffe:///a", "spiffe://td/a+*"]
+        {
             assert!(spiffe_matches(pattern, id).is_err(), "{pattern}");
         }
     }
@@ -237,7 +245,9 @@ mod tests {
         assert_eq!(ip_in("0.0.0.0/0", ip("1.2.3.4")), Ok(true));
         assert_eq!(ip_in("::/0", ip("1.2.3.4")), Ok(false));
         assert_eq!(ip_in("2001:db8::/32", ip("2001:db8:1::1")), Ok(true));
-        for network in ["10.0.0.1/8", "10.0.0.0", "10.0.0.0/33", "10.0.0.0/", "10.0.0.0/+8", "::1/64", "x/8", "::/129"] {
+        for network in
+            ["10.0.0.1/8", "10.0.0.0", "10.0.0.0/33", "10.0.0.0/", "10.0.0.0/+8", "::1/64", "x/8", "::/129"]
+        {
             assert!(ip_in(network, ip("10.0.0.1")).is_err(), "{network}");
         }
     }
@@ -254,7 +264,15 @@ mod tests {
         assert_eq!(at("sat,sun 00:00-24:00", 5 * 86_400), Ok(true));
         assert_eq!(at("sat,sun 00:00-24:00", 4 * 86_400 + 86_399), Ok(false));
         assert_eq!(at("tue 01:00-02:00; mon 00:00-00:01", 59), Ok(true));
-        for schedule in ["", "mon", "mon 8:00-9:00", "mon 09:00-08:00", "fri-mon 01:00-02:00", "mon 00:00-24:01", "mon 00:60-01:00"] {
+        for schedule in [
+            "",
+            "mon",
+            "mon 8:00-9:00",
+            "mon 09:00-08:00",
+            "fri-mon 01:00-02:00",
+            "mon 00:00-24:01",
+            "mon 00:60-01:00",
+        ] {
             assert!(at(schedule, 0).is_err(), "{schedule}");
         }
     }
