@@ -1,7 +1,7 @@
-;; A read with an argument of 16 MiB.
+;; A read with an argument of 1 MiB.
 (module
   (import "ztlib:policy/principal@0.1.0" "has-scope" (func $has-scope (param i32 i32) (result i32)))
-  (memory (export "memory") 257)
+  (memory (export "memory") 17)
   (global $next (mut i32) (i32.const 8192))
   (func (export "cabi_realloc") (param i32 i32 i32) (param $size i32) (result i32)
     global.get $next
@@ -11,6 +11,6 @@
   (func (export "ztlib:policy/guard@0.1.0#configure") (param i32 i32) (result i32)
     i32.const 0)
   (func (export "ztlib:policy/guard@0.1.0#decide") (result i32)
-    (memory.fill (i32.const 0x10000) (i32.const 97) (i32.const 0x1000000))
-    (drop (call $has-scope (i32.const 0x10000) (i32.const 0x1000000)))
+    (memory.fill (i32.const 0x10000) (i32.const 97) (i32.const 0x100000))
+    (drop (call $has-scope (i32.const 0x10000) (i32.const 0x100000)))
     i32.const 0))

@@ -1,7 +1,7 @@
-;; A header value of 16 MiB.
+;; A header value of 1 MiB.
 (module
   (import "ztlib:policy/outcome@0.1.0" "set-request-header" (func $set-request-header (param i32 i32 i32 i32)))
-  (memory (export "memory") 257)
+  (memory (export "memory") 17)
   (data (i32.const 16) "x-tenant")
   (global $next (mut i32) (i32.const 8192))
   (func (export "cabi_realloc") (param i32 i32 i32) (param $size i32) (result i32)
@@ -12,6 +12,6 @@
   (func (export "ztlib:policy/guard@0.1.0#configure") (param i32 i32) (result i32)
     i32.const 0)
   (func (export "ztlib:policy/guard@0.1.0#decide") (result i32)
-    (memory.fill (i32.const 0x10000) (i32.const 97) (i32.const 0x1000000))
-    (call $set-request-header (i32.const 16) (i32.const 8) (i32.const 0x10000) (i32.const 0x1000000))
+    (memory.fill (i32.const 0x10000) (i32.const 97) (i32.const 0x100000))
+    (call $set-request-header (i32.const 16) (i32.const 8) (i32.const 0x10000) (i32.const 0x100000))
     i32.const 0))

@@ -46,41 +46,46 @@ impl Error {
     }
 }
 
-/// The configuration from where it has been read to.
+/// The configuration, and how far it has been read.
 #[derive(Debug)]
 pub struct Reader<'a> {
-    rest: &'a str,
+    text: &'a str,
+    at: usize,
 }
 
 impl<'a> Reader<'a> {
     pub(crate) fn new(text: &'a str) -> Self {
-        Self { rest: text }
+        Self { text, at: 0 }
     }
 
     /// Read an object: `member` is called for each of its members and reads the value.
     ///
     /// # Errors
     /// No object comes next, or what `member` says.
+    #[allow(
+        clippy::type_complexity,
+        reason = "one closure: a name for its type would say less than the type"
+    )]
     pub fn object(
         &mut self,
         member: &mut dyn FnMut(&mut Self, Cow<'a, str>) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        if !self.take('{') {
+        if !self.take(b'{') {
             return Err(Error::new("an object is expected"));
         }
-        if self.take('}') {
+        if self.take(b'}') {
             return Ok(());
         }
         loop {
             let name = self.string()?;
-            if !self.take(':') {
+            if !self.take(b':') {
                 return Err(Error::new("the JSON is broken: `:` is expected after the name of a member"));
             }
             member(self, name)?;
-            if self.take('}') {
+            if self.take(b'}') {
                 return Ok(());
             }
-            if !self.take(',') {
+            if !self.take(b',') {
                 return Err(Error::new("the JSON is broken: `,` or `}` is expected in an object"));
             }
         }
@@ -91,20 +96,20 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// No list comes next, or what `element` says.
     pub fn list(&mut self, element: &mut dyn FnMut(&mut Self) -> Result<(), Error>) -> Result<(), Error> {
-        if !self.take('[') {
+        if !self.take(b'[') {
             return Err(Error::new("a list is expected"));
         }
-        if self.take(']') {
+        if self.take(b']') {
             return Ok(());
         }
         let mut number = 0_usize;
         loop {
             element(self).map_err(|error| error.within(&format!("[{number}]")))?;
             number += 1;
-            if self.take(']') {
+            if self.take(b']') {
                 return Ok(());
             }
-            if !self.take(',') {
+            if !self.take(b',') {
                 return Err(Error::new("the JSON is broken: `,` or `]` is expected in a list"));
             }
         }
@@ -127,58 +132,55 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// No string comes next.
     pub fn string(&mut self) -> Result<Cow<'a, str>, Error> {
-        if !self.take('"') {
+        if !self.take(b'"') {
             return Err(Error::new("a string is expected"));
         }
         let mut text: Cow<'a, str> = Cow::Borrowed("");
         loop {
-            let special = |byte: u8| byte == b'"' || byte == b'\\' || byte < 0x20;
-            let plain = self.rest.bytes().position(special).ok_or(BROKEN_STRING)?;
-            let (before, rest) = self.rest.split_at_checked(plain).ok_or(BROKEN_STRING)?;
+            let start = self.at;
+            let rest = self.text.as_bytes().get(start..).unwrap_or_default();
+            let special = |&byte: &u8| SPECIAL.get(usize::from(byte)) != Some(&false);
+            self.at += rest.iter().position(special).ok_or(BROKEN_STRING)?;
+            let plain = self.text.get(start..self.at).ok_or(BROKEN_STRING)?;
             if text.is_empty() {
-                text = Cow::Borrowed(before)
+                text = Cow::Borrowed(plain)
             } else {
-                text.to_mut().push_str(before)
+                text.to_mut().push_str(plain)
             }
-            if let Some(rest) = rest.strip_prefix('"') {
-                self.rest = rest;
-                return Ok(text);
+            match self.next() {
+                Some(b'"') => return Ok(text),
+                Some(b'\\') => text.to_mut().push(self.escape().ok_or(BROKEN_STRING)?),
+                _ => return Err(BROKEN_STRING),
             }
-            self.rest = rest.strip_prefix('\\').ok_or(BROKEN_STRING)?;
-            let character = self.escape().ok_or(BROKEN_STRING)?;
-            text.to_mut().push(character);
         }
     }
 
     /// The character that an escape stands for, after its backslash.
     fn escape(&mut self) -> Option<char> {
-        let mut characters = self.rest.chars();
-        let kind = characters.next()?;
-        self.rest = characters.as_str();
-        Some(match kind {
-            '"' | '\\' | '/' => kind,
-            'b' => '\u{8}',
-            'f' => '\u{c}',
-            'n' => '\n',
-            'r' => '\r',
-            't' => '\t',
-            'u' => {
+        Some(match self.next()? {
+            b'b' => '\u{8}',
+            b'f' => '\u{c}',
+            b'n' => '\n',
+            b'r' => '\r',
+            b't' => '\t',
+            b'u' => {
                 let first = self.hex()?;
                 if !(0xd800..0xdc00).contains(&first) {
                     return char::from_u32(first);
                 }
-                self.rest = self.rest.strip_prefix("\\u")?;
+                if (self.next()?, self.next()?) != (b'\\', b'u') {
+                    return None;
+                }
                 let second = self.hex().filter(|second| (0xdc00..0xe000).contains(second))?;
                 return char::from_u32(0x1_0000 + ((first - 0xd800) << 10) + (second - 0xdc00));
             }
+            itself @ (b'"' | b'\\' | b'/') => char::from(itself),
             _ => return None,
         })
     }
 
     fn hex(&mut self) -> Option<u32> {
-        let (digits, rest) = self.rest.split_at_checked(4)?;
-        self.rest = rest;
-        digits.chars().try_fold(0, |value, digit| Some(value * 16 + digit.to_digit(16)?))
+        (0..4).try_fold(0, |value, _| Some(value * 16 + char::from(self.next()?).to_digit(16)?))
     }
 
     /// Read a whole number.
@@ -188,8 +190,11 @@ impl<'a> Reader<'a> {
     pub fn integer(&mut self) -> Result<i64, Error> {
         const WRONG: Error = Error { path: String::new(), text: Cow::Borrowed("a whole number is expected") };
         self.space();
-        let end = self.rest.find(|c: char| !matches!(c, '-' | '+' | '.' | 'e' | 'E' | '0'..='9'));
-        let (number, rest) = self.rest.split_at_checked(end.unwrap_or(self.rest.len())).ok_or(WRONG)?;
+        let start = self.at;
+        while matches!(self.peek(), Some(b'-' | b'+' | b'.' | b'e' | b'E' | b'0'..=b'9')) {
+            self.at += 1;
+        }
+        let number = self.text.get(start..self.at).ok_or(WRONG)?;
         let digits = number.strip_prefix('-').unwrap_or(number);
         if digits.is_empty()
             || !digits.bytes().all(|byte| byte.is_ascii_digit())
@@ -197,7 +202,6 @@ impl<'a> Reader<'a> {
         {
             return Err(WRONG);
         }
-        self.rest = rest;
         number.parse().map_err(|_| Error::new("the number is too large"))
     }
 
@@ -222,23 +226,56 @@ impl<'a> Reader<'a> {
 
     pub(crate) fn end(&mut self) -> Result<(), Error> {
         self.space();
-        if self.rest.is_empty() { Ok(()) } else { Err(Error::new("something follows the configuration")) }
+        if self.peek().is_none() { Ok(()) } else { Err(Error::new("something follows the configuration")) }
     }
 
     fn word(&mut self, word: &str) -> bool {
         self.space();
-        self.rest.strip_prefix(word).map(|rest| self.rest = rest).is_some()
+        let found = self.text.as_bytes().get(self.at..).is_some_and(|rest| rest.starts_with(word.as_bytes()));
+        if found {
+            self.at += word.len();
+        }
+        found
     }
 
-    fn take(&mut self, character: char) -> bool {
+    /// Whether this comes next; if so, it is read.
+    fn take(&mut self, byte: u8) -> bool {
         self.space();
-        self.rest.strip_prefix(character).map(|rest| self.rest = rest).is_some()
+        let found = self.peek() == Some(byte);
+        if found {
+            self.at += 1;
+        }
+        found
     }
 
     fn space(&mut self) {
-        self.rest = self.rest.trim_start_matches([' ', '\t', '\n', '\r']);
+        while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
+            self.at += 1;
+        }
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    fn next(&mut self) -> Option<u8> {
+        let byte = self.peek()?;
+        self.at += 1;
+        Some(byte)
     }
 }
+
+/// The bytes at which the plain part of a string ends. A table takes half the instructions of three comparisons.
+#[allow(clippy::indexing_slicing, reason = "computed when compiled: an index out of bounds does not compile")]
+const SPECIAL: [bool; 256] = {
+    let mut special = [false; 256];
+    let mut byte = 0;
+    while byte < special.len() {
+        special[byte] = byte < 0x20 || byte == b'"' as usize || byte == b'\\' as usize;
+        byte += 1;
+    }
+    special
+};
 
 const BROKEN_STRING: Error = Error {
     path: String::new(),

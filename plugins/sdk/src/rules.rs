@@ -225,21 +225,25 @@ impl<T> Rules<T> {
 
 /// What kind of key a route of a configuration is, and the key.
 fn route_key(route: &str) -> Result<(Kind, &str), String> {
-    let Some(rest) = route.strip_prefix('/') else {
+    if !route.starts_with('/') {
         return Err(format!("the route `{route}` does not begin with `/`"));
-    };
-    // A brace holds the name of a parameter, where a router marks a catch-all by a star: "/files/{*rest}".
-    let plain =
-        |segment: &str| !segment.contains('*') || (segment.starts_with("{*") && segment.ends_with('}'));
-    let (before, last) = rest.rsplit_once('/').unwrap_or(("", rest));
-    if !before.split('/').all(plain) || !(plain(last) || last == "*" || last == "**") {
-        return Err(format!("the route `{route}` has a wildcard elsewhere than as its whole last segment"));
     }
-    let prefix = || route.strip_suffix(last).and_then(|prefix| prefix.strip_suffix('/')).unwrap_or_default();
-    Ok(match last {
-        "*" => (Kind::Segment, prefix()),
-        "**" => (Kind::Rest, prefix()),
-        _ => (Kind::Exact, route),
+    let Some(star) = route.bytes().position(|byte| byte == b'*') else { return Ok((Kind::Exact, route)) };
+    let prefix = route.get(..star).unwrap_or_default();
+    match (prefix.strip_suffix('/'), route.get(star..)) {
+        (Some(prefix), Some("*")) => Ok((Kind::Segment, prefix)),
+        (Some(prefix), Some("**")) => Ok((Kind::Rest, prefix)),
+        // A router marks a catch-all by a star inside of the braces, as its last segment: "/files/{*rest}".
+        (None, Some(rest)) if prefix.ends_with("/{") && is_catch_all(rest) => Ok((Kind::Exact, route)),
+        _ => Err(format!("the route `{route}` has a wildcard elsewhere than as its whole last segment")),
+    }
+}
+
+/// What follows the opening brace of a catch-all: a star, a name, the closing brace, nothing else.
+fn is_catch_all(rest: &str) -> bool {
+    let name = rest.strip_prefix('*').and_then(|rest| rest.strip_suffix('}'));
+    name.is_some_and(|name| {
+        !name.is_empty() && !name.bytes().any(|byte| matches!(byte, b'*' | b'/' | b'{' | b'}'))
     })
 }
 
@@ -345,7 +349,7 @@ mod tests {
     fn rules_that_could_be_misread_are_refused() {
         let refused =
             |methods: &str, routes: &str| Rules::new().add(&covers(methods, routes), ()).unwrap_err();
-        for route in ["orders", "/a*", "/*/b", "/**/b", "/a/{id}*", "/***", "/a/{x*}"] {
+        for route in ["orders", "/a*", "/*/b", "/**/b", "/a/{id}*", "/***", "/a/{x*}", "/a/{*}", "/{*a}/b"] {
             let error = refused(r#"["GET"]"#, &format!(r#"["{route}"]"#));
             assert!(error.contains(&format!("`{route}`")), "{error}");
         }
@@ -363,9 +367,10 @@ mod tests {
     /// The index against the sentence that it implements, over every pair of a few segments.
     #[test]
     fn the_index_finds_what_a_search_through_all_rules_finds() {
-        let segments = ["", "a", "b", "{id}", "{*r}"];
-        let mut routes: Vec<String> = segments.iter().map(|a| format!("/{a}")).collect();
-        routes.extend(segments.iter().flat_map(|a| segments.iter().map(move |b| format!("/{a}/{b}"))));
+        let segments = ["", "a", "b", "{id}"];
+        let last = ["", "a", "b", "{id}", "{*r}"];
+        let mut routes: Vec<String> = last.iter().map(|a| format!("/{a}")).collect();
+        routes.extend(segments.iter().flat_map(|a| last.iter().map(move |b| format!("/{a}/{b}"))));
         let mut patterns = routes.clone();
         patterns.extend(segments.iter().flat_map(|a| [format!("/{a}/*"), format!("/{a}/**")]));
         patterns.extend(["/*".to_owned(), "/**".to_owned()]);

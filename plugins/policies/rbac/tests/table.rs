@@ -1,4 +1,5 @@
 //! The policy, natively: tables of questions and what is said to them.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use ztlib_policy::testing::{Facts, decide};
 use ztlib_policy::{Answer, Policy};
@@ -106,12 +107,15 @@ fn it_asks_narrow_questions_and_only_until_one_says_yes() {
     };
     // The roles that have a permission here, in the order of the configuration as JSON: by name.
     assert_eq!(reads(r#"{"roles": ["clerk", "admin"]}"#), [r#"claim-contains("/roles", "admin")=yes"#]);
-    assert_eq!(reads(r#"{"groups": ["management"]}"#), [
-        r#"claim-contains("/roles", "admin")=no"#,
-        r#"data-contains("roles", "/users/{subject}", "admin")=no"#,
-        r#"claim-contains("/roles", "auditor")=no"#,
-        r#"claim-contains("/groups", "management")=yes"#,
-    ]);
+    assert_eq!(
+        reads(r#"{"groups": ["management"]}"#),
+        [
+            r#"claim-contains("/roles", "admin")=no"#,
+            r#"data-contains("roles", "/users/{subject}", "admin")=no"#,
+            r#"claim-contains("/roles", "auditor")=no"#,
+            r#"claim-contains("/groups", "management")=yes"#,
+        ]
+    );
 }
 
 #[test]
