@@ -323,6 +323,9 @@ async fn silent_peers_do_not_delay_one_that_speaks() {
     let setting = Setting::new();
     let acceptor = setting.required().max_handshakes(2).build().unwrap();
     let (_kept, silent) = stalling(&acceptor, 100, b"");
+    while silent.iter().filter(|handshake| handshake.is_finished()).count() < 84 {
+        tokio::task::yield_now().await;
+    }
     let peer = setting.peers.issue_spiffe("spiffe://td/a");
     assert_eq!(code(setting.client(Some(&peer)).handshake(&acceptor).await), "accepted");
     let (mut displaced, mut waiting) = (0, 0);
