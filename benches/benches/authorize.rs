@@ -17,11 +17,17 @@ fn fresh(c: &mut Criterion) {
     let claims = caller.verifier().verify(&BearerToken::new(&caller.token).unwrap(), now).unwrap();
     let principal = Principal::new(None, Some(claims));
     let mut group = c.benchmark_group("authorize/fresh");
-    let sets = [("allow-all", allow_all()), ("rbac, 20 rules", rbac(20)), ("rbac, 200 rules", rbac(200)), ("rbac, 2000 rules", rbac(2000))];
+    let sets = [
+        ("allow-all", allow_all()),
+        ("rbac, 20 rules", rbac(20)),
+        ("rbac, 200 rules", rbac(200)),
+        ("rbac, 2000 rules", rbac(2000)),
+    ];
     for (name, policies) in sets {
         group.bench_function(name, |b| {
             b.iter(|| {
-                let evaluation = policies.rehearse(principal.clone(), black_box("orders.read"), Labels::new(), now);
+                let evaluation =
+                    policies.rehearse(principal.clone(), black_box("orders.read"), Labels::new(), now);
                 assert!(matches!(evaluation.result(), Ok(Decision::Allow(_))), "{:?}", evaluation.result());
             });
         });

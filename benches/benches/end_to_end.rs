@@ -27,9 +27,10 @@ fn end_to_end(c: &mut Criterion) {
                 let router = GuardedRouter::new(guard(&caller, &trust, rbac(200)), router());
                 tokio::spawn(ztlib_axum::serve(server, router, std::future::pending()));
             } else {
-                let service = tower::ServiceExt::map_request(router(), |request: Request<ztlib::tls::RequestBody>| {
-                    request.map(axum::body::Body::new)
-                });
+                let service =
+                    tower::ServiceExt::map_request(router(), |request: Request<ztlib::tls::RequestBody>| {
+                        request.map(axum::body::Body::new)
+                    });
                 tokio::spawn(server.serve(service, std::future::pending()));
             }
             address
@@ -49,7 +50,9 @@ fn end_to_end(c: &mut Criterion) {
             let tls = TlsClient::new(&caller.mesh, Some(&caller.peer)).protocols(&["h2"]).connector();
             let stream = tls.connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap();
             let (client, connection) =
-                hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+                hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+                    .await
+                    .unwrap();
             tokio::spawn(connection);
             client
         });

@@ -23,7 +23,8 @@ fn stages(c: &mut Criterion) {
                 b.iter_batched(
                     || request(&extensions, $token),
                     |request| {
-                        let response = runtime.block_on(async { service.ready().await.unwrap().call(request).await.unwrap() });
+                        let response = runtime
+                            .block_on(async { service.ready().await.unwrap().call(request).await.unwrap() });
                         assert_eq!(response.status(), 200);
                         response
                     },
@@ -38,11 +39,23 @@ fn stages(c: &mut Criterion) {
         builder.policies(allow_all()).build()
     };
     bench!("bare router", router().into_service(), None);
-    bench!("peer", router().layer(PeerIdentityLayer::new(PeerAuthenticator::new(trust.clone()))).into_service(), None);
-    bench!("token", router().layer(TokenLayer::new(TokenAuthenticator::new(caller.verifier()))).into_service(), token);
+    bench!(
+        "peer",
+        router().layer(PeerIdentityLayer::new(PeerAuthenticator::new(trust.clone()))).into_service(),
+        None
+    );
+    bench!(
+        "token",
+        router().layer(TokenLayer::new(TokenAuthenticator::new(caller.verifier()))).into_service(),
+        token
+    );
     bench!("authorize, allow-all", GuardedRouter::new(authorize_only(), router()), None);
     bench!("all stages, allow-all", GuardedRouter::new(guard(&caller, &trust, allow_all()), router()), token);
-    bench!("all stages, rbac 200 rules", GuardedRouter::new(guard(&caller, &trust, rbac(200)), router()), token);
+    bench!(
+        "all stages, rbac 200 rules",
+        GuardedRouter::new(guard(&caller, &trust, rbac(200)), router()),
+        token
+    );
     group.finish();
 }
 

@@ -51,7 +51,8 @@ impl Caller {
     /// What verifies the token.
     pub fn verifier(&self) -> TokenVerifier {
         let keys = KeySet::from_jwks(&self.issuer.jwks()).expect("keys");
-        let issuer = Issuer::new(self.issuer.name()).audience("shop").algorithms([self.issuer.algorithm()]).keys(keys);
+        let issuer =
+            Issuer::new(self.issuer.name()).audience("shop").algorithms([self.issuer.algorithm()]).keys(keys);
         TokenVerifier::builder().issuer(issuer).build().expect("a verifier")
     }
 
@@ -93,9 +94,12 @@ pub fn allow_all() -> Policies {
 pub fn rbac(rules: usize) -> Policies {
     let rule = |n: usize| serde_json::json!({ "methods": ["GET"], "routes": [format!("/api/v{n}/users/{{id}}")], "actions": [format!("a{n}")] });
     let mut all: Vec<_> = (1..rules).map(rule).collect();
-    all.push(serde_json::json!({ "methods": ["GET"], "routes": ["/orders/{id}"], "actions": ["orders.read"] }));
+    all.push(
+        serde_json::json!({ "methods": ["GET"], "routes": ["/orders/{id}"], "actions": ["orders.read"] }),
+    );
     let config = serde_json::json!({ "roles": { "claims": ["/roles"] }, "permissions": { "admin": all } });
-    let builder = PolicySetBuilder::new().component("rbac", RBAC).reasons(["no-rule", "no-role"]).config(config);
+    let builder =
+        PolicySetBuilder::new().component("rbac", RBAC).reasons(["no-rule", "no-role"]).config(config);
     builder.load().expect("the policy")
 }
 

@@ -23,7 +23,12 @@ pub enum Answer {
     Grpc(u16),
 }
 
-pub async fn send(world: &World, scene: &Scene, shop: SocketAddr, inventory: SocketAddr) -> Result<Answer, Failure> {
+pub async fn send(
+    world: &World,
+    scene: &Scene,
+    shop: SocketAddr,
+    inventory: SocketAddr,
+) -> Result<Answer, Failure> {
     match scene.request {
         Ask::Http(method, path) => http(world, scene, method, path, shop).await,
         Ask::Grpc(method) => grpc(world, scene, method, inventory).await,
@@ -61,7 +66,8 @@ async fn grpc(world: &World, scene: &Scene, method: &str, address: SocketAddr) -
         .domain_name("localhost");
     let channel = Endpoint::from_shared(format!("https://localhost:{}", address.port()))?.tls_config(tls)?;
     let channel = channel.connect().await?;
-    let bearer = scene.token.as_ref().map(|token| MetadataValue::try_from(format!("Bearer {token}"))).transpose()?;
+    let bearer =
+        scene.token.as_ref().map(|token| MetadataValue::try_from(format!("Bearer {token}"))).transpose()?;
     let authorize = |mut request: tonic::Request<()>| {
         if let Some(bearer) = &bearer {
             request.metadata_mut().insert("authorization", bearer.clone());
@@ -78,7 +84,9 @@ async fn grpc(world: &World, scene: &Scene, method: &str, address: SocketAddr) -
             client.reserve(ReserveRequest::default()).await.map(|_| ())
         }
         other => {
-            let mut client = tonic::client::Grpc::new(tonic::service::interceptor::InterceptedService::new(channel, authorize));
+            let mut client = tonic::client::Grpc::new(tonic::service::interceptor::InterceptedService::new(
+                channel, authorize,
+            ));
             client.ready().await?;
             let codec = tonic_prost::ProstCodec::<WatchRequest, WatchRequest>::default();
             let path = format!("/shop.Inventory/{other}").parse()?;
@@ -90,7 +98,9 @@ async fn grpc(world: &World, scene: &Scene, method: &str, address: SocketAddr) -
 }
 
 /// Reads a stream to its end.
-async fn watch(stream: Result<tonic::Response<tonic::Streaming<crate::inventory::StockLevel>>, Status>) -> Result<(), Status> {
+async fn watch(
+    stream: Result<tonic::Response<tonic::Streaming<crate::inventory::StockLevel>>, Status>,
+) -> Result<(), Status> {
     let mut stream = stream?.into_inner();
     while stream.message().await?.is_some() {}
     Ok(())

@@ -23,8 +23,8 @@ mod world;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::mpsc::{Receiver, channel};
 use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use tonic::service::Routes;
@@ -43,9 +43,9 @@ async fn main() -> ExitCode {
     let stay = std::env::args().nth(1);
     let folder = match &stay {
         None => std::env::temp_dir().join(format!("ztlib-quickstart-{}", std::process::id())),
-        Some(flag) if flag == "--serve" => {
-            std::env::args().nth(2).map_or_else(|| std::env::temp_dir().join("ztlib-quickstart"), PathBuf::from)
-        }
+        Some(flag) if flag == "--serve" => std::env::args()
+            .nth(2)
+            .map_or_else(|| std::env::temp_dir().join("ztlib-quickstart"), PathBuf::from),
         Some(other) => {
             eprintln!("`{other}` is not known; there is `--serve [FOLDER]`");
             return ExitCode::from(2);
@@ -105,7 +105,10 @@ async fn play(folder: &Path) -> Result<usize, Failure> {
     let (guard, shop, inventory) = start(&world, (0, 0), Events(Mutex::new(sender))).await?;
 
     println!("A shop (axum, {shop}) and an inventory (tonic, {inventory}), guarded by ztlib.");
-    println!("Policies: peers (peer-allow-list), rbac, step-up; revision {}.\n", guard.policies().status().revision);
+    println!(
+        "Policies: peers (peer-allow-list), rbac, step-up; revision {}.\n",
+        guard.policies().status().revision
+    );
     let mut rows = Vec::new();
     for scene in scenes::all(&world) {
         rows.push(play_one(&world, scene, shop, inventory, &events).await?);
@@ -115,7 +118,10 @@ async fn play(folder: &Path) -> Result<usize, Failure> {
     println!("\nNow rbac.yaml changes on disk, while both services run: viewers may delete orders.");
     let before = guard.policies().status().revision.to_string();
     let config = world.policies().join("rbac.yaml");
-    let changed = std::fs::read_to_string(&config)?.replace("methods: [GET], routes: [\"/orders/{id}\"", "methods: [GET, DELETE], routes: [\"/orders/{id}\"");
+    let changed = std::fs::read_to_string(&config)?.replace(
+        "methods: [GET], routes: [\"/orders/{id}\"",
+        "methods: [GET, DELETE], routes: [\"/orders/{id}\"",
+    );
     std::fs::write(&config, changed)?;
     world.write_manifest()?;
     let began = Instant::now();
@@ -125,7 +131,11 @@ async fn play(folder: &Path) -> Result<usize, Failure> {
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    println!("Revision {} is in force after {} ms.\n", guard.policies().status().revision, began.elapsed().as_millis());
+    println!(
+        "Revision {} is in force after {} ms.\n",
+        guard.policies().status().revision,
+        began.elapsed().as_millis()
+    );
     let mut changed = Vec::new();
     for scene in scenes::after_the_change(&world) {
         changed.push(play_one(&world, scene, shop, inventory, &events).await?);

@@ -69,7 +69,13 @@ pub fn all(world: &World) -> Vec<Scene> {
             Refused(403, "peer-not-allowed"),
         ),
         // Tokens.
-        scene("frontend, no token", frontend(), None, Http("GET", "/orders/7"), Refused(401, "token-missing")),
+        scene(
+            "frontend, no token",
+            frontend(),
+            None,
+            Http("GET", "/orders/7"),
+            Refused(401, "token-missing"),
+        ),
         scene(
             "frontend, token for another service",
             frontend(),
@@ -89,10 +95,16 @@ pub fn all(world: &World) -> Vec<Scene> {
             frontend(),
             Some(world.token("alice", &["admin"]).unsigned().sign()),
             Http("GET", "/orders/7"),
-            Refused(401, "token-algorithm"),
+            Refused(401, "token-malformed"),
         ),
         // Policies.
-        scene("frontend, for alice", frontend(), token("alice", &["viewer"]), Http("GET", "/orders/7"), Allow),
+        scene(
+            "frontend, for alice",
+            frontend(),
+            token("alice", &["viewer"]),
+            Http("GET", "/orders/7"),
+            Allow,
+        ),
         scene(
             "frontend, for alice",
             frontend(),
@@ -100,7 +112,13 @@ pub fn all(world: &World) -> Vec<Scene> {
             Http("DELETE", "/orders/7"),
             Refused(403, "no-role"),
         ),
-        scene("frontend, for root", frontend(), token("root", &["admin"]), Http("DELETE", "/orders/7"), Allow),
+        scene(
+            "frontend, for root",
+            frontend(),
+            token("root", &["admin"]),
+            Http("DELETE", "/orders/7"),
+            Allow,
+        ),
         scene(
             "frontend, for root",
             frontend(),
@@ -162,8 +180,20 @@ pub fn all(world: &World) -> Vec<Scene> {
             Grpc("Reserve"),
             Refused(PERMISSION_DENIED, "no-role"),
         ),
-        scene("frontend, no token", frontend(), None, Grpc("Reserve"), Refused(UNAUTHENTICATED, "token-missing")),
-        scene("frontend, no token", frontend(), None, Grpc("NoSuchMethod"), Refused(UNAUTHENTICATED, "token-missing")),
+        scene(
+            "frontend, no token",
+            frontend(),
+            None,
+            Grpc("Reserve"),
+            Refused(UNAUTHENTICATED, "token-missing"),
+        ),
+        scene(
+            "frontend, no token",
+            frontend(),
+            None,
+            Grpc("NoSuchMethod"),
+            Refused(UNAUTHENTICATED, "token-missing"),
+        ),
     ]
 }
 

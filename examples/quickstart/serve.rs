@@ -18,7 +18,9 @@ pub async fn run(folder: &Path) -> Result<(), Failure> {
     let (guard, shop, inventory) = crate::start(&world, PORTS, JsonLinesSink::new(log, 4096)).await?;
     let at = folder.display();
     println!("The shop (axum) listens on {shop}, the inventory (tonic) on {inventory}.");
-    println!("Certificates, keys, tokens and policies are in {at}; each decision is a line of audit.jsonl there.");
+    println!(
+        "Certificates, keys, tokens and policies are in {at}; each decision is a line of audit.jsonl there."
+    );
     println!("Policy revision {}. Ctrl-C ends it.\n", guard.policies().status().revision);
     let curl = format!("curl --cacert {at}/ca.pem --cert {at}/frontend.pem --key {at}/frontend.key");
     let token = |name: &str| format!("-H \"Authorization: Bearer $(cat {at}/{name}.token)\"");
@@ -26,7 +28,10 @@ pub async fn run(folder: &Path) -> Result<(), Failure> {
     println!("# 200: alice is a viewer\n{curl} {} {url}/orders/7\n", token("alice"));
     println!("# 403 no-role: a viewer deletes nothing\n{curl} {} -X DELETE {url}/orders/7\n", token("alice"));
     println!("# 200: root is an admin\n{curl} {} -X DELETE {url}/orders/7\n", token("root"));
-    println!("# 401 step-up-required: a refund needs MFA\n{curl} {} -i -X POST {url}/orders/7/refund\n", token("root"));
+    println!(
+        "# 401 step-up-required: a refund needs MFA\n{curl} {} -i -X POST {url}/orders/7/refund\n",
+        token("root")
+    );
     println!("# 401: no token\n{curl} {url}/orders/7\n");
     println!("# no connection: no certificate\ncurl --cacert {at}/ca.pem {url}/orders/7\n");
     println!("# 400 path-empty-segment\n{curl} {} --path-as-is {url}//orders/7\n", token("root"));

@@ -29,7 +29,8 @@ impl Row {
         let micros = event.map_or_else(String::new, |event| {
             format!("{:.0}", (event.authenticate + event.authorize).as_nanos() as f64 / 1000.0)
         });
-        let decision = if as_expected { decision } else { format!("{decision} (NOT EXPECTED: {:?})", scene.expected) };
+        let decision =
+            if as_expected { decision } else { format!("{decision} (NOT EXPECTED: {:?})", scene.expected) };
         Self { cells: [scene.caller.to_owned(), request, decision, micros, why], as_expected }
     }
 }

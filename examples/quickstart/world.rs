@@ -71,7 +71,8 @@ impl World {
     pub fn write_manifest(&self) -> Result<(), Failure> {
         let mut manifest = String::from("format = 1\n");
         for (name, component, _, settings) in POLICIES {
-            let digest: String = digest(&SHA256, component).as_ref().iter().map(|b| format!("{b:02x}")).collect();
+            let digest: String =
+                digest(&SHA256, component).as_ref().iter().map(|b| format!("{b:02x}")).collect();
             manifest.push_str(&format!(
                 "\n[[policy]]\nname = \"{name}\"\nmodule = \"{name}.wasm\"\nsha256 = \"{digest}\"\nconfig = \"{name}.yaml\"\n{settings}\n"
             ));
@@ -91,7 +92,8 @@ impl World {
             .keys(KeySet::from_jwks(&self.tokens.jwks())?);
         let verifier = TokenVerifier::builder().issuer(issuer).build()?;
         // Signed sets are not there yet, so the set is taken unsigned, by a verb.
-        let policies = Policies::from_manifest(self.policies().join("policies.toml")).allow_unsigned().load()?;
+        let policies =
+            Policies::from_manifest(self.policies().join("policies.toml")).allow_unsigned().load()?;
         let guard = Guard::builder()
             .peers(PeerAuthenticator::new(trust.clone()))
             .tokens(TokenAuthenticator::new(verifier))
@@ -118,7 +120,8 @@ impl World {
 
     /// A user's token: subject and roles.
     pub fn token(&self, subject: &str, roles: &[&str]) -> ztlib_testing::TokenDraft<'_> {
-        let token = self.tokens.token().subject(subject).audience("shop").expires_in(Duration::from_secs(3600));
+        let token =
+            self.tokens.token().subject(subject).audience("shop").expires_in(Duration::from_secs(3600));
         token.claim("roles", roles)
     }
 }

@@ -79,7 +79,10 @@ impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Claims<T> {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, NotGuarded> {
         let claims = permit(parts)?.principal().claims().ok_or(NotGuarded { what: "claims" })?;
-        claims.deserialize().map(Self).map_err(|_| NotGuarded { what: "claims of a shape that the token does not have" })
+        claims
+            .deserialize()
+            .map(Self)
+            .map_err(|_| NotGuarded { what: "claims of a shape that the token does not have" })
     }
 }
 

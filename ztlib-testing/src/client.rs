@@ -62,16 +62,35 @@ impl HttpsClient {
         stream.set_nodelay(true)?;
         let name = ServerName::try_from("localhost")?;
         let io = TokioIo::new(TlsConnector::from(Arc::new(config)).connect(name, stream).await?);
-        let response = if http2 {
-            let (mut sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await?;
-            tokio::spawn(connection);
-            sender.send_request(request).await?
+        let (sent, connection) = if http2 {
+            let (mut sender, connection) =
+                hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await?;
+            let connection = tokio::spawn(connection);
+            (sender.send_request(request).await, connection)
         } else {
             let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await?;
-            tokio::spawn(connection.with_upgrades());
-            sender.send_request(request).await?
+            let connection = tokio::spawn(connection.with_upgrades());
+            (sender.send_request(request).await, connection)
         };
-        let (parts, body) = response.into_parts();
-        Ok(Response::from_parts(parts, body.collect().await?.to_bytes()))
+        match sent {
+            Ok(response) => {
+                let (parts, body) = response.into_parts();
+                Ok(Response::from_parts(parts, body.collect().await?.to_bytes()))
+            }
+            // The connection knows why it ended: a TLS alert, for example.
+            Err(error) => match connection.await {
+                Ok(Err(why)) => Err(innermost(&why).into()),
+                _ => Err(innermost(&error).into()),
+            },
+        }
     }
+}
+
+/// The last of a chain of causes: the others only say that something failed.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
 }

@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use http::Extensions;
-use rustls::{ClientConfig, HandshakeKind, RootCertStore};
+use rustls::{ClientConfig, HandshakeKind, RootCertStore, SupportedProtocolVersion};
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use tokio_rustls::TlsConnector;
@@ -28,7 +28,17 @@ pub struct TlsClient(Arc<ClientConfig>);
 impl TlsClient {
     /// Shows this certificate, or none.
     pub fn new(server_authority: &Authority, peer: Option<&Issued>) -> Self {
-        Self(Arc::new(client_config(server_authority, peer)))
+        Self(Arc::new(client_config(server_authority, peer, rustls::ALL_VERSIONS)))
+    }
+
+    /// Speaks this version of TLS only.
+    #[doc(hidden)]
+    pub fn of_version(
+        server_authority: &Authority,
+        peer: Option<&Issued>,
+        version: &'static SupportedProtocolVersion,
+    ) -> Self {
+        Self(Arc::new(client_config(server_authority, peer, &[version])))
     }
 
     /// Offers these protocols by ALPN (RFC 7301), `h2` for example. Forgets its sessions.
@@ -126,13 +136,17 @@ pub async fn peer_extensions(
     Ok(extensions)
 }
 
-fn client_config(server_authority: &Authority, peer: Option<&Issued>) -> ClientConfig {
+fn client_config(
+    server_authority: &Authority,
+    peer: Option<&Issued>,
+    versions: &[&'static SupportedProtocolVersion],
+) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     roots.add(server_authority.certificate()).expect("an authority's certificate is a root");
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("the provider speaks TLS 1.3")
+        .with_protocol_versions(versions)
+        .expect("the provider speaks these versions")
         .with_root_certificates(roots);
     match peer {
         Some(peer) => builder.with_client_auth_cert(peer.chain(), peer.key()).expect("a fresh certificate"),

@@ -49,8 +49,9 @@ where
 fn matched_route(parts: &Parts) -> MatchedRoute {
     let known_service = parts.extensions.get::<MatchedPath>().is_some();
     let path = parts.uri.path();
-    let is_method = path.strip_prefix('/').and_then(|path| path.split_once('/')).is_some_and(|(service, method)| {
-        !service.is_empty() && !method.is_empty() && !method.contains('/')
-    });
+    let is_method = path
+        .strip_prefix('/')
+        .and_then(|path| path.split_once('/'))
+        .is_some_and(|(service, method)| !service.is_empty() && !method.is_empty() && !method.contains('/'));
     if known_service && is_method { MatchedRoute::new(path) } else { MatchedRoute::none() }
 }

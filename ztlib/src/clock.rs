@@ -66,7 +66,10 @@ pub(crate) fn from_unix_seconds(seconds: u64) -> SystemTime {
 pub(crate) struct Stopwatch(Instant);
 
 impl Stopwatch {
-    #[allow(clippy::disallowed_methods, reason = "a duration for the audit event, never an input of a decision")]
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "a duration for the audit event, never an input of a decision"
+    )]
     pub(crate) fn start() -> Self {
         Self(Instant::now())
     }

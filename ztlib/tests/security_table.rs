@@ -133,7 +133,8 @@ fn every_threat_has_a_row_and_every_named_test_exists() {
 fn every_import_of_the_contract_is_listed() {
     let Some(root) = repository() else { return };
     let security = fs::read_to_string(root.join("SECURITY.md")).unwrap();
-    let listed: BTreeSet<&str> = rows_of_tables(&security, "what it is").iter().flat_map(|row| code_spans(row[1])).collect();
+    let listed: BTreeSet<&str> =
+        rows_of_tables(&security, "what it is").iter().flat_map(|row| code_spans(row[1])).collect();
 
     let contract = fs::read_to_string(root.join("ztlib/wit/policy.wit")).unwrap();
     let mut imported = BTreeSet::new();
@@ -162,7 +163,9 @@ fn every_verb_that_loosens_is_listed() {
 
     let sources = all_sources(&root);
     let library = |path: &Path| {
-        ["ztlib/src", "ztlib-axum/src", "ztlib-tonic/src"].iter().any(|folder| path.starts_with(root.join(folder)))
+        ["ztlib/src", "ztlib-axum/src", "ztlib-tonic/src"]
+            .iter()
+            .any(|folder| path.starts_with(root.join(folder)))
     };
     let public: BTreeSet<&str> = sources
         .iter()
@@ -171,7 +174,10 @@ fn every_verb_that_loosens_is_listed() {
         .map(|rest| &rest[..rest.find(|c| !in_a_name(c)).unwrap_or(rest.len())])
         .collect();
     let loosens = |name: &str| {
-        name.starts_with("allow_") || name.starts_with("trust_foreign") || name.starts_with("dangerous") || name == "observe_only"
+        name.starts_with("allow_")
+            || name.starts_with("trust_foreign")
+            || name.starts_with("dangerous")
+            || name == "observe_only"
     };
     let unlisted: Vec<_> = public.iter().filter(|name| loosens(name) && !listed.contains(*name)).collect();
     assert!(unlisted.is_empty(), "not in SECURITY.md: {unlisted:?}");

@@ -22,7 +22,12 @@ pub(crate) trait Symbols {
 }
 
 impl Documents {
-    pub(crate) fn string(&self, document: &str, pointer: &str, symbols: &impl Symbols) -> Result<Value, ReadFault> {
+    pub(crate) fn string(
+        &self,
+        document: &str,
+        pointer: &str,
+        symbols: &impl Symbols,
+    ) -> Result<Value, ReadFault> {
         match self.find(document, pointer, symbols)? {
             None => Ok(Value::Absent),
             Some(Json::String(text)) => Ok(Value::Text(text.as_str().into())),
@@ -30,9 +35,16 @@ impl Documents {
         }
     }
 
-    pub(crate) fn json(&self, document: &str, pointer: &str, symbols: &impl Symbols) -> Result<Value, ReadFault> {
+    pub(crate) fn json(
+        &self,
+        document: &str,
+        pointer: &str,
+        symbols: &impl Symbols,
+    ) -> Result<Value, ReadFault> {
         // serde_json's map is sorted by name (its `preserve_order` feature is off), so equal values give equal texts.
-        Ok(self.find(document, pointer, symbols)?.map_or(Value::Absent, |json| Value::Text(json.to_string().into())))
+        Ok(self
+            .find(document, pointer, symbols)?
+            .map_or(Value::Absent, |json| Value::Text(json.to_string().into())))
     }
 
     pub(crate) fn contains(
@@ -55,7 +67,12 @@ impl Documents {
     }
 
     /// None where nothing is there, or where a symbol of the pointer is absent.
-    fn find(&self, document: &str, pointer: &str, symbols: &impl Symbols) -> Result<Option<&Json>, ReadFault> {
+    fn find(
+        &self,
+        document: &str,
+        pointer: &str,
+        symbols: &impl Symbols,
+    ) -> Result<Option<&Json>, ReadFault> {
         let document = self.0.get(document).ok_or(ReadFault::UndeclaredDocument)?;
         check_pointer(pointer)?;
         let mut current = Some(document.as_ref());
@@ -95,7 +112,11 @@ fn step<'j>(json: &'j Json, segment: &str) -> Option<&'j Json> {
         Json::Object(members) => members.get(segment),
         // RFC 6901 section 4: digits, no leading zero.
         Json::Array(items) if segment == "0" || !segment.starts_with('0') => {
-            if segment.bytes().all(|b| b.is_ascii_digit()) { items.get(segment.parse::<usize>().ok()?) } else { None }
+            if segment.bytes().all(|b| b.is_ascii_digit()) {
+                items.get(segment.parse::<usize>().ok()?)
+            } else {
+                None
+            }
         }
         _ => None,
     }
@@ -174,7 +195,10 @@ mod tests {
     fn malformed_pointers_and_wrong_types_are_faults() {
         let documents = documents();
         for pointer in ["users", "/users/~2", "/users/~", "/users/{subject", "/users/subject}"] {
-            assert!(matches!(documents.string("roles", pointer, &Alice), Err(ReadFault::Malformed(_))), "{pointer}");
+            assert!(
+                matches!(documents.string("roles", pointer, &Alice), Err(ReadFault::Malformed(_))),
+                "{pointer}"
+            );
         }
         assert_eq!(documents.string("roles", "/n", &Alice), Err(ReadFault::WrongType("a string")));
         assert_eq!(documents.string("nothing", "/n", &Alice), Err(ReadFault::UndeclaredDocument));

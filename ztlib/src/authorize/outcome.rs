@@ -127,7 +127,9 @@ pub enum OutcomeFault {
     #[error("a message holds no control characters")]
     MalformedMessage,
     /// The step-up challenge asks for nothing or cannot stand in a header.
-    #[error("a step-up challenge names a context class of visible ASCII without quotes, or a maximum age, or both")]
+    #[error(
+        "a step-up challenge names a context class of visible ASCII without quotes, or a maximum age, or both"
+    )]
     MalformedStepUp,
     /// The header's name or value cannot stand in a message.
     #[error("the header's name or value cannot stand in an HTTP message")]
@@ -192,7 +194,8 @@ impl Outcome {
             return Err(OutcomeFault::Budget("the message"));
         }
         let unprintable = |c: char| {
-            c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+            c.is_control()
+                || matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
         };
         if text.chars().any(unprintable) {
             return Err(OutcomeFault::MalformedMessage);
@@ -207,7 +210,8 @@ impl Outcome {
     /// [`OutcomeFault::MalformedStepUp`] where both are absent, or the class is not 1 to 256 of visible ASCII without `"` and `\`.
     pub fn challenge_step_up(&mut self, acr: Option<&str>, max_age: Option<u32>) -> Result<(), OutcomeFault> {
         let fits = |acr: &str| {
-            (1..=256).contains(&acr.len()) && acr.bytes().all(|b| (0x20..0x7f).contains(&b) && b != b'"' && b != b'\\')
+            (1..=256).contains(&acr.len())
+                && acr.bytes().all(|b| (0x20..0x7f).contains(&b) && b != b'"' && b != b'\\')
         };
         if (acr.is_none() && max_age.is_none()) || !acr.is_none_or(fits) {
             return Err(OutcomeFault::MalformedStepUp);
@@ -362,8 +366,14 @@ mod tests {
         assert_eq!(outcome.set_request_header("x a", "1"), Err(OutcomeFault::MalformedHeader));
         assert_eq!(outcome.set_request_header("x-a", " 1"), Err(OutcomeFault::MalformedHeader));
         for name in ["Transfer-Encoding", "host", "authorization", "grpc-status", "ztlib-id", "connection"] {
-            assert!(matches!(outcome.set_request_header(name, "1"), Err(OutcomeFault::ReservedHeader(_))), "{name}");
-            assert!(matches!(outcome.remove_response_header(name), Err(OutcomeFault::ReservedHeader(_))), "{name}");
+            assert!(
+                matches!(outcome.set_request_header(name, "1"), Err(OutcomeFault::ReservedHeader(_))),
+                "{name}"
+            );
+            assert!(
+                matches!(outcome.remove_response_header(name), Err(OutcomeFault::ReservedHeader(_))),
+                "{name}"
+            );
         }
         assert_eq!(outcome.request_headers.len(), 1);
     }

@@ -128,7 +128,8 @@ impl Question {
             Read::Header(name) => self.request()?.header(name, view),
             Read::HeaderValues(name) => self.request()?.header_values(name, view),
             Read::HeaderNames => {
-                let names: BTreeSet<&str> = self.request()?.parts.headers.keys().map(HeaderName::as_str).collect();
+                let names: BTreeSet<&str> =
+                    self.request()?.parts.headers.keys().map(HeaderName::as_str).collect();
                 Ok(Value::list(names))
             }
             Read::Query(name) => self.request()?.query(name),
@@ -136,7 +137,9 @@ impl Question {
 
             Read::HasPeer => yes(peer.is_some()),
             Read::PeerSpiffeId => text(peer.and_then(|p| p.spiffe_id()).map(|id| id.as_str())),
-            Read::PeerTrustDomain => text(peer.and_then(|p| p.spiffe_id()).map(|id| id.trust_domain().as_str())),
+            Read::PeerTrustDomain => {
+                text(peer.and_then(|p| p.spiffe_id()).map(|id| id.trust_domain().as_str()))
+            }
             Read::PeerAuthority => text(peer.and_then(|p| p.authority())),
             Read::PeerDnsNames => Ok(Value::list(peer.map_or(&[][..], |p| p.dns_names()).iter().cloned())),
             Read::PeerMatches(pattern) => {
@@ -151,13 +154,14 @@ impl Question {
             Read::Subject => text(claims.and_then(VerifiedClaims::subject)),
             Read::HasScope(scope) => yes(claims.is_some_and(|c| c.has_scope(scope))),
             Read::Scopes => {
-                let scopes: BTreeSet<&str> = claims.map_or(&[][..], |c| c.scopes()).iter().map(String::as_str).collect();
+                let scopes: BTreeSet<&str> =
+                    claims.map_or(&[][..], |c| c.scopes()).iter().map(String::as_str).collect();
                 Ok(Value::list(scopes))
             }
             Read::HasAudience(audience) => yes(claims.is_some_and(|c| c.has_audience(audience))),
-            Read::ClaimString(pointer) => {
-                Ok(Value::text(self.claim(pointer, |c| c.claim_string(pointer).map(|v| v.map(str::to_owned)))?))
-            }
+            Read::ClaimString(pointer) => Ok(Value::text(
+                self.claim(pointer, |c| c.claim_string(pointer).map(|v| v.map(str::to_owned)))?,
+            )),
             Read::ClaimInt(pointer) => {
                 Ok(self.claim(pointer, |c| c.claim_int(pointer))?.map_or(Value::Absent, Value::Int))
             }
@@ -174,7 +178,9 @@ impl Question {
                 let age = login.and_then(|login| self.now_seconds().checked_sub(login));
                 yes(age.is_some_and(|age| age <= u64::from(*seconds)))
             }
-            Read::UsesMethod(method) => yes(claims.is_some_and(|c| c.amr().iter().any(|used| **used == **method))),
+            Read::UsesMethod(method) => {
+                yes(claims.is_some_and(|c| c.amr().iter().any(|used| **used == **method)))
+            }
             Read::AcrIs(acr) => yes(claims.and_then(VerifiedClaims::acr) == Some(acr)),
 
             Read::RemoteIp => {
@@ -191,7 +197,9 @@ impl Question {
             Read::Now => Ok(Value::Time(self.now_seconds())),
             Read::DataString(document, pointer) => view.documents.string(document, pointer, self),
             Read::DataJson(document, pointer) => view.documents.json(document, pointer, self),
-            Read::DataContains(document, pointer, value) => view.documents.contains(document, pointer, value, self),
+            Read::DataContains(document, pointer, value) => {
+                view.documents.contains(document, pointer, value, self)
+            }
             // `answer` keeps these two to itself: they are remembered.
             Read::Signal(_) | Read::SignalAtLeast(..) => Err(ReadFault::UndeclaredSignal),
         }
@@ -238,11 +246,13 @@ impl Question {
         }
         let value = match &view.signal_source {
             None => Err(ReadFault::SignalFailed("the service has no source of signals".to_owned())),
-            Some(source) => source.signal(name, &self.principal).map(|value| value.map(Into::into)).map_err(|error| {
-                let mut text = error.to_string();
-                text.truncate(text.floor_char_boundary(MAX_SIGNAL_ERROR_BYTES));
-                ReadFault::SignalFailed(text)
-            }),
+            Some(source) => {
+                source.signal(name, &self.principal).map(|value| value.map(Into::into)).map_err(|error| {
+                    let mut text = error.to_string();
+                    text.truncate(text.floor_char_boundary(MAX_SIGNAL_ERROR_BYTES));
+                    ReadFault::SignalFailed(text)
+                })
+            }
         };
         self.signals.insert(name.into(), value.clone());
         value
@@ -255,11 +265,15 @@ impl Symbols for Question {
             return Ok(self.param(param).map(Cow::Borrowed));
         }
         if let Some(pointer) = name.strip_prefix("claim:") {
-            return Ok(self.claim(pointer, |c| c.claim_string(pointer).map(|v| v.map(str::to_owned)))?.map(Cow::Owned));
+            return Ok(self
+                .claim(pointer, |c| c.claim_string(pointer).map(|v| v.map(str::to_owned)))?
+                .map(Cow::Owned));
         }
         match name {
             "subject" => Ok(self.principal.claims().and_then(VerifiedClaims::subject).map(Cow::Borrowed)),
-            "peer" => Ok(self.principal.peer().and_then(|p| p.spiffe_id()).map(|id| Cow::Borrowed(id.as_str()))),
+            "peer" => {
+                Ok(self.principal.peer().and_then(|p| p.spiffe_id()).map(|id| Cow::Borrowed(id.as_str())))
+            }
             _ => Err(ReadFault::Malformed("a symbol is {subject}, {peer}, {param:NAME} or {claim:/POINTER}")),
         }
     }
@@ -278,7 +292,8 @@ impl RequestFacts {
 
     fn header_values(&self, name: &str, view: &View) -> Result<Value, ReadFault> {
         let name = readable(name, view)?;
-        let values: Result<Vec<&str>, ReadFault> = self.parts.headers.get_all(&name).iter().map(utf8).collect();
+        let values: Result<Vec<&str>, ReadFault> =
+            self.parts.headers.get_all(&name).iter().map(utf8).collect();
         Ok(Value::list(values?))
     }
 

@@ -9,7 +9,10 @@ use std::sync::Arc;
 /// [`fmt::Display`] prints a read as the contract spells it: `has-scope("orders:write")`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-#[allow(missing_docs, reason = "each variant is the function of the same name in wit/policy.wit, documented there")]
+#[allow(
+    missing_docs,
+    reason = "each variant is the function of the same name in wit/policy.wit, documented there"
+)]
 pub enum Read {
     Action,
     Method,
@@ -134,7 +137,9 @@ impl Read {
             | Self::InWindow(a)
             | Self::Signal(a)
             | Self::SignalAtLeast(a, _) => [Some(a), None, None],
-            Self::ClaimContains(a, b) | Self::DataString(a, b) | Self::DataJson(a, b) => [Some(a), Some(b), None],
+            Self::ClaimContains(a, b) | Self::DataString(a, b) | Self::DataJson(a, b) => {
+                [Some(a), Some(b), None]
+            }
             Self::DataContains(a, b, c) => [Some(a), Some(b), Some(c)],
             _ => [None; 3],
         }

@@ -90,7 +90,10 @@ impl Guard {
     /// # Errors
     /// The refusal, ready to be returned to the caller.
     // The refusal is large and rare; the caller of a guard returns it at once.
-    #[allow(clippy::result_large_err, reason = "a refusal is built once and returned; boxing it would only move it")]
+    #[allow(
+        clippy::result_large_err,
+        reason = "a refusal is built once and returned; boxing it would only move it"
+    )]
     pub fn ask(&self, principal: &Principal, action: &str, labels: Labels) -> Result<Permit, Refusal> {
         Judgement::begin(&self.0).ask(principal, action, labels)
     }
@@ -107,7 +110,10 @@ impl Guard {
             if index < MAX_QUESTIONS {
                 return first.another().ask(principal, action, labels);
             }
-            let fault = Fault::new("too-many-questions", format!("one batch holds at most {MAX_QUESTIONS} questions"));
+            let fault = Fault::new(
+                "too-many-questions",
+                format!("one batch holds at most {MAX_QUESTIONS} questions"),
+            );
             first.another().conclude_question(action, Err(Cause::Fault(fault)))
         };
         questions.into_iter().take(MAX_QUESTIONS + 1).enumerate().map(one).collect()

@@ -120,7 +120,8 @@ impl<'g> Judgement<'g> {
             }
             // The sandbox gives back what it was given; were it not so, there is no request left to let through.
             (Asked::Action(_), _) => {
-                let lost = Cause::Fault(Fault::new("question-lost", "the sandbox did not give the question back"));
+                let lost =
+                    Cause::Fault(Fault::new("question-lost", "the sandbox did not give the question back"));
                 self.finish(http::Request::new(()).into_parts().0, description, Err(lost))
             }
         }
@@ -128,7 +129,12 @@ impl<'g> Judgement<'g> {
 
     /// Judges a question of the application's own.
     #[allow(clippy::result_large_err, reason = "as for Guard::ask")]
-    pub(super) fn ask(mut self, principal: &Principal, action: &str, labels: Labels) -> Result<Permit, Refusal> {
+    pub(super) fn ask(
+        mut self,
+        principal: &Principal,
+        action: &str,
+        labels: Labels,
+    ) -> Result<Permit, Refusal> {
         self.principal = principal.clone();
         let decided = self.check_again().and_then(|()| {
             let (_, decided) = self.authorize(Asked::Action(action.into()), labels);
@@ -138,7 +144,11 @@ impl<'g> Judgement<'g> {
     }
 
     #[allow(clippy::result_large_err, reason = "as for Guard::ask")]
-    pub(super) fn conclude_question(self, action: &str, decided: Result<Standing, Cause>) -> Result<Permit, Refusal> {
+    pub(super) fn conclude_question(
+        self,
+        action: &str,
+        decided: Result<Standing, Cause>,
+    ) -> Result<Permit, Refusal> {
         self.conclude(decided, Description { action: Some(action.into()), ..Description::default() })
     }
 
@@ -312,8 +322,14 @@ impl Description {
 /// W3C Trace Context section 3.2: `00-` 32 hex `-` 16 hex `-` 2 hex.
 fn is_trace_parent(value: &str) -> bool {
     let hex = |text: Option<&str>, length: usize| {
-        text.is_some_and(|text| text.len() == length && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')))
+        text.is_some_and(|text| {
+            text.len() == length && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+        })
     };
     let mut fields = value.split('-');
-    hex(fields.next(), 2) && hex(fields.next(), 32) && hex(fields.next(), 16) && hex(fields.next(), 2) && fields.next().is_none()
+    hex(fields.next(), 2)
+        && hex(fields.next(), 32)
+        && hex(fields.next(), 16)
+        && hex(fields.next(), 2)
+        && fields.next().is_none()
 }

@@ -19,7 +19,8 @@ fn strip(name: &HeaderName, headers: &mut HeaderMap) {
     headers.remove(name);
     let same = |other: &HeaderName| {
         let fold = |b: u8| if b == b'_' { b'-' } else { b };
-        other.as_str().len() == name.as_str().len() && other.as_str().bytes().map(fold).eq(name.as_str().bytes().map(fold))
+        other.as_str().len() == name.as_str().len()
+            && other.as_str().bytes().map(fold).eq(name.as_str().bytes().map(fold))
     };
     let spellings: Vec<HeaderName> = headers.keys().filter(|other| same(other)).cloned().collect();
     for spelling in spellings {
@@ -34,7 +35,9 @@ mod tests {
     #[test]
     fn what_the_caller_sent_is_stripped_in_all_spellings_before_the_header_is_set() {
         let mut headers = HeaderMap::new();
-        for (name, value) in [("x-tenant-id", "evil"), ("X_Tenant_Id", "evil"), ("x-tenant_id", "evil"), ("x-tenant", "kept")] {
+        for (name, value) in
+            [("x-tenant-id", "evil"), ("X_Tenant_Id", "evil"), ("x-tenant_id", "evil"), ("x-tenant", "kept")]
+        {
             headers.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
         }
         headers.append("x-tenant-id", "evil too".parse().unwrap());

@@ -36,7 +36,12 @@ pub(crate) enum Standing {
 }
 
 impl Permit {
-    pub(crate) fn new(id: RequestId, principal: Principal, revision: Option<Revision>, standing: Standing) -> Self {
+    pub(crate) fn new(
+        id: RequestId,
+        principal: Principal,
+        revision: Option<Revision>,
+        standing: Standing,
+    ) -> Self {
         Self(Arc::new(Contents { id, principal, revision, standing }))
     }
 

@@ -89,7 +89,8 @@ impl Refusal {
 
     /// The refusal of a stage that works alone. There is no guard to leave an audit event, so it is logged here.
     pub(crate) fn by_one_stage(cause: Cause) -> Self {
-        let challenge = if matches!(cause, Cause::Peer(_)) { Challenge::Certificate } else { Challenge::Bearer };
+        let challenge =
+            if matches!(cause, Cause::Peer(_)) { Challenge::Certificate } else { Challenge::Bearer };
         let id = RequestId::next();
         tracing::info!(target: "ztlib::refusal", %id, stage = cause.stage(), reason = cause.code(), detail = ?cause.to_string());
         Self::new(id, cause, challenge)
@@ -145,7 +146,9 @@ impl Refusal {
     fn row(&self) -> Row {
         let row = |status, grpc, title| Row { status, grpc, title };
         match &self.cause {
-            Cause::Target(_) => row(StatusCode::BAD_REQUEST, INVALID_ARGUMENT, "the request cannot be judged"),
+            Cause::Target(_) => {
+                row(StatusCode::BAD_REQUEST, INVALID_ARGUMENT, "the request cannot be judged")
+            }
             Cause::Peer(_) | Cause::Token(_) => {
                 row(StatusCode::UNAUTHORIZED, UNAUTHENTICATED, "the caller is not authenticated")
             }
@@ -153,7 +156,9 @@ impl Refusal {
                 row(StatusCode::UNAUTHORIZED, UNAUTHENTICATED, "a stronger or fresher login is needed")
             }
             Cause::Denial(_) => row(StatusCode::FORBIDDEN, PERMISSION_DENIED, "the request is not permitted"),
-            Cause::Fault(_) => row(StatusCode::SERVICE_UNAVAILABLE, UNAVAILABLE, "no decision could be reached"),
+            Cause::Fault(_) => {
+                row(StatusCode::SERVICE_UNAVAILABLE, UNAVAILABLE, "no decision could be reached")
+            }
         }
     }
 
@@ -235,7 +240,9 @@ impl Refusal {
             HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("Bearer"))
         };
         match (&self.cause, self.challenge) {
-            (Cause::Token(error), _) if error.kind() == TokenErrorKind::Missing => Some(HeaderValue::from_static("Bearer")),
+            (Cause::Token(error), _) if error.kind() == TokenErrorKind::Missing => {
+                Some(HeaderValue::from_static("Bearer"))
+            }
             (Cause::Token(_), _) => Some(HeaderValue::from_static("Bearer error=\"invalid_token\"")),
             (Cause::Peer(_), Challenge::Bearer) => Some(HeaderValue::from_static("Bearer")),
             (Cause::Peer(_), Challenge::Certificate) => Some(HeaderValue::from_static("Client-Certificate")),

@@ -130,7 +130,8 @@ impl AuditEvent {
             serde_json::json!({ "read": read.read(), "value": value })
         };
         put("reads", (!reads.is_empty()).then(|| reads.iter().map(show).collect::<Vec<_>>().into()));
-        let log = self.log.iter().map(|(policy, line)| serde_json::json!({ "policy": &**policy, "line": &**line }));
+        let log =
+            self.log.iter().map(|(policy, line)| serde_json::json!({ "policy": &**policy, "line": &**line }));
         put("log", (!self.log.is_empty()).then(|| log.collect::<Vec<_>>().into()));
         let (peer, claims) = (self.principal.peer(), self.principal.claims());
         put("peer", peer.map(|peer| peer.to_string().into()));
@@ -155,9 +156,7 @@ impl AuditEvent {
 /// JSON escapes the controls of ASCII; a terminal or a viewer may also act on DEL, the C1 controls, line separators and marks
 /// that turn the direction of text.
 fn escape_for_a_line(json: String) -> String {
-    let acts = |c: char| {
-        matches!(c, '\u{7f}'..='\u{9f}' | '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
-    };
+    let acts = |c: char| matches!(c, '\u{7f}'..='\u{9f}' | '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
     if !json.contains(acts) {
         return json;
     }

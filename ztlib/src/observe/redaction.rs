@@ -36,7 +36,9 @@ impl Redaction {
     pub(crate) fn apply(&self, trace: &Trace) -> Vec<AuditedRead> {
         let one = |(read, value): (&Read, &Value)| {
             let name = read.to_string();
-            let shown = !is_private(read) || matches!(value, Value::Bool(_) | Value::Absent) || self.shown.contains(&name);
+            let shown = !is_private(read)
+                || matches!(value, Value::Bool(_) | Value::Absent)
+                || self.shown.contains(&name);
             AuditedRead { value: shown.then(|| value.clone()), read: name }
         };
         trace.reads().map(one).collect()
@@ -100,7 +102,9 @@ mod tests {
         trace.record(Read::Header("x-card".into()), Value::Text("4111".into()));
         trace.record(Read::ClaimString("/tenant".into()), Value::Text("acme".into()));
         trace.record(Read::ClaimContains("/groups".into(), "admin".into()), Value::Bool(false));
-        let shown = |redaction: Redaction| redaction.apply(&trace).iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        let shown = |redaction: Redaction| {
+            redaction.apply(&trace).iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+        };
         assert_eq!(
             shown(Redaction::new()),
             r#"method="GET" header("x-card")=(hidden) claim-string("/tenant")=(hidden) claim-contains("/groups", "admin")=no"#

@@ -35,8 +35,8 @@ use crate::clock::{SharedClock, unix_seconds};
 ///   removed would come back. There is no session store, no ticket, no early data, and each handshake has a configuration
 ///   of its own that shares none.
 /// - TLS 1.3 only; [`allow_tls12`](AcceptorBuilder::allow_tls12) adds TLS 1.2.
-/// - A handshake has a deadline (10 s), and 512 may be under way; when there are more, the oldest that has sent nothing
-///   makes room.
+/// - A handshake has a deadline (10 s), and 512 may be under way; 4096 more connections may wait. Silent peers make room for
+///   those who speak.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -101,15 +101,20 @@ impl Acceptor {
     where
         IO: AsyncRead + AsyncWrite + Unpin,
     {
-        let (config, verdict) = self.settings.configure().map_err(|_| AcceptError::Handshake)?;
-        let place = self.handshakes.enter();
-        let handshake = TlsAcceptor::from(Arc::new(config)).accept(Heard::new(io, Arc::clone(&place.slot)));
+        let arrival = self.handshakes.arrive();
+        let handshake = async {
+            let io = Heard::first(io, &arrival.slot).await.map_err(|error| AcceptError::Io(error.kind()))?;
+            let _place = arrival.begin().await;
+            let (config, verdict) = self.settings.configure().map_err(|_| AcceptError::Handshake)?;
+            let stream = TlsAcceptor::from(Arc::new(config)).accept(io).await;
+            Ok((stream.map_err(|error| refusal(&error, &verdict))?, verdict))
+        };
         let mut handshake = pin!(handshake);
         let mut deadline = pin!(tokio::time::sleep(self.settings.deadline));
-        let mut displaced = pin!(place.slot.displaced());
-        let stream = poll_fn(|cx| {
+        let mut displaced = pin!(arrival.slot.displaced());
+        let (stream, verdict) = poll_fn(|cx| {
             if let Poll::Ready(done) = handshake.as_mut().poll(cx) {
-                return Poll::Ready(done.map_err(|error| refusal(&error, &verdict)));
+                return Poll::Ready(done);
             }
             if deadline.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Err(AcceptError::Deadline));
@@ -313,8 +318,9 @@ impl AcceptorBuilder<WantsNothing> {
         self
     }
 
-    /// How many handshakes may be under way; 512 unless set. When there are more, the oldest that has sent nothing is
-    /// closed, and where all have sent something, the oldest.
+    /// How many handshakes may be under way; 512 unless set. Eight times as many connections may wait to speak, or for a
+    /// place: of these the oldest makes room for a newer one. While somebody who has spoken waits for a place, peers that
+    /// have been silent for half a second in the middle of their handshake are closed.
     pub fn max_handshakes(mut self, limit: usize) -> Self {
         self.0.0.max_handshakes = limit;
         self

@@ -55,8 +55,8 @@ pub enum AcceptError {
     /// The handshake was not over in time.
     #[error("the handshake was not over in time")]
     Deadline,
-    /// Too many handshakes were under way, and this one, the oldest that had said nothing, made room.
-    #[error("too many handshakes were under way, this one made room for a newer one")]
+    /// Too many connections had not finished their handshake, and this one, whose peer was silent, made room.
+    #[error("too many handshakes were not finished, this one made room for another")]
     Displaced,
     /// What the peer sent is no TLS that we speak.
     #[error("the TLS handshake failed")]

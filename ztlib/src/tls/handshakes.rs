@@ -1,140 +1,249 @@
-//! How many handshakes are under way, and which one makes room when there are too many.
+//! How many connections wait to speak, how many handshakes are under way, and which ones make room.
+//!
+//! A connection that says nothing costs next to nothing, so many may wait (eight for each handshake that may be under
+//! way); the oldest makes room for a newer one. Who has spoken waits for a place, first come, first served, as after a
+//! restart, when every client comes back at once. While somebody waits, handshakes whose peer has been silent for a
+//! while are displaced. A peer that speaks is therefore delayed neither by silent ones nor, for longer than that while,
+//! by ones that stopped in the middle.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
+use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 
-/// The handshakes under way, oldest first.
-///
-/// When they are too many, the oldest that has not sent a byte is displaced, and only where all have, the oldest of all.
-/// A flood of silent sockets therefore displaces its own kind: whoever speaks is served. The deadline ends the rest.
+/// Connections that have not begun, for each handshake that may be under way.
+const ARRIVALS_PER_PLACE: usize = 8;
+/// A peer that is silent for longer makes room where somebody waits. A round trip around the world is 300 ms.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// How often those who wait look for somebody to displace.
+const SWEEP: Duration = Duration::from_millis(100);
+
 #[derive(Clone)]
-pub(super) struct Handshakes(Arc<Mutex<UnderWay>>);
+pub(super) struct Handshakes(Arc<Shared>);
 
-struct UnderWay {
-    limit: usize,
-    next: u64,
-    slots: BTreeMap<u64, Arc<Slot>>,
+struct Shared {
+    places: Arc<Semaphore>,
+    max_arrivals: usize,
+    start: Instant,
+    open: Mutex<Open>,
 }
 
 #[derive(Default)]
+struct Open {
+    next: u64,
+    /// Not begun, oldest first.
+    arrivals: BTreeMap<u64, Arc<Slot>>,
+    under_way: BTreeMap<u64, Arc<Slot>>,
+    /// When places were last looked through, in milliseconds since the start.
+    swept: u64,
+}
+
+/// One connection until its handshake is over.
 pub(super) struct Slot {
-    heard: AtomicBool,
+    start: Instant,
+    /// When the peer last sent something, in milliseconds since the start.
+    heard: AtomicU64,
     displaced: Notify,
 }
 
 impl Slot {
     /// The peer has sent something.
     pub(super) fn hear(&self) {
-        self.heard.store(true, Ordering::Relaxed);
+        self.heard.store(milliseconds(self.start), Ordering::Relaxed);
     }
 
-    /// Resolves when the handshake must make room.
+    /// Resolves when the connection must make room.
     pub(super) async fn displaced(&self) {
         self.displaced.notified().await;
     }
 }
 
-/// A place among the handshakes under way, given back when it is dropped.
-pub(super) struct Place {
+/// A connection that has arrived: taken off the lists when it is dropped.
+pub(super) struct Arrival {
     handshakes: Handshakes,
     number: u64,
     pub(super) slot: Arc<Slot>,
 }
 
+/// A place among the handshakes under way, given back when it is dropped.
+pub(super) struct Place<'a> {
+    _arrival: &'a Arrival,
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
 impl Handshakes {
     /// `limit` is at least one.
     pub(super) fn new(limit: usize) -> Self {
-        Self(Arc::new(Mutex::new(UnderWay { limit, next: 0, slots: BTreeMap::new() })))
+        let limit = limit.min(Semaphore::MAX_PERMITS);
+        Self(Arc::new(Shared {
+            places: Arc::new(Semaphore::new(limit)),
+            max_arrivals: limit.saturating_mul(ARRIVALS_PER_PLACE),
+            start: Instant::now(),
+            open: Mutex::default(),
+        }))
     }
 
-    /// Takes a place at once; somebody else's where none is free.
-    pub(super) fn enter(&self) -> Place {
-        let mut under_way = self.lock();
-        if under_way.slots.len() >= under_way.limit {
-            under_way.displace();
+    /// Notes a new connection; the oldest that has not begun makes room where there are too many.
+    pub(super) fn arrive(&self) -> Arrival {
+        let slot = Arc::new(Slot { start: self.0.start, heard: AtomicU64::new(0), displaced: Notify::new() });
+        let mut open = self.lock();
+        if open.arrivals.len() >= self.0.max_arrivals
+            && let Some((_, oldest)) = open.arrivals.pop_first()
+        {
+            oldest.displaced.notify_one();
         }
-        let number = under_way.next;
-        under_way.next += 1;
-        let slot = Arc::new(Slot::default());
-        under_way.slots.insert(number, Arc::clone(&slot));
-        Place { handshakes: self.clone(), number, slot }
+        let number = open.next;
+        open.next += 1;
+        open.arrivals.insert(number, Arc::clone(&slot));
+        Arrival { handshakes: self.clone(), number, slot }
+    }
+
+    /// Displaces the handshakes whose peers have been silent, but no more than somebody waits for.
+    fn sweep(&self) {
+        let now = milliseconds(self.0.start);
+        let mut open = self.lock();
+        if now.saturating_sub(open.swept) < as_milliseconds(SWEEP) {
+            return;
+        }
+        open.swept = now;
+        let silent =
+            |slot: &Slot| now.saturating_sub(slot.heard.load(Ordering::Relaxed)) >= as_milliseconds(PATIENCE);
+        let wanted = open.arrivals.len();
+        let displaced: Vec<u64> = open
+            .under_way
+            .iter()
+            .filter(|(_, slot)| silent(slot))
+            .map(|(number, _)| *number)
+            .take(wanted)
+            .collect();
+        for number in displaced {
+            if let Some(slot) = open.under_way.remove(&number) {
+                slot.displaced.notify_one();
+            }
+        }
     }
 
     /// Nothing in here can panic half-way, so a poisoned lock still guards whole data.
-    fn lock(&self) -> MutexGuard<'_, UnderWay> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    #[cfg(test)]
-    fn count(&self) -> usize {
-        self.lock().slots.len()
+    fn lock(&self) -> MutexGuard<'_, Open> {
+        self.0.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl UnderWay {
-    fn displace(&mut self) {
-        let silent = self.slots.iter().find(|(_, slot)| !slot.heard.load(Ordering::Relaxed));
-        let victim = silent.or_else(|| self.slots.iter().next()).map(|(number, _)| *number);
-        if let Some(slot) = victim.and_then(|number| self.slots.remove(&number)) {
-            slot.displaced.notify_one();
-        }
+impl Arrival {
+    /// Waits for a place, for a peer that has spoken.
+    pub(super) async fn begin(&self) -> Place<'_> {
+        self.slot.hear();
+        let handshakes = &self.handshakes;
+        let mut free = pin!(Arc::clone(&handshakes.0.places).acquire_owned());
+        let permit = loop {
+            let mut pause = pin!(tokio::time::sleep(SWEEP));
+            let permit = poll_fn(|cx| match free.as_mut().poll(cx) {
+                Poll::Ready(permit) => Poll::Ready(Some(permit)),
+                Poll::Pending => pause.as_mut().poll(cx).map(|()| None),
+            })
+            .await;
+            match permit {
+                // The semaphore is never closed.
+                Some(permit) => break permit.ok(),
+                None => handshakes.sweep(),
+            }
+        };
+        // The time in the queue was not the peer's.
+        self.slot.hear();
+        let mut open = handshakes.lock();
+        open.arrivals.remove(&self.number);
+        open.under_way.insert(self.number, Arc::clone(&self.slot));
+        Place { _arrival: self, _permit: permit }
     }
 }
 
-impl Drop for Place {
+impl Drop for Arrival {
     fn drop(&mut self) {
-        self.handshakes.lock().slots.remove(&self.number);
+        let mut open = self.handshakes.lock();
+        open.arrivals.remove(&self.number);
+        open.under_way.remove(&self.number);
     }
+}
+
+fn milliseconds(since: Instant) -> u64 {
+    as_milliseconds(since.elapsed())
+}
+
+fn as_milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::future::Future;
-    use std::pin::pin;
     use std::task::{Context, Waker};
 
     use super::*;
 
-    fn is_displaced(place: &Place) -> bool {
-        let displaced = pin!(place.slot.displaced());
+    fn is_displaced(arrival: &Arrival) -> bool {
+        let displaced = pin!(arrival.slot.displaced());
         displaced.poll(&mut Context::from_waker(Waker::noop())).is_ready()
     }
 
-    #[test]
-    fn the_oldest_silent_handshake_makes_room() {
-        let handshakes = Handshakes::new(3);
-        let spoke = handshakes.enter();
-        spoke.slot.hear();
-        let silent = handshakes.enter();
-        let newer = handshakes.enter();
-        let newest = handshakes.enter();
-        assert!(is_displaced(&silent));
-        assert!(!is_displaced(&spoke) && !is_displaced(&newer) && !is_displaced(&newest));
-        assert_eq!(handshakes.count(), 3);
+    #[tokio::test]
+    async fn the_oldest_silent_connection_makes_room() {
+        let handshakes = Handshakes::new(1);
+        let arrivals: Vec<_> = (0..ARRIVALS_PER_PLACE).map(|_| handshakes.arrive()).collect();
+        assert!(!arrivals.iter().any(is_displaced));
+        let newest = handshakes.arrive();
+        let displaced: Vec<_> = arrivals.iter().map(is_displaced).collect();
+        assert!(displaced[0] && !displaced[1..].contains(&true));
+        assert!(!is_displaced(&newest));
     }
 
-    #[test]
-    fn where_all_have_spoken_the_oldest_makes_room() {
+    #[tokio::test]
+    async fn silent_connections_take_no_place() {
+        let handshakes = Handshakes::new(1);
+        let _silent: Vec<_> = (0..ARRIVALS_PER_PLACE - 1).map(|_| handshakes.arrive()).collect();
+        let good = handshakes.arrive();
+        let place = good.begin().await;
+        assert_eq!(handshakes.0.places.available_permits(), 0);
+        drop(place);
+        assert_eq!(handshakes.0.places.available_permits(), 1);
+    }
+
+    #[tokio::test]
+    async fn who_has_spoken_waits_and_displaces_only_those_who_stopped() {
         let handshakes = Handshakes::new(2);
-        let oldest = handshakes.enter();
-        oldest.slot.hear();
-        let other = handshakes.enter();
-        other.slot.hear();
-        let newest = handshakes.enter();
-        assert!(is_displaced(&oldest));
-        assert!(!is_displaced(&other) && !is_displaced(&newest));
+        let stopped = handshakes.arrive();
+        let _first = stopped.begin().await;
+        let active = handshakes.arrive();
+        let _second = active.begin().await;
+        let next = handshakes.arrive();
+        let mut begun = pin!(next.begin());
+        let place = poll_fn(|cx| {
+            active.slot.hear();
+            if is_displaced(&stopped) {
+                return Poll::Ready(None);
+            }
+            begun.as_mut().poll(cx).map(Some)
+        })
+        .await;
+        assert!(place.is_none(), "no place is free before the displaced one leaves");
+        assert!(!is_displaced(&active));
+        drop(_first);
+        drop(begun.await);
     }
 
-    #[test]
-    fn a_place_is_given_back() {
+    #[tokio::test]
+    async fn places_and_lists_are_given_back() {
         let handshakes = Handshakes::new(2);
         for _ in 0..10 {
-            let place = handshakes.enter();
-            assert!(!is_displaced(&place));
+            let arrival = handshakes.arrive();
+            drop(arrival.begin().await);
         }
-        assert_eq!(handshakes.count(), 0);
+        let open = handshakes.lock();
+        assert!(open.arrivals.is_empty() && open.under_way.is_empty());
+        assert_eq!(handshakes.0.places.available_permits(), 2);
     }
 }

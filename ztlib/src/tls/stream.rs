@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 
 use super::handshakes::Slot;
 
@@ -14,7 +14,8 @@ use super::handshakes::Slot;
 pub struct TlsStream<IO>(tokio_rustls::server::TlsStream<Heard<IO>>);
 
 impl<IO> TlsStream<IO> {
-    pub(super) fn new(stream: tokio_rustls::server::TlsStream<Heard<IO>>) -> Self {
+    pub(super) fn new(mut stream: tokio_rustls::server::TlsStream<Heard<IO>>) -> Self {
+        stream.get_mut().0.forget();
         Self(stream)
     }
 
@@ -66,16 +67,38 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<IO> {
     }
 }
 
-/// A transport that says when it first heard something.
+/// A transport whose first bytes were read before the handshake began, and that says when it hears something.
 pub(super) struct Heard<IO> {
     io: IO,
-    /// Until something was heard.
-    silent: Option<Arc<Slot>>,
+    /// What was read and not given yet.
+    first: FirstBytes,
+    /// Until the handshake is over.
+    slot: Option<Arc<Slot>>,
+}
+
+/// Less than the shortest ClientHello: a silent connection keeps no more than this.
+const FIRST_BYTES: usize = 64;
+
+#[derive(Default)]
+struct FirstBytes {
+    bytes: Vec<u8>,
+    given: usize,
+}
+
+impl<IO: AsyncRead + Unpin> Heard<IO> {
+    /// Waits until the peer speaks.
+    pub(super) async fn first(mut io: IO, slot: &Arc<Slot>) -> io::Result<Self> {
+        let mut bytes = Vec::with_capacity(FIRST_BYTES);
+        if io.read_buf(&mut bytes).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(Self { io, first: FirstBytes { bytes, given: 0 }, slot: Some(Arc::clone(slot)) })
+    }
 }
 
 impl<IO> Heard<IO> {
-    pub(super) fn new(io: IO, slot: Arc<Slot>) -> Self {
-        Self { io, silent: Some(slot) }
+    fn forget(&mut self) {
+        self.slot = None;
     }
 }
 
@@ -85,10 +108,19 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Heard<IO> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if let Some(left) = self.first.bytes.get(self.first.given..).filter(|left| !left.is_empty()) {
+            let some = left.len().min(buffer.remaining());
+            buffer.put_slice(left.get(..some).unwrap_or_default());
+            self.first.given += some;
+            if self.first.given == self.first.bytes.len() {
+                self.first = FirstBytes::default();
+            }
+            return Poll::Ready(Ok(()));
+        }
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.io).poll_read(cx, buffer);
         if buffer.filled().len() > before
-            && let Some(slot) = self.silent.take()
+            && let Some(slot) = &self.slot
         {
             slot.hear();
         }

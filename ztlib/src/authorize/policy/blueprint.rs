@@ -111,14 +111,25 @@ impl Blueprint {
 
     fn check(&self) -> Result<(), LoadError> {
         if self.policies.is_empty() {
-            return Err(LoadError::new("no-policies", "the set has no policies and would refuse everything: add one"));
+            return Err(LoadError::new(
+                "no-policies",
+                "the set has no policies and would refuse everything: add one",
+            ));
         }
         let reasons = self.policies.iter().map(|plan| plan.reasons.len()).max().unwrap_or(0);
-        let parts = [self.policies.len(), reasons, self.documents.len(), self.signals.len(), self.secret_headers.len()];
+        let parts = [
+            self.policies.len(),
+            reasons,
+            self.documents.len(),
+            self.signals.len(),
+            self.secret_headers.len(),
+        ];
         if parts.into_iter().any(|parts| parts > MAX_PARTS) {
             return Err(LoadError::new(
                 "too-many-parts",
-                format!("a set has at most {MAX_PARTS} policies, documents, signals and secret headers, and a policy at most {MAX_PARTS} reasons"),
+                format!(
+                    "a set has at most {MAX_PARTS} policies, documents, signals and secret headers, and a policy at most {MAX_PARTS} reasons"
+                ),
             ));
         }
         let mut names = BTreeSet::new();
@@ -131,7 +142,9 @@ impl Blueprint {
 
     fn secret_headers(&self) -> impl Iterator<Item = Result<HeaderName, LoadError>> {
         self.secret_headers.iter().map(|name| {
-            name.parse().map_err(|_| LoadError::new("bad-name", format!("`{}` cannot be a header's name", shown(name))))
+            name.parse().map_err(|_| {
+                LoadError::new("bad-name", format!("`{}` cannot be a header's name", shown(name)))
+            })
         })
     }
 }
@@ -153,7 +166,10 @@ impl PolicyPlan {
             return Err(LoadError::new("bad-name", text));
         }
         if !names.insert(&self.name) {
-            return Err(LoadError::new("duplicate-name", "an earlier policy has the same name: choose another"));
+            return Err(LoadError::new(
+                "duplicate-name",
+                "an earlier policy has the same name: choose another",
+            ));
         }
         for reason in &self.reasons {
             Reason::parse(reason).map_err(|error| {
@@ -182,7 +198,9 @@ impl PolicyPlan {
                 let policy = WasmPolicy::new(compiled, self.config.clone(), Arc::new(self.budget.clone()))?;
                 (Policy::Wasm(policy), digest.to_string())
             }
-            PolicySource::Native { policy, type_name } => (Policy::Native(policy.clone()), (*type_name).to_owned()),
+            PolicySource::Native { policy, type_name } => {
+                (Policy::Native(policy.clone()), (*type_name).to_owned())
+            }
         };
         root.part(self.name.as_bytes());
         root.part(identity.as_bytes());

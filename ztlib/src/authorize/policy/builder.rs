@@ -136,10 +136,17 @@ impl PolicySetBuilder {
         self.mistake.map_or(Ok(self.blueprint), Err)
     }
 
-    fn of_policy(mut self, verb: &str, change: impl FnOnce(&mut PolicyPlan) -> Result<(), LoadError>) -> Self {
+    fn of_policy(
+        mut self,
+        verb: &str,
+        change: impl FnOnce(&mut PolicyPlan) -> Result<(), LoadError>,
+    ) -> Self {
         let changed = match self.blueprint.policies.last_mut() {
             Some(plan) => change(plan).map_err(|error| error.in_policy(&plan.name)),
-            None => Err(LoadError::new("no-policies", format!("`{verb}` is said of a policy: begin one with `component` or `native`"))),
+            None => Err(LoadError::new(
+                "no-policies",
+                format!("`{verb}` is said of a policy: begin one with `component` or `native`"),
+            )),
         };
         if let Err(error) = changed {
             self.mistake.get_or_insert(error);
@@ -150,6 +157,10 @@ impl PolicySetBuilder {
 
 /// Any value as JSON. Texts stay texts: what looks like JSON in a string is not parsed.
 pub(super) fn json(value: &impl Serialize) -> Result<serde_json::Value, LoadError> {
-    serde_json::to_value(value)
-        .map_err(|error| LoadError::new("not-json", format!("the value cannot be written as JSON: {}", super::error::shown(&error.to_string()))))
+    serde_json::to_value(value).map_err(|error| {
+        LoadError::new(
+            "not-json",
+            format!("the value cannot be written as JSON: {}", super::error::shown(&error.to_string())),
+        )
+    })
 }

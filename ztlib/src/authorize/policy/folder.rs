@@ -58,7 +58,8 @@ impl Folder {
             _ => Path::new("."),
         };
         let root = fs::canonicalize(named).map_err(|error| {
-            LoadError::new("file-not-readable", format!("the folder cannot be opened: {error}")).at(named, None)
+            LoadError::new("file-not-readable", format!("the folder cannot be opened: {error}"))
+                .at(named, None)
         })?;
         Ok(Self { root, named: named.to_owned(), looked_for: LookedFor::new() })
     }
@@ -79,7 +80,10 @@ impl Folder {
         if name.is_empty() || !relative.components().all(plain) {
             return Err(LoadError::new(
                 "path-leaves-folder",
-                format!("`{}` is not a path inside of the manifest's folder: write it relative to that folder, without `..`", shown(name)),
+                format!(
+                    "`{}` is not a path inside of the manifest's folder: write it relative to that folder, without `..`",
+                    shown(name)
+                ),
             ));
         }
         let path = self.named.join(relative);
@@ -90,7 +94,10 @@ impl Folder {
         if !real.starts_with(&self.root) {
             return Err(LoadError::new(
                 "path-leaves-folder",
-                format!("`{}` is a symbolic link that leads out of the manifest's folder: put the file itself there", shown(name)),
+                format!(
+                    "`{}` is a symbolic link that leads out of the manifest's folder: put the file itself there",
+                    shown(name)
+                ),
             ));
         }
         // A pipe would keep us waiting for ever.
@@ -102,7 +109,10 @@ impl Folder {
         let read = File::open(&real).and_then(|file| file.take(at_most).read_to_end(&mut bytes));
         read.map_err(|error| unreadable(name, &error))?;
         if bytes.len() > limit {
-            return Err(LoadError::new("file-too-large", format!("`{}` is larger than {limit} bytes", shown(name))));
+            return Err(LoadError::new(
+                "file-too-large",
+                format!("`{}` is larger than {limit} bytes", shown(name)),
+            ));
         }
         Ok(bytes)
     }

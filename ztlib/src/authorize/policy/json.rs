@@ -125,7 +125,10 @@ impl<'de> Visitor<'de> for StrictVisitor {
             }
             let Strict(value) = members.next_value()?;
             if object.contains_key(&name) {
-                return Err(A::Error::custom(format_args!("the member `{}` is there twice", name.escape_debug())));
+                return Err(A::Error::custom(format_args!(
+                    "the member `{}` is there twice",
+                    name.escape_debug()
+                )));
             }
             object.insert(name, value);
         }
@@ -139,7 +142,8 @@ mod tests {
 
     #[test]
     fn three_formats_give_the_same_value() {
-        let json = serde_json::json!({"roles": {"admin": ["alice", "bob"]}, "limit": 3, "on": true, "part": 0.5});
+        let json =
+            serde_json::json!({"roles": {"admin": ["alice", "bob"]}, "limit": 3, "on": true, "part": 0.5});
         let texts = [
             (Format::Json, r#"{"roles": {"admin": ["alice", "bob"]}, "limit": 3, "on": true, "part": 0.5}"#),
             (Format::Yaml, "roles:\n  admin: [alice, bob]\nlimit: 3\non: true\npart: 0.5\n"),

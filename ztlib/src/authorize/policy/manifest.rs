@@ -69,7 +69,9 @@ pub(crate) fn read(path: &Path, folder: &mut Folder) -> Result<Blueprint, LoadEr
     let top = text.table(&parsed, &TOP_KEYS)?;
     match top.integer("format")? {
         Some(1) => {}
-        Some(_) => return Err(top.error("format", "unknown-format", "this ztlib reads manifests of `format = 1`")),
+        Some(_) => {
+            return Err(top.error("format", "unknown-format", "this ztlib reads manifests of `format = 1`"));
+        }
         None => return Err(top.missing("format", "write `format = 1` at the top")),
     }
     let mut blueprint = Blueprint::default();
@@ -77,7 +79,8 @@ pub(crate) fn read(path: &Path, folder: &mut Folder) -> Result<Blueprint, LoadEr
         blueprint.policies.push(plan(&policy, folder)?);
     }
     for document in top.tables("document", &DOCUMENT_KEYS)? {
-        let name = document.required_text("name", "give the document the name by which policies look things up in it")?;
+        let name = document
+            .required_text("name", "give the document the name by which policies look things up in it")?;
         let json = read_document(&document, folder)?;
         if blueprint.documents.insert(name.into(), json.into()).is_some() {
             let text = format!("there are two documents `{}`", shown(name));
@@ -91,18 +94,22 @@ pub(crate) fn read(path: &Path, folder: &mut Folder) -> Result<Blueprint, LoadEr
 }
 
 fn plan(table: &Table<'_>, folder: &mut Folder) -> Result<PolicyPlan, LoadError> {
-    let name = table.required_text("name", "give the policy a name: it stands in denials and audit events")?;
+    let name =
+        table.required_text("name", "give the policy a name: it stands in denials and audit events")?;
     let within = |error: LoadError| error.in_policy(&shown(name));
     let budget = budget(table).map_err(within)?;
     let module = table.required_text("module", "name the component's file").map_err(within)?;
-    let bytes = folder.read(module, budget.module_bytes).map_err(|error| within(table.place(error, "module")))?;
-    let digest = table.required_text("sha256", &format!("pin the module: `sha256 = \"{}\"`", Digest::of(&bytes)));
+    let bytes =
+        folder.read(module, budget.module_bytes).map_err(|error| within(table.place(error, "module")))?;
+    let digest =
+        table.required_text("sha256", &format!("pin the module: `sha256 = \"{}\"`", Digest::of(&bytes)));
     check_digest(table, module, &bytes, digest.map_err(within)?).map_err(within)?;
     let mut plan = PolicyPlan::new(name, PolicySource::Component(bytes.into()));
     if let Some(config) = table.text("config").map_err(within)? {
         let bytes = folder.read_text(config, budget.config_bytes.saturating_mul(2));
         let bytes = bytes.map_err(|error| within(table.place(error, "config")))?;
-        plan.config = parse(table, "config", config, &bytes, folder).map_err(within)?.to_string().into_bytes().into();
+        plan.config =
+            parse(table, "config", config, &bytes, folder).map_err(within)?.to_string().into_bytes().into();
     }
     plan.reasons.extend(table.texts("reasons").map_err(within)?.into_iter().map(Into::into));
     plan.may_abstain = table.boolean("may-abstain").map_err(within)?.unwrap_or(false);
@@ -122,7 +129,11 @@ fn read_document(table: &Table<'_>, folder: &mut Folder) -> Result<Json, LoadErr
 
 fn check_digest(table: &Table<'_>, file: &str, bytes: &[u8], expected: &str) -> Result<(), LoadError> {
     let Some(expected) = Digest::parse(expected) else {
-        return Err(table.error("sha256", "bad-digest", "a SHA-256 digest is 64 hexadecimal digits (`sha256sum FILE`)"));
+        return Err(table.error(
+            "sha256",
+            "bad-digest",
+            "a SHA-256 digest is 64 hexadecimal digits (`sha256sum FILE`)",
+        ));
     };
     let actual = Digest::of(bytes);
     if actual == expected {
@@ -141,9 +152,9 @@ fn parse(table: &Table<'_>, key: &str, file: &str, text: &str, folder: &Folder) 
         let text = format!("`{}` ends with none of .json, .yaml, .yml and .toml", shown(file));
         return Err(table.error(key, "unknown-format", &text));
     };
-    format
-        .parse(text)
-        .map_err(|(message, line)| LoadError::new("malformed-file", shown(&message)).at(&folder.show(file), line))
+    format.parse(text).map_err(|(message, line)| {
+        LoadError::new("malformed-file", shown(&message)).at(&folder.show(file), line)
+    })
 }
 
 /// The default budget with what the manifest says otherwise.
@@ -152,11 +163,15 @@ fn budget(policy: &Table<'_>) -> Result<Budget, LoadError> {
     let Some(table) = policy.table("budget", &BUDGET_KEYS)? else { return Ok(budget) };
     let size = |key: &str, to: &mut usize| match table.integer(key)? {
         None => Ok(()),
-        Some(number) => usize::try_from(number).map(|number| *to = number).map_err(|_| table.error(key, "budget-too-large", "the number is too large")),
+        Some(number) => usize::try_from(number)
+            .map(|number| *to = number)
+            .map_err(|_| table.error(key, "budget-too-large", "the number is too large")),
     };
     let small = |key: &str, to: &mut u32| match table.integer(key)? {
         None => Ok(()),
-        Some(number) => u32::try_from(number).map(|number| *to = number).map_err(|_| table.error(key, "budget-too-large", "the number is too large")),
+        Some(number) => u32::try_from(number)
+            .map(|number| *to = number)
+            .map_err(|_| table.error(key, "budget-too-large", "the number is too large")),
     };
     budget.fuel = table.integer("fuel")?.unwrap_or(budget.fuel);
     budget.config_fuel = table.integer("config-fuel")?.unwrap_or(budget.config_fuel);

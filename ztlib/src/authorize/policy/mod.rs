@@ -47,7 +47,8 @@ pub(crate) struct Call {
 impl Call {
     /// For starting a policy when there is no question: there is nothing to read.
     fn nobody_asks() -> Self {
-        let question = Question::new(Principal::anonymous(), Asked::Action("".into()), Labels::new(), UNIX_EPOCH);
+        let question =
+            Question::new(Principal::anonymous(), Asked::Action("".into()), Labels::new(), UNIX_EPOCH);
         let nothing = ReadLimits { calls: 0, bytes: 0 };
         Self {
             reader: Reader::new(Box::new(question), View::default(), nothing),

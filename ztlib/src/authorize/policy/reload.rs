@@ -86,7 +86,12 @@ impl Policies {
     /// # Ok::<(), ztlib::authorize::policy::LoadError>(())
     /// ```
     pub fn from_manifest(path: impl Into<PathBuf>) -> ManifestLoader {
-        ManifestLoader { path: path.into(), unsigned_allowed: false, signal_source: None, clock: SharedClock::default() }
+        ManifestLoader {
+            path: path.into(),
+            unsigned_allowed: false,
+            signal_source: None,
+            clock: SharedClock::default(),
+        }
     }
 
     pub(super) fn load(
@@ -157,7 +162,10 @@ impl Policies {
         if !self.0.current.load().view.documents.0.contains_key(name) {
             return Err(LoadError::new(
                 "undeclared-document",
-                format!("the set declares no document `{}`: declare it in the manifest or with `document(…)`", super::error::shown(name)),
+                format!(
+                    "the set declares no document `{}`: declare it in the manifest or with `document(…)`",
+                    super::error::shown(name)
+                ),
             ));
         }
         let set = self.0.current.load().with_document(name, document.clone());
@@ -173,7 +181,10 @@ impl Policies {
     /// `not-watchable` where the set does not come from a manifest or no thread can be had.
     pub fn watch(&self) -> Result<(), LoadError> {
         if !matches!(self.0.loader().origin, Origin::Manifest(_)) {
-            return Err(LoadError::new("not-watchable", "the set was made in code: there is no file to watch"));
+            return Err(LoadError::new(
+                "not-watchable",
+                "the set was made in code: there is no file to watch",
+            ));
         }
         let mut watch = self.0.watch.lock().unwrap_or_else(PoisonError::into_inner);
         if watch.is_none() {
@@ -197,7 +208,13 @@ impl Policies {
 
     /// Asks the set that is in force a question of the application's own, without a guard: nothing is enforced, counted or
     /// audited. For tests of policies and for tools; a service asks its guard.
-    pub fn rehearse(&self, principal: Principal, action: &str, labels: Labels, now: SystemTime) -> Evaluation {
+    pub fn rehearse(
+        &self,
+        principal: Principal,
+        action: &str,
+        labels: Labels,
+        now: SystemTime,
+    ) -> Evaluation {
         self.current().evaluate(Box::new(Question::new(principal, Asked::Action(action.into()), labels, now)))
     }
 

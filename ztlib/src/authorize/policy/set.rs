@@ -191,8 +191,10 @@ impl Entry {
             Policy::Wasm(policy) => policy.evaluate(call),
             Policy::Native(policy) => {
                 // A panic of the application's own policy refuses this request and harms no other.
-                let asked = catch_unwind(AssertUnwindSafe(|| policy.decide(&mut call.reader, &mut call.outcome)));
-                let result = asked.unwrap_or_else(|_| Err(Fault::new("panicked", "the native policy panicked")));
+                let asked =
+                    catch_unwind(AssertUnwindSafe(|| policy.decide(&mut call.reader, &mut call.outcome)));
+                let result =
+                    asked.unwrap_or_else(|_| Err(Fault::new("panicked", "the native policy panicked")));
                 Evaluated { call, result, fuel: 0 }
             }
         }
@@ -252,5 +254,10 @@ fn denial(entry: &Entry, outcome: &mut Outcome) -> Result<Decision, Fault> {
 }
 
 fn bare_denial(policy: &Arc<str>, reason: &'static str) -> Decision {
-    Decision::Deny(Denial { policy: policy.clone(), reason: Reason::known(reason), message: None, step_up: None })
+    Decision::Deny(Denial {
+        policy: policy.clone(),
+        reason: Reason::known(reason),
+        message: None,
+        step_up: None,
+    })
 }

@@ -33,7 +33,11 @@ impl<'t> Text<'t> {
     }
 
     /// A table that may have these keys.
-    pub(crate) fn table(&self, table: &'t Spanned<DeTable<'t>>, keys: &[&str]) -> Result<Table<'t>, LoadError> {
+    pub(crate) fn table(
+        &self,
+        table: &'t Spanned<DeTable<'t>>,
+        keys: &[&str],
+    ) -> Result<Table<'t>, LoadError> {
         Table::new(*self, table.get_ref(), table.span(), keys)
     }
 
@@ -43,7 +47,12 @@ impl<'t> Text<'t> {
 }
 
 impl<'t> Table<'t> {
-    fn new(text: Text<'t>, table: &'t DeTable<'t>, span: Range<usize>, keys: &[&str]) -> Result<Self, LoadError> {
+    fn new(
+        text: Text<'t>,
+        table: &'t DeTable<'t>,
+        span: Range<usize>,
+        keys: &[&str],
+    ) -> Result<Self, LoadError> {
         let unknown = table.keys().filter(|key| !keys.contains(&key.get_ref().as_ref()));
         if let Some(key) = unknown.min_by_key(|key| key.span().start) {
             let advice = match closest(key.get_ref(), keys) {
@@ -107,7 +116,11 @@ impl<'t> Table<'t> {
                 return Err(self.error(key, "wrong-type", &format!("`{key}` is a list of texts in quotes")));
             };
             if texts.contains(&text) {
-                return Err(self.error(key, "duplicate-name", &format!("`{key}` names `{}` twice", shown(text))));
+                return Err(self.error(
+                    key,
+                    "duplicate-name",
+                    &format!("`{key}` names `{}` twice", shown(text)),
+                ));
             }
             texts.push(text);
         }
@@ -125,12 +138,19 @@ impl<'t> Table<'t> {
         let items = self.value(key, &format!("a list of tables: write `[[{key}]]`"), DeValue::as_array)?;
         let tables = items.into_iter().flatten().map(|item| match item.get_ref().as_table() {
             Some(table) => Table::new(self.text, table, item.span(), keys),
-            None => Err(self.error(key, "wrong-type", &format!("`{key}` is a list of tables: write `[[{key}]]`"))),
+            None => {
+                Err(self.error(key, "wrong-type", &format!("`{key}` is a list of tables: write `[[{key}]]`")))
+            }
         });
         tables.collect()
     }
 
-    fn value<T>(&self, key: &str, expected: &str, of: impl FnOnce(&'t DeValue<'t>) -> Option<T>) -> Result<Option<T>, LoadError> {
+    fn value<T>(
+        &self,
+        key: &str,
+        expected: &str,
+        of: impl FnOnce(&'t DeValue<'t>) -> Option<T>,
+    ) -> Result<Option<T>, LoadError> {
         let Some(value) = self.table.get(key) else { return Ok(None) };
         match of(value.get_ref()) {
             Some(found) => Ok(Some(found)),
@@ -141,7 +161,8 @@ impl<'t> Table<'t> {
 
 /// The known key that a typo is closest to, if it is close.
 fn closest<'k>(typo: &str, keys: &[&'k str]) -> Option<&'k str> {
-    let typo: String = typo.chars().take(64).map(|c| if c == '_' { '-' } else { c.to_ascii_lowercase() }).collect();
+    let typo: String =
+        typo.chars().take(64).map(|c| if c == '_' { '-' } else { c.to_ascii_lowercase() }).collect();
     let near = keys.iter().map(|key| (distance(&typo, key), *key)).min()?;
     (near.0 <= 2.max(near.1.len() / 3)).then_some(near.1)
 }
@@ -187,7 +208,9 @@ mod tests {
 
     #[test]
     fn distances_are_those_of_the_textbook() {
-        for (one, other, expected) in [("kitten", "sitting", 3), ("", "abc", 3), ("abc", "", 3), ("abc", "abc", 0)] {
+        for (one, other, expected) in
+            [("kitten", "sitting", 3), ("", "abc", 3), ("abc", "", 3), ("abc", "abc", 0)]
+        {
             assert_eq!(distance(one, other), expected, "{one} {other}");
         }
     }

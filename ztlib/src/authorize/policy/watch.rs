@@ -32,12 +32,17 @@ impl Watch {
         let notices = sender.clone();
         // What happened does not matter: the files are looked at.
         let watcher = notify::recommended_watcher(move |_| drop(notices.send(Event::Changed)));
-        let watcher = watcher.inspect_err(|error| tracing::warn!(%error, "policies are looked at twice a second instead of being watched"));
+        let watcher = watcher.inspect_err(
+            |error| tracing::warn!(%error, "policies are looked at twice a second instead of being watched"),
+        );
         let mut watching = Watching { shared, events, watcher: watcher.ok(), folders: BTreeSet::new() };
         watching.follow();
         let thread = std::thread::Builder::new().name("ztlib-policies".to_owned());
         thread.spawn(move || watching.run()).map_err(|error| {
-            LoadError::new("not-watchable", format!("no thread can be started to watch the policies: {error}"))
+            LoadError::new(
+                "not-watchable",
+                format!("no thread can be started to watch the policies: {error}"),
+            )
         })?;
         Ok(Self(sender))
     }
@@ -111,7 +116,8 @@ impl Watching {
     fn follow(&mut self) {
         let Some(watcher) = &mut self.watcher else { return };
         let Some(shared) = self.shared.upgrade() else { return };
-        let parent = |path: &Path| path.parent().map(Path::to_owned).filter(|folder| !folder.as_os_str().is_empty());
+        let parent =
+            |path: &Path| path.parent().map(Path::to_owned).filter(|folder| !folder.as_os_str().is_empty());
         let mut folders = BTreeSet::new();
         for (path, _) in shared.files() {
             let folder = parent(&path).unwrap_or_else(|| PathBuf::from("."));

@@ -86,7 +86,12 @@ impl Budget {
             wall_clock: Duration::from_secs(10),
             argument_bytes: 1 << 20,
             reads: ReadLimits { calls: 65_536, bytes: 16 << 20 },
-            outcome: OutcomeLimits { message_bytes: 4096, headers: 64, header_value_bytes: 8192, log_bytes: 64 << 10 },
+            outcome: OutcomeLimits {
+                message_bytes: 4096,
+                headers: 64,
+                header_value_bytes: 8192,
+                log_bytes: 64 << 10,
+            },
             module_bytes: 32 << 20,
             functions: 200_000,
             function_bytes: 4 << 20,
@@ -122,7 +127,9 @@ impl Budget {
             None => Ok(()),
             Some((part, _)) => Err(LoadError::new(
                 "budget-too-large",
-                format!("the budget's `{part}` is more than the engine gives to any policy: lower it (see `Budget::maximum`)"),
+                format!(
+                    "the budget's `{part}` is more than the engine gives to any policy: lower it (see `Budget::maximum`)"
+                ),
             )),
         }
     }

@@ -91,7 +91,8 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     to.func_wrap(
         "data-contains",
         |store: StoreContextMut<'_, State>, (document, pointer, value): (WasmStr, WasmStr, WasmStr)| {
-            let read = Read::DataContains(text(&store, &document)?, text(&store, &pointer)?, text(&store, &value)?);
+            let read =
+                Read::DataContains(text(&store, &document)?, text(&store, &pointer)?, text(&store, &value)?);
             answer::<bool>(store, read)
         },
     )?;
@@ -104,7 +105,9 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
         |store: StoreContextMut<'_, State>, (acr, max_age): (Option<WasmStr>, Option<u32>)| {
             let acr = acr.map(|acr| text(&store, &acr)).transpose()?;
             let bytes = acr.as_ref().map_or(0, |acr| acr.len());
-            say(store, "challenge-step-up", bytes, |outcome| outcome.challenge_step_up(acr.as_deref(), max_age))
+            say(store, "challenge-step-up", bytes, |outcome| {
+                outcome.challenge_step_up(acr.as_deref(), max_age)
+            })
         },
     )?;
     say_two_texts(to, "set-request-header", Outcome::set_request_header)?;
@@ -176,10 +179,15 @@ fn read<A: Answer>(to: &mut LinkerInstance<'_, State>, read: Read) -> wasmtime::
 where
     (A,): ComponentNamedList + Lower,
 {
-    to.func_wrap(read.function(), move |store: StoreContextMut<'_, State>, ()| answer::<A>(store, read.clone()))
+    to.func_wrap(read.function(), move |store: StoreContextMut<'_, State>, ()| {
+        answer::<A>(store, read.clone())
+    })
 }
 
-fn read_text<A: Answer>(to: &mut LinkerInstance<'_, State>, read: fn(Box<str>) -> Read) -> wasmtime::Result<()>
+fn read_text<A: Answer>(
+    to: &mut LinkerInstance<'_, State>,
+    read: fn(Box<str>) -> Read,
+) -> wasmtime::Result<()>
 where
     (A,): ComponentNamedList + Lower,
 {

@@ -65,7 +65,10 @@ impl Engine {
             return Ok(engine.clone());
         }
         let engine = Arc::new(Self::new().map_err(|error| {
-            LoadError::new("engine-unavailable", format!("the sandbox cannot run here: {}", shown(&format!("{error:#}"))))
+            LoadError::new(
+                "engine-unavailable",
+                format!("the sandbox cannot run here: {}", shown(&format!("{error:#}"))),
+            )
         })?);
         *shared = Some(engine.clone());
         Ok(engine)
@@ -82,7 +85,9 @@ impl Engine {
         contract::link(&mut linker)?;
         match allocator {
             Allocator::PoolWithScan => tracing::debug!(%allocator, "policies run from a pool"),
-            _ => tracing::warn!(%allocator, "policies run slower than they could: this machine lacks PAGEMAP_SCAN or address space"),
+            _ => {
+                tracing::warn!(%allocator, "policies run slower than they could: this machine lacks PAGEMAP_SCAN or address space")
+            }
         }
         Ok(Self { engine, linker, allocator })
     }

@@ -40,7 +40,9 @@ impl WasmPolicy {
             let (bytes, limit) = (config.len(), budget.config_bytes);
             return Err(LoadError::new(
                 "config-too-large",
-                format!("the configuration is {bytes} bytes as JSON, and the budget's `config-bytes` is {limit}"),
+                format!(
+                    "the configuration is {bytes} bytes as JSON, and the budget's `config-bytes` is {limit}"
+                ),
             ));
         }
         let policy = Self { compiled, config, budget };

@@ -42,8 +42,9 @@ impl Compiled {
     /// Checks, compiles and links. It takes milliseconds to seconds: never on the path of a request.
     pub(crate) fn new(engine: Arc<Engine>, bytes: &[u8], budget: &Budget) -> Result<Self, LoadError> {
         let size = check(bytes, budget)?;
-        let component = Component::from_binary(&engine.engine, bytes)
-            .map_err(|error| LoadError::new("not-compilable", format!("the module does not compile: {}", chain(&error))))?;
+        let component = Component::from_binary(&engine.engine, bytes).map_err(|error| {
+            LoadError::new("not-compilable", format!("the module does not compile: {}", chain(&error)))
+        })?;
         let pre = engine.linker.instantiate_pre(&component).map_err(|error| {
             LoadError::new(
                 "wrong-contract",
@@ -74,7 +75,11 @@ impl Compiled {
         self.pre.instantiate(store)
     }
 
-    pub(super) fn configure(&self, instance: &Instance, store: &mut Store<State>) -> wasmtime::Result<Configure> {
+    pub(super) fn configure(
+        &self,
+        instance: &Instance,
+        store: &mut Store<State>,
+    ) -> wasmtime::Result<Configure> {
         instance.get_typed_func(store, self.configure)
     }
 
@@ -88,13 +93,19 @@ impl Size {
         if self.bytes > budget.module_bytes {
             return Err(LoadError::new(
                 "module-too-large",
-                format!("the module is {} bytes, the budget's `module-bytes` is {}", self.bytes, budget.module_bytes),
+                format!(
+                    "the module is {} bytes, the budget's `module-bytes` is {}",
+                    self.bytes, budget.module_bytes
+                ),
             ));
         }
         if self.functions > budget.functions {
             return Err(LoadError::new(
                 "too-many-functions",
-                format!("the module has {} functions, the budget's `functions` is {}", self.functions, budget.functions),
+                format!(
+                    "the module has {} functions, the budget's `functions` is {}",
+                    self.functions, budget.functions
+                ),
             ));
         }
         if self.largest_function > budget.function_bytes {
@@ -149,7 +160,10 @@ fn check(bytes: &[u8], budget: &Budget) -> Result<Size, LoadError> {
 fn malformed(error: &wasmparser::BinaryReaderError) -> LoadError {
     LoadError::new(
         "not-a-component",
-        format!("the module is not a WebAssembly component: {}: is the file whole?", shown(&error.to_string())),
+        format!(
+            "the module is not a WebAssembly component: {}: is the file whole?",
+            shown(&error.to_string())
+        ),
     )
 }
 
@@ -157,10 +171,14 @@ fn check_import(name: &str) -> Result<(), LoadError> {
     if IMPORTS.iter().any(|interface| contract::is_spoken(name, interface)) {
         return Ok(());
     }
-    if IMPORTS.iter().any(|interface| name.strip_prefix(interface).is_some_and(|rest| rest.starts_with('@'))) {
+    if IMPORTS.iter().any(|interface| name.strip_prefix(interface).is_some_and(|rest| rest.starts_with('@')))
+    {
         return Err(LoadError::new(
             "wrong-contract",
-            format!("the module imports `{}`, and this host speaks 0.1: build it against this host's `wit/policy.wit`", shown(name)),
+            format!(
+                "the module imports `{}`, and this host speaks 0.1: build it against this host's `wit/policy.wit`",
+                shown(name)
+            ),
         ));
     }
     let advice = if name.starts_with("wasi:") {
@@ -177,14 +195,20 @@ fn exports(
 ) -> Result<(ComponentExportIndex, ComponentExportIndex), LoadError> {
     let ty = component.component_type();
     let missing = |what: &str| {
-        LoadError::new("missing-export", format!("the module does not export {what}: a policy is a component of the world `ztlib:policy/policy`"))
+        LoadError::new(
+            "missing-export",
+            format!(
+                "the module does not export {what}: a policy is a component of the world `ztlib:policy/policy`"
+            ),
+        )
     };
     let name = ty
         .exports(&engine.engine)
         .map(|(name, _)| name)
         .find(|name| contract::is_spoken(name, EXPORT))
         .ok_or_else(|| missing("`ztlib:policy/guard@0.1.0`"))?;
-    let guard = component.get_export_index(None, name).ok_or_else(|| missing("`ztlib:policy/guard@0.1.0`"))?;
+    let guard =
+        component.get_export_index(None, name).ok_or_else(|| missing("`ztlib:policy/guard@0.1.0`"))?;
     let function = |function: &str| {
         component.get_export_index(Some(&guard), function).ok_or_else(|| missing(&format!("`{function}`")))
     };

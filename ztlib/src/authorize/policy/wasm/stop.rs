@@ -58,10 +58,14 @@ pub(super) fn fault(error: &wasmtime::Error) -> Fault {
 pub(super) fn load_error(error: &wasmtime::Error) -> LoadError {
     let (code, detail) = explain(error);
     match code {
-        "configure-refused" => LoadError::new(code, format!("{detail}: correct the configuration that the manifest names")),
+        "configure-refused" => {
+            LoadError::new(code, format!("{detail}: correct the configuration that the manifest names"))
+        }
         "read-outside-decide" => LoadError::new(
             code,
-            format!("{detail}, while the policy was started or configured: only `decide` may ask or say anything"),
+            format!(
+                "{detail}, while the policy was started or configured: only `decide` may ask or say anything"
+            ),
         ),
         _ => LoadError::new(code, format!("the policy cannot be started and configured: {detail}")),
     }

@@ -1,0 +1,467 @@
+//! The server over real sockets: what peers see, and what those who mean harm do not achieve.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test"
+)]
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode, Version};
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls_pki_types::ServerName;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::{Notify, oneshot};
+use tokio::task::JoinHandle;
+use tower::ServiceBuilder;
+use tower::service_fn;
+use ztlib::authenticate::peer::{PeerAuthenticator, PeerIdentity, PeerIdentityLayer, Trust};
+use ztlib::tls::{Acceptor, RemoteAddr, RequestBody, Server, ShutDown};
+use ztlib_testing::{Authority, Issued, ManualClock, TlsClient, a_day};
+
+/// Longer than anything good takes here, shorter than any deadline.
+const SOON: Duration = Duration::from_secs(5);
+
+/// A server under test, with `/` that says who called, `/panic`, `/slow` that waits, and `/echo`.
+struct Running {
+    address: SocketAddr,
+    servers: Authority,
+    peers: Authority,
+    trust: Trust,
+    clock: ManualClock,
+    calls: Arc<AtomicUsize>,
+    /// Lets one request to `/slow` go on.
+    slow: Arc<Notify>,
+    stop: Option<oneshot::Sender<()>>,
+    ended: JoinHandle<ShutDown>,
+}
+
+async fn running(adjust: impl FnOnce(Server) -> Server) -> Running {
+    let servers = Authority::new("servers");
+    let server = servers.leaf().dns("localhost").for_servers().issue();
+    let peers = Authority::new("peers");
+    let trust =
+        Trust::builder().trust("td".parse().unwrap(), [peers.certificate()]).unwrap().build().unwrap();
+    let clock = ManualClock::new(a_day());
+    let acceptor = Acceptor::builder()
+        .identity(server.chain(), server.key())
+        .unwrap()
+        .peers(&trust)
+        .clock(clock.clone())
+        .build()
+        .unwrap();
+    let server = adjust(Server::bind("127.0.0.1:0", acceptor).await.unwrap());
+    let address = server.local_addr().unwrap();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let calls = Arc::new(AtomicUsize::new(0));
+    let slow = Arc::new(Notify::new());
+    let layer = PeerIdentityLayer::new(PeerAuthenticator::new(trust.clone())).clock(clock.clone());
+    let service = ServiceBuilder::new().layer(layer).service(service_fn({
+        let (calls, slow) = (Arc::clone(&calls), Arc::clone(&slow));
+        move |request| answer(request, Arc::clone(&calls), Arc::clone(&slow))
+    }));
+    let ended = tokio::spawn(server.serve(service, async {
+        let _ = stopped.await;
+    }));
+    Running { address, servers, peers, trust, clock, calls, slow, stop: Some(stop), ended }
+}
+
+async fn answer(
+    request: Request<RequestBody>,
+    calls: Arc<AtomicUsize>,
+    slow: Arc<Notify>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    calls.fetch_add(1, Ordering::SeqCst);
+    let peer = request.extensions().get::<PeerIdentity>().unwrap().to_string();
+    assert!(request.extensions().get::<RemoteAddr>().unwrap().ip().is_loopback());
+    let body = match request.uri().path() {
+        "/panic" => panic!("asked to"),
+        "/slow" => {
+            slow.notified().await;
+            Bytes::from_static(b"slow")
+        }
+        "/echo" => request.into_body().collect().await.unwrap().to_bytes(),
+        _ => Bytes::from(peer),
+    };
+    Ok(Response::new(Full::new(body)))
+}
+
+impl Running {
+    fn peer(&self) -> Issued {
+        self.peers.issue_spiffe("spiffe://td/a")
+    }
+
+    async fn tls(
+        &self,
+        peer: &Issued,
+        protocol: &str,
+    ) -> std::io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
+        let client = TlsClient::new(&self.servers, Some(peer)).protocols(&[protocol]);
+        let stream = TcpStream::connect(self.address).await?;
+        client.connector().connect(ServerName::try_from("localhost").unwrap(), stream).await
+    }
+
+    async fn http1(&self, peer: &Issued) -> http1::SendRequest<Full<Bytes>> {
+        let io = TokioIo::new(self.tls(peer, "http/1.1").await.unwrap());
+        let (sender, connection) = http1::handshake(io).await.unwrap();
+        tokio::spawn(connection);
+        sender
+    }
+
+    async fn http2(&self, peer: &Issued) -> http2::SendRequest<Full<Bytes>> {
+        let io = TokioIo::new(self.tls(peer, "h2").await.unwrap());
+        let (sender, connection) = http2::handshake(TokioExecutor::new(), io).await.unwrap();
+        tokio::spawn(connection);
+        sender
+    }
+
+    /// A good client is served, and soon.
+    async fn assert_serves(&self) {
+        let peer = self.peer();
+        let served = async {
+            let mut sender = self.http1(&peer).await;
+            let response = sender.send_request(get("/")).await.unwrap();
+            assert_eq!(text(response).await, "spiffe://td/a");
+        };
+        tokio::time::timeout(SOON, served).await.expect("a good client is served soon");
+    }
+
+    async fn stop(mut self) -> ShutDown {
+        self.stop.take().unwrap().send(()).unwrap();
+        tokio::time::timeout(SOON, self.ended).await.expect("the server ends soon").unwrap()
+    }
+}
+
+fn get(path: &str) -> Request<Full<Bytes>> {
+    Request::get(format!("https://localhost{path}"))
+        .header("host", "localhost")
+        .body(Full::default())
+        .unwrap()
+}
+
+fn get2(path: &str) -> Request<Full<Bytes>> {
+    Request::get(format!("https://localhost{path}")).version(Version::HTTP_2).body(Full::default()).unwrap()
+}
+
+async fn text<B>(response: Response<B>) -> String
+where
+    B: http_body::Body,
+    B::Error: std::fmt::Debug,
+{
+    String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()
+}
+
+#[tokio::test]
+async fn http1_and_http2_requests_carry_the_peer() {
+    let server = running(|server| server).await;
+    let peer = server.peer();
+    let mut one = server.http1(&peer).await;
+    let mut two = server.http2(&peer).await;
+    for _ in 0..3 {
+        assert_eq!(text(one.send_request(get("/")).await.unwrap()).await, "spiffe://td/a");
+        assert_eq!(text(two.send_request(get2("/")).await.unwrap()).await, "spiffe://td/a");
+    }
+    let request = Request::post("https://localhost/echo").body(Full::from("body")).unwrap();
+    assert_eq!(text(two.send_request(request).await.unwrap()).await, "body");
+    assert_eq!(server.calls.load(Ordering::SeqCst), 7);
+}
+
+/// Threat 47.
+#[tokio::test]
+async fn a_certificate_that_expires_on_an_open_connection_is_refused_there() {
+    let server = running(|server| server).await;
+    let peer = server.peers.leaf().spiffe("spiffe://td/a");
+    let peer = peer.valid_between(a_day(), a_day() + Duration::from_secs(60)).issue();
+    let mut one = server.http1(&peer).await;
+    let mut two = server.http2(&peer).await;
+    server.clock.set(a_day() + Duration::from_secs(60));
+    assert_eq!(one.send_request(get("/")).await.unwrap().status(), StatusCode::OK);
+    assert_eq!(two.send_request(get2("/")).await.unwrap().status(), StatusCode::OK);
+    server.clock.advance(Duration::from_secs(1));
+    assert_eq!(one.send_request(get("/")).await.unwrap().status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(two.send_request(get2("/")).await.unwrap().status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(server.calls.load(Ordering::SeqCst), 2);
+}
+
+/// Threat 47.
+#[tokio::test]
+async fn a_peer_whose_roots_were_removed_is_refused_on_its_open_connection() {
+    let server = running(|server| server).await;
+    let peer = server.peer();
+    let mut one = server.http1(&peer).await;
+    let mut two = server.http2(&peer).await;
+    assert_eq!(one.send_request(get("/")).await.unwrap().status(), StatusCode::OK);
+    assert_eq!(two.send_request(get2("/")).await.unwrap().status(), StatusCode::OK);
+    let others = Authority::new("others").certificate();
+    server.trust.replace(Trust::builder().trust("td".parse().unwrap(), [others]).unwrap().build().unwrap());
+    assert_eq!(one.send_request(get("/")).await.unwrap().status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(two.send_request(get2("/")).await.unwrap().status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(server.calls.load(Ordering::SeqCst), 2);
+}
+
+/// Threat 60.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_silent_sockets_do_not_delay_a_good_client() {
+    let server = running(|server| server).await;
+    let mut silent = Vec::new();
+    for _ in 0..1000 {
+        silent.push(TcpStream::connect(server.address).await.unwrap());
+    }
+    let start = Instant::now();
+    server.assert_serves().await;
+    let took = start.elapsed();
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    drop(silent);
+}
+
+/// Threat 60: the same with sockets that begin a handshake and stop.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_sockets_that_stop_half_way_hold_a_good_client_up_for_a_moment_only() {
+    let server = running(|server| server).await;
+    let mut stopped = Vec::new();
+    for _ in 0..1000 {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        stream.write_all(&[22, 3, 1, 2]).await.unwrap();
+        stopped.push(stream);
+    }
+    let start = Instant::now();
+    server.assert_serves().await;
+    let took = start.elapsed();
+    assert!(took < Duration::from_secs(3), "{took:?}");
+    drop(stopped);
+}
+
+/// Threat 61.
+#[tokio::test]
+async fn garbage_resets_and_half_handshakes_do_not_end_the_server() {
+    let server = running(|server| server).await;
+    for bytes in [
+        &b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"[..],
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        &[0; 4096],
+        &[22, 3, 1, 255, 255, 1],
+        b"",
+    ] {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        let _ = stream.write_all(bytes).await;
+        drop(stream);
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        let _ = stream.write_all(bytes).await;
+        // Closed by a reset.
+        stream.set_zero_linger().unwrap();
+        drop(stream);
+    }
+    // Refused certificates, and peers that leave in the middle of a request.
+    let stranger = Authority::new("stranger").issue_spiffe("spiffe://td/a");
+    if let Ok(mut stream) = server.tls(&stranger, "http/1.1").await {
+        assert!(stream.read_u8().await.is_err());
+    }
+    let mut stream = server.tls(&server.peer(), "http/1.1").await.unwrap();
+    stream.write_all(b"POST /echo HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nabc").await.unwrap();
+    drop(stream);
+    server.assert_serves().await;
+}
+
+/// Threat 64.
+#[tokio::test]
+async fn a_panic_in_the_service_ends_its_own_connection_or_stream_only() {
+    let server = running(|server| server).await;
+    let peer = server.peer();
+    let mut other = server.http1(&peer).await;
+    let mut one = server.http1(&peer).await;
+    let mut two = server.http2(&peer).await;
+    assert!(one.send_request(get("/panic")).await.is_err());
+    assert!(two.send_request(get2("/panic")).await.is_err());
+    assert_eq!(text(two.send_request(get2("/")).await.unwrap()).await, "spiffe://td/a");
+    assert_eq!(text(other.send_request(get("/")).await.unwrap()).await, "spiffe://td/a");
+    server.assert_serves().await;
+}
+
+/// Threat 63.
+#[tokio::test]
+async fn headers_beyond_the_limit_are_a_431() {
+    let server = running(|server| server).await;
+    let peer = server.peer();
+    for (lines, bytes) in [(1, 1024 * 1024), (10_000, 10)] {
+        let mut stream = server.tls(&peer, "http/1.1").await.unwrap();
+        let mut request = b"GET / HTTP/1.1\r\nhost: localhost\r\n".to_vec();
+        for at in 0..lines {
+            request.extend(format!("x-{at}: {}\r\n", "v".repeat(bytes)).bytes());
+        }
+        request.extend(b"\r\n");
+        // The server may answer and close before it has read everything.
+        let _ = stream.write_all(&request).await;
+        let mut head = [0; 12];
+        stream.read_exact(&mut head).await.unwrap();
+        assert_eq!(&head, b"HTTP/1.1 431");
+
+        let mut two = server.http2(&peer).await;
+        let mut request = get2("/");
+        for at in 0..lines {
+            let name = http::HeaderName::try_from(format!("x-{at}")).unwrap();
+            request.headers_mut().insert(name, "v".repeat(bytes).parse().unwrap());
+        }
+        // Refused by the client itself, which was told the limit, or by the server.
+        if let Ok(response) = two.send_request(request).await {
+            assert_eq!(response.status(), StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+        }
+    }
+    assert_eq!(server.calls.load(Ordering::SeqCst), 0);
+    server.assert_serves().await;
+}
+
+#[tokio::test]
+async fn a_header_section_that_does_not_end_is_given_up() {
+    let server = running(|server| server.header_timeout(Duration::from_millis(50))).await;
+    let mut stream = server.tls(&server.peer(), "http/1.1").await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: lo").await.unwrap();
+    let mut rest = Vec::new();
+    let _ =
+        tokio::time::timeout(SOON, stream.read_to_end(&mut rest)).await.expect("the connection is closed");
+    assert_eq!(server.calls.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn connections_above_the_limit_are_closed_and_places_come_back() {
+    let server = running(|server| server.max_connections(2)).await;
+    let peer = server.peer();
+    let mut one = server.http1(&peer).await;
+    let mut two = server.http2(&peer).await;
+    assert_eq!(one.send_request(get("/")).await.unwrap().status(), StatusCode::OK);
+    assert_eq!(two.send_request(get2("/")).await.unwrap().status(), StatusCode::OK);
+    assert!(server.tls(&peer, "http/1.1").await.is_err());
+    drop(one);
+    let back = async {
+        while server.tls(&peer, "http/1.1").await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(SOON, back).await.expect("a place came back");
+    assert_eq!(two.send_request(get2("/")).await.unwrap().status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn requests_in_flight_finish_at_shutdown() {
+    let mut server = running(|server| server).await;
+    let peer = server.peer();
+    let mut one = server.http1(&peer).await;
+    let mut two = server.http2(&peer).await;
+    let idle = server.http1(&peer).await;
+    let first = tokio::spawn(async move { one.send_request(get("/slow")).await });
+    let second = tokio::spawn(async move { two.send_request(get2("/slow")).await });
+    while server.calls.load(Ordering::SeqCst) < 2 {
+        tokio::task::yield_now().await;
+    }
+    server.stop.take().unwrap().send(()).unwrap();
+    // No new connection, but the requests go on.
+    while TcpStream::connect(server.address).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    assert!(!server.ended.is_finished());
+    server.slow.notify_waiters();
+    assert_eq!(text(first.await.unwrap().unwrap()).await, "slow");
+    assert_eq!(text(second.await.unwrap().unwrap()).await, "slow");
+    let end = tokio::time::timeout(SOON, server.ended).await.expect("the server ends soon").unwrap();
+    assert_eq!(end.cut, 0);
+    drop(idle);
+}
+
+#[tokio::test]
+async fn requests_that_take_too_long_are_cut_at_the_shutdown_limit() {
+    let server = running(|server| server.shutdown_limit(Duration::from_millis(50))).await;
+    let peer = server.peer();
+    let mut one = server.http1(&peer).await;
+    let calls = Arc::clone(&server.calls);
+    let first = tokio::spawn(async move { one.send_request(get("/slow")).await });
+    while calls.load(Ordering::SeqCst) < 1 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(server.stop().await.cut, 1);
+    assert!(first.await.unwrap().is_err());
+}
+
+#[tokio::test]
+async fn dropping_the_server_cuts_its_connections() {
+    let server = running(|server| server).await;
+    let mut one = server.http1(&server.peer()).await;
+    assert_eq!(one.send_request(get("/")).await.unwrap().status(), StatusCode::OK);
+    server.ended.abort();
+    assert!(server.ended.await.unwrap_err().is_cancelled());
+    let gone = async {
+        while one.ready().await.is_ok() && !one.is_closed() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(SOON, gone).await.expect("the connection is closed");
+}
+
+#[tokio::test]
+async fn probes_answer_their_paths_and_nothing_else() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let ready = Arc::new(AtomicBool::new(false));
+    let server = running({
+        let ready = Arc::clone(&ready);
+        move |server| {
+            server
+                .allow_plaintext_probes(listener, ["/healthz", "/readyz"], move |path| {
+                    path == "/healthz" || ready.load(Ordering::SeqCst)
+                })
+                .unwrap()
+        }
+    })
+    .await;
+    let ask = async |line: &str| {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(format!("{line} HTTP/1.1\r\nhost: probe\r\n\r\n").as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer.get(9..12).unwrap().to_owned()
+    };
+    assert_eq!(ask("GET /healthz").await, "200");
+    assert_eq!(ask("HEAD /healthz").await, "200");
+    assert_eq!(ask("GET /readyz").await, "503");
+    ready.store(true, Ordering::SeqCst);
+    assert_eq!(ask("GET /readyz").await, "200");
+    for line in [
+        "GET /",
+        "POST /healthz",
+        "GET /healthz/",
+        "GET /healthz?x",
+        "GET //healthz",
+        "GET /HEALTHZ",
+        "GET /echo",
+        "OPTIONS *",
+        "DELETE /readyz",
+    ] {
+        assert_eq!(ask(line).await, "404", "{line}");
+    }
+    assert_eq!(ask(&format!("GET /{}", "a".repeat(100_000))).await.get(..1), Some("4"));
+    assert_eq!(server.calls.load(Ordering::SeqCst), 0);
+    // HTTP/2 with prior knowledge is no probe.
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer).await;
+    assert!(!answer.starts_with(b"HTTP/1.1 200"));
+    server.assert_serves().await;
+    server.stop().await;
+    // Gone with the server.
+    let gone = async {
+        while TcpStream::connect(address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(SOON, gone).await.expect("the probes' listener is closed");
+}
