@@ -152,11 +152,6 @@ impl PolicySet {
         &self.revision
     }
 
-    /// Whether every fact that a decision hangs on is in its trace. Otherwise it is not cached.
-    pub(crate) fn is_pure(&self) -> bool {
-        self.entries.iter().all(|entry| matches!(entry.policy, Policy::Wasm(_)))
-    }
-
     /// Asks the policies in order.
     pub(crate) fn evaluate(&self, question: Box<Question>) -> Evaluation {
         let nothing = ReadLimits { calls: 0, bytes: 0 };
@@ -423,17 +418,6 @@ mod tests {
     #[test]
     fn a_panicking_native_policy_is_a_fault() {
         assert_eq!(run(&[(Does::Panic, false), (Does::Allow, false)]).0, "fault p0 panicked");
-    }
-
-    #[test]
-    fn a_set_with_a_native_policy_is_not_pure() {
-        let native = Script(Does::Allow, Arc::default());
-        let allow_all = include_bytes!("../../../../plugins/artifacts/allow-all.wasm");
-        let pure = PolicySetBuilder::new().component("wasm", allow_all).load().unwrap();
-        assert!(pure.current().is_pure());
-        let mixed =
-            PolicySetBuilder::new().component("wasm", allow_all).native("native", native).load().unwrap();
-        assert!(!mixed.current().is_pure());
     }
 
     /// Makes as many reads as it is told, all different.
