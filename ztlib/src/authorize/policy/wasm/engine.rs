@@ -80,15 +80,20 @@ impl Engine {
 
     fn new() -> wasmtime::Result<Self> {
         let (engine, allocator) = best_engine()?;
+        match allocator {
+            Allocator::PoolWithScan => tracing::debug!(%allocator, "policies run from a pool"),
+            _ => tracing::warn!(
+                %allocator,
+                "policies run slower than they could: this machine lacks PAGEMAP_SCAN or address space"
+            ),
+        }
+        Self::of(engine, allocator)
+    }
+
+    fn of(engine: wasmtime::Engine, allocator: Allocator) -> wasmtime::Result<Self> {
         tick(&engine)?;
         let mut linker = Linker::new(&engine);
         contract::link(&mut linker)?;
-        match allocator {
-            Allocator::PoolWithScan => tracing::debug!(%allocator, "policies run from a pool"),
-            _ => {
-                tracing::warn!(%allocator, "policies run slower than they could: this machine lacks PAGEMAP_SCAN or address space")
-            }
-        }
         Ok(Self { engine, linker, allocator })
     }
 }
@@ -191,6 +196,9 @@ fn tick(engine: &wasmtime::Engine) -> wasmtime::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::authorize::Answer;
+    use crate::authorize::policy::Call;
+    use crate::authorize::policy::wasm::{Compiled, WasmPolicy};
 
     #[test]
     fn there_is_one_engine_a_process() {
@@ -199,9 +207,18 @@ mod tests {
     }
 
     #[test]
-    fn every_allocator_that_we_fall_back_to_can_be_made() {
+    fn policies_run_on_every_allocator_that_we_fall_back_to() {
+        let bytes = include_bytes!("../../../../../plugins/artifacts/keeps-state.wasm");
         for allocator in [Allocator::Pool, Allocator::SmallPool, Allocator::OnDemand] {
-            assert!(wasmtime::Engine::new(&config(allocator)).is_ok(), "{allocator}");
+            let engine = wasmtime::Engine::new(&config(allocator)).unwrap();
+            let engine = Arc::new(Engine::of(engine, allocator).unwrap());
+            let budget = Budget::default();
+            let compiled = Arc::new(Compiled::new(engine, bytes, &budget).unwrap());
+            let policy = WasmPolicy::new(compiled, Arc::new([]), Arc::new(budget)).unwrap();
+            for _ in 0..3 {
+                let evaluated = policy.evaluate(Box::new(Call::nobody_asks()));
+                assert_eq!(evaluated.result, Ok(Answer::Deny), "{allocator}");
+            }
         }
     }
 }

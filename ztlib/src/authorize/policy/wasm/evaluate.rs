@@ -120,6 +120,7 @@ impl State {
 #[derive(Clone, Copy, ComponentType, Lift)]
 #[component(enum)]
 #[repr(u8)]
+#[allow(dead_code, reason = "only the engine makes them, out of what a policy returns")]
 pub(super) enum WitAnswer {
     #[component(name = "allow")]
     Allow,
