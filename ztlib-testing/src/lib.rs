@@ -4,10 +4,12 @@ mod ca;
 mod client;
 mod clock;
 mod connection;
+mod load;
 mod tokens;
 
 pub use ca::{Authority, AuthorityDraft, Issued, LeafDraft, a_day};
 pub use client::{ClientResult, HttpsClient};
 pub use clock::ManualClock;
 pub use connection::{Handshake, TlsClient, peer_extensions};
+pub use load::{Load, LoadReport};
 pub use tokens::{TokenDraft, TokenIssuer};
