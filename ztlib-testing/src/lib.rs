@@ -3,9 +3,15 @@
 mod ca;
 mod client;
 mod clock;
+mod events;
 mod tokens;
+
+pub mod model;
+pub mod scenario;
+pub mod stack;
 
 pub use ca::{Authority, AuthorityDraft, Issued, LeafDraft, a_day};
 pub use client::{ClientResult, HttpsClient};
 pub use clock::ManualClock;
+pub use events::Events;
 pub use tokens::{TokenDraft, TokenIssuer};
