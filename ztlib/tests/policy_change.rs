@@ -1,5 +1,11 @@
 //! Ask, change the policies, ask again: manifests and their mistakes, reloads, and what happens to answers in flight.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot set itself up has failed"
+)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};

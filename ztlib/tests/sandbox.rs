@@ -1,5 +1,11 @@
 //! What a policy can do to its host: nothing. One test a behaviour; the guests are in `plugins/hostile`.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot set itself up has failed"
+)]
+
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -192,17 +198,11 @@ fn reading_or_saying_anything_before_decide_is_a_load_error() {
         assert!(error.to_string().contains(function), "{error}");
     }
     assert_eq!(refusal(hostile!("read-during-post-return")), "trap");
-    assert_eq!(refusal(hostile!("read-during-realloc")), "trap");
 }
 
 #[test]
 fn a_policy_that_never_finishes_starting_is_refused() {
-    for bytes in [
-        hostile!("endless-start"),
-        hostile!("endless-configure"),
-        hostile!("endless-post-return"),
-        hostile!("endless-realloc"),
-    ] {
+    for bytes in [hostile!("endless-start"), hostile!("endless-configure"), hostile!("endless-post-return")] {
         assert_eq!(refusal(bytes), "fuel-spent");
     }
     assert_eq!(refusal(hostile!("trap-in-configure")), "trap");
@@ -210,18 +210,19 @@ fn a_policy_that_never_finishes_starting_is_refused() {
 
 #[test]
 fn a_result_of_configure_that_fits_no_type_is_refused() {
-    for bytes in
-        [hostile!("result-out-of-range"), hostile!("unknown-result"), hostile!("realloc-out-of-range")]
-    {
-        assert_eq!(refusal(bytes), "bad-answer");
-    }
+    assert_eq!(refusal(hostile!("result-out-of-range")), "bad-answer");
+    assert_eq!(refusal(hostile!("unknown-result")), "bad-answer");
 }
 
 #[test]
-fn an_error_text_of_a_policy_is_bounded_and_escaped() {
+fn an_error_text_of_a_policy_is_bounded() {
+    let error = load(hostile!("huge-configure-error")).unwrap_err();
+    assert!(["bad-answer", "configure-refused"].contains(&error.code()), "{error}");
+    assert!(error.to_string().len() < 2048, "{}", error.to_string().len());
     let mut budget = Budget::default();
-    budget.memory_bytes = 64 << 20;
+    budget.argument_bytes = 1 << 20;
     let error = load_with(hostile!("huge-configure-error"), budget).unwrap_err();
+    assert_eq!(error.code(), "configure-refused");
     assert!(error.to_string().len() < 2048, "{}", error.to_string().len());
 }
 
@@ -324,9 +325,6 @@ fn a_flood_of_reads_is_a_fault() {
 
 #[test]
 fn what_a_policy_hands_over_is_capped_before_it_is_copied() {
-    let mut budget = Budget::default();
-    budget.memory_bytes = 64 << 20;
-    budget.fuel = 1_000_000_000;
     for bytes in [
         hostile!("huge-argument"),
         hostile!("huge-reason"),
@@ -334,8 +332,7 @@ fn what_a_policy_hands_over_is_capped_before_it_is_copied() {
         hostile!("huge-header"),
         hostile!("huge-log"),
     ] {
-        assert_eq!(fault_with(bytes, budget.clone()), "bad-argument");
-        assert_eq!(refusal(bytes), "memory-limit");
+        assert_eq!(fault(bytes), "bad-argument");
     }
 }
 

@@ -75,7 +75,6 @@ pub(crate) struct PolicySet {
 }
 
 /// What came of asking a policy set one question.
-#[derive(Debug)]
 pub struct Evaluation {
     pub(crate) question: Box<Question>,
     pub(crate) result: Result<Decision, Fault>,
@@ -107,7 +106,7 @@ impl Evaluation {
         self.answers.iter().map(|(policy, answer)| (policy.as_ref(), *answer))
     }
 
-    /// The fuel that all policies together used.
+    /// The fuel that all policies together used; where one trapped, at least what it used up to its last call of the host.
     pub fn fuel(&self) -> u64 {
         self.fuel
     }
@@ -115,6 +114,19 @@ impl Evaluation {
     /// The revision that judged.
     pub fn revision(&self) -> Revision {
         self.revision
+    }
+}
+
+impl fmt::Debug for Evaluation {
+    /// Without the question, which holds the request with its credentials.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Evaluation")
+            .field("revision", &self.revision)
+            .field("result", &self.result)
+            .field("answers", &self.answers)
+            .field("reads", &self.trace.reads().len())
+            .field("fuel", &self.fuel)
+            .finish_non_exhaustive()
     }
 }
 

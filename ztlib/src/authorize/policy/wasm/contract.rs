@@ -281,13 +281,18 @@ mod tests {
 
     struct Risk;
     impl SignalSource for Risk {
-        fn signal(&self, _: &str, _: &Principal) -> Result<Option<String>, SignalError> {
+        fn signal(&self, name: &str, _: &Principal) -> Result<Option<String>, SignalError> {
+            assert_eq!(name, "risk", "the source's own mistake");
             Ok(Some("7".to_owned()))
         }
     }
 
     /// Asks one policy about `DELETE https://shop.test/orders/7?q=1`.
     fn ask(bytes: &[u8], budget: Budget) -> Evaluation {
+        ask_with_signal(bytes, budget, "risk")
+    }
+
+    fn ask_with_signal(bytes: &[u8], budget: Budget, signal: &str) -> Evaluation {
         let request = http::Request::delete("https://shop.test/orders/7?q=1")
             .header("x-a", "one")
             .header("x-b", "two")
@@ -307,7 +312,7 @@ mod tests {
         let policies = PolicySetBuilder::new()
             .component("policy", bytes)
             .budget(budget)
-            .signal("risk")
+            .signal(signal)
             .signals(Risk)
             .document("roles", serde_json::json!({"alice": "admin", "users": ["alice"]}))
             .load()
@@ -401,9 +406,29 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_to_an_odd_address_is_a_fault() {
-        let fault = ask(guest!("realloc-misaligned"), Budget::default()).result().clone().unwrap_err();
-        assert_eq!(fault.code(), "bad-argument");
+    fn a_source_of_signals_that_panics_is_a_fault_and_the_question_comes_back() {
+        let evaluation = ask_with_signal(guest!("undeclared-signal"), Budget::default(), "never-declared");
+        assert_eq!(evaluation.result().clone().unwrap_err().code(), "panicked");
+        assert_eq!(evaluation.question.request().unwrap().host.as_ref(), "shop.test");
+    }
+
+    #[test]
+    fn no_credential_is_in_the_debug_form_of_an_evaluation() {
+        let evaluation = ask(guest!("trap"), Budget::default());
+        assert!(!format!("{evaluation:?}").contains("secret"));
+    }
+
+    #[test]
+    fn memory_for_an_answer_that_cannot_be_used_is_a_fault() {
+        for (guest, code) in [
+            (guest!("realloc-misaligned").as_slice(), "bad-argument"),
+            (guest!("realloc-out-of-range"), "bad-argument"),
+            (guest!("endless-realloc"), "fuel-spent"),
+            (guest!("read-during-realloc"), "trap"),
+        ] {
+            let fault = ask(guest, Budget::default()).result().clone().unwrap_err();
+            assert_eq!(fault.code(), code);
+        }
     }
 
     #[test]
@@ -412,8 +437,7 @@ mod tests {
         let used = ask(bytes, Budget::default()).fuel();
         // 52 calls of at least 200.
         assert!((10_400..40_000).contains(&used), "{used}");
-        let mut budget = Budget::default();
-        budget.fuel = 5_000;
+        let budget = Budget { fuel: 5_000, ..Budget::default() };
         let fault = ask(bytes, budget).result().clone().unwrap_err();
         assert_eq!(fault.code(), "fuel-spent");
     }
