@@ -191,7 +191,7 @@ impl Server {
         let places = Arc::new(Semaphore::new(max_connections));
         accept_until(&mut listener, shutdown, |transport: TcpStream, remote| {
             let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-                tracing::warn!(%remote, max_connections, "too many connections, closed a new one");
+                refused(remote, "too-many-connections", &"too many connections are open");
                 return;
             };
             // Small answers are not kept waiting for more (RFC 896).
@@ -206,9 +206,7 @@ impl Server {
                     Some(Ok((stream, connection))) => {
                         serve_connection(stream, connection, service, http, place, phases).await;
                     }
-                    Some(Err(error)) => {
-                        tracing::info!(target: "ztlib::refusal", stage = "connection", %remote, code = error.code(), reason = %error, "refused");
-                    }
+                    Some(Err(error)) => refused(remote, error.code(), &error),
                     None => {}
                 }
             });
@@ -226,6 +224,13 @@ impl Server {
         }
         ShutDown { cut }
     }
+}
+
+/// Anybody can cause as many of these as they can open connections: they are counted by code, and told at a level that is
+/// off in production.
+fn refused(remote: SocketAddr, code: &'static str, reason: &dyn fmt::Display) {
+    metrics::counter!("ztlib_connections_refused_total", "code" => code).increment(1);
+    tracing::debug!(target: "ztlib::refusal", stage = "connection", %remote, code, %reason, "refused");
 }
 
 impl fmt::Debug for Server {

@@ -11,7 +11,7 @@ use webpki::{EndEntityCert, VerifiedPath};
 
 use super::leaf::{self, Claim, Leaf, Validity};
 use super::revocation::{Revocation, RevocationPolicy};
-use super::{PeerError, SpiffeIdError, TrustDomain, TrustError};
+use super::{PeerError, SpiffeId, TrustDomain, TrustError};
 
 static ALGORITHMS: LazyLock<WebPkiSupportedAlgorithms> =
     LazyLock::new(|| rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms);
@@ -277,16 +277,15 @@ fn same_anchor(one: &TrustAnchor<'_>, other: &TrustAnchor<'_>) -> bool {
         && one.name_constraints == other.name_constraints
 }
 
-/// An authority that has a SPIFFE ID of its own signs within that trust domain only (X509-SVID section 4.2).
+/// An authority that has a SPIFFE ID of its own signs within that trust domain only (X509-SVID section 4.2). A URI of
+/// another scheme says nothing about a trust domain.
 fn check_domain_of_authority<'a>(
     domain: &TrustDomain,
     uris: impl Iterator<Item = &'a str>,
 ) -> Result<(), PeerError> {
-    for uri in uris {
-        match TrustDomain::parse(uri) {
-            Ok(own) if own == *domain => {}
-            // A URI of another scheme says nothing about a trust domain.
-            Err(SpiffeIdError::Scheme { .. }) => {}
+    for uri in uris.filter(|uri| leaf::is_spiffe(uri)) {
+        match SpiffeId::parse(uri) {
+            Ok(own) if own.trust_domain() == domain => {}
             _ => return Err(PeerError::ForeignAuthority),
         }
     }
