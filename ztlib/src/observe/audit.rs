@@ -1,5 +1,6 @@
 //! The audit event: one for each judgement, as a typed value.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -50,8 +51,8 @@ impl Verdict {
 }
 
 /// Who, what, the decision, and why. It never holds a secret: no token, no key, no certificate, no header value but
-/// those named here.
-#[derive(Debug, Clone)]
+/// those named here. Its `Debug` shows reads as [`AuditEvent::reads`] does.
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct AuditEvent {
     /// The id that the caller sees too.
@@ -96,6 +97,35 @@ pub struct AuditEvent {
     pub authorize: Duration,
     pub(crate) trace: Trace,
     pub(crate) redaction: Arc<Redaction>,
+}
+
+/// By hand: a sink that prints an event must not print what [`Redaction`] hides.
+impl fmt::Debug for AuditEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuditEvent")
+            .field("id", &self.id)
+            .field("time", &self.time)
+            .field("verdict", &self.verdict)
+            .field("enforced", &self.enforced)
+            .field("reason", &self.reason)
+            .field("detail", &self.detail)
+            .field("policy", &self.policy)
+            .field("revision", &self.revision)
+            .field("log", &self.log)
+            .field("principal", &self.principal)
+            .field("action", &self.action)
+            .field("method", &self.method)
+            .field("host", &self.host)
+            .field("path", &self.path)
+            .field("route", &self.route)
+            .field("trace_parent", &self.trace_parent)
+            .field("request_id", &self.request_id)
+            .field("fuel", &self.fuel)
+            .field("authenticate", &self.authenticate)
+            .field("authorize", &self.authorize)
+            .field("reads", &self.reads())
+            .finish_non_exhaustive()
+    }
 }
 
 impl AuditEvent {

@@ -41,7 +41,8 @@ pub(crate) fn emit(event: AuditEvent, sink: Option<&dyn AuditSink>) {
         action = event.action.as_ref().map(tracing::field::debug),
         method = event.method.as_ref().map(tracing::field::debug),
         path = event.path.as_ref().map(tracing::field::debug),
-        route = event.route.as_deref(),
+        // Of a gRPC call it is the path.
+        route = event.route.as_ref().map(tracing::field::debug),
     );
     if !matches!(event.verdict, Verdict::Allow | Verdict::Public) {
         tracing::info!(
