@@ -20,7 +20,8 @@ pub(crate) fn judged(event: &AuditEvent) {
 
 /// `ztlib_decisions_total{source}`: `cache` or `fresh`.
 pub(crate) fn decided(cached: bool) {
-    ::metrics::counter!("ztlib_decisions_total", "source" => if cached { "cache" } else { "fresh" }).increment(1);
+    ::metrics::counter!("ztlib_decisions_total", "source" => if cached { "cache" } else { "fresh" })
+        .increment(1);
 }
 
 /// `ztlib_decisions_not_cacheable_total{why}`: `too-many-reads`, `too-many-sites` or `values-vary`.

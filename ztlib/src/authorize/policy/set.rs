@@ -158,8 +158,8 @@ impl PolicySet {
     }
 
     /// What the revision names besides the documents: the root of every trace (T6). Documents are reads.
-    pub(crate) fn root(&self) -> &[u8; 32] {
-        self.root.as_bytes()
+    pub(crate) fn root(&self) -> Digest {
+        self.root
     }
 
     /// What the set brings to every question.

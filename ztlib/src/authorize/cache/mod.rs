@@ -9,19 +9,26 @@
 //! What is not in the trace is not in the key, and need not be: the policy set is the site's root (T6); documents, signals, labels and time are
 //! reads (T5); credentials' own life is checked before this is asked (T7); faults are not stored (T9).
 
+mod key;
+mod read_list;
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use moka::sync::Cache;
 
 use super::decision::Decision;
-use super::policy::{Evaluation, PolicySet};
+use super::policy::{Digest, Evaluation, PolicySet};
 use super::question::{Asked, Question};
-use super::read::{Read, Value};
+use super::read::Value;
 use super::trace::Trace;
 use crate::observe::metrics;
+
+use key::Key;
+use read_list::ReadList;
 
 /// Bounds on what decision caching may hold. There is no unbounded cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +67,7 @@ pub(crate) struct DecisionCache {
 /// Where a question is asked: the reads that every evaluation begins with, in effect.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Site {
-    root: [u8; 32],
+    root: Digest,
     kind: Kind,
 }
 
@@ -69,20 +76,6 @@ enum Kind {
     Request { route: Option<Arc<str>>, method: http::Method },
     Action(Arc<str>),
 }
-
-/// The reads that the evaluations of a site have made so far. Immutable: a longer one takes its place under another number.
-struct ReadList {
-    /// Unique in this process.
-    number: u64,
-    reads: Vec<Read>,
-    /// Questions that were looked up under this list, and found.
-    lookups: AtomicU64,
-    hits: AtomicU64,
-}
-
-/// A list's number and the exact values, each with its length: two different lists of values never have the same bytes.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Key(Arc<[u8]>);
 
 struct Entry {
     decision: Decision,
@@ -121,7 +114,8 @@ impl DecisionCache {
             let found = self.entries.get(&key);
             list.looked_up(found.is_some(), &site.kind);
             if let Some(entry) = found {
-                let evaluation = policies.remembered(question, entry.decision.clone(), list.trace(values, entry.made));
+                let evaluation =
+                    policies.remembered(question, entry.decision.clone(), list.trace(values, entry.made));
                 return Decided { evaluation, cached: true };
             }
         }
@@ -143,24 +137,16 @@ impl DecisionCache {
                 is_registered(&method).then_some(Kind::Request { route, method })?
             }
         };
-        Some(Site { root: *policies.root(), kind })
+        Some(Site { root: policies.root(), kind })
     }
 
-    /// The key of a question under a list, and the values. None where a read fails (then an evaluation has to find out whether the policies
-    /// make it at all) or the values are too long.
-    fn key(&self, list: &ReadList, policies: &PolicySet, question: &mut Question) -> Option<(Key, Vec<Value>)> {
-        let mut bytes = Vec::with_capacity(8 + list.reads.len() * 8);
-        bytes.extend_from_slice(&list.number.to_le_bytes());
-        let mut values = Vec::with_capacity(list.reads.len());
-        for read in &list.reads {
-            let value = question.answer(read, policies.view()).ok()?;
-            encode(&value, &mut bytes);
-            if bytes.len() > self.bounds.key_bytes {
-                return None;
-            }
-            values.push(value);
-        }
-        Some((Key(bytes.into()), values))
+    fn key(
+        &self,
+        list: &ReadList,
+        policies: &PolicySet,
+        question: &mut Question,
+    ) -> Option<(Key, Vec<Value>)> {
+        Key::of(question, list, policies.view(), self.bounds.key_bytes)
     }
 
     /// Remembers a decision under the site's list, which grows by what is new.
@@ -212,110 +198,9 @@ impl DecisionCache {
     }
 }
 
-impl ReadList {
-    fn new(reads: Vec<Read>) -> Self {
-        static NUMBERS: AtomicU64 = AtomicU64::new(1);
-        let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
-        Self { number, reads, lookups: AtomicU64::new(0), hits: AtomicU64::new(0) }
-    }
-
-    /// Which reads of the list are in the trace.
-    fn bits(&self, trace: &Trace) -> u64 {
-        let bit = |(index, read)| if trace.value(read).is_some() { 1 << index } else { 0 };
-        self.reads.iter().enumerate().map(bit).sum()
-    }
-
-    /// The trace of the evaluation that an entry stands for: its reads, with the values that they have for this question.
-    fn trace(&self, values: Vec<Value>, made: u64) -> Trace {
-        let mut trace = Trace::default();
-        for (index, (read, value)) in self.reads.iter().zip(values).enumerate() {
-            if made & (1 << index) != 0 {
-                trace.record(read.clone(), value);
-            }
-        }
-        trace
-    }
-
-    /// Counts, and tells the operator once where a site's list makes its answers useless to remember.
-    fn looked_up(&self, hit: bool, site: &Kind) {
-        /// So many questions, and fewer than one in eight of them found.
-        const ENOUGH: u64 = 4096;
-        let hits = self.hits.fetch_add(hit.into(), Ordering::Relaxed);
-        let lookups = self.lookups.fetch_add(1, Ordering::Relaxed);
-        if lookups == ENOUGH && hits < ENOUGH / 8 {
-            for (read, better) in self.reads.iter().filter_map(|read| Some((read, coarser(read)?))) {
-                metrics::decision_not_cacheable("values-vary");
-                tracing::warn!(
-                    target: "ztlib::cache", ?site, %read, lookups, hits,
-                    "decisions here are hardly ever found again, since a policy reads this; it could ask {better}"
-                );
-            }
-        }
-    }
-}
-
-/// The narrower question to ask instead of one whose answer varies with each caller or each request.
-fn coarser(read: &Read) -> Option<&'static str> {
-    Some(match read {
-        Read::Now => "`before`, `in-window` or `authenticated-within`",
-        Read::Path => "`route` or `path-matches`",
-        Read::Param(_) => "`data-contains` with `{param:…}`, or a label",
-        Read::Subject | Read::PeerSpiffeId => "`data-contains` with `{subject}` or `{peer}`, or `peer-matches`",
-        Read::ClaimString(_) | Read::ClaimJson(_) | Read::ClaimInt(_) => "`claim-contains` or `before-claim`",
-        Read::Header(_) | Read::HeaderValues(_) | Read::HeaderNames | Read::Query(_) => {
-            "nothing narrower: let the application put what matters into a label"
-        }
-        Read::RemoteIp => "`remote-ip-in`",
-        Read::Scopes => "`has-scope`",
-        Read::Signal(_) => "`signal-at-least`",
-        Read::DataJson(..) | Read::DataString(..) => "`data-contains`",
-        _ => return None,
-    })
-}
-
 /// Methods of the IANA registry that services use. Another one is a word that a caller chose: it has no site.
 fn is_registered(method: &http::Method) -> bool {
     use http::Method;
-    [
-        Method::GET,
-        Method::HEAD,
-        Method::POST,
-        Method::PUT,
-        Method::DELETE,
-        Method::OPTIONS,
-        Method::PATCH,
-    ]
-    .contains(method)
-}
-
-/// A value in bytes: its kind, its length where that varies, itself. No two values have the same bytes, and none begins another.
-fn encode(value: &Value, bytes: &mut Vec<u8>) {
-    let text = |bytes: &mut Vec<u8>, text: &str| {
-        bytes.extend_from_slice(&(text.len() as u64).to_le_bytes());
-        bytes.extend_from_slice(text.as_bytes());
-    };
-    match value {
-        Value::Absent => bytes.push(0),
-        Value::Bool(false) => bytes.push(1),
-        Value::Bool(true) => bytes.push(2),
-        Value::Int(number) => {
-            bytes.push(3);
-            bytes.extend_from_slice(&number.to_le_bytes());
-        }
-        Value::Time(seconds) => {
-            bytes.push(4);
-            bytes.extend_from_slice(&seconds.to_le_bytes());
-        }
-        Value::Text(value) => {
-            bytes.push(5);
-            text(bytes, value);
-        }
-        Value::List(items) => {
-            bytes.push(6);
-            bytes.extend_from_slice(&(items.len() as u64).to_le_bytes());
-            for item in items.iter() {
-                text(bytes, item);
-            }
-        }
-    }
+    [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS, Method::PATCH]
+        .contains(method)
 }
