@@ -44,6 +44,7 @@ pub(super) struct Judgement<'g> {
     trace: Trace,
     log: Vec<(Arc<str>, Box<str>)>,
     fuel: u64,
+    cached: bool,
     authenticate: Duration,
     authorize: Duration,
 }
@@ -81,6 +82,7 @@ impl<'g> Judgement<'g> {
             trace: Trace::default(),
             log: Vec::new(),
             fuel: 0,
+            cached: false,
             authenticate: Duration::ZERO,
             authorize: Duration::ZERO,
         }
@@ -200,7 +202,15 @@ impl<'g> Judgement<'g> {
     fn authorize(&mut self, asked: Asked, labels: Labels) -> (Asked, Result<Obligations, Cause>) {
         let watch = Stopwatch::start();
         let question = Box::new(Question::new(self.principal.clone(), asked, labels, self.now));
-        let evaluation = self.policies.evaluate(question);
+        let (evaluation, cached) = match &self.settings.cache {
+            Some(cache) => {
+                let decided = cache.decide(&self.policies, question);
+                (decided.evaluation, decided.cached)
+            }
+            None => (self.policies.evaluate(question), false),
+        };
+        self.cached = cached;
+        observe::metrics::decided(cached);
         self.authorize = watch.elapsed();
         self.revision = Some(self.policies.revision().clone());
         self.trace = evaluation.trace;
@@ -265,6 +275,7 @@ impl<'g> Judgement<'g> {
             trace_parent: description.trace_parent,
             request_id: description.request_id,
             fuel: self.fuel,
+            cached: self.cached,
             authenticate: self.authenticate,
             authorize: self.authorize,
             trace: self.trace,

@@ -164,6 +164,34 @@ impl PolicySet {
         &self.revision
     }
 
+    /// Whether every fact that a decision hangs on is in its trace. Otherwise it is not cached.
+    pub(crate) fn is_pure(&self) -> bool {
+        self.entries.iter().all(|entry| matches!(entry.policy, Policy::Wasm(_)))
+    }
+
+    /// What the revision names besides the documents: the root of every trace (T6). Documents are reads.
+    pub(crate) fn root(&self) -> Digest {
+        self.root
+    }
+
+    /// What the set brings to every question.
+    pub(crate) fn view(&self) -> &View {
+        &self.view
+    }
+
+    /// An earlier evaluation's decision, for a question that it holds for. Nobody was asked: there are no answers, no log and no fuel.
+    pub(crate) fn remembered(&self, question: Box<Question>, decision: Decision, trace: Trace) -> Evaluation {
+        Evaluation {
+            question,
+            result: Ok(decision),
+            trace,
+            log: Vec::new(),
+            answers: Vec::new(),
+            fuel: 0,
+            revision: self.revision,
+        }
+    }
+
     /// Asks the policies in order.
     pub(crate) fn evaluate(&self, question: Box<Question>) -> Evaluation {
         let nothing = ReadLimits { calls: 0, bytes: 0 };
