@@ -9,7 +9,7 @@ use ztlib::observe::{AuditEvent, Verdict};
 use crate::model;
 use crate::scenario::{Case, Cast, Decision, Exchange, ScenarioError};
 
-pub use bare::{BareStack, HTTP_ROUTES, SERVICES, ask};
+pub use bare::{BareStack, HTTP_ROUTES, SERVICES, ask, ask_matched};
 pub(crate) use bare::{matched_route, reached};
 pub use reply::Reply;
 pub use socket::{Serving, SocketStack};

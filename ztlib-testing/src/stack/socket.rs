@@ -185,6 +185,7 @@ async fn connect(
 ) -> Result<TlsStream<TcpStream>, ScenarioError> {
     let wrong = |error: &dyn std::fmt::Display| ScenarioError::because("no connection", error);
     let stream = TcpStream::connect(address).await.map_err(|error| wrong(&error))?;
+    stream.set_nodelay(true).map_err(|error| wrong(&error))?;
     let name = ServerName::try_from("localhost").map_err(|error| wrong(&error))?;
     TlsConnector::from(Arc::new(config)).connect(name, stream).await.map_err(|error| wrong(&error))
 }
@@ -193,8 +194,8 @@ async fn connect(
 async fn request(mut stream: TlsStream<TcpStream>, exchange: &Exchange) -> Exchanged {
     let wrong = |error: &dyn std::fmt::Display| ScenarioError::because("no reply", error);
     let mut text = format!("{} {} HTTP/1.1\r\nconnection: close\r\n", exchange.method, exchange.target);
-    for (name, value) in exchange.host.iter().map(|host| ("host", host.as_str())) {
-        text.push_str(&format!("{name}: {value}\r\n"));
+    if let Some(host) = &exchange.host {
+        text.push_str(&format!("host: {host}\r\n"));
     }
     for (name, value) in &exchange.headers {
         text.push_str(&format!("{name}: {value}\r\n"));
