@@ -294,3 +294,31 @@ impl Loader {
         blueprint.build(engine, &known, self.signal_source.clone())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn watching_does_not_keep_a_set_alive() {
+        let folder = std::env::temp_dir().join(format!("ztlib-watch-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let bytes = include_bytes!("../../../../plugins/artifacts/allow-all.wasm");
+        std::fs::write(folder.join("p.wasm"), bytes).unwrap();
+        let digest = crate::authorize::policy::digest::Digest::of(bytes);
+        let manifest =
+            format!("format = 1\n[[policy]]\nname = 'p'\nmodule = 'p.wasm'\nsha256 = '{digest}'\n");
+        std::fs::write(folder.join("policies.toml"), manifest).unwrap();
+        let policies = Policies::from_manifest(folder.join("policies.toml")).allow_unsigned().load().unwrap();
+        policies.watch().unwrap();
+        let (shared, clone) = (Arc::downgrade(&policies.0), policies.clone());
+        drop(policies);
+        assert!(shared.upgrade().is_some());
+        drop(clone);
+        // The thread may be looking at the files just now; it lets go when it has looked.
+        while shared.upgrade().is_some() {
+            std::thread::yield_now();
+        }
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+}
