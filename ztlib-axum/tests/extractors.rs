@@ -1,6 +1,12 @@
 //! What handlers ask for, and what happens where the guard did not establish it.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test"
+)]
 
 #[path = "../../ztlib/tests/support/mod.rs"]
 mod support;
@@ -28,9 +34,16 @@ struct Tenant {
 fn handlers() -> Router {
     Router::new()
         .route("/permit", get(async |permit: Permit| format!("{} {}", permit.enforced(), permit.id())))
-        .route("/principal", get(async |caller: Principal| {
-            format!("{:?} {:?}", caller.peer().map(ToString::to_string), caller.claims().and_then(|claims| claims.subject()))
-        }))
+        .route(
+            "/principal",
+            get(async |caller: Principal| {
+                format!(
+                    "{:?} {:?}",
+                    caller.peer().map(ToString::to_string),
+                    caller.claims().and_then(|claims| claims.subject())
+                )
+            }),
+        )
         .route("/peer", get(async |peer: PeerIdentity| peer.to_string()))
         .route("/claims", get(async |Claims(tenant): Claims<Tenant>| tenant.tenant))
         .route("/json", get(async |Claims(claims): Claims<serde_json::Value>| Json(claims)))
@@ -43,7 +56,12 @@ async fn body(response: Response) -> (u16, String) {
     (status, String::from_utf8(bytes.to_vec()).unwrap())
 }
 
-fn get_of(world: &World, peer: &http::Extensions, path: &str, claim: Option<serde_json::Value>) -> http::Request<Body> {
+fn get_of(
+    world: &World,
+    peer: &http::Extensions,
+    path: &str,
+    claim: Option<serde_json::Value>,
+) -> http::Request<Body> {
     let mut request = world.request_of(peer).map(Body::new);
     let mut token = world.token();
     if let Some(claim) = claim {
@@ -62,7 +80,10 @@ async fn handlers_get_what_the_guard_established() {
     let ask = |path: &str| guarded.clone().oneshot(get_of(&world, &peer, path, Some("acme".into())));
     let (status, permit) = body(ask("/permit").await.unwrap()).await;
     assert_eq!((status, permit), (200, format!("true {}", world.events.one().id)));
-    assert_eq!(body(ask("/principal").await.unwrap()).await, (200, format!("Some({FRONTEND:?}) Some(\"alice\")")));
+    assert_eq!(
+        body(ask("/principal").await.unwrap()).await,
+        (200, format!("Some({FRONTEND:?}) Some(\"alice\")"))
+    );
     assert_eq!(body(ask("/peer").await.unwrap()).await, (200, FRONTEND.to_owned()));
     assert_eq!(body(ask("/claims").await.unwrap()).await, (200, "acme".to_owned()));
     assert!(body(ask("/json").await.unwrap()).await.1.contains("\"tenant\":\"acme\""));
@@ -77,18 +98,26 @@ async fn outside_of_a_guard_no_handler_that_asks_for_it_runs() {
         // The caller learns nothing.
         assert_eq!(body(response).await, (500, String::new()), "{path}");
     }
-    assert_eq!(body(handlers().oneshot(get_of(&world, &peer, "/open", None)).await.unwrap()).await, (200, "open".to_owned()));
+    assert_eq!(
+        body(handlers().oneshot(get_of(&world, &peer, "/open", None)).await.unwrap()).await,
+        (200, "open".to_owned())
+    );
 }
 
 #[tokio::test]
 async fn a_public_route_has_a_permit_and_nobody_in_it() {
     let world = World::new();
-    let guard = world.guard(allow()).allow_public_route("/permit").allow_public_route("/principal").allow_public_route("/peer");
+    let guard = world
+        .guard(allow())
+        .allow_public_route("/permit")
+        .allow_public_route("/principal")
+        .allow_public_route("/peer");
     let guarded = GuardedRouter::new(guard.allow_public_route("/claims").build(), handlers());
     // Credentials that nobody checked are not handed on.
     let peer = world.frontend().await;
     for (path, status) in [("/permit", 200), ("/principal", 200), ("/peer", 500), ("/claims", 500)] {
-        let response = guarded.clone().oneshot(get_of(&world, &peer, path, Some("acme".into()))).await.unwrap();
+        let response =
+            guarded.clone().oneshot(get_of(&world, &peer, path, Some("acme".into()))).await.unwrap();
         let (got, text) = body(response).await;
         assert_eq!(got, status, "{path}");
         assert!(path != "/principal" || text == "None None", "{text}");
@@ -103,8 +132,11 @@ async fn claims_of_another_shape_do_not_reach_the_handler() {
     let world = World::new();
     let peer = world.frontend().await;
     let guarded = GuardedRouter::new(world.guard(allow()).build(), handlers());
-    for claim in [None, Some(serde_json::json!(7)), Some(serde_json::json!(["acme"])), Some(serde_json::json!(null))] {
-        let response = guarded.clone().oneshot(get_of(&world, &peer, "/claims", claim.clone())).await.unwrap();
+    for claim in
+        [None, Some(serde_json::json!(7)), Some(serde_json::json!(["acme"])), Some(serde_json::json!(null))]
+    {
+        let response =
+            guarded.clone().oneshot(get_of(&world, &peer, "/claims", claim.clone())).await.unwrap();
         assert_eq!(body(response).await, (500, String::new()), "{claim:?}");
     }
 }
@@ -112,7 +144,9 @@ async fn claims_of_another_shape_do_not_reach_the_handler() {
 #[tokio::test]
 async fn a_caller_without_certificate_or_token_has_none_to_extract() {
     let world = World::new();
-    let guard = Guard::builder().peers(world.peers().allow_unauthenticated()).tokens(world.tokens().allow_missing_token());
+    let guard = Guard::builder()
+        .peers(world.peers().allow_unauthenticated())
+        .tokens(world.tokens().allow_missing_token());
     let guard = guard.policies(allow()).clock(world.clock.clone()).build();
     let guarded = GuardedRouter::new(guard, handlers());
     for (path, status) in [("/permit", 200), ("/principal", 200), ("/peer", 500), ("/claims", 500)] {
@@ -136,7 +170,11 @@ async fn a_handler_refuses_in_the_words_of_the_guard() {
         Ok(Answer::Deny)
     }));
     let guard = guard.build();
-    async fn order(State(guard): State<Guard>, caller: Principal, Path(owner): Path<String>) -> Result<&'static str, Refused> {
+    async fn order(
+        State(guard): State<Guard>,
+        caller: Principal,
+        Path(owner): Path<String>,
+    ) -> Result<&'static str, Refused> {
         guard.ask(&caller, "orders.read", Labels::new().with("owner", owner))?;
         Ok("an order")
     }
@@ -151,7 +189,10 @@ async fn a_handler_refuses_in_the_words_of_the_guard() {
     let refusal = response.extensions().get::<Refusal>().unwrap().clone();
     let (status, text) = body(response).await;
     let problem: serde_json::Value = serde_json::from_str(&text).unwrap();
-    assert_eq!((status, &problem["code"], &problem["detail"]), (403, &"not-yours".into(), &"this order is not yours".into()));
+    assert_eq!(
+        (status, &problem["code"], &problem["detail"]),
+        (403, &"not-yours".into(), &"this order is not yours".into())
+    );
     let events = world.events.take();
     assert_eq!(events.iter().map(|event| event.verdict).collect::<Vec<_>>(), [Verdict::Allow, Verdict::Deny]);
     assert_eq!((problem["id"].as_str(), refusal.id()), (Some(events[1].id.as_str()), &events[1].id));
@@ -165,5 +206,8 @@ async fn a_grpc_caller_of_an_axum_service_is_refused_in_grpc() {
     let mut request = over_grpc(world.request_of(&peer));
     *request.uri_mut() = "/open".parse().unwrap();
     let response = guarded.oneshot(request).await.unwrap();
-    assert_eq!((response.status().as_u16(), &response.headers()["grpc-status"]), (200, &"7".parse::<http::HeaderValue>().unwrap()));
+    assert_eq!(
+        (response.status().as_u16(), &response.headers()["grpc-status"]),
+        (200, &"7".parse::<http::HeaderValue>().unwrap())
+    );
 }

@@ -1,6 +1,12 @@
 //! No way around: every kind of route that axum has, through the real guard.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test"
+)]
 
 #[path = "../../ztlib/tests/support/mod.rs"]
 mod support;
@@ -168,8 +174,13 @@ async fn without_credentials_every_route_is_a_401_with_one_decision() {
     let runs = Runs::default();
     let guarded = GuardedRouter::new(world.guard(seeing_everything()).build(), everything(&runs));
     for (method, path, _) in REQUESTS {
-        let response = guarded.clone().oneshot(request(&world, &http::Extensions::new(), method, path)).await.unwrap();
-        assert_eq!((response.status().as_u16(), reason(&response)), (401, "missing-certificate"), "{method} {path}");
+        let response =
+            guarded.clone().oneshot(request(&world, &http::Extensions::new(), method, path)).await.unwrap();
+        assert_eq!(
+            (response.status().as_u16(), reason(&response)),
+            (401, "missing-certificate"),
+            "{method} {path}"
+        );
         assert_eq!(world.events.one().verdict, Verdict::Unauthenticated);
     }
     assert_eq!(runs.count(), 0);
@@ -179,7 +190,9 @@ async fn without_credentials_every_route_is_a_401_with_one_decision() {
 async fn a_router_that_was_empty_or_stateful_is_guarded_too() {
     let world = World::new();
     let peer = world.frontend().await;
-    for router in [Router::new(), Router::new().with_state(()), Router::new().fallback(|| async { "fallback" })] {
+    for router in
+        [Router::new(), Router::new().with_state(()), Router::new().fallback(|| async { "fallback" })]
+    {
         let guarded = GuardedRouter::new(world.guard(deny()).build(), router);
         let response = guarded.oneshot(request(&world, &peer, "GET", "/anything")).await.unwrap();
         assert_eq!(reason(&response), "no-role");
@@ -197,7 +210,10 @@ async fn a_guarded_router_inside_of_another_router_sees_the_whole_path() {
     let response = outer.clone().oneshot(request(&world, &peer, "GET", "/api/orders/7")).await.unwrap();
     assert_eq!(reason(&response), "passed");
     let event = world.events.one();
-    assert_eq!((event.path.as_deref(), event.route.as_deref()), (Some("/api/orders/7"), Some("/api/orders/{id}")));
+    assert_eq!(
+        (event.path.as_deref(), event.route.as_deref()),
+        (Some("/api/orders/7"), Some("/api/orders/{id}"))
+    );
     // What is in front of the prefix is checked as well.
     let response = outer.oneshot(request(&world, &peer, "GET", "/api/orders/..")).await.unwrap();
     assert_eq!(reason(&response), "path-dot-segment");
@@ -213,7 +229,8 @@ async fn a_path_that_is_written_otherwise_never_reaches_the_route() {
         let path = text(question, Read::Path)?.unwrap_or_default();
         Ok(if path.starts_with("/admin") { Answer::Deny } else { Answer::Allow })
     }));
-    let admin = Router::new().route("/admin", get(runs.handler())).route("/admin/{*rest}", get(runs.handler()));
+    let admin =
+        Router::new().route("/admin", get(runs.handler())).route("/admin/{*rest}", get(runs.handler()));
     let guarded = GuardedRouter::new(guard.build(), admin);
     for (path, expected) in [
         ("/admin", "denied"),
@@ -257,7 +274,8 @@ async fn cors(request: Request, next: Next) -> Response {
         && request.headers().contains_key("origin")
         && request.headers().contains_key("access-control-request-method");
     if preflight {
-        return (StatusCode::NO_CONTENT, [("access-control-allow-origin", "https://shop.example")]).into_response();
+        return (StatusCode::NO_CONTENT, [("access-control-allow-origin", "https://shop.example")])
+            .into_response();
     }
     next.run(request).await
 }
@@ -266,7 +284,8 @@ async fn cors(request: Request, next: Next) -> Response {
 async fn a_true_preflight_is_answered_outside_and_any_other_options_is_judged() {
     let world = World::new();
     let runs = Runs::default();
-    let guarded = GuardedRouter::new(world.guard(deny()).build(), everything(&runs)).layer_outside(from_fn(cors));
+    let guarded =
+        GuardedRouter::new(world.guard(deny()).build(), everything(&runs)).layer_outside(from_fn(cors));
     let nobody = http::Extensions::new();
     for path in ["/orders/7", "/nothing", "/admin/users/bob", "/assets/x"] {
         let mut preflight = request(&world, &nobody, "OPTIONS", path);
@@ -285,7 +304,8 @@ async fn a_true_preflight_is_answered_outside_and_any_other_options_is_judged() 
 }
 
 fn preflight_without_method(request: &http::Request<Body>) -> http::Request<Body> {
-    let mut copy = http::Request::builder().method(request.method()).uri(request.uri()).body(Body::empty()).unwrap();
+    let mut copy =
+        http::Request::builder().method(request.method()).uri(request.uri()).body(Body::empty()).unwrap();
     *copy.headers_mut() = request.headers().clone();
     copy
 }
@@ -302,7 +322,9 @@ async fn a_layer_that_trims_slashes_does_not_part_guard_and_router() {
     let world = World::new();
     let peer = world.frontend().await;
     let runs = Runs::default();
-    let router = || Router::new().route("/orders/{id}", get(runs.handler())).route("/orders/{id}/", post(runs.handler()));
+    let router = || {
+        Router::new().route("/orders/{id}", get(runs.handler())).route("/orders/{id}/", post(runs.handler()))
+    };
     let guard = || world.guard(seeing_everything()).build();
     let seen = |world: &World| {
         let event = world.events.one();
@@ -312,7 +334,9 @@ async fn a_layer_that_trims_slashes_does_not_part_guard_and_router() {
     // As a layer outside it runs after the routing, so it changes neither what is routed nor what is judged.
     let trim = from_fn(async |request: Request, next: Next| next.run(trim_slash(request)).await);
     let layered = GuardedRouter::new(guard(), router()).layer_outside(trim);
-    for (path, route) in [("/orders/7", Some("/orders/{id}")), ("/orders/7/", Some("/orders/{id}/")), ("/orders/", None)] {
+    for (path, route) in
+        [("/orders/7", Some("/orders/{id}")), ("/orders/7/", Some("/orders/{id}/")), ("/orders/", None)]
+    {
         layered.clone().oneshot(request(&world, &peer, "GET", path)).await.unwrap();
         assert_eq!(seen(&world), (path.to_owned(), route.map(str::to_owned)));
     }
@@ -332,7 +356,10 @@ async fn a_layer_inside_that_rewrites_the_path_does_not_reach_another_route() {
         next.run(request).await
     });
     let other = Runs::default();
-    let router = Router::new().route("/open", get(other.handler())).route("/admin", get(runs.handler())).layer(rewrite);
+    let router = Router::new()
+        .route("/open", get(other.handler()))
+        .route("/admin", get(runs.handler()))
+        .layer(rewrite);
     let guarded = GuardedRouter::new(world.guard(seeing_everything()).build(), router);
     guarded.oneshot(request(&world, &peer, "GET", "/open")).await.unwrap();
     assert_eq!((runs.count(), other.count()), (0, 1));
@@ -346,7 +373,8 @@ async fn a_refusal_leaves_through_the_outer_layers_with_its_reason() {
     let outside = from_fn(async |request: Request, next: Next| {
         assert!(request.extensions().get::<ztlib::enforce::Permit>().is_none());
         let mut response = next.run(request).await;
-        let code = response.extensions().get::<Refusal>().map(|refusal| refusal.cause().code().to_owned()).unwrap();
+        let code =
+            response.extensions().get::<Refusal>().map(|refusal| refusal.cause().code().to_owned()).unwrap();
         response.headers_mut().insert("x-seen-outside", code.parse().unwrap());
         response
     });
@@ -363,13 +391,16 @@ async fn a_refusal_leaves_through_the_outer_layers_with_its_reason() {
 /// Escapes what RFC 3986 does not let stand in a segment, and nothing else: the normal form.
 fn segment(text: &str) -> String {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@".contains(byte);
-    text.bytes().map(|byte| if plain(&byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+    text.bytes()
+        .map(|byte| if plain(&byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
 }
 
 fn logging_params(names: &'static [&'static str]) -> Policies {
     deciding(move |question, outcome| {
         for name in names {
-            outcome.log(&text(question, Read::Param((*name).into()))?.unwrap_or_else(|| "absent".to_owned()))?;
+            outcome
+                .log(&text(question, Read::Param((*name).into()))?.unwrap_or_else(|| "absent".to_owned()))?;
         }
         Ok(Answer::Allow)
     })
@@ -386,7 +417,8 @@ fn a_policy_sees_each_parameter_byte_for_byte_as_the_handler_does() {
     let world = World::new();
     let peer = runtime.block_on(world.frontend());
     let separated = |(a, b): (String, String)| format!("{a}\u{1f}{b}");
-    let inner = Router::new().route("/{b}/end", get(move |Path(both): Path<(String, String)>| async move { separated(both) }));
+    let inner = Router::new()
+        .route("/{b}/end", get(move |Path(both): Path<(String, String)>| async move { separated(both) }));
     let router = Router::new()
         .route("/one/{a}", get(|Path(a): Path<String>| async move { a }))
         .route("/files/{name}", get(|Path(name): Path<String>| async move { name }))
@@ -394,18 +426,28 @@ fn a_policy_sees_each_parameter_byte_for_byte_as_the_handler_does() {
         .nest("/two/{a}", inner);
     let guarded = guarding(&world, logging_params(&["a", "b", "name"]), router);
     let call = |path: String| {
-        let response = runtime.block_on(guarded.clone().oneshot(request(&world, &peer, "GET", &path))).unwrap();
+        let response =
+            runtime.block_on(guarded.clone().oneshot(request(&world, &peer, "GET", &path))).unwrap();
         let (status, why) = (response.status().as_u16(), reason(&response).to_owned());
         let body = runtime.block_on(response.into_body().collect()).unwrap().to_bytes();
         let log: Vec<String> = world.events.one().log.iter().map(|(_, line)| line.to_string()).collect();
         (status, why, String::from_utf8(body.to_vec()).unwrap(), log)
     };
-    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() });
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {
+        cases: 400,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    });
     let values = prop_oneof!["[ -~]{1,12}", "\\PC{1,6}", "(%|%25|%2F|\\.|/|\\+| |;|=|,){1,6}"];
     runner
         .run(&(values.clone(), values), |(a, b)| {
             let (one, two) = (segment(&a), segment(&b));
-            for path in [format!("/one/{one}"), format!("/files/{one}"), format!("/rest/{one}/{two}"), format!("/two/{one}/{two}/end")] {
+            for path in [
+                format!("/one/{one}"),
+                format!("/files/{one}"),
+                format!("/rest/{one}/{two}"),
+                format!("/two/{one}/{two}/end"),
+            ] {
                 let (status, why, body, log) = call(path.clone());
                 if status == 200 {
                     let seen: Vec<_> = log.iter().filter(|value| *value != "absent").cloned().collect();
@@ -416,8 +458,15 @@ fn a_policy_sees_each_parameter_byte_for_byte_as_the_handler_does() {
                 } else {
                     // Refused for what it holds, never misread.
                     let dotted = |text: &str| text.split('/').any(|piece| piece == "." || piece == "..");
-                    let strange = dotted(&a) || dotted(&b) || a.contains(['/', '\\']) || b.contains(['/', '\\']);
-                    prop_assert!(status == 400 && why.starts_with("pa") && strange, "{} {} {}", path, status, why);
+                    let strange =
+                        dotted(&a) || dotted(&b) || a.contains(['/', '\\']) || b.contains(['/', '\\']);
+                    prop_assert!(
+                        status == 400 && why.starts_with("pa") && strange,
+                        "{} {} {}",
+                        path,
+                        status,
+                        why
+                    );
                 }
             }
             Ok(())
@@ -430,7 +479,10 @@ async fn an_encoded_slash_reaches_the_handler_only_where_the_verb_names_the_rout
     let world = World::new();
     let peer = world.frontend().await;
     let echo = || get(|Path(name): Path<String>| async move { name });
-    let router = Router::new().route("/files/{name}", echo()).route("/item/{name}", echo()).route("/tree/{*name}", echo());
+    let router = Router::new()
+        .route("/files/{name}", echo())
+        .route("/item/{name}", echo())
+        .route("/tree/{*name}", echo());
     let guarded = guarding(&world, logging_params(&["name"]), router);
     for (path, expected, body) in [
         ("/files/a%2Fb", "passed", "a/b"),

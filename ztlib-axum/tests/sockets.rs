@@ -1,6 +1,12 @@
 //! Over real mTLS sockets: what hyper makes of odd bytes, each request is decided once and runs a handler only where it was allowed.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test"
+)]
 
 #[path = "../../ztlib/tests/support/mod.rs"]
 mod support;
@@ -46,7 +52,11 @@ impl Service {
         let world = World::new();
         let guard = world.guard(deciding(|question, outcome| {
             let path = text(question, Read::Path)?.unwrap_or_default();
-            outcome.log(&format!("{} {}", text(question, Read::Method)?.unwrap_or_default(), text(question, Read::Host)?.unwrap_or_default()))?;
+            outcome.log(&format!(
+                "{} {}",
+                text(question, Read::Method)?.unwrap_or_default(),
+                text(question, Read::Host)?.unwrap_or_default()
+            ))?;
             Ok(if path.starts_with("/denied") { Answer::Deny } else { Answer::Allow })
         }));
         // The service runs on the machine's clock where TLS does; tokens and decisions on the world's.
@@ -61,7 +71,8 @@ impl Service {
         };
         let router = Router::new().route("/", any(handler.clone())).fallback(handler);
         let server = world.mesh.leaf().dns("localhost").for_servers().issue();
-        let acceptor = Acceptor::builder().identity(server.chain(), server.key()).unwrap().peers(&world.trust);
+        let acceptor =
+            Acceptor::builder().identity(server.chain(), server.key()).unwrap().peers(&world.trust);
         let acceptor = acceptor.clock(world.clock.clone()).build().unwrap();
         let server = Server::bind("127.0.0.1:0", acceptor).await.unwrap();
         // So that a connection which waits for the rest of a request ends by itself.
@@ -86,7 +97,8 @@ impl Service {
     async fn raw(&self, bytes: impl AsRef<[u8]>) -> String {
         let tls = TlsClient::new(&self.world.mesh, Some(&self.frontend)).protocols(&["http/1.1"]);
         let stream = TcpStream::connect(self.address).await.unwrap();
-        let mut stream = tls.connector().connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap();
+        let mut stream =
+            tls.connector().connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap();
         let _ = stream.write_all(bytes.as_ref()).await;
         let _ = stream.flush().await;
         let mut answer = Vec::new();
@@ -100,14 +112,20 @@ impl Service {
                 answer.extend_from_slice(&piece[..n]);
             }
         };
-        tokio::time::timeout(Duration::from_secs(10), read).await.expect("the server neither answered nor closed");
+        tokio::time::timeout(Duration::from_secs(10), read)
+            .await
+            .expect("the server neither answered nor closed");
         String::from_utf8_lossy(&answer).into_owned()
     }
 
     /// Decisions since the last look: (verdict, reason or "", path).
     fn decisions(&self) -> Vec<(Verdict, String, String)> {
         let of = |event: ztlib::observe::AuditEvent| {
-            (event.verdict, event.reason.unwrap_or_default().to_string(), event.path.unwrap_or_default().to_string())
+            (
+                event.verdict,
+                event.reason.unwrap_or_default().to_string(),
+                event.path.unwrap_or_default().to_string(),
+            )
         };
         self.world.events.take().into_iter().map(of).collect()
     }
@@ -124,7 +142,9 @@ impl Service {
 
 /// Answers; speaks an echo protocol where the request upgrades to one.
 async fn answer(mut request: Request) -> Response {
-    if request.uri().path() == "/upgrade" && request.headers().get("upgrade").is_some_and(|wanted| wanted == "echo") {
+    if request.uri().path() == "/upgrade"
+        && request.headers().get("upgrade").is_some_and(|wanted| wanted == "echo")
+    {
         let upgrade = hyper::upgrade::on(&mut request);
         tokio::spawn(async move {
             let mut stream = TokioIo::new(upgrade.await.unwrap());
@@ -133,7 +153,8 @@ async fn answer(mut request: Request) -> Response {
             stream.write_all(&said).await.unwrap();
             stream.shutdown().await.unwrap();
         });
-        return (StatusCode::SWITCHING_PROTOCOLS, [("upgrade", "echo"), ("connection", "upgrade")]).into_response();
+        return (StatusCode::SWITCHING_PROTOCOLS, [("upgrade", "echo"), ("connection", "upgrade")])
+            .into_response();
     }
     let path = request.uri().path().to_owned();
     let body = request.into_body().collect().await.map(|body| body.to_bytes().len()).unwrap_or_default();
@@ -159,13 +180,10 @@ async fn pipelined_requests_are_decided_one_by_one() {
         .await;
     assert_eq!(statuses(&answer), ["200", "403", "200", "401", "200"], "{answer}");
     let decisions = service.decisions();
-    assert_eq!(decisions.iter().map(|(_, reason, path)| (reason.as_str(), path.as_str())).collect::<Vec<_>>(), [
-        ("", "/a"),
-        ("denied", "/denied"),
-        ("", "/b"),
-        ("token-missing", "/c"),
-        ("", "/d")
-    ]);
+    assert_eq!(
+        decisions.iter().map(|(_, reason, path)| (reason.as_str(), path.as_str())).collect::<Vec<_>>(),
+        [("", "/a"), ("denied", "/denied"), ("", "/b"), ("token-missing", "/c"), ("", "/d")]
+    );
     assert_eq!(service.runs(), 3);
     service.end().await;
 }
@@ -233,17 +251,24 @@ async fn after_a_deny_an_unread_body_is_drained_within_limits_or_the_connection_
     let service = Service::start().await;
     let bearer = service.bearer();
     // A gigabyte is announced and a part of it comes: the answer comes, and then the end.
-    let mut bytes = format!("POST /denied HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1073741824\r\n{bearer}\r\n").into_bytes();
+    let mut bytes =
+        format!("POST /denied HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1073741824\r\n{bearer}\r\n")
+            .into_bytes();
     bytes.extend(std::iter::repeat_n(b"GET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n", 3000).flatten());
     let answer = service.raw(bytes).await;
     let decisions = service.decisions();
-    assert_eq!(decisions.iter().map(|(_, reason, path)| (reason.as_str(), path.as_str())).collect::<Vec<_>>(), [("denied", "/denied")]);
+    assert_eq!(
+        decisions.iter().map(|(_, reason, path)| (reason.as_str(), path.as_str())).collect::<Vec<_>>(),
+        [("denied", "/denied")]
+    );
     assert!(statuses(&answer).len() <= 1 && service.runs() == 0, "{answer}");
     service.end().await;
 }
 
 fn upgrading(path: &str, protocol: &str, bearer: &str) -> String {
-    format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: {protocol}\r\n{bearer}")
+    format!(
+        "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: {protocol}\r\n{bearer}"
+    )
 }
 
 #[tokio::test]
@@ -260,7 +285,10 @@ async fn an_upgrade_is_decided_before_101_and_a_denied_one_closes() {
     let denied = upgrading("/denied/upgrade", "echo", &bearer);
     let nobody = upgrading("/upgrade", "echo", "");
     let malformed = upgrading("//upgrade", "echo", &bearer);
-    let websocket = format!("{}Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", upgrading("/denied", "websocket", &bearer));
+    let websocket = format!(
+        "{}Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
+        upgrading("/denied", "websocket", &bearer)
+    );
     let h2c = format!("{}HTTP2-Settings: AAMAAABkAAQAAP__\r\n", upgrading("/denied", "h2c", &bearer));
     for (request, status, reason) in [
         (denied, "403", "denied"),
@@ -271,7 +299,11 @@ async fn an_upgrade_is_decided_before_101_and_a_denied_one_closes() {
     ] {
         let answer = service.raw(format!("{request}\r\n{next}")).await;
         let decisions = service.decisions();
-        assert_eq!(decisions.iter().map(|(_, reason, _)| reason.as_str()).collect::<Vec<_>>(), [reason], "{answer}");
+        assert_eq!(
+            decisions.iter().map(|(_, reason, _)| reason.as_str()).collect::<Vec<_>>(),
+            [reason],
+            "{answer}"
+        );
         assert_eq!(statuses(&answer), [status], "{answer}");
         assert!(answer.to_ascii_lowercase().contains("connection: close"), "{answer}");
         assert_eq!(service.runs(), 0);
@@ -279,7 +311,11 @@ async fn an_upgrade_is_decided_before_101_and_a_denied_one_closes() {
     // The same where the handler does not upgrade. And h2c is not spoken: who asks for it gets an answer in HTTP/1.1.
     for protocol in ["h2c", "websocket"] {
         let answer = service.raw(format!("{}\r\n{next}", upgrading("/a", protocol, &bearer))).await;
-        assert_eq!((statuses(&answer), service.decisions().len(), service.runs()), (vec!["200"], 1, 1), "{answer}");
+        assert_eq!(
+            (statuses(&answer), service.decisions().len(), service.runs()),
+            (vec!["200"], 1, 1),
+            "{answer}"
+        );
     }
     service.end().await;
 }
@@ -290,10 +326,15 @@ async fn a_tunnel_is_refused_and_the_connection_closed() {
     let bearer = service.bearer();
     let next = format!("GET /next HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{bearer}\r\n");
     for target in ["localhost:443", "/a", "http://localhost/a"] {
-        let answer = service.raw(format!("CONNECT {target} HTTP/1.1\r\nHost: localhost:443\r\n{bearer}\r\n{next}")).await;
+        let answer = service
+            .raw(format!("CONNECT {target} HTTP/1.1\r\nHost: localhost:443\r\n{bearer}\r\n{next}"))
+            .await;
         let decisions = service.decisions();
         // hyper itself answers 400 to what is no authority.
-        assert!(decisions.len() <= 1 && decisions.iter().all(|(_, reason, _)| reason == "method-connect"), "{target}: {decisions:?}");
+        assert!(
+            decisions.len() <= 1 && decisions.iter().all(|(_, reason, _)| reason == "method-connect"),
+            "{target}: {decisions:?}"
+        );
         assert_eq!((statuses(&answer), service.runs()), (vec!["400"], 0), "{target}: {answer}");
     }
     service.end().await;
@@ -343,7 +384,8 @@ async fn odd_request_lines_and_hosts_are_decided_once_and_refused_by_name() {
         let expected: Vec<_> = expected.into_iter().collect();
         let reasons: Vec<_> = decisions.iter().map(|(_, reason, _)| reason.as_str()).collect();
         // `GET a` is an authority to the URI type: hyper may hand it over, and then it has no path.
-        let reasons = if reasons == ["path-not-absolute"] && expected.is_empty() { Vec::new() } else { reasons };
+        let reasons =
+            if reasons == ["path-not-absolute"] && expected.is_empty() { Vec::new() } else { reasons };
         assert_eq!(reasons, expected, "{request:?}: {answer}");
         let allowed = decisions.iter().filter(|(verdict, ..)| *verdict == Verdict::Allow).count();
         assert_eq!(service.runs(), allowed, "{request:?}");
@@ -371,7 +413,12 @@ async fn a_header_section_past_its_limits_is_a_431_and_never_decided() {
         assert!(service.decisions().is_empty() && service.runs() == 0, "{name}");
     }
     // A path past ours alone is judged, and refused.
-    let answer = service.raw(format!("GET /{} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{bearer}\r\n", "x".repeat(9000))).await;
+    let answer = service
+        .raw(format!(
+            "GET /{} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{bearer}\r\n",
+            "x".repeat(9000)
+        ))
+        .await;
     assert_eq!(statuses(&answer), ["400"]);
     assert_eq!(service.decisions()[0].1, "path-too-long");
     service.end().await;
@@ -383,7 +430,8 @@ async fn http2(service: &Service) -> hyper::client::conn::http2::SendRequest<Ful
     let tls = TlsClient::new(&service.world.mesh, Some(&service.frontend)).protocols(&["h2"]);
     let stream = TcpStream::connect(service.address).await.unwrap();
     let stream = tls.connector().connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap();
-    let (sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    let (sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);
     sender
 }
@@ -408,7 +456,10 @@ async fn over_http2_each_stream_is_decided_once_and_hosts_agree() {
         ("get", "https://localhost/a", None, ""),
         ("CONNECT", "localhost:443", None, "method-connect"),
     ] {
-        let mut request = http::Request::builder().method(Method::from_bytes(method.as_bytes()).unwrap()).uri(uri).version(Version::HTTP_2);
+        let mut request = http::Request::builder()
+            .method(Method::from_bytes(method.as_bytes()).unwrap())
+            .uri(uri)
+            .version(Version::HTTP_2);
         if let Some(host) = host {
             request = request.header("host", host);
         }
@@ -416,9 +467,16 @@ async fn over_http2_each_stream_is_decided_once_and_hosts_agree() {
         sender.ready().await.unwrap();
         let response = sender.send_request(request).await.unwrap();
         let decisions = service.decisions();
-        assert_eq!(decisions.iter().map(|(_, reason, _)| reason.as_str()).collect::<Vec<_>>(), [expected], "{method} {uri} {host:?}");
+        assert_eq!(
+            decisions.iter().map(|(_, reason, _)| reason.as_str()).collect::<Vec<_>>(),
+            [expected],
+            "{method} {uri} {host:?}"
+        );
         assert_eq!(response.status() == StatusCode::OK, expected.is_empty());
-        assert!(!response.headers().contains_key("connection"), "connection-specific headers are not for HTTP/2");
+        assert!(
+            !response.headers().contains_key("connection"),
+            "connection-specific headers are not for HTTP/2"
+        );
         assert_eq!(service.runs(), usize::from(expected.is_empty()));
     }
     drop(sender);
@@ -438,16 +496,22 @@ async fn credentials_of_one_connection_or_stream_are_not_anothers() {
         request.body(Full::<bytes::Bytes>::default()).unwrap()
     };
     let token = format!("Bearer {}", service.world.token().sign());
-    for (token, status) in [(Some(token.as_str()), 200), (None, 401), (Some("Bearer x"), 401), (Some(token.as_str()), 200)] {
+    for (token, status) in
+        [(Some(token.as_str()), 200), (None, 401), (Some("Bearer x"), 401), (Some(token.as_str()), 200)]
+    {
         sender.ready().await.unwrap();
         assert_eq!(sender.send_request(with(token)).await.unwrap().status(), status);
     }
     // The same token from a peer that nobody vouches for gets no connection.
     let stranger = ztlib_testing::Authority::new("another root").issue_spiffe(support::FRONTEND);
-    let client = HttpsClient::new(service.world.mesh.certificate(), Some((stranger.chain(), stranger.key()))).unwrap();
+    let client =
+        HttpsClient::new(service.world.mesh.certificate(), Some((stranger.chain(), stranger.key()))).unwrap();
     assert!(client.send(service.address, with(Some(token.as_str()))).await.is_err());
     let decisions = service.decisions();
-    assert_eq!(decisions.iter().map(|(_, reason, _)| reason.as_str()).collect::<Vec<_>>(), ["", "token-missing", "token-malformed", ""]);
+    assert_eq!(
+        decisions.iter().map(|(_, reason, _)| reason.as_str()).collect::<Vec<_>>(),
+        ["", "token-missing", "token-malformed", ""]
+    );
     assert_eq!(service.runs(), 2);
     drop(sender);
     service.end().await;
@@ -458,17 +522,27 @@ async fn a_handler_that_panics_ends_its_own_stream_and_no_other() {
     let world = World::new();
     let guard = world.guard(support::allow()).build();
     let router = Router::new()
-        .route("/panic", any(|| async { if true { panic!("a bug in a handler") } }))
+        .route(
+            "/panic",
+            any(|| async {
+                if true {
+                    panic!("a bug in a handler")
+                }
+            }),
+        )
         .route("/a", any(|| async { "handled" }));
     let server = world.mesh.leaf().dns("localhost").for_servers().issue();
     let acceptor = Acceptor::builder().identity(server.chain(), server.key()).unwrap().peers(&world.trust);
-    let server = Server::bind("127.0.0.1:0", acceptor.clock(world.clock.clone()).build().unwrap()).await.unwrap();
+    let server =
+        Server::bind("127.0.0.1:0", acceptor.clock(world.clock.clone()).build().unwrap()).await.unwrap();
     let address = server.local_addr().unwrap();
     tokio::spawn(ztlib_axum::serve(server, GuardedRouter::new(guard, router), std::future::pending()));
     let frontend = world.mesh.issue_spiffe(support::FRONTEND);
-    let client = HttpsClient::new(world.mesh.certificate(), Some((frontend.chain(), frontend.key()))).unwrap();
+    let client =
+        HttpsClient::new(world.mesh.certificate(), Some((frontend.chain(), frontend.key()))).unwrap();
     let ask = |path: &str, version: Version| {
-        let uri = if version == Version::HTTP_2 { format!("https://localhost{path}") } else { path.to_owned() };
+        let uri =
+            if version == Version::HTTP_2 { format!("https://localhost{path}") } else { path.to_owned() };
         let request = http::Request::builder().uri(uri).version(version).header("host", "localhost");
         let request = request.header("authorization", format!("Bearer {}", world.token().sign()));
         let (client, request) = (client.clone(), request.body(Full::default()).unwrap());
@@ -489,13 +563,19 @@ async fn a_refusal_comes_before_the_body_is_read() {
     let tls = TlsClient::new(&service.world.mesh, Some(&service.frontend)).protocols(&["h2"]);
     let stream = TcpStream::connect(service.address).await.unwrap();
     let stream = tls.connector().connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap();
-    let (mut sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);
     // A body that never comes.
     let body = Body::new(Never);
-    let request = http::Request::builder().method("POST").uri("https://localhost/denied").version(Version::HTTP_2);
-    let request = request.header("authorization", format!("Bearer {}", service.world.token().sign())).body(body).unwrap();
-    let response = tokio::time::timeout(Duration::from_secs(5), sender.send_request(request)).await.unwrap().unwrap();
+    let request =
+        http::Request::builder().method("POST").uri("https://localhost/denied").version(Version::HTTP_2);
+    let request = request
+        .header("authorization", format!("Bearer {}", service.world.token().sign()))
+        .body(body)
+        .unwrap();
+    let response =
+        tokio::time::timeout(Duration::from_secs(5), sender.send_request(request)).await.unwrap().unwrap();
     assert_eq!((response.status().as_u16(), service.decisions().len()), (403, 1));
     drop(sender);
     service.end().await;

@@ -1,6 +1,12 @@
 //! A guarded gRPC server over real mTLS sockets, as tonic's own client sees it.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test"
+)]
 #![allow(clippy::result_large_err, reason = "tonic::Status is the error of every tonic method")]
 
 #[path = "../../ztlib/tests/support/mod.rs"]
@@ -102,13 +108,16 @@ impl Service<http::Request<tonic::body::Body>> for Echo {
             let path = request.uri().path().to_owned();
             Ok(match path.strip_prefix("/test.Echo/").unwrap_or_default() {
                 "Unary" => {
-                    let unary = |request: Request<Bytes>| async { Ok::<_, Status>(Response::new(request.into_inner())) };
+                    let unary = |request: Request<Bytes>| async {
+                        Ok::<_, Status>(Response::new(request.into_inner()))
+                    };
                     grpc.unary(service_fn(unary), request).await
                 }
                 "Repeat" => {
                     let repeat = |request: Request<Bytes>| async {
                         let said = request.into_inner();
-                        let three: Messages = Box::pin(tokio_stream::iter([Ok(said.clone()), Ok(said.clone()), Ok(said)]));
+                        let three: Messages =
+                            Box::pin(tokio_stream::iter([Ok(said.clone()), Ok(said.clone()), Ok(said)]));
                         Ok::<_, Status>(Response::new(three))
                     };
                     grpc.server_streaming(service_fn(repeat), request).await
@@ -136,8 +145,10 @@ impl Service<http::Request<tonic::body::Body>> for Echo {
                         let peer = request.peer_identity()?.to_string();
                         let claims: serde::de::IgnoredAny = request.claims()?;
                         let (permit, principal) = (request.permit()?, request.principal()?);
-                        let subject = principal.claims().and_then(|claims| claims.subject()).unwrap_or("nobody");
-                        let said = format!("{peer} {subject} {} {} {claims:?}", permit.enforced(), permit.id());
+                        let subject =
+                            principal.claims().and_then(|claims| claims.subject()).unwrap_or("nobody");
+                        let said =
+                            format!("{peer} {subject} {} {} {claims:?}", permit.enforced(), permit.id());
                         Ok::<_, Status>(Response::new(Bytes::from(said)))
                     };
                     grpc.unary(service_fn(who), request).await
@@ -149,7 +160,9 @@ impl Service<http::Request<tonic::body::Body>> for Echo {
                         async move {
                             let guard = guard.ok_or_else(|| Status::internal("no guard"))?;
                             let action = String::from_utf8_lossy(request.get_ref()).into_owned();
-                            guard.ask(request.principal()?, &action, Labels::new()).map_err(ztlib_tonic::status)?;
+                            guard
+                                .ask(request.principal()?, &action, Labels::new())
+                                .map_err(ztlib_tonic::status)?;
                             Ok::<_, Status>(Response::new(Bytes::from("asked")))
                         }
                     };
@@ -180,7 +193,10 @@ impl Stand {
             };
             match asked.as_deref() {
                 Some("alice") if question.read(Read::Route)? != Value::Absent => Ok(Answer::Allow),
-                Some("faulty") => Ok(question.read(Read::ClaimInt("/sub".into())).and_then(|_| question.read(Read::Signal("x".into()))).map(|_| Answer::Allow)?),
+                Some("faulty") => Ok(question
+                    .read(Read::ClaimInt("/sub".into()))
+                    .and_then(|_| question.read(Read::Signal("x".into())))
+                    .map(|_| Answer::Allow)?),
                 Some("stepping") => {
                     outcome.reason("step-up-required")?;
                     outcome.challenge_step_up(Some("urn:mfa"), Some(60))?;
@@ -197,11 +213,16 @@ impl Stand {
         let echo = Echo { guard: Some(guard.clone()), ..Echo::default() };
         let runs = echo.runs.clone();
         let server = world.mesh.leaf().dns("localhost").for_servers().issue();
-        let acceptor = Acceptor::builder().identity(server.chain(), server.key()).unwrap().peers(&world.trust);
+        let acceptor =
+            Acceptor::builder().identity(server.chain(), server.key()).unwrap().peers(&world.trust);
         let acceptor = acceptor.http2_only().clock(world.clock.clone()).build().unwrap();
         let server = Server::bind("127.0.0.1:0", acceptor).await.unwrap();
         let address = server.local_addr().unwrap();
-        tokio::spawn(ztlib_tonic::serve(server, GuardedRoutes::new(guard, Routes::new(echo)), std::future::pending()));
+        tokio::spawn(ztlib_tonic::serve(
+            server,
+            GuardedRoutes::new(guard, Routes::new(echo)),
+            std::future::pending(),
+        ));
         let frontend = world.mesh.issue_spiffe(FRONTEND);
         let tls = ClientTlsConfig::new()
             .ca_certificate(Certificate::from_pem(world.mesh.certificate_pem()))
@@ -230,7 +251,12 @@ impl Stand {
         client
     }
 
-    async fn unary(&self, path: &'static str, message: &'static str, authorization: Option<&str>) -> Result<Bytes, Status> {
+    async fn unary(
+        &self,
+        path: &'static str,
+        message: &'static str,
+        authorization: Option<&str>,
+    ) -> Result<Bytes, Status> {
         let request = self.request(Bytes::from(message), authorization);
         let path = http::uri::PathAndQuery::from_static(path);
         self.client().await.unary(request, path, Raw).await.map(Response::into_inner)
@@ -242,8 +268,18 @@ impl Stand {
         let many = || tokio_stream::iter(["a", "b"].map(Bytes::from));
         let mut client = self.client().await;
         let streamed = match method {
-            "Unary" => return client.unary(self.request("ab".into(), authorization), path, Raw).await.map(|one| vec![one.into_inner()]),
-            "Join" => return client.client_streaming(self.request(many(), authorization), path, Raw).await.map(|one| vec![one.into_inner()]),
+            "Unary" => {
+                return client
+                    .unary(self.request("ab".into(), authorization), path, Raw)
+                    .await
+                    .map(|one| vec![one.into_inner()]);
+            }
+            "Join" => {
+                return client
+                    .client_streaming(self.request(many(), authorization), path, Raw)
+                    .await
+                    .map(|one| vec![one.into_inner()]);
+            }
             "Repeat" => client.server_streaming(self.request("ab".into(), authorization), path, Raw).await?,
             _ => client.streaming(self.request(many(), authorization), path, Raw).await?,
         };
@@ -271,11 +307,19 @@ fn check_details(status: &Status, reason: &str, id: &str) {
 async fn calls_of_all_four_kinds_pass_with_one_decision_each() {
     let stand = Stand::start().await;
     let alice = stand.token("alice");
-    for (method, expected) in [("Unary", vec!["ab"]), ("Repeat", vec!["ab", "ab", "ab"]), ("Join", vec!["ab"]), ("Chat", vec!["a", "b"])] {
+    for (method, expected) in [
+        ("Unary", vec!["ab"]),
+        ("Repeat", vec!["ab", "ab", "ab"]),
+        ("Join", vec!["ab"]),
+        ("Chat", vec!["a", "b"]),
+    ] {
         let answer = stand.any(method, Some(&alice)).await.unwrap();
         assert_eq!(answer, expected, "{method}");
         let event = stand.world.events.one();
-        assert_eq!((event.verdict, event.route.as_deref()), (Verdict::Allow, Some(format!("/test.Echo/{method}").as_str())));
+        assert_eq!(
+            (event.verdict, event.route.as_deref()),
+            (Verdict::Allow, Some(format!("/test.Echo/{method}").as_str()))
+        );
         assert_eq!((event.method.as_ref().map(http::Method::as_str), stand.runs()), (Some("POST"), 1));
     }
 }
@@ -286,20 +330,50 @@ async fn refusals_of_all_four_kinds_are_what_tonics_client_reads() {
     for method in KINDS {
         for (authorization, code, reason, message, precise) in [
             (Some(stand.token("bob")), Code::PermissionDenied, "no-role", "100% für dich nicht", "no-role"),
-            (None, Code::Unauthenticated, "unauthenticated", "the caller is not authenticated", "token-missing"),
-            (Some("Bearer x".to_owned()), Code::Unauthenticated, "unauthenticated", "the caller is not authenticated", "token-malformed"),
-            (Some(stand.token("faulty")), Code::Unavailable, "fault", "no decision could be reached", "read-wrong-type"),
-            (Some(stand.token("stepping")), Code::Unauthenticated, "step-up-required", "a stronger or fresher login is needed", "step-up-required"),
+            (
+                None,
+                Code::Unauthenticated,
+                "unauthenticated",
+                "the caller is not authenticated",
+                "token-missing",
+            ),
+            (
+                Some("Bearer x".to_owned()),
+                Code::Unauthenticated,
+                "unauthenticated",
+                "the caller is not authenticated",
+                "token-malformed",
+            ),
+            (
+                Some(stand.token("faulty")),
+                Code::Unavailable,
+                "fault",
+                "no decision could be reached",
+                "read-wrong-type",
+            ),
+            (
+                Some(stand.token("stepping")),
+                Code::Unauthenticated,
+                "step-up-required",
+                "a stronger or fresher login is needed",
+                "step-up-required",
+            ),
         ] {
             let status = stand.any(method, authorization.as_deref()).await.unwrap_err();
             let event = stand.world.events.one();
-            assert_eq!((status.code(), status.message(), event.reason.as_deref()), (code, message, Some(precise)), "{method}");
+            assert_eq!(
+                (status.code(), status.message(), event.reason.as_deref()),
+                (code, message, Some(precise)),
+                "{method}"
+            );
             check_details(&status, reason, event.id.as_str());
             let challenge = status.metadata().get("www-authenticate").map(|value| value.to_str().unwrap());
             let expected = match precise {
                 "token-missing" => Some("Bearer"),
                 "token-malformed" => Some("Bearer error=\"invalid_token\""),
-                "step-up-required" => Some("Bearer error=\"insufficient_user_authentication\", acr_values=\"urn:mfa\", max_age=60"),
+                "step-up-required" => Some(
+                    "Bearer error=\"insufficient_user_authentication\", acr_values=\"urn:mfa\", max_age=60",
+                ),
                 _ => None,
             };
             assert_eq!(challenge, expected, "{method} {precise}");
@@ -329,7 +403,11 @@ async fn unknown_services_and_methods_are_told_apart_only_by_who_may_know() {
         let status = stand.unary(path, "x", Some(&bob)).await.unwrap_err();
         assert_eq!(status.code(), Code::PermissionDenied, "{path}");
         let event = stand.world.events.one();
-        assert_eq!((event.route.as_deref(), event.log[0].1.as_ref()), (route, route.unwrap_or("no route")), "{path}");
+        assert_eq!(
+            (event.route.as_deref(), event.log[0].1.as_ref()),
+            (route, route.unwrap_or("no route")),
+            "{path}"
+        );
         assert_eq!(stand.runs(), 0);
         // Where no route matched, no rule that names routes allows it.
         let status = stand.unary(path, "x", Some(&alice)).await.unwrap_err();
@@ -343,9 +421,13 @@ async fn unknown_services_and_methods_are_told_apart_only_by_who_may_know() {
 async fn odd_paths_and_content_types_on_a_method_are_judged_like_any_call() {
     let stand = Stand::start().await;
     let frontend = stand.world.mesh.issue_spiffe(FRONTEND);
-    let client = HttpsClient::new(stand.world.mesh.certificate(), Some((frontend.chain(), frontend.key()))).unwrap();
+    let client =
+        HttpsClient::new(stand.world.mesh.certificate(), Some((frontend.chain(), frontend.key()))).unwrap();
     let send = |method: &str, path: &str, content_type: &str, authorization: Option<String>| {
-        let request = http::Request::builder().method(method).uri(format!("https://localhost{path}")).version(http::Version::HTTP_2);
+        let request = http::Request::builder()
+            .method(method)
+            .uri(format!("https://localhost{path}"))
+            .version(http::Version::HTTP_2);
         let mut request = request.body(Full::new(Bytes::from_static(&[0, 0, 0, 0, 0]))).unwrap();
         if !content_type.is_empty() {
             request.headers_mut().insert("content-type", content_type.parse().unwrap());
@@ -356,7 +438,16 @@ async fn odd_paths_and_content_types_on_a_method_are_judged_like_any_call() {
         let (client, address) = (client.clone(), stand.address);
         async move { client.send(address, request).await.unwrap() }
     };
-    for content_type in ["application/grpc", "application/grpc+json", "application/grpc+proto", "application/json", "text/plain", "application/grpc-web", "application/grpc-web-text+proto", ""] {
+    for content_type in [
+        "application/grpc",
+        "application/grpc+json",
+        "application/grpc+proto",
+        "application/json",
+        "text/plain",
+        "application/grpc-web",
+        "application/grpc-web-text+proto",
+        "",
+    ] {
         let grpc = content_type.starts_with("application/grpc") && !content_type.contains("-web");
         for (authorization, http, code) in [(None, 401, "16"), (Some(stand.token("bob")), 403, "7")] {
             let response = send("POST", "/test.Echo/Unary", content_type, authorization).await;
@@ -379,7 +470,11 @@ async fn odd_paths_and_content_types_on_a_method_are_judged_like_any_call() {
     ] {
         let response = send(method, path, "application/grpc", alice()).await;
         let code = if reason == "no-role" { "7" } else { "3" };
-        assert_eq!((response.status().as_u16(), &response.headers()["grpc-status"]), (200, &http::HeaderValue::from_static(code)), "{path}");
+        assert_eq!(
+            (response.status().as_u16(), &response.headers()["grpc-status"]),
+            (200, &http::HeaderValue::from_static(code)),
+            "{path}"
+        );
         assert_eq!((stand.world.events.one().reason.as_deref(), stand.runs()), (Some(reason), 0), "{path}");
     }
     // A GET of a method is judged, and the policy sees that it is one.
@@ -435,7 +530,11 @@ async fn outside_of_a_guard_or_on_a_public_method_there_is_nobody_to_ask_for() {
     let guard = world.guard(support::deny()).allow_public_route("/test.Echo/WhoAmI").build();
     let guarded = GuardedRoutes::new(guard, Routes::new(Echo::default()));
     let answer = oneshot(guarded.clone(), message_to(&world, &peer, "/test.Echo/WhoAmI")).await;
-    assert_eq!(Status::from_header_map(answer.headers()).unwrap().code(), Code::Internal, "nobody was asked who they are");
+    assert_eq!(
+        Status::from_header_map(answer.headers()).unwrap().code(),
+        Code::Internal,
+        "nobody was asked who they are"
+    );
     assert_eq!(world.events.one().verdict, Verdict::Public);
     let answer = oneshot(guarded, message_to(&world, &peer, "/test.Echo/Unary")).await;
     assert_eq!(answer.extensions().get::<Refusal>().unwrap().cause().code(), "no-role");
@@ -447,13 +546,19 @@ async fn an_outer_layer_sees_refusals_and_does_not_reach_a_method() {
     let peer = world.frontend().await;
     let echo = Echo::default();
     let runs = echo.runs.clone();
-    let counting = axum::middleware::from_fn(async |request: axum::extract::Request, next: axum::middleware::Next| {
-        let mut response = next.run(request).await;
-        let code = response.extensions().get::<Refusal>().map_or("passed", |refusal| refusal.cause().code()).to_owned();
-        response.headers_mut().insert("x-seen-outside", code.parse().unwrap());
-        response
-    });
-    let guarded = GuardedRoutes::new(world.guard(support::deny()).build(), Routes::new(echo)).layer_outside(counting);
+    let counting =
+        axum::middleware::from_fn(async |request: axum::extract::Request, next: axum::middleware::Next| {
+            let mut response = next.run(request).await;
+            let code = response
+                .extensions()
+                .get::<Refusal>()
+                .map_or("passed", |refusal| refusal.cause().code())
+                .to_owned();
+            response.headers_mut().insert("x-seen-outside", code.parse().unwrap());
+            response
+        });
+    let guarded =
+        GuardedRoutes::new(world.guard(support::deny()).build(), Routes::new(echo)).layer_outside(counting);
     for path in ["/test.Echo/Unary", "/test.Other/X"] {
         let answer = oneshot(guarded.clone(), message_to(&world, &peer, path)).await;
         assert_eq!(answer.headers()["x-seen-outside"], "no-role");
@@ -475,9 +580,14 @@ async fn a_refusal_that_a_method_returns_reads_like_the_guards_own() {
         let asked_id = &events[1].id;
         assert_eq!((own.code(), asked.code()), (code, code));
         assert_eq!(own.message(), asked.message());
-        let without_id = |status: &Status, id: &str| String::from_utf8_lossy(status.details()).replace(id, "ID");
+        let without_id =
+            |status: &Status, id: &str| String::from_utf8_lossy(status.details()).replace(id, "ID");
         assert_eq!(without_id(&own, own_id.as_str()), without_id(&asked, asked_id.as_str()));
-        check_details(&asked, if subject == "bob" { "no-role" } else { "step-up-required" }, asked_id.as_str());
+        check_details(
+            &asked,
+            if subject == "bob" { "no-role" } else { "step-up-required" },
+            asked_id.as_str(),
+        );
         for name in ["www-authenticate", "cache-control"] {
             assert_eq!(own.metadata().get(name), asked.metadata().get(name), "{name}");
         }

@@ -1,6 +1,12 @@
 //! What is left behind: one honest line a judgement, no secrets, bounded labels.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test"
+)]
 
 mod support;
 
@@ -15,8 +21,8 @@ use proptest::prelude::*;
 use tower::{Layer as _, ServiceExt as _};
 use tracing::field::{Field, Visit};
 use tracing::span;
-use ztlib::authorize::{Answer, Labels, Read};
 use ztlib::authenticate::Principal;
+use ztlib::authorize::{Answer, Labels, Read};
 use ztlib::enforce::{Guard, MatchedRoute, ZeroTrustLayer};
 use ztlib::observe::{AuditEvent, AuditSink, JsonLinesSink, Redaction};
 
@@ -34,9 +40,27 @@ fn run(world: &World, guard: &Guard, request: http::Request<http_body_util::Full
 /// Text that a caller would choose to forge a line, hide one, or act on a terminal.
 fn hostile_text() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
-        Just("\r\n"), Just("\n{\"verdict\":\"allow\"}"), Just("\u{1b}[31m"), Just("\u{2028}"), Just("\u{2029}"), Just("\u{202e}"),
-        Just("\u{2066}"), Just("\u{feff}"), Just("\u{85}"), Just("\u{9b}"), Just("\u{7f}"), Just("\0"), Just("\""), Just("\\"), Just("\\u000a"),
-        Just("a"), Just("é"), Just("𝔸"), Just(" "), Just("%0A"), Just("`"),
+        Just("\r\n"),
+        Just("\n{\"verdict\":\"allow\"}"),
+        Just("\u{1b}[31m"),
+        Just("\u{2028}"),
+        Just("\u{2029}"),
+        Just("\u{202e}"),
+        Just("\u{2066}"),
+        Just("\u{feff}"),
+        Just("\u{85}"),
+        Just("\u{9b}"),
+        Just("\u{7f}"),
+        Just("\0"),
+        Just("\""),
+        Just("\\"),
+        Just("\\u000a"),
+        Just("a"),
+        Just("é"),
+        Just("𝔸"),
+        Just(" "),
+        Just("%0A"),
+        Just("`"),
     ];
     prop::collection::vec(piece, 0..8).prop_map(|pieces| pieces.concat())
 }
@@ -72,7 +96,9 @@ fn check_line(event: &AuditEvent) -> serde_json::Value {
     }
     assert_eq!(back["enforced"], event.enforced);
     assert_eq!(back.get("log").map_or(0, |log| log.as_array().unwrap().len()), event.log.len());
-    for (shown, (policy, text)) in back.get("log").and_then(|log| log.as_array()).into_iter().flatten().zip(&event.log) {
+    for (shown, (policy, text)) in
+        back.get("log").and_then(|log| log.as_array()).into_iter().flatten().zip(&event.log)
+    {
         assert_eq!((shown["policy"].as_str(), shown["line"].as_str()), (Some(&**policy), Some(&**text)));
     }
     back
@@ -91,7 +117,11 @@ fn each_judgement_is_one_line_that_parses_back_equal_whatever_callers_send() {
         Ok(if subject.len() % 2 == 0 { Answer::Allow } else { Answer::Deny })
     }));
     let guard = guard.redaction(Redaction::new().show("claim-string(\"/note\")")).build();
-    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() });
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {
+        cases: 150,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    });
     let cases = (hostile_text(), hostile_text(), hostile_text(), hostile_text(), 0_u8..4);
     runner
         .run(&cases, |(subject, path, kid, note, kind)| {
@@ -145,20 +175,38 @@ async fn a_line_says_who_what_the_decision_and_why() {
     world.send(&guard.build(), request).await;
     let back = check_line(&world.events.one());
     for (member, expected) in [
-        ("verdict", "deny"), ("reason", "no-role"), ("policy", "test"), ("peer", support::FRONTEND), ("subject", "alice"), ("issuer", "https://id.example"),
-        ("method", "GET"), ("host", "shop.test"), ("path", "/orders/7"), ("route", "/orders/{id}"), ("request_id", "front-7"), ("trace_parent", parent),
+        ("verdict", "deny"),
+        ("reason", "no-role"),
+        ("policy", "test"),
+        ("peer", support::FRONTEND),
+        ("subject", "alice"),
+        ("issuer", "https://id.example"),
+        ("method", "GET"),
+        ("host", "shop.test"),
+        ("path", "/orders/7"),
+        ("route", "/orders/{id}"),
+        ("request_id", "front-7"),
+        ("trace_parent", parent),
         ("detail", "policy `test` denied: no-role"),
     ] {
         assert_eq!(back[member], expected, "{member}");
     }
     assert_eq!(back["time"], 1_767_225_600_000_u64);
     assert_eq!(back["peer_fingerprint"].as_str().unwrap().len(), 64);
-    let reads: Vec<_> = back["reads"].as_array().unwrap().iter().map(|read| (read["read"].as_str().unwrap(), read["value"].as_str())).collect();
-    assert_eq!(reads, [
-        ("route", Some("\"/orders/{id}\"")),
-        ("has-scope(\"orders:write\")", Some("no")),
-        ("claim-string(\"/card\")", None),
-    ]);
+    let reads: Vec<_> = back["reads"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|read| (read["read"].as_str().unwrap(), read["value"].as_str()))
+        .collect();
+    assert_eq!(
+        reads,
+        [
+            ("route", Some("\"/orders/{id}\"")),
+            ("has-scope(\"orders:write\")", Some("no")),
+            ("claim-string(\"/card\")", None),
+        ]
+    );
     assert!(!back.to_string().contains("4111") && !back.to_string().contains("hush"));
 }
 
@@ -176,7 +224,9 @@ async fn a_malformed_trace_parent_or_request_id_is_left_out() {
         ("x-request-id", "é"),
     ] {
         let mut request = world.request().await;
-        request.headers_mut().insert(http::HeaderName::from_static(name), HeaderValue::from_bytes(value.as_bytes()).unwrap());
+        request
+            .headers_mut()
+            .insert(http::HeaderName::from_static(name), HeaderValue::from_bytes(value.as_bytes()).unwrap());
         world.send(&guard, request).await;
         let event = world.events.one();
         assert_eq!((event.trace_parent, event.request_id), (None, None), "{name}: {value}");
@@ -339,7 +389,9 @@ fn no_token_key_or_cookie_is_in_any_output() {
     tracing::subscriber::with_default(traced.clone(), || {
         let world = World::new();
         let leaf = world.mesh.issue_spiffe(support::FRONTEND);
-        let peer = runtime.block_on(ztlib_testing::peer_extensions(&world.trust, Some(&leaf), world.clock.clone())).unwrap();
+        let peer = runtime
+            .block_on(ztlib_testing::peer_extensions(&world.trust, Some(&leaf), world.clock.clone()))
+            .unwrap();
         let tokens = world.tokens().or_cookie("session").unwrap();
         let policies = deciding(|question, outcome| {
             question.read(Read::ClaimString("/secret".into()))?;
@@ -376,15 +428,24 @@ fn no_token_key_or_cookie_is_in_any_output() {
                     request.headers_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
                 }
                 if place != "authorization" {
-                    request.headers_mut().insert("cookie", format!("a=hunter2; session={token}").parse().unwrap());
+                    request
+                        .headers_mut()
+                        .insert("cookie", format!("a=hunter2; session={token}").parse().unwrap());
                 }
                 request.headers_mut().insert("x-api-key", HeaderValue::from_static("hunter2"));
-                request.headers_mut().insert("proxy-authorization", HeaderValue::from_static("Basic hunter2"));
+                request
+                    .headers_mut()
+                    .insert("proxy-authorization", HeaderValue::from_static("Basic hunter2"));
                 *request.uri_mut() = format!("/orders/7?access_token={}", "hunter2").parse().unwrap();
                 let grpc = over_grpc(request.clone());
                 for request in [request, grpc] {
                     let answer = runtime.block_on(world.send(&guard, request));
-                    told.push_str(&format!("{:?} {} {:?}", answer.headers, String::from_utf8_lossy(&answer.body), answer.refusal));
+                    told.push_str(&format!(
+                        "{:?} {} {:?}",
+                        answer.headers,
+                        String::from_utf8_lossy(&answer.body),
+                        answer.refusal
+                    ));
                     if let Some(refusal) = &answer.refusal {
                         told.push_str(&refusal.cause().to_string());
                     }
@@ -397,7 +458,13 @@ fn no_token_key_or_cookie_is_in_any_output() {
         let mut request = world.request_of(&peer);
         request.extensions_mut().insert(foreign);
         runtime.block_on(world.send(&guard, request));
-        told.push_str(&format!("{:?} {guard:?} {tokens:?} {:?} {:?} {:?}", peer, world.peers(), world.trust, world.id));
+        told.push_str(&format!(
+            "{:?} {guard:?} {tokens:?} {:?} {:?} {:?}",
+            peer,
+            world.peers(),
+            world.trust,
+            world.id
+        ));
         let permit = world.handler.seen().extensions.get::<ztlib::enforce::Permit>().unwrap().clone();
         told.push_str(&format!("{permit:?} {:?}", permit.principal()));
 
@@ -413,11 +480,22 @@ fn no_token_key_or_cookie_is_in_any_output() {
     });
     let traced = traced.0.lock().unwrap().clone();
     let lines = lines.0.lock().unwrap().clone();
-    assert!(traced.contains("ztlib::audit") && traced.contains("ztlib::refusal") && traced.contains("token-expired"), "{traced}");
-    assert!(lines.contains("token-signature") && lines.contains("read-secret") && lines.contains("\"verdict\":\"allow\""));
+    assert!(
+        traced.contains("ztlib::audit")
+            && traced.contains("ztlib::refusal")
+            && traced.contains("token-expired"),
+        "{traced}"
+    );
+    assert!(
+        lines.contains("token-signature")
+            && lines.contains("read-secret")
+            && lines.contains("\"verdict\":\"allow\"")
+    );
     for secret in &secrets {
         for (output, text) in [("tracing", &traced), ("audit", &lines), ("answers and Debug", &told)] {
-            let found = text.find(secret.as_str()).map(|at| text[..at].chars().rev().take(200).collect::<String>().chars().rev().collect::<String>());
+            let found = text.find(secret.as_str()).map(|at| {
+                text[..at].chars().rev().take(200).collect::<String>().chars().rev().collect::<String>()
+            });
             assert!(found.is_none(), "a secret in {output}, after: {}", found.unwrap());
         }
     }
@@ -431,7 +509,9 @@ fn text_of_callers_cannot_forge_or_hide_a_line_of_any_subscriber() {
         let world = World::new();
         let peer = runtime.block_on(world.frontend());
         let guard = world.guard(deny()).build();
-        for hostile in ["\r\nztlib::audit verdict=allow", "\u{1b}[2K", "\u{2028}x", "\u{202e}x", "\u{85}x", "\u{9b}31m"] {
+        for hostile in
+            ["\r\nztlib::audit verdict=allow", "\u{1b}[2K", "\u{2028}x", "\u{202e}x", "\u{85}x", "\u{9b}31m"]
+        {
             let mut request = world.request_of(&peer);
             let token = world.token().subject(hostile).claim("iss", world.id.name()).sign();
             request.headers_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
@@ -513,7 +593,10 @@ fn the_series_of_metrics_stay_the_same_under_ten_thousand_random_requests() {
             // Cheap, fixed randomness: a different path, subject, kid, host, method and id each time.
             let random = u64::from(n).wrapping_mul(0x9E37_79B9_7F4A_7C15);
             let mut request = world.request_of(&peer);
-            *request.uri_mut() = format!("/orders/{}", "x".repeat((random % 7) as usize + 1) + &random.to_string()).parse().unwrap();
+            *request.uri_mut() =
+                format!("/orders/{}", "x".repeat((random % 7) as usize + 1) + &random.to_string())
+                    .parse()
+                    .unwrap();
             *request.method_mut() = http::Method::from_bytes(format!("M{random}").as_bytes()).unwrap();
             request.headers_mut().insert("host", format!("h{random}.test").parse().unwrap());
             request.headers_mut().insert("x-request-id", format!("{random}").parse().unwrap());
@@ -534,6 +617,10 @@ fn the_series_of_metrics_stay_the_same_under_ten_thousand_random_requests() {
     let late = series.0.into_inner().unwrap();
     assert_eq!(late, early, "a series that a caller chose");
     assert!((6..=24).contains(&late.len()), "{late:#?}");
-    assert!(late.iter().any(|series| series.contains("no-role")) && late.iter().any(|series| series.contains("read-secret")), "{late:#?}");
+    assert!(
+        late.iter().any(|series| series.contains("no-role"))
+            && late.iter().any(|series| series.contains("read-secret")),
+        "{late:#?}"
+    );
     assert_eq!(world.events.take().len(), 10_000);
 }

@@ -1,6 +1,12 @@
 //! Let through or refuse: the bare tower stack, with native policies and throwaway authorities.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test"
+)]
 
 mod support;
 
@@ -13,9 +19,9 @@ use base64::Engine as _;
 use http::{HeaderName, HeaderValue, Method};
 use proptest::prelude::*;
 use tower::{Layer as _, Service as _, ServiceExt as _};
+use ztlib::authenticate::Principal;
 use ztlib::authorize::policy::{Policies, PolicySetBuilder};
 use ztlib::authorize::{Answer, Labels, Read, SignalError, SignalSource, Value};
-use ztlib::authenticate::Principal;
 use ztlib::enforce::{Guard, MAX_QUESTIONS, MatchedRoute, Permit, ZeroTrustLayer};
 use ztlib::observe::{AuditEvent, AuditSink, Verdict};
 use ztlib::tls::RemoteAddr;
@@ -105,7 +111,10 @@ async fn observe_only_never_blocks_and_reports_what_it_would_have_done() {
         assert_eq!(world.send(&observing, request).await.status, 200, "{reason:?}");
         assert_eq!(world.handler.calls(), before + 1);
         let event = world.events.one();
-        assert_eq!((event.verdict, event.reason.as_deref(), event.enforced), (verdict, reason, reason.is_none()));
+        assert_eq!(
+            (event.verdict, event.reason.as_deref(), event.enforced),
+            (verdict, reason, reason.is_none())
+        );
         let permit = world.handler.seen().extensions.get::<Permit>().unwrap().clone();
         assert_eq!((permit.enforced(), permit.id()), (reason.is_none(), &event.id));
     }
@@ -118,16 +127,29 @@ async fn observe_only_never_blocks_and_reports_what_it_would_have_done() {
 async fn a_route_is_public_only_by_the_verb_and_only_by_its_template() {
     let world = World::new();
     let request = |path: &str, route: Option<&str>| {
-        let mut request = http::Request::builder().uri(path).header("host", "a.test").body(Default::default()).unwrap();
+        let mut request =
+            http::Request::builder().uri(path).header("host", "a.test").body(Default::default()).unwrap();
         let matched = route.map_or_else(MatchedRoute::none, MatchedRoute::new);
         request.extensions_mut().insert::<MatchedRoute>(matched);
         request
     };
     let closed = world.guard(deny()).build();
-    assert_eq!(world.send(&closed, request("/healthz", Some("/healthz"))).await.reason(), "missing-certificate");
+    assert_eq!(
+        world.send(&closed, request("/healthz", Some("/healthz"))).await.reason(),
+        "missing-certificate"
+    );
     let open = world.guard(deny()).allow_public_route("/healthz").build();
-    for (path, route) in [("/healthz", None), ("/orders/7", Some("/orders/{id}")), ("/healthz/x", Some("/healthz/{x}")), ("/healthz", Some("/{any}"))] {
-        assert_eq!(world.send(&open, request(path, route)).await.reason(), "missing-certificate", "{path} {route:?}");
+    for (path, route) in [
+        ("/healthz", None),
+        ("/orders/7", Some("/orders/{id}")),
+        ("/healthz/x", Some("/healthz/{x}")),
+        ("/healthz", Some("/{any}")),
+    ] {
+        assert_eq!(
+            world.send(&open, request(path, route)).await.reason(),
+            "missing-certificate",
+            "{path} {route:?}"
+        );
     }
     assert_eq!(world.handler.calls(), 0);
     assert_eq!(world.send(&open, request("/healthz", Some("/healthz"))).await.reason(), "passed");
@@ -145,7 +167,10 @@ async fn a_public_route_is_still_checked_and_audited() {
     request.headers_mut().insert("ztlib-subject", "root".parse().unwrap());
     assert_eq!(world.send(&guard, request.clone()).await.status, 200);
     let event = world.events.one();
-    assert_eq!((event.verdict, event.route.as_deref(), event.revision), (Verdict::Public, Some("/files/{name}"), None));
+    assert_eq!(
+        (event.verdict, event.route.as_deref(), event.revision),
+        (Verdict::Public, Some("/files/{name}"), None)
+    );
     assert!(event.principal.peer().is_none(), "nobody was asked who they are");
     assert!(!world.handler.seen().headers.contains_key("ztlib-subject"));
 
@@ -180,13 +205,21 @@ async fn an_encoded_slash_passes_only_on_the_named_route_and_never_with_dot_segm
 
 // Obligations.
 
-fn set_of(policies: Vec<(&'static str, fn(&mut ztlib::authorize::Outcome) -> Result<(), ztlib::authorize::OutcomeFault>)>) -> Policies {
+fn set_of(
+    policies: Vec<(
+        &'static str,
+        fn(&mut ztlib::authorize::Outcome) -> Result<(), ztlib::authorize::OutcomeFault>,
+    )>,
+) -> Policies {
     let mut builder = PolicySetBuilder::new();
     for (name, attach) in policies {
-        builder = builder.native(name, By(move |_: &mut ztlib::authorize::Reader, outcome: &mut ztlib::authorize::Outcome| {
-            attach(outcome)?;
-            Ok(Answer::Allow)
-        }));
+        builder = builder.native(
+            name,
+            By(move |_: &mut ztlib::authorize::Reader, outcome: &mut ztlib::authorize::Outcome| {
+                attach(outcome)?;
+                Ok(Answer::Allow)
+            }),
+        );
     }
     builder.load().unwrap()
 }
@@ -208,7 +241,9 @@ async fn obligations_set_and_remove_headers_of_the_request_in_all_spellings() {
         ("x-debug-token", "evil"),
         ("x-tenant", "kept"),
     ] {
-        request.headers_mut().append(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_static(value));
+        request
+            .headers_mut()
+            .append(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_static(value));
     }
     assert_eq!(world.send(&guard.build(), request).await.status, 200);
     let seen = world.handler.seen().headers;
@@ -225,16 +260,23 @@ async fn obligations_set_and_remove_headers_of_the_response() {
         outcome.set_response_header("x-decided-by", "hide")
     })]));
     let answer = world.send(&guard.build(), world.request().await).await;
-    assert_eq!((answer.status, answer.header("x-decided-by"), answer.header("x-powered-by")), (200, Some("hide"), None));
+    assert_eq!(
+        (answer.status, answer.header("x-decided-by"), answer.header("x-powered-by")),
+        (200, Some("hide"), None)
+    );
 }
 
 #[tokio::test]
 async fn two_policies_that_want_different_values_are_a_fault_and_equal_ones_agree() {
     let world = World::new();
-    let acme: fn(&mut ztlib::authorize::Outcome) -> _ = |outcome| outcome.set_request_header("x-tenant", "acme");
-    let ajax: fn(&mut ztlib::authorize::Outcome) -> _ = |outcome| outcome.set_request_header("X-Tenant", "ajax");
+    let acme: fn(&mut ztlib::authorize::Outcome) -> _ =
+        |outcome| outcome.set_request_header("x-tenant", "acme");
+    let ajax: fn(&mut ztlib::authorize::Outcome) -> _ =
+        |outcome| outcome.set_request_header("X-Tenant", "ajax");
     let none: fn(&mut ztlib::authorize::Outcome) -> _ = |outcome| outcome.remove_request_header("x-tenant");
-    for (second, reason) in [(acme, "passed"), (ajax, "outcome-conflicting-header"), (none, "outcome-conflicting-header")] {
+    for (second, reason) in
+        [(acme, "passed"), (ajax, "outcome-conflicting-header"), (none, "outcome-conflicting-header")]
+    {
         let guard = world.guard(set_of(vec![("first", acme), ("second", second)])).build();
         let answer = world.send(&guard, world.request().await).await;
         let event = world.events.one();
@@ -242,7 +284,10 @@ async fn two_policies_that_want_different_values_are_a_fault_and_equal_ones_agre
         if reason == "passed" {
             assert_eq!(world.handler.seen().headers["x-tenant"], "acme");
         } else {
-            assert_eq!((answer.status, event.verdict, event.policy.as_deref()), (503, Verdict::Fault, Some("second")));
+            assert_eq!(
+                (answer.status, event.verdict, event.policy.as_deref()),
+                (503, Verdict::Fault, Some("second"))
+            );
         }
     }
     assert_eq!(world.handler.calls(), 1);
@@ -252,11 +297,17 @@ async fn two_policies_that_want_different_values_are_a_fault_and_equal_ones_agre
 async fn obligations_of_a_policy_that_allowed_do_not_survive_anothers_deny() {
     let world = World::new();
     let policies = PolicySetBuilder::new()
-        .native("tags", By(|_: &mut ztlib::authorize::Reader, outcome: &mut ztlib::authorize::Outcome| {
-            outcome.set_response_header("x-tag", "1")?;
-            Ok(Answer::Allow)
-        }))
-        .native("denies", By(|_: &mut ztlib::authorize::Reader, _: &mut ztlib::authorize::Outcome| Ok(Answer::Deny)))
+        .native(
+            "tags",
+            By(|_: &mut ztlib::authorize::Reader, outcome: &mut ztlib::authorize::Outcome| {
+                outcome.set_response_header("x-tag", "1")?;
+                Ok(Answer::Allow)
+            }),
+        )
+        .native(
+            "denies",
+            By(|_: &mut ztlib::authorize::Reader, _: &mut ztlib::authorize::Outcome| Ok(Answer::Deny)),
+        )
         .load()
         .unwrap();
     let answer = world.send(&world.guard(policies).build(), world.request().await).await;
@@ -268,7 +319,9 @@ async fn headers_under_our_own_name_never_reach_the_handler() {
     let world = World::new();
     let mut request = world.request().await;
     for name in ["ztlib-subject", "Ztlib_Subject", "ZTLIB-permit", "ztlib_", "ztlib-"] {
-        request.headers_mut().append(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_static("root"));
+        request
+            .headers_mut()
+            .append(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_static("root"));
     }
     request.headers_mut().insert("x-ztlib", HeaderValue::from_static("kept"));
     assert_eq!(world.send(&world.guard(allow()).build(), request).await.status, 200);
@@ -301,42 +354,77 @@ fn faulty_sets() -> Vec<(&'static str, &'static str, Policies)> {
                 .unwrap()
         };
     }
-    let reading = |read: fn() -> Read| deciding(move |question, _| question.read(read()).map(|_| Answer::Allow).map_err(Into::into));
+    let reading = |read: fn() -> Read| {
+        deciding(move |question, _| question.read(read()).map(|_| Answer::Allow).map_err(Into::into))
+    };
     let with_signals = |name: &'static str| {
         let policy = By(move |question: &mut ztlib::authorize::Reader, _: &mut ztlib::authorize::Outcome| {
             question.read(Read::Signal(name.into())).map(|_| Answer::Allow).map_err(Into::into)
         });
         PolicySetBuilder::new().signal(name).native("test", policy)
     };
-    let attaching = |attach: fn(&mut ztlib::authorize::Outcome) -> Result<(), ztlib::authorize::OutcomeFault>| {
-        deciding(move |_, outcome| attach(outcome).map(|()| Answer::Allow).map_err(Into::into))
-    };
+    let attaching =
+        |attach: fn(&mut ztlib::authorize::Outcome) -> Result<(), ztlib::authorize::OutcomeFault>| {
+            deciding(move |_, outcome| attach(outcome).map(|()| Answer::Allow).map_err(Into::into))
+        };
     vec![
         ("a secret header is read", "read-secret", reading(|| Read::Header("authorization".into()))),
         ("an undeclared signal", "read-undeclared-signal", reading(|| Read::Signal("risk".into()))),
-        ("a source of signals that is down", "read-signal-failed", with_signals("risk").signals(Signals).load().unwrap()),
-        ("a source of signals that panics", "panicked", with_signals("panics").signals(Signals).load().unwrap()),
-        ("an undeclared document", "read-undeclared-document", reading(|| Read::DataString("roles".into(), "/a".into()))),
+        (
+            "a source of signals that is down",
+            "read-signal-failed",
+            with_signals("risk").signals(Signals).load().unwrap(),
+        ),
+        (
+            "a source of signals that panics",
+            "panicked",
+            with_signals("panics").signals(Signals).load().unwrap(),
+        ),
+        (
+            "an undeclared document",
+            "read-undeclared-document",
+            reading(|| Read::DataString("roles".into(), "/a".into())),
+        ),
         ("a malformed pattern", "read-malformed-argument", reading(|| Read::PathMatches("/a*".into()))),
         ("a malformed network", "read-malformed-argument", reading(|| Read::RemoteIpIn("10.0.0.1/8".into()))),
         ("a malformed pointer", "read-malformed-argument", reading(|| Read::ClaimString("sub".into()))),
         ("a claim of another type", "read-wrong-type", reading(|| Read::ClaimInt("/sub".into()))),
         ("a header with several values", "read-several-values", reading(|| Read::Header("x-twice".into()))),
         ("a header that is not UTF-8", "read-not-utf8", reading(|| Read::HeaderValues("x-latin".into()))),
-        ("too many reads", "read-budget", deciding(|question, _| {
-            for n in 0..1000 {
-                question.read(Read::Label(n.to_string().into()))?;
-            }
-            Ok(Answer::Allow)
-        })),
-        ("an undeclared reason", "outcome-undeclared-reason", deciding(|_, outcome| {
-            outcome.reason("never-declared")?;
-            Ok(Answer::Deny)
-        })),
-        ("a reserved header", "outcome-reserved-header", attaching(|outcome| outcome.set_request_header("authorization", "x"))),
-        ("CR LF in a header", "outcome-malformed-header", attaching(|outcome| outcome.set_response_header("x-a", "a\r\nb: c"))),
+        (
+            "too many reads",
+            "read-budget",
+            deciding(|question, _| {
+                for n in 0..1000 {
+                    question.read(Read::Label(n.to_string().into()))?;
+                }
+                Ok(Answer::Allow)
+            }),
+        ),
+        (
+            "an undeclared reason",
+            "outcome-undeclared-reason",
+            deciding(|_, outcome| {
+                outcome.reason("never-declared")?;
+                Ok(Answer::Deny)
+            }),
+        ),
+        (
+            "a reserved header",
+            "outcome-reserved-header",
+            attaching(|outcome| outcome.set_request_header("authorization", "x")),
+        ),
+        (
+            "CR LF in a header",
+            "outcome-malformed-header",
+            attaching(|outcome| outcome.set_response_header("x-a", "a\r\nb: c")),
+        ),
         ("a huge message", "outcome-budget", attaching(|outcome| outcome.message(&"x".repeat(10_000)))),
-        ("a native policy that panics", "panicked", deciding(|_, _| panic!("a bug in the application's policy"))),
+        (
+            "a native policy that panics",
+            "panicked",
+            deciding(|_, _| panic!("a bug in the application's policy")),
+        ),
         ("a guest that traps", "trap", hostile!("trap")),
         ("a guest that recurses", "", hostile!("deep-recursion")),
         ("a guest that eats memory", "", hostile!("memory-bomb")),
@@ -385,7 +473,8 @@ async fn no_fault_lets_a_request_through_in_http_or_grpc() {
 
 #[test]
 fn a_set_that_declares_signals_is_not_loaded_without_a_source_of_them() {
-    let set = PolicySetBuilder::new().signal("risk").native("test", By(|_: &mut _, _: &mut _| Ok(Answer::Allow)));
+    let set =
+        PolicySetBuilder::new().signal("risk").native("test", By(|_: &mut _, _: &mut _| Ok(Answer::Allow)));
     assert_eq!(set.load().unwrap_err().code(), "no-signal-source");
 }
 
@@ -398,7 +487,13 @@ async fn after_any_fault_the_next_request_is_judged_as_ever() {
         _ => Ok(Answer::Allow),
     }));
     let guard = guard.build();
-    for (path, reason) in [("/a", "passed"), ("/panic", "panicked"), ("/a", "passed"), ("/secret", "read-secret"), ("/a", "passed")] {
+    for (path, reason) in [
+        ("/a", "passed"),
+        ("/panic", "panicked"),
+        ("/a", "passed"),
+        ("/secret", "read-secret"),
+        ("/a", "passed"),
+    ] {
         let mut request = world.request().await;
         *request.uri_mut() = path.parse().unwrap();
         assert_eq!(world.send(&guard, request).await.reason(), reason);
@@ -420,7 +515,8 @@ async fn a_panic_of_sink_or_handler_lets_nothing_through_and_harms_no_other() {
     let guard = world.guard(allow()).audit(PanickingSink).build();
     let mut service = ZeroTrustLayer::new(guard).layer(world.handler.service());
     let request = world.request().await;
-    let called = tokio::spawn(async move { service.ready().await.unwrap().call(request).await.map(drop) }).await;
+    let called =
+        tokio::spawn(async move { service.ready().await.unwrap().call(request).await.map(drop) }).await;
     assert!(called.unwrap_err().is_panic());
     assert_eq!(world.handler.calls(), 0, "no request passes that is not audited");
 
@@ -429,12 +525,19 @@ async fn a_panic_of_sink_or_handler_lets_nothing_through_and_harms_no_other() {
         if true {
             panic!("the handler panicked");
         }
-        Ok::<_, std::convert::Infallible>(http::Response::new(http_body_util::Full::<bytes::Bytes>::default()))
+        Ok::<_, std::convert::Infallible>(
+            http::Response::new(http_body_util::Full::<bytes::Bytes>::default()),
+        )
     });
     let service = layer.layer(panics);
     for _ in 0..2 {
         let (service, request) = (service.clone(), world.request().await);
-        assert!(tokio::spawn(async move { service.oneshot(request).await.map(drop) }).await.unwrap_err().is_panic());
+        assert!(
+            tokio::spawn(async move { service.oneshot(request).await.map(drop) })
+                .await
+                .unwrap_err()
+                .is_panic()
+        );
         assert_eq!(world.events.one().verdict, Verdict::Allow);
     }
 }
@@ -473,7 +576,10 @@ async fn every_fault_of_a_credential_is_told_in_the_same_words() {
             let id = event.id.to_string();
             if grpc {
                 let status = details_of(&answer);
-                assert_eq!((status.code, status.reason.as_str(), status.id.as_str()), (16, "unauthenticated", id.as_str()));
+                assert_eq!(
+                    (status.code, status.reason.as_str(), status.id.as_str()),
+                    (16, "unauthenticated", id.as_str())
+                );
                 details.insert((status.message, answer.header("grpc-message").unwrap().to_owned()));
             } else {
                 assert_eq!(answer.status, 401);
@@ -490,7 +596,11 @@ async fn every_fault_of_a_credential_is_told_in_the_same_words() {
     for request in [no_token, no_peer] {
         let answer = world.send(&guard, request).await;
         let id = world.events.one().id.to_string();
-        assert_eq!(answer.header("www-authenticate"), Some("Bearer"), "RFC 6750 section 3.1: no error where nothing was tried");
+        assert_eq!(
+            answer.header("www-authenticate"),
+            Some("Bearer"),
+            "RFC 6750 section 3.1: no error where nothing was tried"
+        );
         bodies.insert(String::from_utf8(answer.body.to_vec()).unwrap().replace(&id, "ID"));
     }
     assert_eq!(bodies.len(), 1, "{bodies:?}");
@@ -514,7 +624,10 @@ async fn a_refusal_is_a_problem_with_a_stable_code_and_the_id_of_its_audit_event
         "id": event.id.as_str(),
     });
     assert_eq!((answer.status, answer.json()), (403, expected));
-    assert_eq!((event.verdict, event.policy.as_deref(), event.reason.as_deref()), (Verdict::Deny, Some("test"), Some("no-role")));
+    assert_eq!(
+        (event.verdict, event.policy.as_deref(), event.reason.as_deref()),
+        (Verdict::Deny, Some("test"), Some("no-role"))
+    );
     // Another request, another id; an id that the caller sends takes the place of neither.
     let mut request = world.request().await;
     request.headers_mut().insert("x-request-id", HeaderValue::from_str(event.id.as_str()).unwrap());
@@ -537,7 +650,10 @@ async fn a_denial_tells_its_caller_no_more_than_reason_and_message() {
     let token = world.token().claim("department", "secrets").sign();
     request.headers_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
     let answer = world.send(&guard.build(), request).await;
-    assert_eq!(answer.json().as_object().unwrap().keys().map(String::as_str).collect::<BTreeSet<_>>(), ["code", "id", "status", "title", "type"].into());
+    assert_eq!(
+        answer.json().as_object().unwrap().keys().map(String::as_str).collect::<BTreeSet<_>>(),
+        ["code", "id", "status", "title", "type"].into()
+    );
     let event = world.events.one();
     assert_eq!(event.log.len(), 1);
     let told = format!("{:?} {}", answer.headers, String::from_utf8_lossy(&answer.body));
@@ -557,7 +673,11 @@ async fn a_denial_that_asks_for_step_up_is_a_401_with_the_challenge_of_rfc_9470(
         })
     };
     for (acr, max_age, challenge) in [
-        (Some("urn:mfa"), Some(300), "Bearer error=\"insufficient_user_authentication\", acr_values=\"urn:mfa\", max_age=300"),
+        (
+            Some("urn:mfa"),
+            Some(300),
+            "Bearer error=\"insufficient_user_authentication\", acr_values=\"urn:mfa\", max_age=300",
+        ),
         (Some("urn:mfa"), None, "Bearer error=\"insufficient_user_authentication\", acr_values=\"urn:mfa\""),
         (None, Some(0), "Bearer error=\"insufficient_user_authentication\", max_age=0"),
     ] {
@@ -567,7 +687,10 @@ async fn a_denial_that_asks_for_step_up_is_a_401_with_the_challenge_of_rfc_9470(
         assert_eq!(answer.json()["code"], "step-up-required");
         assert_eq!(world.events.one().verdict, Verdict::Deny, "it is a denial, not a failed authentication");
         let answer = world.send(&guard, over_grpc(world.request().await)).await;
-        assert_eq!((answer.header("grpc-status"), answer.header("www-authenticate")), (Some("16"), Some(challenge)));
+        assert_eq!(
+            (answer.header("grpc-status"), answer.header("www-authenticate")),
+            (Some("16"), Some(challenge))
+        );
         assert_eq!(details_of(&answer).reason, "step-up-required");
         world.events.one();
     }
@@ -616,7 +739,9 @@ fn fields(mut bytes: &[u8]) -> std::collections::BTreeMap<u64, Vec<u8>> {
 
 fn details_of(answer: &support::Answered) -> Details {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-    let raw = base64::engine::general_purpose::STANDARD_NO_PAD.decode(answer.header("grpc-status-details-bin").unwrap()).unwrap();
+    let raw = base64::engine::general_purpose::STANDARD_NO_PAD
+        .decode(answer.header("grpc-status-details-bin").unwrap())
+        .unwrap();
     let status = fields(&raw);
     let any = fields(&status[&3]);
     assert_eq!(text(&any[&1]), "type.googleapis.com/google.rpc.ErrorInfo");
@@ -642,7 +767,10 @@ async fn a_refused_grpc_call_is_trailers_only_with_details_that_parse() {
     });
     let answer = world.send(&world.guard(long).build(), over_grpc(world.request().await)).await;
     let event = world.events.one();
-    assert_eq!((answer.status, answer.header("content-type"), answer.body.len()), (200, Some("application/grpc"), 0));
+    assert_eq!(
+        (answer.status, answer.header("content-type"), answer.body.len()),
+        (200, Some("application/grpc"), 0)
+    );
     assert_eq!(answer.header("grpc-status"), Some("7"));
     let message = answer.header("grpc-message").unwrap();
     assert!(message.starts_with("100%25 f%C3%BCr dich nicht xxx"), "{message}");
@@ -700,7 +828,10 @@ async fn a_handler_asks_about_the_object_it_loaded() {
 
     let permit = guard.ask(&principal, "orders.read", Labels::new().with("owner", "alice")).unwrap();
     let event = world.events.one();
-    assert_eq!((event.verdict, event.action.as_deref(), &event.id), (Verdict::Allow, Some("orders.read"), permit.id()));
+    assert_eq!(
+        (event.verdict, event.action.as_deref(), &event.id),
+        (Verdict::Allow, Some("orders.read"), permit.id())
+    );
     assert!(event.method.is_none() && event.path.is_none());
 
     for (action, labels) in [
@@ -713,7 +844,8 @@ async fn a_handler_asks_about_the_object_it_loaded() {
         let event = world.events.one();
         assert_eq!((event.verdict, &event.id), (Verdict::Deny, refusal.id()));
     }
-    let refusal = guard.ask(&Principal::anonymous(), "orders.read", Labels::new().with("owner", "alice")).unwrap_err();
+    let refusal =
+        guard.ask(&Principal::anonymous(), "orders.read", Labels::new().with("owner", "alice")).unwrap_err();
     assert_eq!(refusal.cause().code(), "not-yours");
 }
 
@@ -721,7 +853,9 @@ async fn a_handler_asks_about_the_object_it_loaded() {
 async fn a_question_of_the_application_has_no_request_to_read() {
     let world = World::new();
     for read in [Read::Method, Read::Path, Read::Host, Read::Header("x".into()), Read::Query("q".into())] {
-        let guard = world.guard(deciding(move |question, _| question.read(read.clone()).map(|_| Answer::Allow).map_err(Into::into)));
+        let guard = world.guard(deciding(move |question, _| {
+            question.read(read.clone()).map(|_| Answer::Allow).map_err(Into::into)
+        }));
         let refusal = guard.build().ask(&Principal::anonymous(), "a", Labels::new()).unwrap_err();
         assert_eq!((refusal.status().as_u16(), refusal.cause().code()), (503, "read-no-request"));
     }
@@ -763,26 +897,34 @@ async fn a_batch_is_judged_by_one_revision_and_at_one_moment() {
     // A policy during which its own document changes, as a reload in the middle of a batch does.
     let set = PolicySetBuilder::new()
         .document("round", "0")
-        .native("test", By(move |question: &mut ztlib::authorize::Reader, outcome: &mut ztlib::authorize::Outcome| {
-            let now = question.read(Read::Now)?;
-            let round = question.read(Read::DataString("round".into(), "".into()))?;
-            outcome.log(&format!("{now} {round}"))?;
-            if let Some(policies) = handle.get() {
-                policies.set_document("round", "later").unwrap();
-            }
-            Ok(Answer::Allow)
-        }))
+        .native(
+            "test",
+            By(move |question: &mut ztlib::authorize::Reader, outcome: &mut ztlib::authorize::Outcome| {
+                let now = question.read(Read::Now)?;
+                let round = question.read(Read::DataString("round".into(), "".into()))?;
+                outcome.log(&format!("{now} {round}"))?;
+                if let Some(policies) = handle.get() {
+                    policies.set_document("round", "later").unwrap();
+                }
+                Ok(Answer::Allow)
+            }),
+        )
         .load()
         .unwrap();
     policies.set(set.clone()).ok().unwrap();
     let guard = world.guard(set).clock(Ticking(AtomicU64::new(0))).build();
     let questions = || (0..20).map(|_| ("a", Labels::new()));
     let permits = guard.ask_all(&Principal::anonymous(), questions());
-    let revisions: BTreeSet<_> = permits.iter().map(|one| *one.as_ref().unwrap().revision().unwrap()).collect();
+    let revisions: BTreeSet<_> =
+        permits.iter().map(|one| *one.as_ref().unwrap().revision().unwrap()).collect();
     let events = world.events.take();
     let seen: BTreeSet<_> = events.iter().map(|event| (event.time, event.log.clone())).collect();
     assert_eq!((permits.len(), revisions.len(), events.len(), seen.len()), (20, 1, 20, 1), "{seen:?}");
-    assert_eq!(events.iter().map(|event| event.id.to_string()).collect::<BTreeSet<_>>().len(), 20, "each has an id of its own");
+    assert_eq!(
+        events.iter().map(|event| event.id.to_string()).collect::<BTreeSet<_>>().len(),
+        20,
+        "each has an id of its own"
+    );
     // The next batch sees what changed.
     let next = guard.ask_all(&Principal::anonymous(), questions().take(1));
     assert_ne!(next[0].as_ref().unwrap().revision(), revisions.first());
@@ -809,7 +951,11 @@ async fn a_batch_is_bounded_and_what_follows_is_not_looked_at() {
 async fn labels_that_the_application_attached_to_a_request_reach_the_policy() {
     let world = World::new();
     let guard = world.guard(deciding(|question, _| {
-        Ok(if question.read(Read::Label("class".into()))? == Value::Text("open".into()) { Answer::Allow } else { Answer::Deny })
+        Ok(if question.read(Read::Label("class".into()))? == Value::Text("open".into()) {
+            Answer::Allow
+        } else {
+            Answer::Deny
+        })
     }));
     let guard = guard.build();
     let mut request = world.request().await;
@@ -825,7 +971,11 @@ async fn labels_that_the_application_attached_to_a_request_reach_the_policy() {
 async fn the_method_is_the_one_that_was_sent_whatever_headers_say() {
     let world = World::new();
     let guard = world.guard(deciding(|question, _| {
-        Ok(if question.read(Read::Method)? == Value::Text("GET".into()) { Answer::Allow } else { Answer::Deny })
+        Ok(if question.read(Read::Method)? == Value::Text("GET".into()) {
+            Answer::Allow
+        } else {
+            Answer::Deny
+        })
     }));
     let guard = guard.build();
     for (method, reason) in [
@@ -843,7 +993,9 @@ async fn the_method_is_the_one_that_was_sent_whatever_headers_say() {
             let mut request = world.request().await;
             *request.method_mut() = Method::from_bytes(method.as_bytes()).unwrap();
             for name in ["x-http-method-override", "x-http-method", "x-method-override", "_method"] {
-                request.headers_mut().insert(HeaderName::from_static(name), HeaderValue::from_static(override_with));
+                request
+                    .headers_mut()
+                    .insert(HeaderName::from_static(name), HeaderValue::from_static(override_with));
             }
             assert_eq!(world.send(&guard, request).await.reason(), reason, "{method} as {override_with}");
             assert_eq!(world.events.one().method.unwrap().as_str(), method);
@@ -856,9 +1008,17 @@ async fn the_method_is_the_one_that_was_sent_whatever_headers_say() {
 async fn head_needs_an_allow_of_its_own() {
     let world = World::new();
     let only = |method: &'static str| {
-        deciding(move |question, _| Ok(if question.read(Read::Method)? == Value::Text(method.into()) { Answer::Allow } else { Answer::Deny }))
+        deciding(move |question, _| {
+            Ok(if question.read(Read::Method)? == Value::Text(method.into()) {
+                Answer::Allow
+            } else {
+                Answer::Deny
+            })
+        })
     };
-    for (allowed, sent, reason) in [("GET", "HEAD", "denied"), ("HEAD", "HEAD", "passed"), ("HEAD", "GET", "denied")] {
+    for (allowed, sent, reason) in
+        [("GET", "HEAD", "denied"), ("HEAD", "HEAD", "passed"), ("HEAD", "GET", "denied")]
+    {
         let mut request = world.request().await;
         *request.method_mut() = sent.parse().unwrap();
         assert_eq!(world.send(&world.guard(only(allowed)).build(), request).await.reason(), reason);
@@ -872,7 +1032,9 @@ async fn what_cannot_be_judged_is_a_400_before_anybody_is_asked_who_they_are() {
     type Spoil = fn(&mut http::Request<http_body_util::Full<bytes::Bytes>>);
     let cases: [(&str, Spoil); 7] = [
         ("host-missing", |request| drop(request.headers_mut().remove("host"))),
-        ("host-ambiguous", |request| drop(request.headers_mut().append("host", HeaderValue::from_static("b.test")))),
+        ("host-ambiguous", |request| {
+            drop(request.headers_mut().append("host", HeaderValue::from_static("b.test")))
+        }),
         ("host-ambiguous", |request| *request.uri_mut() = "https://b.test/orders/7".parse().unwrap()),
         ("host-malformed", |request| *request.uri_mut() = "https://root@shop.test/orders/7".parse().unwrap()),
         ("path-empty-segment", |request| *request.uri_mut() = "//orders/7".parse().unwrap()),
@@ -891,7 +1053,15 @@ async fn what_cannot_be_judged_is_a_400_before_anybody_is_asked_who_they_are() {
         let event = world.events.one();
         assert_eq!((event.verdict, event.host), (Verdict::BadRequest, None));
         if code != "header-repeated" {
-            let answer = world.send(&guard, { let mut request = request; request.headers_mut().insert("content-type", HeaderValue::from_static("application/grpc")); request }).await;
+            let answer = world
+                .send(&guard, {
+                    let mut request = request;
+                    request
+                        .headers_mut()
+                        .insert("content-type", HeaderValue::from_static("application/grpc"));
+                    request
+                })
+                .await;
             assert_eq!(answer.header("grpc-status"), Some("3"), "INVALID_ARGUMENT");
             world.events.one();
         }
@@ -914,10 +1084,35 @@ async fn a_policy_gets_every_value_of_a_header_in_order() {
 
 fn header_sets() -> impl Strategy<Value = Vec<(String, Vec<u8>)>> {
     let known = prop::sample::select(vec![
-        "x-forwarded-for", "forwarded", "x-real-ip", "x-forwarded-client-cert", "x_forwarded_client_cert", "x-envoy-original-path",
-        "x-envoy-internal", "x-original-url", "x-rewrite-url", "x-http-method-override", "x-user", "x-remote-user", "remote-user",
-        "x-ssl-client-cert", "connection", "te", "via", "origin", "cookie", "x-request-id", "traceparent", "ztlib-subject", "range",
-        "x-forwarded-host", "x-forwarded-proto", "proxy-authorization", "accept", "expect", "upgrade",
+        "x-forwarded-for",
+        "forwarded",
+        "x-real-ip",
+        "x-forwarded-client-cert",
+        "x_forwarded_client_cert",
+        "x-envoy-original-path",
+        "x-envoy-internal",
+        "x-original-url",
+        "x-rewrite-url",
+        "x-http-method-override",
+        "x-user",
+        "x-remote-user",
+        "remote-user",
+        "x-ssl-client-cert",
+        "connection",
+        "te",
+        "via",
+        "origin",
+        "cookie",
+        "x-request-id",
+        "traceparent",
+        "ztlib-subject",
+        "range",
+        "x-forwarded-host",
+        "x-forwarded-proto",
+        "proxy-authorization",
+        "accept",
+        "expect",
+        "upgrade",
     ]);
     let name = prop_oneof![known.prop_map(str::to_owned), "[a-z][a-z0-9_-]{0,20}"];
     let value = prop_oneof![
@@ -937,12 +1132,21 @@ fn headers_that_no_policy_reads_never_change_a_decision() {
     let world = World::new();
     let peer = runtime.block_on(world.frontend());
     let guard = world.guard(deciding(|question, outcome| {
-        let asked = [Read::Method, Read::Host, Read::Path, Read::PeerSpiffeId, Read::Subject, Read::RemoteIp, Read::Query("q".into())];
+        let asked = [
+            Read::Method,
+            Read::Host,
+            Read::Path,
+            Read::PeerSpiffeId,
+            Read::Subject,
+            Read::RemoteIp,
+            Read::Query("q".into()),
+        ];
         for read in asked {
             let value = question.read(read)?;
             outcome.log(&value.to_string())?;
         }
-        let viewer = question.read(Read::Subject)? == Value::Text("alice".into()) && question.read(Read::Method)? == Value::Text("GET".into());
+        let viewer = question.read(Read::Subject)? == Value::Text("alice".into())
+            && question.read(Read::Method)? == Value::Text("GET".into());
         Ok(if viewer { Answer::Allow } else { Answer::Deny })
     }));
     let guard = guard.build();
@@ -964,8 +1168,15 @@ fn headers_that_no_policy_reads_never_change_a_decision() {
         (reason, event.log, event.host, event.path, event.method)
     };
     let plain: Vec<_> = requests.iter().map(|request| judge(request.clone())).collect();
-    assert_eq!(plain.iter().map(|(reason, ..)| reason.as_str()).collect::<Vec<_>>(), ["passed", "denied", "token-missing"]);
-    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() });
+    assert_eq!(
+        plain.iter().map(|(reason, ..)| reason.as_str()).collect::<Vec<_>>(),
+        ["passed", "denied", "token-missing"]
+    );
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {
+        cases: 300,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    });
     runner
         .run(&header_sets(), |headers| {
             for (request, plain) in requests.iter().zip(&plain) {

@@ -1,6 +1,12 @@
 //! Each stage as a layer of its own, and stacked: the same result as the whole guard.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test"
+)]
 
 mod support;
 
@@ -70,11 +76,22 @@ async fn stacked_layers_decide_as_the_whole_guard() {
             assert_eq!((one.status, one.reason()), (other.status, other.reason()));
             assert_eq!(one.header("www-authenticate").is_some(), other.header("www-authenticate").is_some());
             reasons.insert(one.reason().to_owned());
-            let (one, other) = (world.through(&whole, over_grpc(request())).await, world.through(&stacked, over_grpc(request())).await);
+            let (one, other) = (
+                world.through(&whole, over_grpc(request())).await,
+                world.through(&stacked, over_grpc(request())).await,
+            );
             assert_eq!(one.header("grpc-status"), other.header("grpc-status"));
         }
     }
-    let expected = ["missing-certificate", "no-role", "passed", "token-expired", "token-malformed", "token-missing", "token-signature"];
+    let expected = [
+        "missing-certificate",
+        "no-role",
+        "passed",
+        "token-expired",
+        "token-malformed",
+        "token-missing",
+        "token-signature",
+    ];
     assert_eq!(reasons.iter().map(String::as_str).collect::<Vec<_>>(), expected);
 }
 
@@ -87,12 +104,27 @@ async fn a_layer_that_did_not_run_is_a_fault_and_not_an_anonymous_caller() {
     let request = world.request().await;
     for (name, answer) in [
         ("neither", world.through(&guard, request.clone()).await),
-        ("peers only", world.through(&ServiceBuilder::new().layer(peers.clone()).layer(guard.clone()), request.clone()).await),
-        ("tokens only", world.through(&ServiceBuilder::new().layer(tokens.clone()).layer(guard.clone()), request.clone()).await),
+        (
+            "peers only",
+            world
+                .through(&ServiceBuilder::new().layer(peers.clone()).layer(guard.clone()), request.clone())
+                .await,
+        ),
+        (
+            "tokens only",
+            world
+                .through(&ServiceBuilder::new().layer(tokens.clone()).layer(guard.clone()), request.clone())
+                .await,
+        ),
         // Inside of the guard a layer is too late.
         (
             "inside",
-            world.through(&ServiceBuilder::new().layer(guard.clone()).layer(peers.clone()).layer(tokens.clone()), request.clone()).await,
+            world
+                .through(
+                    &ServiceBuilder::new().layer(guard.clone()).layer(peers.clone()).layer(tokens.clone()),
+                    request.clone(),
+                )
+                .await,
         ),
     ] {
         assert_eq!((answer.status, answer.reason()), (503, "stage-missing"), "{name}");
@@ -125,21 +157,40 @@ async fn a_guard_that_takes_no_tokens_or_no_peers_says_so_in_its_challenge() {
     let world = World::new();
     let only_peers = Guard::builder().peers(world.peers()).allow_requests_without_token().policies(allow());
     let only_peers = only_peers.clock(world.clock.clone()).build();
-    let answer = world.send(&only_peers, http::Request::builder().header("host", "a.test").body(Default::default()).unwrap()).await;
-    assert_eq!((answer.reason(), answer.header("www-authenticate")), ("missing-certificate", Some("Client-Certificate")));
+    let answer = world
+        .send(
+            &only_peers,
+            http::Request::builder().header("host", "a.test").body(Default::default()).unwrap(),
+        )
+        .await;
+    assert_eq!(
+        (answer.reason(), answer.header("www-authenticate")),
+        ("missing-certificate", Some("Client-Certificate"))
+    );
     // A token that is sent means nothing: the policy does not see it.
     let world = World::new();
     let seen = deciding(|question, _| {
-        let token = question.read(Read::HasToken)? == Value::Bool(true) || question.read(Read::Subject)? != Value::Absent;
+        let token = question.read(Read::HasToken)? == Value::Bool(true)
+            || question.read(Read::Subject)? != Value::Absent;
         Ok(if token { Answer::Deny } else { Answer::Allow })
     });
-    let guard = Guard::builder().peers(world.peers()).allow_requests_without_token().policies(seen).clock(world.clock.clone()).build();
+    let guard = Guard::builder()
+        .peers(world.peers())
+        .allow_requests_without_token()
+        .policies(seen)
+        .clock(world.clock.clone())
+        .build();
     assert_eq!(world.send(&guard, world.request().await).await.reason(), "passed");
 
     let seen = deciding(|question, _| {
         Ok(if question.read(Read::HasPeer)? == Value::Bool(true) { Answer::Deny } else { Answer::Allow })
     });
-    let guard = Guard::builder().allow_unauthenticated_peers().tokens(world.tokens()).policies(seen).clock(world.clock.clone()).build();
+    let guard = Guard::builder()
+        .allow_unauthenticated_peers()
+        .tokens(world.tokens())
+        .policies(seen)
+        .clock(world.clock.clone())
+        .build();
     assert_eq!(world.send(&guard, world.request().await).await.reason(), "passed");
 }
 
@@ -148,7 +199,8 @@ async fn a_guard_inside_of_a_guard_refuses_by_itself() {
     let world = World::new();
     let outer = ZeroTrustLayer::new(world.guard(allow()).build());
     let inner = ZeroTrustLayer::new(world.guard(deny()).build());
-    let both = ServiceBuilder::new().layer(tower::layer::layer_fn(|service| outer.layer(service))).layer(inner);
+    let both =
+        ServiceBuilder::new().layer(tower::layer::layer_fn(|service| outer.layer(service))).layer(inner);
     let answer = world.through(&both, world.request().await).await;
     assert_eq!((answer.status, answer.reason()), (403, "no-role"));
     assert_eq!(world.events.take().len(), 2);

@@ -1,6 +1,12 @@
 //! The tower contract: who is polled ready is called, back-pressure is kept, dropping cancels.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test"
+)]
 
 mod support;
 
@@ -103,7 +109,9 @@ async fn a_refusal_does_not_call_the_inner_service() {
     let layer = ZeroTrustLayer::new(world.guard(deny()).build());
     let (mut service, mut handle) = mock::spawn_with(|inner: mock::Mock<Asked, Said>| layer.layer(inner));
     handle.allow(2);
-    for (request, reason) in [(Request::new(Full::default()), "host-missing"), (world.request().await, "no-role")] {
+    for (request, reason) in
+        [(Request::new(Full::default()), "host-missing"), (world.request().await, "no-role")]
+    {
         assert!(service.poll_ready().is_ready());
         let answer = service.call(request).await.unwrap();
         assert_eq!(answer.extensions().get::<Refusal>().unwrap().cause().code(), reason);

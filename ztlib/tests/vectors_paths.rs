@@ -3,7 +3,14 @@
 //! Istio and Envoy rewrite paths; ztlib does not. So each row must either pass **as it stands**, the policy seeing the very bytes
 //! that were sent, or be a 400 whose code says why.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stderr, reason = "a test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test"
+)]
 
 mod support;
 
@@ -38,7 +45,12 @@ fn paths(table: &Json) -> Vec<String> {
             Json::Array(items) => rows.extend(items),
             Json::Object(members) => {
                 let names = ["source", "name", "normalization", "policy", "allow"];
-                rows.extend(members.iter().filter(|(name, _)| !names.contains(&name.as_str())).map(|(_, value)| value));
+                rows.extend(
+                    members
+                        .iter()
+                        .filter(|(name, _)| !names.contains(&name.as_str()))
+                        .map(|(_, value)| value),
+                );
             }
             _ => {}
         }
@@ -78,13 +90,18 @@ fn decode(segment: &str) -> Option<Vec<u8>> {
 fn is_normal(path: &str) -> bool {
     let encode = |segment: Vec<u8>| {
         let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@".contains(byte);
-        segment.iter().map(|byte| if plain(byte) { char::from(*byte).to_string() } else { format!("%{byte:02X}") }).collect::<String>()
+        segment
+            .iter()
+            .map(|byte| if plain(byte) { char::from(*byte).to_string() } else { format!("%{byte:02X}") })
+            .collect::<String>()
     };
     fault_of(path).is_none()
         && path.split('/').all(|segment| {
             // An escape of a reserved character means something else than the character, so it may stand.
             let reserved = b"!$&'()*+,;=:@";
-            let bare = reserved.iter().fold(segment.to_owned(), |segment, byte| segment.replace(&format!("%{byte:02X}"), ""));
+            let bare = reserved
+                .iter()
+                .fold(segment.to_owned(), |segment, byte| segment.replace(&format!("%{byte:02X}"), ""));
             decode(&bare).is_some_and(|decoded| {
                 let safe = |byte: &u8| *byte >= 0x20 && *byte != 0x7f && *byte != b'\\' && *byte != b'/';
                 decoded.iter().all(safe) && std::str::from_utf8(&decoded).is_ok() && encode(decoded) == bare
@@ -108,7 +125,11 @@ async fn judge(world: &World, guard: &Guard, peer: &Extensions, path: &str) -> R
         200 => {
             assert_eq!(world.handler.calls(), before + 1);
             let seen = world.handler.seen();
-            assert_eq!(event.log[0].1.as_ref(), seen.uri.path(), "the policy and the handler see the same bytes");
+            assert_eq!(
+                event.log[0].1.as_ref(),
+                seen.uri.path(),
+                "the policy and the handler see the same bytes"
+            );
             Ok(event.log[0].1.to_string())
         }
         status => {
@@ -140,20 +161,31 @@ async fn every_path_of_istio_and_envoy_stands_as_it_is_or_is_a_400() {
                 assert!(is_normal(path), "{sent} passed though it is not in normal form");
             }
             Err(code) => {
-                assert!(!is_normal(path) || code == "not-http", "{sent} was refused ({code}) though it is in normal form");
+                assert!(
+                    !is_normal(path) || code == "not-http",
+                    "{sent} was refused ({code}) though it is in normal form"
+                );
                 if let Some(fault) = fault_of(path)
                     && code != "not-http"
                     && path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/.%-_".contains(&byte))
-                    && !path.contains("%2f") && !path.contains("%00")
+                    && !path.contains("%2f")
+                    && !path.contains("%00")
                 {
                     assert_eq!(code, fault, "{sent}");
                 }
             }
         }
-        counts.entry(judged.map_or_else(|code| code, |_| "stands as it is".to_owned())).or_default().push(sent.clone());
+        counts
+            .entry(judged.map_or_else(|code| code, |_| "stands as it is".to_owned()))
+            .or_default()
+            .push(sent.clone());
     }
     for (code, rows) in &counts {
-        eprintln!("{:>4} {code:<22} {}", rows.len(), rows.iter().take(4).map(|row| format!("{row:?}")).collect::<Vec<_>>().join(" "));
+        eprintln!(
+            "{:>4} {code:<22} {}",
+            rows.len(),
+            rows.iter().take(4).map(|row| format!("{row:?}")).collect::<Vec<_>>().join(" ")
+        );
     }
     eprintln!("{:>4} paths", paths.len());
     assert!(counts.len() > 5, "the table was not read: {counts:?}");
@@ -198,11 +230,18 @@ async fn a_forwarded_certificate_header_makes_nobody_somebody() {
         deciding(|question, outcome| {
             let peer = text(question, Read::PeerSpiffeId)?.unwrap_or_default();
             outcome.log(&peer)?;
-            Ok(if question.read(Read::PeerDnsNames)? == Value::List([].into()) { Answer::Allow } else { Answer::Deny })
+            Ok(if question.read(Read::PeerDnsNames)? == Value::List([].into()) {
+                Answer::Allow
+            } else {
+                Answer::Deny
+            })
         })
     };
     let strict = world.guard(allow()).build();
-    let lenient = Guard::builder().peers(world.peers().allow_unauthenticated()).tokens(world.tokens()).policies(telling());
+    let lenient = Guard::builder()
+        .peers(world.peers().allow_unauthenticated())
+        .tokens(world.tokens())
+        .policies(telling());
     let lenient = lenient.clock(world.clock.clone()).audit(world.events.clone()).build();
     let cases = table["cases"].as_array().unwrap();
     for case in cases {
@@ -210,7 +249,9 @@ async fn a_forwarded_certificate_header_makes_nobody_somebody() {
         for name in ["x-forwarded-client-cert", "x_forwarded_client_cert"] {
             let with = |peer: &Extensions| {
                 let mut request = world.request_of(peer);
-                request.headers_mut().insert(http::HeaderName::from_bytes(name.as_bytes()).unwrap(), xfcc.parse().unwrap());
+                request
+                    .headers_mut()
+                    .insert(http::HeaderName::from_bytes(name.as_bytes()).unwrap(), xfcc.parse().unwrap());
                 request
             };
             assert_eq!(world.send(&strict, with(&nobody)).await.reason(), "missing-certificate", "{case}");

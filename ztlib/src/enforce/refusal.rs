@@ -47,7 +47,8 @@ pub(crate) struct Caller {
 impl Caller {
     pub(crate) fn of(method: &Method, version: Version, headers: &HeaderMap) -> Self {
         // HTTP/2 has no upgrade, and a tunnel there is a stream of its own.
-        let hopes = version <= Version::HTTP_11 && (method == Method::CONNECT || headers.contains_key(UPGRADE));
+        let hopes =
+            version <= Version::HTTP_11 && (method == Method::CONNECT || headers.contains_key(UPGRADE));
         Self { protocol: Protocol::of(headers), hopes }
     }
 

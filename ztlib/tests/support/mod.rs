@@ -105,7 +105,12 @@ impl World {
         let response = layer.layer(self.handler.service()).oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
-        Answered { refusal: parts.extensions.get::<Refusal>().cloned(), status: parts.status.as_u16(), headers: parts.headers, body }
+        Answered {
+            refusal: parts.extensions.get::<Refusal>().cloned(),
+            status: parts.status.as_u16(),
+            headers: parts.headers,
+            body,
+        }
     }
 }
 
@@ -140,7 +145,8 @@ pub struct Handler {
     seen: Arc<Mutex<Option<http::request::Parts>>>,
 }
 
-pub type HandlerService = tower::util::BoxCloneSyncService<Request<Full<Bytes>>, Response<Full<Bytes>>, Infallible>;
+pub type HandlerService =
+    tower::util::BoxCloneSyncService<Request<Full<Bytes>>, Response<Full<Bytes>>, Infallible>;
 
 impl Handler {
     pub fn calls(&self) -> usize {
