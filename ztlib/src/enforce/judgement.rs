@@ -26,9 +26,8 @@ use crate::tls::RemoteAddr;
 /// The longest path in an audit event, in bytes.
 const MAX_AUDITED_PATH: usize = 512;
 
-/// What goes through.
+/// What is still to be done for a request that goes through; its permit is in the request.
 pub(super) struct Passage {
-    pub(super) permit: Permit,
     pub(super) response_headers: Vec<HeaderChange>,
 }
 
@@ -238,8 +237,8 @@ impl<'g> Judgement<'g> {
         };
         let result = self.conclude(decided, description).map(|permit| {
             obligations::apply(&obligations.request, &mut parts.headers);
-            parts.extensions.insert(permit.clone());
-            Passage { permit, response_headers: obligations.response }
+            parts.extensions.insert(permit);
+            Passage { response_headers: obligations.response }
         });
         Judged { parts, result }
     }

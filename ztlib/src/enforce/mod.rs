@@ -30,3 +30,4 @@ pub use service::ZeroTrust;
 pub use target::{MAX_PATH_BYTES, TargetError};
 
 pub(crate) use guard::Established;
+pub(crate) use refusal::Caller;

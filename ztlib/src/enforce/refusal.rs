@@ -3,8 +3,8 @@
 use std::fmt;
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, UPGRADE, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version};
 
 use super::body::ResponseBody;
 use super::grpc_status;
@@ -26,13 +26,38 @@ pub enum Protocol {
 
 impl Protocol {
     /// The protocol that a request speaks, by its content type: gRPC has one of its own.
-    pub(crate) fn of(headers: &HeaderMap) -> Self {
+    fn of(headers: &HeaderMap) -> Self {
         let grpc = headers.get(CONTENT_TYPE).is_some_and(|value| {
             let rest = value.as_bytes().strip_prefix(b"application/grpc");
             // Not "application/grpc-web": its trailers are in the body, so it is answered as HTTP.
             rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
         });
         if grpc { Self::Grpc } else { Self::Http }
+    }
+}
+
+/// What of a request its refusal hangs on, taken before the request is judged.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Caller {
+    protocol: Protocol,
+    /// The caller may have sent more in the hope of another protocol.
+    pub(super) hopes: bool,
+}
+
+impl Caller {
+    pub(crate) fn of(method: &Method, version: Version, headers: &HeaderMap) -> Self {
+        // HTTP/2 has no upgrade, and a tunnel there is a stream of its own.
+        let hopes =
+            version <= Version::HTTP_11 && (method == Method::CONNECT || headers.contains_key(UPGRADE));
+        Self { protocol: Protocol::of(headers), hopes }
+    }
+
+    /// Ends the connection after this answer where the caller hoped for another protocol and does not get it: what it has sent
+    /// already is not to be read as a request (RFC 9931).
+    pub(super) fn close<B>(hopes: bool, response: &mut Response<B>) {
+        if hopes && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
     }
 }
 
@@ -190,6 +215,13 @@ impl Refusal {
         };
         *response.headers_mut() = headers;
         response.extensions_mut().insert(self);
+        response
+    }
+
+    /// The response to this caller.
+    pub(crate) fn answer<B>(self, caller: Caller) -> Response<ResponseBody<B>> {
+        let mut response = self.into_response(caller.protocol);
+        Caller::close(caller.hopes, &mut response);
         response
     }
 

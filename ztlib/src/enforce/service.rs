@@ -8,7 +8,7 @@ use tower_service::Service;
 use super::body::ResponseBody;
 use super::future::ResponseFuture;
 use super::guard::Guard;
-use super::refusal::Protocol;
+use super::refusal::Caller;
 
 /// A guarded service. Refusing is a response, not an error.
 #[derive(Debug, Clone)]
@@ -39,14 +39,14 @@ where
     /// (see the note on `Service::poll_ready` in tower's documentation), and nothing is left to cancel.
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (parts, body) = request.into_parts();
-        let protocol = Protocol::of(&parts.headers);
+        let caller = Caller::of(&parts.method, parts.version, &parts.headers);
         let judged = self.guard.judge(parts);
         match judged.result {
             Ok(passage) => {
                 let inner = self.inner.call(Request::from_parts(judged.parts, body));
-                ResponseFuture::obliged(inner, passage.response_headers)
+                ResponseFuture::obliged(inner, passage.response_headers, caller)
             }
-            Err(refusal) => ResponseFuture::refused(refusal.into_response(protocol)),
+            Err(refusal) => ResponseFuture::refused(refusal.answer(caller)),
         }
     }
 }

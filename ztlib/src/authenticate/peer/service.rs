@@ -7,7 +7,7 @@ use tower_service::Service;
 
 use super::{PeerAuthenticator, PeerIdentity};
 use crate::clock::SharedClock;
-use crate::enforce::{Cause, Established, Protocol, Refusal, ResponseBody, ResponseFuture};
+use crate::enforce::{Caller, Cause, Established, Refusal, ResponseBody, ResponseFuture};
 
 /// The service that [`PeerIdentityLayer`](super::PeerIdentityLayer) makes.
 #[derive(Debug, Clone)]
@@ -47,8 +47,8 @@ where
                 ResponseFuture::passed(self.inner.call(request))
             }
             Err(error) => {
-                let protocol = Protocol::of(request.headers());
-                ResponseFuture::refused(Refusal::by_one_stage(Cause::Peer(error)).into_response(protocol))
+                let caller = Caller::of(request.method(), request.version(), request.headers());
+                ResponseFuture::refused(Refusal::by_one_stage(Cause::Peer(error)).answer(caller))
             }
         }
     }

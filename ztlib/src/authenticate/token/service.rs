@@ -9,7 +9,7 @@ use super::authenticator::TokenAuthenticator;
 use super::claims::VerifiedClaims;
 use super::error::TokenError;
 use crate::clock::SharedClock;
-use crate::enforce::{Cause, Established, Protocol, Refusal, ResponseBody, ResponseFuture};
+use crate::enforce::{Caller, Cause, Established, Refusal, ResponseBody, ResponseFuture};
 
 /// Lets requests through whose token is believed. Made by [`TokenLayer`](super::TokenLayer).
 #[derive(Debug, Clone)]
@@ -53,8 +53,8 @@ where
         match self.judge(&mut request) {
             Ok(()) => ResponseFuture::passed(self.inner.call(request)),
             Err(error) => {
-                let protocol = Protocol::of(request.headers());
-                ResponseFuture::refused(Refusal::by_one_stage(Cause::Token(error)).into_response(protocol))
+                let caller = Caller::of(request.method(), request.version(), request.headers());
+                ResponseFuture::refused(Refusal::by_one_stage(Cause::Token(error)).answer(caller))
             }
         }
     }

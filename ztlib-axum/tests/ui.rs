@@ -1,0 +1,18 @@
+//! What must not compile: one program each in `ui/`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test"
+)]
+
+#[path = "../../ztlib/tests/support/compiling.rs"]
+mod compiling;
+
+#[test]
+fn only_a_guarded_router_is_served_and_no_route_is_added_to_it() {
+    let folder = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/ui"));
+    assert!(compiling::check(folder, "ztlib_axum") >= 6);
+}

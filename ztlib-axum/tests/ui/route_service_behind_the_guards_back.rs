@@ -1,0 +1,4 @@
+//~ E0599
+pub fn adds(guarded: ztlib_axum::GuardedRouter) {
+    let _ = guarded.route_service("/behind", todo!());
+}

@@ -1,0 +1,4 @@
+//~ E0308
+pub fn serves() {
+    let _ = ztlib_axum::serve(todo!(), (), std::future::pending());
+}

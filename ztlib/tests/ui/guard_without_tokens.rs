@@ -1,0 +1,4 @@
+//~ E0599
+pub fn incomplete(policies: ztlib::authorize::policy::Policies) {
+    let _ = ztlib::enforce::Guard::builder().allow_unauthenticated_peers().policies(policies);
+}

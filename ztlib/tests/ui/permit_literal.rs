@@ -1,0 +1,4 @@
+//~ E0423
+pub fn forge() -> ztlib::enforce::Permit {
+    ztlib::enforce::Permit(todo!())
+}
