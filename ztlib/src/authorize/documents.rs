@@ -196,8 +196,14 @@ mod tests {
     #[test]
     fn a_symbol_may_hold_a_pointer_of_its_own() {
         let documents = documents();
-        assert_eq!(documents.string("roles", "/{claim:/org/id}/ice~01", &Alice), Ok(Value::Text("stolen".into())));
-        assert_eq!(documents.string("roles", "/{claim:/org/id}", &Alice), Err(ReadFault::WrongType("a string")));
+        assert_eq!(
+            documents.string("roles", "/{claim:/org/id}/ice~01", &Alice),
+            Ok(Value::Text("stolen".into()))
+        );
+        assert_eq!(
+            documents.string("roles", "/{claim:/org/id}", &Alice),
+            Err(ReadFault::WrongType("a string"))
+        );
         assert!(documents.string("roles", "/{claim:/org/name}", &Alice).is_err());
         assert!(documents.string("roles", "/{claim:/org/id", &Alice).is_err());
     }

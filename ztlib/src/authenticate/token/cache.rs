@@ -116,7 +116,9 @@ mod tests {
         let (verifier, tokens) = (verifier(&id, keys(&id)), VerifiedTokens::new(1 << 20));
         let text = id.token_at(now()).audience("shop").expires_in(Duration::from_secs(60)).sign();
         let token = BearerToken::new(&text).unwrap();
-        let at = |seconds| tokens.verify(&verifier, &token, now() + Duration::from_secs(seconds)).map_err(|e| e.code());
+        let at = |seconds| {
+            tokens.verify(&verifier, &token, now() + Duration::from_secs(seconds)).map_err(|e| e.code())
+        };
         assert!(at(0).is_ok());
         assert_eq!(tokens.len(), 1);
         assert!(at(59).is_ok());
