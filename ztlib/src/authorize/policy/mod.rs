@@ -6,7 +6,7 @@
 //!
 //! **How a set decides.** Each policy is *required* (the default: it must allow) or *may abstain*. They are asked in order.
 //! The first deny wins and ends the evaluation. The set allows where every required policy allows, at least one policy allows and none
-//! denies; everything else is a deny. Whatever goes wrong on the way is a [`Fault`](super::Fault): the request is refused, and nobody
+//! denies; everything else is a deny. Whatever goes wrong on the way is a [`Fault`]: the request is refused, and nobody
 //! mistakes it for a denial.
 //!
 //! # The manifest
