@@ -10,11 +10,13 @@ use std::net::IpAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
-    GeneralSubtree, IsCa, Issuer, KeyPair, KeyUsagePurpose, NameConstraints, PublicKeyData, SerialNumber,
-    SignatureAlgorithm,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CustomExtension, DistinguishedName,
+    DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose,
+    NameConstraints, PublicKeyData, RevokedCertParams, SerialNumber, SignatureAlgorithm,
 };
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use x509_parser::certificate::X509Certificate;
+use x509_parser::prelude::FromDer as _;
 
 /// A moment in which everything is valid that was not made otherwise: 2026-01-01T00:00:00Z.
 pub fn a_day() -> SystemTime {
@@ -79,6 +81,35 @@ impl Authority {
     /// The authority's certificate as PEM.
     pub fn certificate_pem(&self) -> String {
         pem("CERTIFICATE", &self.certificate)
+    }
+
+    /// A list of certificates that this authority takes back, issued at the first moment and valid until the second
+    /// (RFC 5280 section 5).
+    pub fn revocation_list(
+        &self,
+        revoked: &[CertificateDer<'_>],
+        this_update: SystemTime,
+        next_update: SystemTime,
+    ) -> CertificateRevocationListDer<'static> {
+        let revoked_certs = revoked
+            .iter()
+            .map(|certificate| RevokedCertParams {
+                serial_number: serial_number(certificate),
+                revocation_time: this_update.into(),
+                reason_code: None,
+                invalidity_date: None,
+            })
+            .collect();
+        let list = CertificateRevocationListParams {
+            this_update: this_update.into(),
+            next_update: next_update.into(),
+            crl_number: SerialNumber::from(1),
+            issuing_distribution_point: None,
+            revoked_certs,
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        let issuer = Issuer::from_params(&self.params, &self.key);
+        list.signed_by(&issuer).expect("a list can be signed").into()
     }
 
     /// A leaf certificate with this SPIFFE ID, as an SPIRE server would make it.
@@ -427,6 +458,12 @@ impl Issued {
         self.chain.extend(above);
         self
     }
+}
+
+fn serial_number(certificate: &CertificateDer<'_>) -> SerialNumber {
+    let (_, certificate) =
+        X509Certificate::from_der(certificate).expect("a certificate that was made can be read");
+    SerialNumber::from_slice(certificate.raw_serial())
 }
 
 fn authority_params(name: &str) -> CertificateParams {

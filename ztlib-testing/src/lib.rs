@@ -4,10 +4,18 @@ mod ca;
 mod client;
 mod clock;
 mod connection;
+mod load;
+mod events;
 mod tokens;
+
+pub mod model;
+pub mod scenario;
+pub mod stack;
 
 pub use ca::{Authority, AuthorityDraft, Issued, LeafDraft, a_day};
 pub use client::{ClientResult, HttpsClient};
 pub use clock::ManualClock;
 pub use connection::{Handshake, TlsClient, peer_extensions};
+pub use load::{Load, LoadReport};
+pub use events::Events;
 pub use tokens::{TokenDraft, TokenIssuer};

@@ -1,22 +1,446 @@
-//! What a policy can do to its host: nothing. One test a behaviour.
+//! What a policy can do to its host: nothing. One test a behaviour; the guests are in `plugins/hostile`.
 
-use std::time::SystemTime;
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot set itself up has failed"
+)]
 
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use proptest::prelude::*;
 use ztlib::authenticate::Principal;
-use ztlib::authorize::policy::{Evaluation, Policies, PolicySetBuilder};
+use ztlib::authorize::policy::{Budget, Evaluation, LoadError, Policies, PolicySetBuilder};
 use ztlib::authorize::{Decision, Labels};
 
 const ALLOW_ALL: &[u8] = include_bytes!("../../plugins/artifacts/allow-all.wasm");
 const DENY_ALL: &[u8] = include_bytes!("../../plugins/artifacts/deny-all.wasm");
 
+macro_rules! hostile {
+    ($name:literal) => {
+        include_bytes!(concat!("../../plugins/artifacts/", $name, ".wasm")).as_slice()
+    };
+}
+
+fn load_with(bytes: &[u8], budget: Budget) -> Result<Policies, LoadError> {
+    PolicySetBuilder::new().component("guest", bytes).budget(budget).load()
+}
+
+fn load(bytes: &[u8]) -> Result<Policies, LoadError> {
+    load_with(bytes, Budget::default())
+}
+
 fn ask(policies: &Policies) -> Evaluation {
     policies.rehearse(Principal::anonymous(), "test", Labels::new(), SystemTime::UNIX_EPOCH)
 }
 
+fn refusal(bytes: &[u8]) -> &'static str {
+    load(bytes).unwrap_err().code()
+}
+
+/// The code of the fault that ends an evaluation; and that the host is as good as before.
+fn fault_with(bytes: &[u8], budget: Budget) -> &'static str {
+    let policies = load_with(bytes, budget).unwrap();
+    let evaluation = ask(&policies);
+    let fault = evaluation.result().clone().unwrap_err();
+    assert_eq!(fault.policy(), Some("guest"));
+    assert!(matches!(ask(&load(ALLOW_ALL).unwrap()).result(), Ok(Decision::Allow(_))));
+    fault.code()
+}
+
+fn fault(bytes: &[u8]) -> &'static str {
+    fault_with(bytes, Budget::default())
+}
+
+fn component(wat: &str) -> Vec<u8> {
+    wat::parse_str(wat).unwrap()
+}
+
 #[test]
 fn a_component_is_loaded_and_asked() {
-    let policies = PolicySetBuilder::new().component("allow-all", ALLOW_ALL).load().unwrap();
-    assert!(matches!(ask(&policies).result(), Ok(Decision::Allow(_))), "{:?}", ask(&policies));
-    let policies = PolicySetBuilder::new().component("deny-all", DENY_ALL).load().unwrap();
-    assert!(matches!(ask(&policies).result(), Ok(Decision::Deny(_))), "{:?}", ask(&policies));
+    assert!(matches!(ask(&load(ALLOW_ALL).unwrap()).result(), Ok(Decision::Allow(_))));
+    assert!(matches!(ask(&load(DENY_ALL).unwrap()).result(), Ok(Decision::Deny(_))));
 }
+
+// What a policy may import (T2).
+
+#[test]
+fn an_import_of_wasi_is_refused_by_name() {
+    let error = load(hostile!("forbidden-import")).unwrap_err();
+    assert_eq!(error.code(), "forbidden-import");
+    assert!(error.to_string().contains("`wasi:clocks/monotonic-clock@0.2.0`"), "{error}");
+    assert!(error.to_string().contains("without WASI"), "{error}");
+}
+
+#[test]
+fn any_other_import_is_refused_by_name() {
+    for (import, code) in [
+        (r#"(import "env" (func))"#, "forbidden-import"),
+        (r#"(import "ztlib:policy/request" (instance))"#, "forbidden-import"),
+        (r#"(import "ztlib:policy/secrets@0.1.0" (instance))"#, "forbidden-import"),
+        (r#"(import "ztlib:policy/guard@0.1.0" (instance))"#, "forbidden-import"),
+        (r#"(import "a" (core module))"#, "forbidden-import"),
+        (r#"(import "ztlib:policy/request@0.2.0" (instance))"#, "wrong-contract"),
+        (r#"(import "ztlib:policy/request@0.1.0" (instance (export "fly" (func))))"#, "wrong-contract"),
+        (
+            r#"(import "ztlib:policy/request@0.1.0" (instance (export "method" (func (result u32)))))"#,
+            "wrong-contract",
+        ),
+    ] {
+        let error = load(&component(&format!("(component {import})"))).unwrap_err();
+        assert_eq!(error.code(), code, "{import}: {error}");
+        let name = import.split('"').nth(1).unwrap();
+        assert!(error.to_string().contains(&format!("`{name}`")), "{import}: {error}");
+    }
+    let fly = r#"(component (import "ztlib:policy/request@0.1.0" (instance (export "fly" (func)))))"#;
+    let error = load(&component(fly)).unwrap_err();
+    assert!(error.to_string().contains("`fly`"), "{error}");
+}
+
+#[test]
+fn a_contract_of_another_version_is_refused_by_name() {
+    let error = load(hostile!("future-contract")).unwrap_err();
+    assert_eq!(error.code(), "wrong-contract");
+    assert!(error.to_string().contains("9.9.0"), "{error}");
+}
+
+#[test]
+fn what_exports_no_guard_is_refused() {
+    assert_eq!(refusal(hostile!("no-guard")), "missing-export");
+    assert_eq!(
+        refusal(&component(
+            "(component (instance $guard) (export \"ztlib:policy/guard@0.2.0\" (instance $guard)))"
+        )),
+        "missing-export"
+    );
+}
+
+// What is loaded (threats 73, 74).
+
+#[test]
+fn what_is_no_component_is_refused() {
+    assert_eq!(refusal(b""), "not-a-component");
+    assert_eq!(refusal(b"(component)"), "not-a-component");
+    assert_eq!(refusal(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0"), "not-a-component");
+    let error = load(&component("(module)")).unwrap_err();
+    assert_eq!(error.code(), "not-a-component");
+    assert!(error.to_string().contains("core module"), "{error}");
+}
+
+#[test]
+fn a_truncated_component_is_refused_wherever_it_is_cut() {
+    for end in (0..ALLOW_ALL.len()).step_by(61) {
+        assert!(load(&ALLOW_ALL[..end]).is_err(), "{end}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Nothing but "it does not load", or a policy inside of its limits, comes of any bytes.
+    #[test]
+    fn a_damaged_component_harms_nobody(at in 0..hostile!("flip-flop").len(), with: u8) {
+        let mut bytes = hostile!("flip-flop").to_vec();
+        bytes[at] ^= with;
+        if let Ok(policies) = load(&bytes) {
+            let _ = ask(&policies);
+        }
+        prop_assert!(ask(&load(DENY_ALL).unwrap()).result().is_ok());
+    }
+}
+
+#[test]
+fn what_would_cost_too_much_to_compile_is_refused() {
+    let with = |change: fn(&mut Budget)| {
+        let mut budget = Budget::default();
+        change(&mut budget);
+        load_with(ALLOW_ALL, budget).unwrap_err().code()
+    };
+    assert_eq!(with(|budget| budget.module_bytes = 1024), "module-too-large");
+    assert_eq!(with(|budget| budget.functions = 1), "too-many-functions");
+    assert_eq!(with(|budget| budget.function_bytes = 8), "function-too-large");
+    assert!(load(ALLOW_ALL).is_ok());
+}
+
+#[test]
+fn nondeterministic_features_are_refused() {
+    assert_eq!(refusal(hostile!("relaxed-simd")), "not-compilable");
+    assert_eq!(refusal(hostile!("shared-memory")), "not-compilable");
+    assert_eq!(refusal(&component("(component (core module (memory i64 1)))")), "not-compilable");
+    assert_eq!(refusal(&component("(component (core module (memory 1 2 shared)))")), "not-compilable");
+}
+
+#[test]
+fn a_component_of_many_instances_is_refused() {
+    let instances = "(core instance (instantiate $m))".repeat(40);
+    let wat = format!("(component (core module $m (memory 1)) {instances})");
+    assert!(["not-compilable", "missing-export"].contains(&refusal(&component(&wat))));
+}
+
+#[test]
+fn memory_or_tables_beyond_the_engine_are_refused_when_loaded() {
+    assert_eq!(refusal(hostile!("huge-memory")), "not-compilable");
+    assert_eq!(refusal(hostile!("huge-table")), "not-compilable");
+}
+
+// Starting and configuring (T13).
+
+#[test]
+fn reading_or_saying_anything_before_decide_is_a_load_error() {
+    for (bytes, function) in [
+        (hostile!("read-during-start"), "`has-token`"),
+        (hostile!("read-during-configure"), "`has-token`"),
+        (hostile!("log-during-configure"), "`log`"),
+    ] {
+        let error = load(bytes).unwrap_err();
+        assert_eq!(error.code(), "read-outside-decide");
+        assert!(error.to_string().contains(function), "{error}");
+    }
+    assert_eq!(refusal(hostile!("read-during-post-return")), "trap");
+}
+
+#[test]
+fn a_policy_that_never_finishes_starting_is_refused() {
+    for bytes in [hostile!("endless-start"), hostile!("endless-configure"), hostile!("endless-post-return")] {
+        assert_eq!(refusal(bytes), "fuel-spent");
+    }
+    assert_eq!(refusal(hostile!("trap-in-configure")), "trap");
+}
+
+#[test]
+fn a_result_of_configure_that_fits_no_type_is_refused() {
+    assert_eq!(refusal(hostile!("result-out-of-range")), "bad-answer");
+    assert_eq!(refusal(hostile!("unknown-result")), "bad-answer");
+}
+
+#[test]
+fn an_error_text_of_a_policy_is_bounded() {
+    let error = load(hostile!("huge-configure-error")).unwrap_err();
+    assert!(["bad-answer", "configure-refused"].contains(&error.code()), "{error}");
+    assert!(error.to_string().len() < 2048, "{}", error.to_string().len());
+    let mut budget = Budget::default();
+    budget.argument_bytes = 1 << 20;
+    let error = load_with(hostile!("huge-configure-error"), budget).unwrap_err();
+    assert_eq!(error.code(), "configure-refused");
+    assert!(error.to_string().len() < 2048, "{}", error.to_string().len());
+}
+
+// Each evaluation is the first (T1, threat 80).
+
+#[test]
+fn no_state_survives_from_one_evaluation_to_the_next() {
+    let policies = load(hostile!("keeps-state")).unwrap();
+    for _ in 0..50 {
+        assert!(matches!(ask(&policies).result(), Ok(Decision::Deny(_))));
+    }
+}
+
+#[test]
+fn no_memory_of_another_instance_is_seen() {
+    let (one, other) = (load(hostile!("leaves-a-secret")).unwrap(), load(hostile!("keeps-state")).unwrap());
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..50 {
+                    assert!(matches!(ask(&one).result(), Ok(Decision::Deny(_))));
+                    assert!(matches!(ask(&other).result(), Ok(Decision::Deny(_))));
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn a_fault_poisons_nothing() {
+    let (bad, good) = (load(hostile!("trap")).unwrap(), load(DENY_ALL).unwrap());
+    for _ in 0..100 {
+        assert_eq!(ask(&bad).result().clone().unwrap_err().code(), "trap");
+        assert!(matches!(ask(&good).result(), Ok(Decision::Deny(_))));
+    }
+}
+
+// Limits (threats 75 to 78).
+
+#[test]
+fn an_endless_loop_ends_with_its_fuel() {
+    assert_eq!(fault(hostile!("endless-loop")), "fuel-spent");
+    let mut budget = Budget::default();
+    budget.fuel = 1000;
+    assert_eq!(fault_with(hostile!("endless-loop"), budget), "fuel-spent");
+}
+
+#[test]
+fn the_wall_clock_stops_what_fuel_does_not() {
+    let mut budget = Budget::maximum();
+    budget.wall_clock = Duration::from_millis(20);
+    assert_eq!(fault_with(hostile!("endless-loop"), budget), "deadline-passed");
+}
+
+#[test]
+fn memory_that_cannot_grow_traps_and_never_tells() {
+    assert_eq!(fault(hostile!("memory-bomb")), "memory-limit");
+    let mut budget = Budget::maximum();
+    // Asking for four gigabytes at once costs fuel for each page, or it is refused: never a −1.
+    assert!(["memory-limit", "fuel-spent"].contains(&fault(hostile!("memory-grow-failing"))));
+    budget.wall_clock = Duration::from_secs(5);
+    assert_eq!(fault_with(hostile!("memory-grow-failing"), budget), "memory-limit");
+}
+
+#[test]
+fn tables_that_cannot_grow_trap_and_never_tell() {
+    assert_eq!(fault(hostile!("table-bomb")), "table-limit");
+    assert_eq!(fault_with(hostile!("table-grow-failing"), Budget::maximum()), "table-limit");
+}
+
+#[test]
+fn a_memory_that_declares_its_own_maximum_traps_too() {
+    let wat = GUARD.replace("(memory (export \"memory\") 1)", "(memory (export \"memory\") 1 2)").replace(
+        "DECIDE",
+        "(if (i32.eq (memory.grow (i32.const 5)) (i32.const -1)) (then (return (i32.const 0)))) i32.const 1",
+    );
+    assert_eq!(fault(&component(&wat)), "memory-limit");
+}
+
+#[test]
+fn filling_memory_over_and_over_costs_fuel() {
+    let decide =
+        "(loop $again (memory.fill (i32.const 0) (i32.const 7) (i32.const 60000)) (br $again)) i32.const 0";
+    assert_eq!(fault(&component(&GUARD.replace("DECIDE", decide))), "fuel-spent");
+}
+
+#[test]
+fn deep_recursion_is_a_fault() {
+    assert_eq!(fault(hostile!("deep-recursion")), "stack-overflow");
+}
+
+#[test]
+fn a_flood_of_reads_is_a_fault() {
+    assert_eq!(fault(hostile!("flood-of-reads")), "read-budget");
+    assert_eq!(fault(hostile!("flood-of-distinct-reads")), "read-budget");
+    let mut budget = Budget::default();
+    budget.reads.bytes = 100;
+    assert_eq!(fault_with(hostile!("flood-of-distinct-reads"), budget), "read-budget");
+}
+
+#[test]
+fn what_a_policy_hands_over_is_capped_before_it_is_copied() {
+    for bytes in [
+        hostile!("huge-argument"),
+        hostile!("huge-reason"),
+        hostile!("huge-message"),
+        hostile!("huge-header"),
+        hostile!("huge-log"),
+    ] {
+        assert_eq!(fault(bytes), "bad-argument");
+    }
+}
+
+#[test]
+fn a_flood_of_headers_or_log_lines_is_a_fault() {
+    assert_eq!(fault(hostile!("flood-of-headers")), "fuel-spent");
+    assert_eq!(fault(hostile!("flood-of-logs")), "outcome-budget");
+}
+
+#[test]
+fn a_budget_beyond_the_engine_is_refused() {
+    let mut budget = Budget::default();
+    budget.fuel = u64::MAX;
+    assert_eq!(load_with(ALLOW_ALL, budget).unwrap_err().code(), "budget-too-large");
+}
+
+// Values that are none (threats 81, 85).
+
+#[test]
+fn texts_out_of_range_or_not_utf8_are_faults() {
+    assert_eq!(fault(hostile!("argument-out-of-range")), "bad-argument");
+    assert_eq!(fault(hostile!("invalid-utf8")), "bad-argument");
+}
+
+#[test]
+fn an_answer_that_is_none_is_a_fault() {
+    assert_eq!(fault(hostile!("unknown-answer")), "bad-answer");
+}
+
+#[test]
+fn what_cannot_go_with_an_answer_is_a_fault() {
+    for (bytes, code) in [
+        (hostile!("crlf-in-header"), "outcome-malformed-header"),
+        (hostile!("crlf-in-header-name"), "outcome-malformed-header"),
+        (hostile!("reserved-header"), "outcome-reserved-header"),
+        (hostile!("control-in-message"), "outcome-malformed-message"),
+        (hostile!("malformed-reason"), "outcome-malformed-reason"),
+        (hostile!("undeclared-reason"), "outcome-undeclared-reason"),
+        (hostile!("empty-step-up"), "outcome-malformed-step-up"),
+        (hostile!("undeclared-document"), "read-undeclared-document"),
+        (hostile!("undeclared-signal"), "read-undeclared-signal"),
+    ] {
+        assert_eq!(fault(bytes), code);
+    }
+}
+
+// Determinism (T3, threat 84).
+
+#[test]
+fn the_same_question_costs_and_reads_and_answers_the_same() {
+    let policies = load(hostile!("flip-flop")).unwrap();
+    let first = ask(&policies);
+    for _ in 0..20 {
+        let again = ask(&policies);
+        assert_eq!(
+            (again.fuel(), again.trace(), again.result()),
+            (first.fuel(), first.trace(), first.result())
+        );
+    }
+    assert!(matches!(ask(&load(hostile!("float-nan")).unwrap()).result(), Ok(Decision::Allow(_))));
+}
+
+#[test]
+fn a_read_gives_the_same_however_often_it_is_made() {
+    let policies =
+        PolicySetBuilder::new().component("twice", hostile!("reads-twice")).may_abstain().load().unwrap();
+    let evaluation = ask(&policies);
+    assert!(
+        matches!(evaluation.result(), Ok(Decision::Deny(denial)) if denial.reason().as_str() == "no-policy-allowed")
+    );
+    assert_eq!(evaluation.trace().reads().len(), 1);
+}
+
+#[test]
+fn many_evaluations_at_once_all_find_a_place() {
+    let policies = Arc::new(load(hostile!("leaves-a-secret")).unwrap());
+    let threads: Vec<_> = (0..16)
+        .map(|_| {
+            let policies = policies.clone();
+            std::thread::spawn(move || (0..100).all(|_| ask(&policies).result().is_ok()))
+        })
+        .collect();
+    assert!(threads.into_iter().all(|thread| thread.join().unwrap()));
+}
+
+/// A policy written as a component by hand; `DECIDE` is the body of `decide`.
+const GUARD: &str = r#"(component
+  (core module $m
+    (memory (export "memory") 1)
+    (func (export "realloc") (param i32 i32 i32 i32) (result i32) i32.const 1024)
+    (func (export "configure") (param i32 i32) (result i32) i32.const 0)
+    (func (export "decide") (result i32) DECIDE))
+  (core instance $i (instantiate $m))
+  (type $answer (enum "allow" "deny" "abstain"))
+  (func $configure (param "config" (list u8)) (result (result (error string)))
+    (canon lift (core func $i "configure") (memory (core memory $i "memory")) (realloc (core func $i "realloc"))))
+  (func $decide (result $answer) (canon lift (core func $i "decide")))
+  (component $named
+    (type $answer-type (enum "allow" "deny" "abstain"))
+    (import "import-type-answer" (type $answer (eq $answer-type)))
+    (import "import-func-configure"
+      (func $configure (param "config" (list u8)) (result (result (error string)))))
+    (import "import-func-decide" (func $decide (result $answer)))
+    (export $exported "answer" (type $answer))
+    (export "configure" (func $configure))
+    (export "decide" (func $decide) (func (result $exported))))
+  (instance $guard (instantiate $named
+    (with "import-type-answer" (type $answer))
+    (with "import-func-configure" (func $configure))
+    (with "import-func-decide" (func $decide))))
+  (export "ztlib:policy/guard@0.1.0" (instance $guard)))"#;

@@ -28,7 +28,7 @@ use tower::ServiceBuilder;
 use tower::service_fn;
 use ztlib::authenticate::peer::{PeerAuthenticator, PeerIdentity, PeerIdentityLayer, Trust};
 use ztlib::tls::{Acceptor, RemoteAddr, RequestBody, Server, ShutDown};
-use ztlib_testing::{Authority, Issued, ManualClock, TlsClient, a_day};
+use ztlib_testing::{Authority, Issued, Load, ManualClock, TlsClient, a_day};
 
 /// Longer than anything good takes here, shorter than any deadline.
 const SOON: Duration = Duration::from_secs(5);
@@ -41,6 +41,8 @@ struct Running {
     trust: Trust,
     clock: ManualClock,
     calls: Arc<AtomicUsize>,
+    /// Handlers of `/slow` that are running.
+    live: Arc<AtomicUsize>,
     /// Lets one request to `/slow` go on.
     slow: Arc<Notify>,
     stop: Option<oneshot::Sender<()>>,
@@ -65,21 +67,37 @@ async fn running(adjust: impl FnOnce(Server) -> Server) -> Running {
     let address = server.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
     let calls = Arc::new(AtomicUsize::new(0));
-    let slow = Arc::new(Notify::new());
+    let (live, slow) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
     let layer = PeerIdentityLayer::new(PeerAuthenticator::new(trust.clone())).clock(clock.clone());
     let service = ServiceBuilder::new().layer(layer).service(service_fn({
-        let (calls, slow) = (Arc::clone(&calls), Arc::clone(&slow));
-        move |request| answer(request, Arc::clone(&calls), Arc::clone(&slow))
+        let (calls, live, slow) = (Arc::clone(&calls), Arc::clone(&live), Arc::clone(&slow));
+        move |request| answer(request, Arc::clone(&calls), Live(Arc::clone(&live)), Arc::clone(&slow))
     }));
     let ended = tokio::spawn(server.serve(service, async {
         let _ = stopped.await;
     }));
-    Running { address, servers, peers, trust, clock, calls, slow, stop: Some(stop), ended }
+    Running { address, servers, peers, trust, clock, calls, live, slow, stop: Some(stop), ended }
+}
+
+struct Live(Arc<AtomicUsize>);
+
+impl Live {
+    fn begin(&self) -> impl Drop + use<> {
+        struct Running(Arc<AtomicUsize>);
+        impl Drop for Running {
+            fn drop(&mut self) {
+                self.0.fetch_sub(1, Ordering::SeqCst);
+            }
+        }
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Running(Arc::clone(&self.0))
+    }
 }
 
 async fn answer(
     request: Request<RequestBody>,
     calls: Arc<AtomicUsize>,
+    live: Live,
     slow: Arc<Notify>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     calls.fetch_add(1, Ordering::SeqCst);
@@ -88,6 +106,7 @@ async fn answer(
     let body = match request.uri().path() {
         "/panic" => panic!("asked to"),
         "/slow" => {
+            let _running = live.begin();
             slow.notified().await;
             Bytes::from_static(b"slow")
         }
@@ -464,4 +483,108 @@ async fn probes_answer_their_paths_and_nothing_else() {
         }
     };
     tokio::time::timeout(SOON, gone).await.expect("the probes' listener is closed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_load_of_requests_is_answered_in_both_protocols() {
+    let server = running(|server| server).await;
+    let client = TlsClient::new(&server.servers, Some(&server.peer()));
+    for load in [
+        Load::new(server.address, client.clone()).connections(4),
+        Load::new(server.address, client).connections(2).http2(8),
+    ] {
+        let report = load.requests(1000).run(|_| get("/")).await.unwrap();
+        assert_eq!(
+            (report.with_status(200), report.answers(), report.failures()),
+            (1000, 1000, 0),
+            "{report}"
+        );
+        assert_eq!(report.body_bytes(), 1000 * "spiffe://td/a".len() as u64);
+    }
+}
+
+/// An HTTP/2 frame (RFC 9113 section 4.1).
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    let mut out = vec![length[1], length[2], length[3], kind, flags];
+    out.extend(stream.to_be_bytes());
+    out.extend(payload);
+    out
+}
+
+const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+const CONTINUATION: u8 = 9;
+const END_STREAM: u8 = 1;
+const END_HEADERS: u8 = 4;
+
+/// GET https://localhost/slow in HPACK: three indexed fields and two literal ones.
+const GET_SLOW: &[u8] = b"\x82\x87\x44\x05/slow\x41\x09localhost";
+
+/// Says hello in HTTP/2, sends everything as fast as it is taken, and waits until the server ends the connection or all
+/// was sent.
+async fn flood(server: &Running, frames: impl Iterator<Item = Vec<u8>>) {
+    let stream = server.tls(&server.peer(), "h2").await.unwrap();
+    let (mut read, mut write) = tokio::io::split(stream);
+    let reader = tokio::spawn(async move {
+        let mut sink = [0; 4096];
+        while matches!(read.read(&mut sink).await, Ok(some) if some > 0) {}
+    });
+    let mut batch = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    batch.extend(frame(SETTINGS, 0, 0, &[]));
+    for next in frames {
+        batch.extend(next);
+        if batch.len() > 16 * 1024 {
+            if write.write_all(&batch).await.is_err() {
+                break;
+            }
+            batch.clear();
+        }
+    }
+    let _ = write.write_all(&batch).await;
+    let _ = write.shutdown().await;
+    tokio::time::timeout(SOON, reader).await.expect("the server ends the connection").unwrap();
+}
+
+/// Threat 62: requests that are reset as soon as they are sent (CVE-2023-44487).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_of_reset_streams_leaves_nothing_behind() {
+    let server = running(|server| server).await;
+    let frames = (0..50_000_u32).flat_map(|at| {
+        let stream = 2 * at + 1;
+        let cancel = 8_u32.to_be_bytes();
+        [frame(HEADERS, END_STREAM | END_HEADERS, stream, GET_SLOW), frame(RST_STREAM, 0, stream, &cancel)]
+    });
+    flood(&server, frames).await;
+    let gone = async {
+        while server.live.load(Ordering::SeqCst) > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(SOON, gone).await.expect("no handler outlives its stream");
+    server.assert_serves().await;
+}
+
+/// Threat 62: a header section that never ends (RUSTSEC-2024-0332).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_of_continuation_frames_ends_its_connection() {
+    let server = running(|server| server).await;
+    // A literal field without indexing, of one byte each.
+    let field = b"\x00\x01a\x01b".repeat(1000);
+    let begin = frame(HEADERS, END_STREAM, 1, GET_SLOW);
+    let frames = std::iter::once(begin).chain((0..20_000).map(|_| frame(CONTINUATION, 0, 1, &field)));
+    flood(&server, frames).await;
+    assert_eq!(server.calls.load(Ordering::SeqCst), 0);
+    server.assert_serves().await;
+}
+
+/// Threat 62: more streams at a time than are allowed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn streams_above_the_limit_do_not_run() {
+    let server = running(|server| server.max_concurrent_streams(10)).await;
+    let frames = (0..1000_u32).map(|at| frame(HEADERS, END_STREAM | END_HEADERS, 2 * at + 1, GET_SLOW));
+    flood(&server, frames).await;
+    assert!(server.calls.load(Ordering::SeqCst) <= 10);
+    server.assert_serves().await;
 }

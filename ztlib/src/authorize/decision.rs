@@ -16,6 +16,27 @@ pub enum Decision {
     Deny(Denial),
 }
 
+impl Decision {
+    /// The bytes that it holds, for bounds.
+    pub(crate) fn size(&self) -> usize {
+        let headers = |changes: &[HeaderChange]| {
+            let one = |change: &HeaderChange| {
+                64 + change.name.as_str().len() + change.value.as_ref().map_or(0, |value| value.len())
+            };
+            changes.iter().map(one).sum::<usize>()
+        };
+        let held = match self {
+            Self::Allow(obligations) => headers(&obligations.request) + headers(&obligations.response),
+            // The policy's name is shared by all entries.
+            Self::Deny(denial) => {
+                let acr = denial.step_up.as_ref().and_then(StepUp::acr).map_or(0, str::len);
+                denial.reason.as_str().len() + denial.message.as_deref().map_or(0, str::len) + acr
+            }
+        };
+        size_of::<Self>() + held
+    }
+}
+
 /// What must be done to the request and the response of an allow.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Obligations {

@@ -1,8 +1,9 @@
 //! May they? A question in, a decision out; no socket, no runtime, no clock.
 //!
-//! Order of reading: `question` (what may be asked about) → `reader` (the window that records each read in the `trace`) →
+//! Order of reading: `cache` (what was decided before, found by what was read) → `question` (what may be asked about) → `reader` (the window that records each read in the `trace`) →
 //! `policy` (who answers) → `outcome` (what one policy says) → `decision` (what the whole set says).
 
+mod cache;
 mod decision;
 mod documents;
 mod outcome;
@@ -15,6 +16,7 @@ mod trace;
 
 pub mod policy;
 
+pub use cache::CacheBounds;
 pub use decision::{Decision, Denial, Fault, Obligations};
 pub use outcome::{Answer, Outcome, OutcomeFault, OutcomeLimits, Reason, StepUp};
 pub use question::Labels;
@@ -23,5 +25,6 @@ pub use reader::{ReadLimits, Reader};
 pub use signals::{SignalError, SignalSource};
 pub use trace::Trace;
 
+pub(crate) use cache::DecisionCache;
 pub(crate) use outcome::HeaderChange;
 pub(crate) use question::{Asked, Question, RequestFacts};

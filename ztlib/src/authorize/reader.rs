@@ -74,10 +74,6 @@ impl Reader {
         if self.bytes > self.limits.bytes { Err(ReadFault::Budget("the bytes of reads")) } else { Ok(()) }
     }
 
-    pub(crate) fn trace(&self) -> &Trace {
-        &self.trace
-    }
-
     pub(crate) fn into_parts(self) -> (Box<Question>, Trace) {
         (self.question, self.trace)
     }

@@ -21,8 +21,4 @@ impl Trace {
     pub(crate) fn record(&mut self, read: Read, value: Value) {
         self.0.push((read, value));
     }
-
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
-    }
 }

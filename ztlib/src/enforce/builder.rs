@@ -7,6 +7,7 @@ use super::guard::{Guard, Settings, Stage};
 use crate::authenticate::peer::PeerAuthenticator;
 use crate::authenticate::token::TokenAuthenticator;
 use crate::authorize::policy::Policies;
+use crate::authorize::{CacheBounds, DecisionCache};
 use crate::clock::{Clock, SharedClock};
 use crate::observe::{AuditSink, Redaction};
 
@@ -85,6 +86,7 @@ impl GuardBuilder<WantsPolicies> {
             peers: self.0.peers,
             tokens: self.0.tokens,
             policies,
+            cache: Some(DecisionCache::new(CacheBounds::default())),
             clock: SharedClock::default(),
             sink: None,
             redaction: Arc::default(),
@@ -99,6 +101,19 @@ impl GuardBuilder<Ready> {
     /// Sends audit events to this sink, besides the `tracing` events that are always made.
     pub fn audit(mut self, sink: impl AuditSink) -> Self {
         self.0.0.sink = Some(Arc::new(sink));
+        self
+    }
+
+    /// How much the decision cache may hold. It needs no other setting: a decision is found again only where a fresh evaluation would say the
+    /// same, so nothing has to be flushed when a role, a document or a policy changes.
+    pub fn cache_bounds(mut self, bounds: CacheBounds) -> Self {
+        self.0.0.cache = Some(DecisionCache::new(bounds));
+        self
+    }
+
+    /// Evaluates every question afresh: for comparisons, and for services that count each byte.
+    pub fn without_decision_cache(mut self) -> Self {
+        self.0.0.cache = None;
         self
     }
 

@@ -13,7 +13,7 @@ use crate::authenticate::Principal;
 use crate::authenticate::peer::PeerAuthenticator;
 use crate::authenticate::token::TokenAuthenticator;
 use crate::authorize::policy::Policies;
-use crate::authorize::{Fault, Labels};
+use crate::authorize::{DecisionCache, Fault, Labels};
 use crate::clock::SharedClock;
 use crate::observe::{AuditSink, Redaction};
 
@@ -32,6 +32,7 @@ pub(super) struct Settings {
     pub(super) peers: Stage<PeerAuthenticator>,
     pub(super) tokens: Stage<TokenAuthenticator>,
     pub(super) policies: Policies,
+    pub(super) cache: Option<DecisionCache>,
     pub(super) clock: SharedClock,
     pub(super) sink: Option<Arc<dyn AuditSink>>,
     pub(super) redaction: Arc<Redaction>,

@@ -43,6 +43,7 @@ pub(super) struct Judgement<'g> {
     trace: Trace,
     log: Vec<(Arc<str>, Box<str>)>,
     fuel: u64,
+    cached: bool,
     authenticate: Duration,
     authorize: Duration,
 }
@@ -80,6 +81,7 @@ impl<'g> Judgement<'g> {
             trace: Trace::default(),
             log: Vec::new(),
             fuel: 0,
+            cached: false,
             authenticate: Duration::ZERO,
             authorize: Duration::ZERO,
         }
@@ -199,9 +201,17 @@ impl<'g> Judgement<'g> {
     fn authorize(&mut self, asked: Asked, labels: Labels) -> (Asked, Result<Obligations, Cause>) {
         let watch = Stopwatch::start();
         let question = Box::new(Question::new(self.principal.clone(), asked, labels, self.now));
-        let evaluation = self.policies.evaluate(question);
+        let (evaluation, cached) = match &self.settings.cache {
+            Some(cache) => {
+                let decided = cache.decide(&self.policies, question);
+                (decided.evaluation, decided.cached)
+            }
+            None => (self.policies.evaluate(question), false),
+        };
+        self.cached = cached;
+        observe::metrics::decided(cached);
         self.authorize = watch.elapsed();
-        self.revision = Some(self.policies.revision().clone());
+        self.revision = Some(*self.policies.revision());
         self.trace = evaluation.trace;
         self.log = evaluation.log;
         self.fuel = evaluation.fuel;
@@ -253,7 +263,7 @@ impl<'g> Judgement<'g> {
             reason: decided.as_ref().err().map(|cause| cause.code().into()),
             detail: decided.as_ref().err().map(|cause| cause.to_string().into()),
             policy,
-            revision: self.revision.clone(),
+            revision: self.revision,
             log: self.log,
             principal: self.principal.clone(),
             action: description.action,
@@ -264,6 +274,7 @@ impl<'g> Judgement<'g> {
             trace_parent: description.trace_parent,
             request_id: description.request_id,
             fuel: self.fuel,
+            cached: self.cached,
             authenticate: self.authenticate,
             authorize: self.authorize,
             trace: self.trace,

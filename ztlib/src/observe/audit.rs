@@ -91,6 +91,8 @@ pub struct AuditEvent {
     pub request_id: Option<Box<str>>,
     /// Fuel that the policies burnt.
     pub fuel: u64,
+    /// Whether the decision was remembered rather than made: the policies were not asked, and did not log.
+    pub cached: bool,
     /// Time that authentication took.
     pub authenticate: Duration,
     /// Time that authorization took.
@@ -177,6 +179,7 @@ impl AuditEvent {
         put("trace_parent", text(&self.trace_parent));
         put("request_id", text(&self.request_id));
         put("fuel", (self.fuel > 0).then(|| self.fuel.into()));
+        put("cached", self.cached.then(|| true.into()));
         put("authenticate_us", Some(micros(self.authenticate).into()));
         put("authorize_us", Some(micros(self.authorize).into()));
         escape_for_a_line(serde_json::Value::Object(members).to_string())

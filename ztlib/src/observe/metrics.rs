@@ -18,6 +18,17 @@ pub(crate) fn judged(event: &AuditEvent) {
     }
 }
 
+/// `ztlib_decisions_total{source}`: `cache` or `fresh`.
+pub(crate) fn decided(cached: bool) {
+    ::metrics::counter!("ztlib_decisions_total", "source" => if cached { "cache" } else { "fresh" })
+        .increment(1);
+}
+
+/// `ztlib_decisions_not_cacheable_total{why}`: `too-many-reads`, `too-many-sites` or `values-vary`.
+pub(crate) fn decision_not_cacheable(why: &'static str) {
+    ::metrics::counter!("ztlib_decisions_not_cacheable_total", "why" => why).increment(1);
+}
+
 /// `ztlib_audit_events_lost_total`.
 pub(crate) fn audit_event_lost() {
     ::metrics::counter!("ztlib_audit_events_lost_total").increment(1);

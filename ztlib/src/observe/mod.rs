@@ -11,6 +11,8 @@
 //! |---|---|---|
 //! | `ztlib_judgements_total` | counter | `verdict`, `policy`, `reason`, `enforced` |
 //! | `ztlib_authenticate_seconds`, `ztlib_authorize_seconds` | histogram | |
+//! | `ztlib_decisions_total` | counter | `source` |
+//! | `ztlib_decisions_not_cacheable_total` | counter | `why` |
 //! | `ztlib_audit_events_lost_total` | counter | |
 
 mod audit;

@@ -38,6 +38,42 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 ///
 /// Each request carries [`PeerCertificates`](crate::authenticate::peer::PeerCertificates) and
 /// [`RemoteAddr`](super::RemoteAddr) in its extensions. A panic in the service ends its own connection or stream only.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+/// use std::convert::Infallible;
+/// use http::{Request, Response};
+/// use tower::service_fn;
+/// use ztlib::authenticate::peer::Trust;
+/// use ztlib::tls::{Acceptor, RequestBody, Server};
+/// use ztlib_testing::HttpsClient;
+///
+/// # let root = ztlib_testing::Authority::new("example root");
+/// # let server = root.leaf().dns("localhost").for_servers().issue();
+/// # let payments = root.issue_spiffe("spiffe://example.org/payments");
+/// let trust = Trust::builder().trust("example.org".parse()?, [root.certificate()])?.build()?;
+/// let acceptor = Acceptor::builder().identity(server.chain(), server.key())?.peers(&trust).build()?;
+/// let server = Server::bind("127.0.0.1:0", acceptor).await?;
+/// let address = server.local_addr()?;
+///
+/// // A real service stands behind a guard; this one says hello to every verified peer.
+/// let hello = service_fn(|_: Request<RequestBody>| async { Ok::<_, Infallible>(Response::new("hello".to_owned())) });
+/// let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+/// let running = tokio::spawn(server.serve(hello, async { stopped.await.unwrap_or_default() }));
+///
+/// let request = || Request::get("https://localhost/").header("host", "localhost").body(Default::default());
+/// let known = HttpsClient::new(root.certificate(), Some((payments.chain(), payments.key())))?;
+/// assert_eq!(known.send(address, request()?).await?.body(), "hello");
+///
+/// let stranger = HttpsClient::new(root.certificate(), None)?;
+/// assert!(stranger.send(address, request()?).await.is_err());
+///
+/// drop(stop);
+/// assert_eq!(running.await?.cut, 0);
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "nothing is served before `serve`"]
 pub struct Server {
     listener: TcpListener,
@@ -155,7 +191,7 @@ impl Server {
         let places = Arc::new(Semaphore::new(max_connections));
         accept_until(&mut listener, shutdown, |transport: TcpStream, remote| {
             let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-                tracing::warn!(%remote, max_connections, "too many connections, closed a new one");
+                refused(remote, "too-many-connections", &"too many connections are open");
                 return;
             };
             // Small answers are not kept waiting for more (RFC 896).
@@ -170,9 +206,7 @@ impl Server {
                     Some(Ok((stream, connection))) => {
                         serve_connection(stream, connection, service, http, place, phases).await;
                     }
-                    Some(Err(error)) => {
-                        tracing::info!(target: "ztlib::refusal", stage = "connection", %remote, code = error.code(), reason = %error, "refused");
-                    }
+                    Some(Err(error)) => refused(remote, error.code(), &error),
                     None => {}
                 }
             });
@@ -190,6 +224,13 @@ impl Server {
         }
         ShutDown { cut }
     }
+}
+
+/// Anybody can cause as many of these as they can open connections: they are counted by code, and told at a level that is
+/// off in production.
+fn refused(remote: SocketAddr, code: &'static str, reason: &dyn fmt::Display) {
+    metrics::counter!("ztlib_connections_refused_total", "code" => code).increment(1);
+    tracing::debug!(target: "ztlib::refusal", stage = "connection", %remote, code, %reason, "refused");
 }
 
 impl fmt::Debug for Server {

@@ -262,12 +262,14 @@ mod tests {
     fn an_authority_with_a_spiffe_id_signs_within_its_own_domain_only() {
         let root = Authority::new("root");
         let trust = trusting("a", &root);
-        let own = Authority::draft("own").spiffe("spiffe://a").below(&root);
-        let other = Authority::draft("other").spiffe("spiffe://b").below(&root);
-        let odd = Authority::draft("odd").spiffe("spiffe://A").below(&root);
-        assert_eq!(judge(&trust, own.issue_spiffe("spiffe://a/x").chain()), "spiffe://a/x");
-        assert_eq!(judge(&trust, other.issue_spiffe("spiffe://a/x").chain()), "foreign-authority");
-        assert_eq!(judge(&trust, odd.issue_spiffe("spiffe://a/x").chain()), "foreign-authority");
+        let below =
+            |uri| Authority::draft("below").spiffe(uri).below(&root).issue_spiffe("spiffe://a/x").chain();
+        for uri in ["spiffe://a", "spiffe://a/issuer", "urn:example:a", "https://b/"] {
+            assert_eq!(judge(&trust, below(uri)), "spiffe://a/x", "{uri}");
+        }
+        for uri in ["spiffe://b", "spiffe://A", "Spiffe://b", "spiffe:a"] {
+            assert_eq!(judge(&trust, below(uri)), "foreign-authority", "{uri}");
+        }
     }
 
     #[test]

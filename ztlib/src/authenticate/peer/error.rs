@@ -146,6 +146,18 @@ pub enum PeerError {
     /// constraints are not; RFC 5280 section 4.2.1.10).
     #[error("a name constraint of an authority does not allow the certificate")]
     NameConstraint,
+    /// The leaf or an authority above it was revoked (RFC 5280 section 5).
+    #[error("the certificate or an authority above it was revoked")]
+    Revoked,
+    /// Revocation lists were given, and none of them speaks about a certificate of the chain.
+    #[error("no revocation list speaks about a certificate of the chain")]
+    RevocationUnknown,
+    /// A revocation list is past its next update.
+    #[error("a revocation list is past its next update")]
+    RevocationListStale,
+    /// A revocation list is not signed by the authority that it speaks for.
+    #[error("a revocation list is not signed by the authority that it speaks for")]
+    RevocationListInvalid,
     /// Too many ways lead through the chain.
     #[error("the chain takes too long to follow")]
     ChainTooComplex,
@@ -192,6 +204,10 @@ impl PeerError {
             Self::ForeignAuthority => "foreign-authority",
             Self::BadSignature => "bad-signature",
             Self::NameConstraint => "name-constraint",
+            Self::Revoked => "revoked",
+            Self::RevocationUnknown => "revocation-unknown",
+            Self::RevocationListStale => "revocation-list-stale",
+            Self::RevocationListInvalid => "revocation-list-invalid",
             Self::ChainTooComplex => "chain-too-complex",
             Self::InvalidChain => "invalid-chain",
         }
@@ -199,6 +215,13 @@ impl PeerError {
 
     /// Whether the same chain can be judged otherwise a second later under the same roots.
     pub(crate) fn depends_on_time(&self) -> bool {
-        matches!(self, Self::NotYetValid | Self::Expired | Self::IssuerNotYetValid | Self::IssuerExpired)
+        matches!(
+            self,
+            Self::NotYetValid
+                | Self::Expired
+                | Self::IssuerNotYetValid
+                | Self::IssuerExpired
+                | Self::RevocationListStale
+        )
     }
 }

@@ -85,9 +85,11 @@ impl PeerIdentity {
         from_unix_seconds(self.0.leaf.validity.not_after)
     }
 
-    /// The last second in which this identity holds: when the leaf or an authority above it expires, whichever is first.
+    /// The last second in which this identity holds: until the leaf, an authority above it, or what the revocation lists
+    /// say, expires, whichever is first.
     pub fn valid_until(&self) -> SystemTime {
-        from_unix_seconds(self.0.vouched.validity.not_after)
+        let Vouched { validity, lists_until, .. } = &self.0.vouched;
+        from_unix_seconds(lists_until.map_or(validity.not_after, |until| until.min(validity.not_after)))
     }
 
     /// The certificates that the peer sent, the leaf first.
@@ -111,6 +113,9 @@ impl PeerIdentity {
             } else {
                 PeerError::IssuerNotYetValid
             });
+        }
+        if self.0.vouched.lists_until.is_some_and(|until| now > until) {
+            return Err(PeerError::RevocationListStale);
         }
         Ok(())
     }

@@ -225,8 +225,7 @@ fn claim(names: Vec<GeneralName<'_>>) -> Result<Claim, PeerError> {
             _ => {}
         }
     }
-    let is_spiffe = |uri: &&str| uri.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("spiffe:"));
-    if uris.iter().any(is_spiffe) {
+    if uris.iter().any(|uri| is_spiffe(uri)) {
         let [uri] = uris.as_slice() else {
             return Err(PeerError::TwoUriNames { uris: uris.len() });
         };
@@ -245,6 +244,11 @@ fn claim(names: Vec<GeneralName<'_>>) -> Result<Claim, PeerError> {
     hosts.sort_unstable();
     hosts.dedup();
     Ok(Claim::Dns(hosts.into_iter().map(Box::from).collect()))
+}
+
+/// Whether the URI means to be a SPIFFE ID, in whatever case its scheme is written: then it must be one.
+pub(crate) fn is_spiffe(uri: &str) -> bool {
+    uri.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("spiffe:"))
 }
 
 /// `IA5String` allows all of ASCII; a NUL, a line break or a blank in a name is an attempt to be read as another name.

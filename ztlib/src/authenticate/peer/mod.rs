@@ -16,9 +16,12 @@
 //! | requests without a certificate pass as nobody | [`PeerAuthenticator::allow_unauthenticated`] |
 //! | certificates that another acceptor has checked | [`PeerAuthenticator::trust_foreign_acceptor`] |
 //! | peers without a SPIFFE ID | [`TrustBuilder::authority`] |
+//! | certificates about which no revocation list speaks | [`TrustBuilder::allow_unknown_revocation_status`] |
+//! | revocation lists past their next update | [`TrustBuilder::allow_stale_revocation_lists`] |
 //!
 //! Limits: 8 certificates and 32 KiB a chain, 64 names a leaf, SPIFFE IDs of 2048 bytes, RSA keys of 2048 to 8192 bits.
-//! URI name constraints are refused, since they are not evaluated. Revocation lists are not read yet.
+//! URI name constraints are refused, since they are not evaluated. Revocation lists are
+//! given, not fetched.
 
 mod authenticator;
 mod certificates;
@@ -27,6 +30,7 @@ mod identity;
 mod layer;
 mod leaf;
 mod printable;
+mod revocation;
 mod roots;
 mod service;
 mod spiffe_id;

@@ -6,11 +6,12 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use rustls::crypto::WebPkiSupportedAlgorithms;
-use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
+use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, TrustAnchor, UnixTime};
 use webpki::{EndEntityCert, VerifiedPath};
 
 use super::leaf::{self, Claim, Leaf, Validity};
-use super::{PeerError, SpiffeIdError, TrustDomain, TrustError};
+use super::revocation::{Revocation, RevocationPolicy};
+use super::{PeerError, SpiffeId, TrustDomain, TrustError};
 
 static ALGORITHMS: LazyLock<WebPkiSupportedAlgorithms> =
     LazyLock::new(|| rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms);
@@ -47,6 +48,14 @@ struct RootSet {
     anchors: Vec<TrustAnchor<'static>>,
     /// When each anchor is valid, in the same order.
     validities: Vec<Validity>,
+    revocation: Revocation,
+}
+
+/// What the author gave for one trust domain or authority.
+#[derive(Default)]
+pub(super) struct Given {
+    pub(super) roots: Vec<CertificateDer<'static>>,
+    pub(super) lists: Vec<CertificateRevocationListDer<'static>>,
 }
 
 /// What stands above a leaf.
@@ -55,24 +64,27 @@ pub(crate) struct Vouched {
     pub(crate) authority: Option<Box<str>>,
     /// When the leaf and everything above it is valid.
     pub(crate) validity: Validity,
+    /// Until when the revocation lists speak.
+    pub(crate) lists_until: Option<u64>,
 }
 
 impl Roots {
-    pub(crate) fn read(
-        domains: BTreeMap<TrustDomain, Vec<CertificateDer<'static>>>,
-        authorities: BTreeMap<Box<str>, Vec<CertificateDer<'static>>>,
+    pub(super) fn read(
+        domains: BTreeMap<TrustDomain, Given>,
+        authorities: BTreeMap<Box<str>, Given>,
+        policy: RevocationPolicy,
     ) -> Result<Self, TrustError> {
         if domains.is_empty() && authorities.is_empty() {
             return Err(TrustError::Nobody);
         }
         let mut roots =
             Self { domains: BTreeMap::new(), authorities: BTreeMap::new(), owners: HashMap::new() };
-        for (domain, certificates) in domains {
-            let set = roots.read_set(&Owner::Domain(domain.clone()), &certificates)?;
+        for (domain, given) in domains {
+            let set = roots.read_set(&Owner::Domain(domain.clone()), &given, policy)?;
             roots.domains.insert(domain, set);
         }
-        for (name, certificates) in authorities {
-            let set = roots.read_set(&Owner::Authority(name.clone()), &certificates)?;
+        for (name, given) in authorities {
+            let set = roots.read_set(&Owner::Authority(name.clone()), &given, policy)?;
             roots.authorities.insert(name, set);
         }
         Ok(roots)
@@ -81,10 +93,16 @@ impl Roots {
     fn read_set(
         &mut self,
         owner: &Owner,
-        certificates: &[CertificateDer<'static>],
+        given: &Given,
+        policy: RevocationPolicy,
     ) -> Result<RootSet, TrustError> {
-        let mut set = RootSet::default();
-        for (index, der) in certificates.iter().enumerate() {
+        if given.roots.is_empty() {
+            return Err(TrustError::NoRoots { name: owner.name().to_owned() });
+        }
+        let revocation = Revocation::read(&given.lists, policy)
+            .map_err(|index| TrustError::MalformedRevocationList { name: owner.name().to_owned(), index })?;
+        let mut set = RootSet { revocation, ..RootSet::default() };
+        for (index, der) in given.roots.iter().enumerate() {
             let malformed = || TrustError::MalformedRoot { name: owner.name().to_owned(), index };
             let certificate = leaf::parse(der).map_err(|_| malformed())?;
             if !leaf::is_authority(&certificate).map_err(|_| malformed())? {
@@ -136,14 +154,13 @@ impl Roots {
                     .domains
                     .get(domain)
                     .ok_or_else(|| PeerError::UnknownTrustDomain { trust_domain: domain.to_string() })?;
-                let validity = self.follow(set, &Owner::Domain(domain.clone()), leaf, chain, now)?;
-                Ok(Vouched { authority: None, validity })
+                self.follow(set, &Owner::Domain(domain.clone()), leaf, chain, now)
             }
             Claim::Dns(_) => {
                 let mut refused = PeerError::NoAuthorities;
                 for (name, set) in &self.authorities {
                     match self.follow(set, &Owner::Authority(name.clone()), leaf, chain, now) {
-                        Ok(validity) => return Ok(Vouched { authority: Some(name.clone()), validity }),
+                        Ok(vouched) => return Ok(vouched),
                         // The most telling reason is that of the authority to which the chain leads.
                         Err(error)
                             if matches!(refused, PeerError::NoAuthorities | PeerError::UntrustedIssuer) =>
@@ -165,7 +182,7 @@ impl Roots {
         leaf: &Leaf,
         chain: &[CertificateDer<'static>],
         now: u64,
-    ) -> Result<Validity, PeerError> {
+    ) -> Result<Vouched, PeerError> {
         let Some((first, intermediates)) = chain.split_first() else {
             return Err(PeerError::MissingCertificate);
         };
@@ -177,19 +194,28 @@ impl Roots {
                 webpki::Error::UnknownIssuer
             })
         };
-        let path = certificate
-            .verify_for_usage(
-                ALGORITHMS.all,
-                &set.anchors,
-                intermediates,
-                UnixTime::since_unix_epoch(Duration::from_secs(now)),
-                webpki::KeyUsage::client_auth(),
-                None,
-                Some(&judge),
-            )
+        let time = UnixTime::since_unix_epoch(Duration::from_secs(now));
+        let usage = webpki::KeyUsage::client_auth();
+        let path = set
+            .revocation
+            .with_options(|revocation| {
+                certificate.verify_for_usage(
+                    ALGORITHMS.all,
+                    &set.anchors,
+                    intermediates,
+                    time,
+                    usage,
+                    revocation,
+                    Some(&judge),
+                )
+            })
             .map_err(|error| turned_down.take().unwrap_or_else(|| refusal(error)))?;
         let above = self.judge_path(set, owner, &path, now)?;
-        Ok(leaf.validity.narrow(above))
+        let authority = match owner {
+            Owner::Domain(_) => None,
+            Owner::Authority(name) => Some(name.clone()),
+        };
+        Ok(Vouched { authority, validity: leaf.validity.narrow(above), lists_until: set.revocation.until() })
     }
 
     /// What webpki does not look at: the root's own validity, and to whom the authorities on the way belong.
@@ -251,16 +277,15 @@ fn same_anchor(one: &TrustAnchor<'_>, other: &TrustAnchor<'_>) -> bool {
         && one.name_constraints == other.name_constraints
 }
 
-/// An authority that has a SPIFFE ID of its own signs within that trust domain only (X509-SVID section 4.2).
+/// An authority that has a SPIFFE ID of its own signs within that trust domain only (X509-SVID section 4.2). A URI of
+/// another scheme says nothing about a trust domain.
 fn check_domain_of_authority<'a>(
     domain: &TrustDomain,
     uris: impl Iterator<Item = &'a str>,
 ) -> Result<(), PeerError> {
-    for uri in uris {
-        match TrustDomain::parse(uri) {
-            Ok(own) if own == *domain => {}
-            // A URI of another scheme says nothing about a trust domain.
-            Err(SpiffeIdError::Scheme { .. }) => {}
+    for uri in uris.filter(|uri| leaf::is_spiffe(uri)) {
+        match SpiffeId::parse(uri) {
+            Ok(own) if own.trust_domain() == domain => {}
             _ => return Err(PeerError::ForeignAuthority),
         }
     }
@@ -288,6 +313,13 @@ fn refusal(error: webpki::Error) -> PeerError {
         | Error::SignatureAlgorithmMismatch
         | Error::UnsupportedSignatureAlgorithmContext(_)
         | Error::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => PeerError::BadSignature,
+        Error::CertRevoked => PeerError::Revoked,
+        Error::UnknownRevocationStatus => PeerError::RevocationUnknown,
+        Error::CrlExpired { .. } => PeerError::RevocationListStale,
+        Error::InvalidCrlSignatureForPublicKey
+        | Error::IssuerNotCrlSigner
+        | Error::UnsupportedCrlSignatureAlgorithmContext(_)
+        | Error::UnsupportedCrlSignatureAlgorithmForPublicKeyContext(_) => PeerError::RevocationListInvalid,
         Error::NameConstraintViolation | Error::MalformedNameConstraint | Error::UnsupportedNameType => {
             PeerError::NameConstraint
         }

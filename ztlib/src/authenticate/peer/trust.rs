@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
-use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
 
 use super::TrustDomain;
 use super::printable::printable;
-use super::roots::Roots;
+use super::revocation::RevocationPolicy;
+use super::roots::{Given, Roots};
 
 /// Generations are numbered through the whole process, so that one number never stands for two sets of roots, not even
 /// those of two `Trust`s.
@@ -94,8 +95,9 @@ fn next_generation() -> u64 {
 #[derive(Default)]
 #[must_use = "nobody is trusted before `build`"]
 pub struct TrustBuilder {
-    domains: BTreeMap<TrustDomain, Vec<CertificateDer<'static>>>,
-    authorities: BTreeMap<Box<str>, Vec<CertificateDer<'static>>>,
+    domains: BTreeMap<TrustDomain, Given>,
+    authorities: BTreeMap<Box<str>, Given>,
+    revocation: RevocationPolicy,
 }
 
 impl TrustBuilder {
@@ -109,10 +111,12 @@ impl TrustBuilder {
         roots: impl IntoIterator<Item = CertificateDer<'static>>,
     ) -> Result<Self, TrustError> {
         let roots = some(domain.as_str(), roots)?;
-        if self.domains.contains_key(&domain) {
-            return Err(TrustError::Twice { name: domain.to_string() });
+        let name = domain.to_string();
+        let given = self.domains.entry(domain).or_default();
+        if !given.roots.is_empty() {
+            return Err(TrustError::Twice { name });
         }
-        self.domains.insert(domain, roots);
+        given.roots = roots;
         Ok(self)
     }
 
@@ -140,10 +144,11 @@ impl TrustBuilder {
             return Err(TrustError::AuthorityName { name: printable(name) });
         }
         let roots = some(name, roots)?;
-        if self.authorities.contains_key(name) {
+        let given = self.authorities.entry(name.into()).or_default();
+        if !given.roots.is_empty() {
             return Err(TrustError::Twice { name: name.to_owned() });
         }
-        self.authorities.insert(name.into(), roots);
+        given.roots = roots;
         Ok(self)
     }
 
@@ -156,13 +161,56 @@ impl TrustBuilder {
         self.authority(name, roots)
     }
 
-    /// Reads the roots.
+    /// Asks these revocation lists about the whole chain of each peer of the domain (RFC 5280 section 5). From then on a
+    /// certificate must be spoken about by a list of its own issuer, and a list past its next update refuses every peer of
+    /// the domain; where an issuer has several, the newest counts. Nothing is fetched: to take in a new list,
+    /// [`replace`](Trust::replace) the whole.
     ///
     /// # Errors
-    /// Nobody is trusted; a root is no certificate of an authority; a root is given to two trust domains or to two
+    /// No lists.
+    pub fn trust_revocations(
+        mut self,
+        domain: &TrustDomain,
+        lists: impl IntoIterator<Item = CertificateRevocationListDer<'static>>,
+    ) -> Result<Self, TrustError> {
+        let given = self.domains.entry(domain.clone()).or_default();
+        add_lists(given, domain.as_str(), lists)?;
+        Ok(self)
+    }
+
+    /// [`trust_revocations`](Self::trust_revocations) for the peers of an authority.
+    ///
+    /// # Errors
+    /// No lists.
+    pub fn authority_revocations(
+        mut self,
+        name: &str,
+        lists: impl IntoIterator<Item = CertificateRevocationListDer<'static>>,
+    ) -> Result<Self, TrustError> {
+        let given = self.authorities.entry(name.into()).or_default();
+        add_lists(given, name, lists)?;
+        Ok(self)
+    }
+
+    /// Lets certificates pass about which no revocation list speaks.
+    pub fn allow_unknown_revocation_status(mut self) -> Self {
+        self.revocation.allow_unknown = true;
+        self
+    }
+
+    /// Goes on asking revocation lists that are past their next update.
+    pub fn allow_stale_revocation_lists(mut self) -> Self {
+        self.revocation.allow_stale = true;
+        self
+    }
+
+    /// Reads the roots and the revocation lists.
+    ///
+    /// # Errors
+    /// Nobody is trusted; a list cannot be read, or is somebody's who has no roots; a root is no certificate of an authority; a root is given to two trust domains or to two
     /// authorities, so that one would vouch for the other's peers.
     pub fn build(self) -> Result<Trust, TrustError> {
-        let roots = Arc::new(Roots::read(self.domains, self.authorities)?);
+        let roots = Arc::new(Roots::read(self.domains, self.authorities, self.revocation)?);
         Ok(Trust(Arc::new(ArcSwap::from_pointee(TrustView { generation: next_generation(), roots }))))
     }
 }
@@ -185,6 +233,19 @@ fn some(
         return Err(TrustError::NoRoots { name: name.to_owned() });
     }
     Ok(roots)
+}
+
+fn add_lists(
+    given: &mut Given,
+    name: &str,
+    lists: impl IntoIterator<Item = CertificateRevocationListDer<'static>>,
+) -> Result<(), TrustError> {
+    let before = given.lists.len();
+    given.lists.extend(lists);
+    if given.lists.len() == before {
+        return Err(TrustError::NoRevocationLists { name: printable(name) });
+    }
+    Ok(())
 }
 
 fn from_pem(name: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TrustError> {
@@ -224,6 +285,20 @@ pub enum TrustError {
         /// Whose roots.
         name: String,
     },
+    /// No revocation lists where some were announced.
+    #[error("`{name}` is given no revocation lists: give at least one, or leave the call out")]
+    NoRevocationLists {
+        /// Whose lists.
+        name: String,
+    },
+    /// A revocation list is malformed, or of a kind that is not supported (delta, indirect, without a next update).
+    #[error("revocation list {index} of `{name}` cannot be used: give a full list in DER with a next update")]
+    MalformedRevocationList {
+        /// Whose lists.
+        name: String,
+        /// Which one, from 0.
+        index: usize,
+    },
     /// A root is no certificate.
     #[error("root {index} of `{name}` is no X.509 certificate of version 3")]
     MalformedRoot {
@@ -261,6 +336,8 @@ impl TrustError {
             Self::Twice { .. } => "given-twice",
             Self::AuthorityName { .. } => "authority-name",
             Self::Pem { .. } => "roots-not-pem",
+            Self::NoRevocationLists { .. } => "no-revocation-lists",
+            Self::MalformedRevocationList { .. } => "malformed-revocation-list",
             Self::MalformedRoot { .. } => "malformed-root",
             Self::RootIsNotCa { .. } => "root-is-not-ca",
             Self::SharedRoot { .. } => "shared-root",

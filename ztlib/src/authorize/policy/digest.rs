@@ -83,7 +83,7 @@ mod tests {
         assert_eq!(Digest::of(b"abc").to_string(), text);
         assert_eq!(Digest::parse(text), Some(Digest::of(b"abc")));
         assert_eq!(Digest::parse(&text.to_uppercase()), Some(Digest::of(b"abc")));
-        for wrong in ["", "ba", &text[1..], &format!("{text}0"), &text.replace('a', "g")] {
+        for wrong in ["", "ba", text.trim_start_matches('b'), &format!("{text}0"), &text.replace('a', "g")] {
             assert_eq!(Digest::parse(wrong), None, "{wrong}");
         }
     }

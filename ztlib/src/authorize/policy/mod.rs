@@ -36,6 +36,7 @@ pub use reload::{ManifestLoader, Policies, Status};
 pub use set::{Evaluation, Revision};
 pub use wasm::{Allocator, Budget};
 
+pub(crate) use digest::Digest;
 pub(crate) use set::PolicySet;
 
 /// What one evaluation of one policy is given and gives back: the sandbox holds it for as long as the policy runs.

@@ -20,7 +20,7 @@ use super::{LoadError, manifest};
 use crate::authenticate::Principal;
 use crate::authorize::question::{Asked, Labels, Question};
 use crate::authorize::signals::SignalSource;
-use crate::clock::{Clock, SharedClock};
+use crate::clock::{Clock, SharedClock, unix_seconds};
 
 /// The policy set that is in force. Clones are handles on the same one.
 ///
@@ -111,6 +111,9 @@ impl Policies {
             last_error: None,
             allocator: engine.allocator(),
         };
+        count("loaded");
+        in_force_since(status.since);
+        tracing::info!(revision = %status.revision, allocator = %status.allocator, "a policy set is in force");
         Ok(Self(Arc::new(Shared {
             current: ArcSwap::from_pointee(set),
             loader: Mutex::new(loader),
@@ -305,6 +308,8 @@ impl Shared {
             status.revision = revision;
             status.since = self.clock.now();
         }
+        count("loaded");
+        in_force_since(status.since);
         status.loads = status.loads.saturating_add(1);
         status.last_error = None;
         self.changed.notify_all();
@@ -316,6 +321,7 @@ impl Shared {
         tracing::error!(code = error.code(), %error, in_force = %status.revision, "a policy set was refused; the last good one stays in force");
         status.failures = status.failures.saturating_add(1);
         status.last_error = Some((error.clone(), self.clock.now()));
+        count("refused");
         self.changed.notify_all();
         error
     }
@@ -327,6 +333,20 @@ impl Shared {
     fn status(&self) -> MutexGuard<'_, Status> {
         self.status.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// `ztlib_policy_loads_total{result}`: sets that were loaded or refused.
+fn count(result: &'static str) {
+    ::metrics::counter!("ztlib_policy_loads_total", "result" => result).increment(1);
+}
+
+/// `ztlib_policies_in_force_since_seconds`: since when the revision in force is, in seconds since 1970.
+fn in_force_since(since: SystemTime) {
+    #[allow(
+        clippy::cast_precision_loss,
+        reason = "whole seconds are exact in a float for 285 million years"
+    )]
+    ::metrics::gauge!("ztlib_policies_in_force_since_seconds").set(unix_seconds(since) as f64);
 }
 
 impl Loader {

@@ -75,7 +75,6 @@ pub(crate) struct PolicySet {
 }
 
 /// What came of asking a policy set one question.
-#[derive(Debug)]
 pub struct Evaluation {
     pub(crate) question: Box<Question>,
     pub(crate) result: Result<Decision, Fault>,
@@ -107,7 +106,7 @@ impl Evaluation {
         self.answers.iter().map(|(policy, answer)| (policy.as_ref(), *answer))
     }
 
-    /// The fuel that all policies together used.
+    /// The fuel that all policies together used; where one trapped, at least what it used up to its last call of the host.
     pub fn fuel(&self) -> u64 {
         self.fuel
     }
@@ -115,6 +114,19 @@ impl Evaluation {
     /// The revision that judged.
     pub fn revision(&self) -> Revision {
         self.revision
+    }
+}
+
+impl fmt::Debug for Evaluation {
+    /// Without the question, which holds the request with its credentials.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Evaluation")
+            .field("revision", &self.revision)
+            .field("result", &self.result)
+            .field("answers", &self.answers)
+            .field("reads", &self.trace.reads().len())
+            .field("fuel", &self.fuel)
+            .finish_non_exhaustive()
     }
 }
 
@@ -155,6 +167,29 @@ impl PolicySet {
     /// Whether every fact that a decision hangs on is in its trace. Otherwise it is not cached.
     pub(crate) fn is_pure(&self) -> bool {
         self.entries.iter().all(|entry| matches!(entry.policy, Policy::Wasm(_)))
+    }
+
+    /// What the revision names besides the documents: the root of every trace (T6). Documents are reads.
+    pub(crate) fn root(&self) -> Digest {
+        self.root
+    }
+
+    /// What the set brings to every question.
+    pub(crate) fn view(&self) -> &View {
+        &self.view
+    }
+
+    /// An earlier evaluation's decision, for a question that it holds for. Nobody was asked: there are no answers, no log and no fuel.
+    pub(crate) fn remembered(&self, question: Box<Question>, decision: Decision, trace: Trace) -> Evaluation {
+        Evaluation {
+            question,
+            result: Ok(decision),
+            trace,
+            log: Vec::new(),
+            answers: Vec::new(),
+            fuel: 0,
+            revision: self.revision,
+        }
     }
 
     /// Asks the policies in order.
@@ -260,4 +295,209 @@ fn bare_denial(policy: &Arc<str>, reason: &'static str) -> Decision {
         message: None,
         step_up: None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::time::SystemTime;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::authenticate::Principal;
+    use crate::authorize::policy::PolicySetBuilder;
+    use crate::authorize::{Labels, Read};
+
+    /// What one policy of a generated set does.
+    #[derive(Debug, Clone, Copy, PartialEq)]
+    enum Does {
+        Allow,
+        /// And sets the header `x-who` to this.
+        AllowAs(u8),
+        Deny,
+        DenyDeclared,
+        DenyUndeclared,
+        Abstain,
+        Fault,
+        Panic,
+    }
+
+    struct Script(Does, Arc<Mutex<usize>>);
+    impl NativePolicy for Script {
+        fn decide(&self, _: &mut Reader, outcome: &mut Outcome) -> Result<Answer, Fault> {
+            *self.1.lock().unwrap() += 1;
+            outcome.log("asked")?;
+            match self.0 {
+                Does::Allow => Ok(Answer::Allow),
+                Does::AllowAs(who) => {
+                    outcome.set_request_header("x-who", &who.to_string())?;
+                    Ok(Answer::Allow)
+                }
+                Does::Deny => {
+                    // Obligations count only with an allow.
+                    outcome.set_request_header("x-who", "nobody")?;
+                    Ok(Answer::Deny)
+                }
+                Does::DenyDeclared => {
+                    outcome.reason("declared")?;
+                    Ok(Answer::Deny)
+                }
+                Does::DenyUndeclared => {
+                    outcome.reason("undeclared")?;
+                    Ok(Answer::Deny)
+                }
+                Does::Abstain => {
+                    outcome.set_request_header("x-who", "nobody")?;
+                    outcome.reason("undeclared")?;
+                    Ok(Answer::Abstain)
+                }
+                Does::Fault => Err(Fault::new("scripted", "")),
+                Does::Panic => panic!("scripted"),
+            }
+        }
+    }
+
+    /// The rules of a set in twenty lines: who decided, and how.
+    fn model(policies: &[(Does, bool)]) -> (String, usize) {
+        let mut who = None;
+        let mut allowed = false;
+        for (index, (does, may_abstain)) in policies.iter().enumerate() {
+            let asked = index + 1;
+            match does {
+                Does::Allow => allowed = true,
+                Does::AllowAs(new) => {
+                    if who.is_some_and(|who| who != *new) {
+                        return (format!("fault p{index} outcome-conflicting-header"), asked);
+                    }
+                    (who, allowed) = (Some(*new), true);
+                }
+                Does::Deny => return (format!("deny p{index} denied"), asked),
+                Does::DenyDeclared => return (format!("deny p{index} declared"), asked),
+                Does::DenyUndeclared => return (format!("fault p{index} outcome-undeclared-reason"), asked),
+                Does::Abstain if *may_abstain => {}
+                Does::Abstain => return (format!("deny p{index} abstained"), asked),
+                Does::Fault => return (format!("fault p{index} scripted"), asked),
+                Does::Panic => return (format!("fault p{index} panicked"), asked),
+            }
+        }
+        let headers = who.map_or(0, |_| 1);
+        (
+            if allowed { format!("allow {headers}") } else { "deny policy-set no-policy-allowed".to_owned() },
+            policies.len(),
+        )
+    }
+
+    fn run(policies: &[(Does, bool)]) -> (String, usize, usize) {
+        let asked = Arc::new(Mutex::new(0));
+        let mut builder = PolicySetBuilder::new();
+        for (index, (does, may_abstain)) in policies.iter().enumerate() {
+            builder =
+                builder.native(&format!("p{index}"), Script(*does, asked.clone())).reasons(["declared"]);
+            if *may_abstain {
+                builder = builder.may_abstain();
+            }
+        }
+        let policies = builder.load().unwrap();
+        let evaluation =
+            policies.rehearse(Principal::anonymous(), "a", Labels::new(), SystemTime::UNIX_EPOCH);
+        let said = match evaluation.result() {
+            Ok(Decision::Allow(obligations)) => format!("allow {}", obligations.request.len()),
+            Ok(Decision::Deny(denial)) => format!("deny {} {}", denial.policy(), denial.reason()),
+            Err(fault) => format!("fault {} {}", fault.policy().unwrap(), fault.code()),
+        };
+        let asked = *asked.lock().unwrap();
+        (said, asked, evaluation.log().len())
+    }
+
+    fn does() -> impl Strategy<Value = Does> {
+        prop_oneof![
+            4 => Just(Does::Allow),
+            3 => (0_u8..2).prop_map(Does::AllowAs),
+            1 => Just(Does::Deny),
+            1 => Just(Does::DenyDeclared),
+            1 => Just(Does::DenyUndeclared),
+            4 => Just(Does::Abstain),
+            1 => Just(Does::Fault),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn a_set_decides_as_the_model_says(policies in prop::collection::vec((does(), any::<bool>()), 1..6)) {
+            let (said, asked, logged) = run(&policies);
+            prop_assert_eq!((said, asked), model(&policies));
+            prop_assert_eq!(logged, asked);
+        }
+    }
+
+    #[test]
+    fn the_rules_of_a_set_one_by_one() {
+        use Does::*;
+        let (required, may_abstain) = (false, true);
+        for (policies, said) in [
+            (vec![(Allow, required)], "allow 0"),
+            (vec![(Abstain, required)], "deny p0 abstained"),
+            (vec![(Abstain, may_abstain)], "deny policy-set no-policy-allowed"),
+            (vec![(Abstain, may_abstain), (Allow, required)], "allow 0"),
+            (vec![(Allow, may_abstain), (Abstain, may_abstain)], "allow 0"),
+            (vec![(Allow, required), (Deny, may_abstain)], "deny p1 denied"),
+            (vec![(Deny, may_abstain), (Fault, required)], "deny p0 denied"),
+            (vec![(Allow, required), (Fault, may_abstain)], "fault p1 scripted"),
+            (vec![(AllowAs(1), required), (AllowAs(1), required)], "allow 1"),
+            (vec![(AllowAs(1), required), (AllowAs(2), required)], "fault p1 outcome-conflicting-header"),
+            (vec![(Abstain, may_abstain), (AllowAs(1), required)], "allow 1"),
+        ] {
+            assert_eq!(run(&policies).0, said, "{policies:?}");
+            assert_eq!(model(&policies).0, said, "{policies:?}");
+        }
+    }
+
+    #[test]
+    fn a_panicking_native_policy_is_a_fault() {
+        assert_eq!(run(&[(Does::Panic, false), (Does::Allow, false)]).0, "fault p0 panicked");
+    }
+
+    /// Makes as many reads as it is told, all different.
+    struct Reads(u32);
+    impl NativePolicy for Reads {
+        fn decide(&self, question: &mut Reader, _: &mut Outcome) -> Result<Answer, Fault> {
+            for number in 0..self.0 {
+                question.read(Read::Label(number.to_string().into()))?;
+            }
+            Ok(Answer::Allow)
+        }
+    }
+
+    #[test]
+    fn each_policy_has_a_budget_of_its_own_for_reads() {
+        let mut small = Budget::default();
+        small.reads.calls = 10;
+        let load = |second: u32| {
+            let builder = PolicySetBuilder::new().native("one", Reads(200)).native("two", Reads(second));
+            builder.budget(small.clone()).load().unwrap()
+        };
+        let ask = |policies: &super::super::Policies| {
+            policies.rehearse(Principal::anonymous(), "a", Labels::new(), SystemTime::UNIX_EPOCH)
+        };
+        assert!(ask(&load(10)).result().is_ok());
+        let evaluation = ask(&load(11));
+        let fault = evaluation.result().clone().unwrap_err();
+        assert_eq!((fault.policy(), fault.code()), (Some("two"), "read-budget"));
+        assert_eq!(evaluation.trace().reads().len(), 200);
+    }
+
+    #[test]
+    fn modules_that_have_not_changed_are_not_compiled_again() {
+        let allow_all = include_bytes!("../../../../plugins/artifacts/allow-all.wasm");
+        let policies =
+            PolicySetBuilder::new().component("a", allow_all).component("b", allow_all).load().unwrap();
+        let before = policies.current().compiled();
+        assert_eq!(before.len(), 1);
+        policies.replace(PolicySetBuilder::new().component("c", allow_all)).unwrap();
+        let after = policies.current().compiled();
+        assert!(before.iter().all(|(digest, compiled)| Arc::ptr_eq(compiled, &after[digest])));
+    }
 }

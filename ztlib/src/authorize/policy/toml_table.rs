@@ -164,7 +164,7 @@ fn closest<'k>(typo: &str, keys: &[&'k str]) -> Option<&'k str> {
     let typo: String =
         typo.chars().take(64).map(|c| if c == '_' { '-' } else { c.to_ascii_lowercase() }).collect();
     let near = keys.iter().map(|key| (distance(&typo, key), *key)).min()?;
-    (near.0 <= 2.max(near.1.len() / 3)).then_some(near.1)
+    (near.0 <= near.1.len() / 3 + 1).then_some(near.1)
 }
 
 /// How many letters have to be added, removed or changed (Levenshtein).
@@ -200,6 +200,7 @@ mod tests {
             ("reason", Some("reasons")),
             ("sha-256", Some("sha256")),
             ("required", None),
+            ("policies", None),
             ("", None),
         ] {
             assert_eq!(closest(typo, &keys), meant, "{typo}");

@@ -268,3 +268,200 @@ fn pay(store: &mut StoreContextMut<'_, State>, fuel: u64) -> wasmtime::Result<()
     let left = store.get_fuel()?.checked_sub(fuel).ok_or(Stop::FuelSpent)?;
     store.set_fuel(left)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::authenticate::Principal;
+    use crate::authorize::policy::{Budget, Evaluation, PolicySetBuilder};
+    use crate::authorize::question::{Asked, Question, RequestFacts};
+    use crate::authorize::{Decision, Labels, SignalError, SignalSource};
+
+    struct Risk;
+    impl SignalSource for Risk {
+        fn signal(&self, name: &str, _: &Principal) -> Result<Option<String>, SignalError> {
+            assert_eq!(name, "risk", "the source's own mistake");
+            Ok(Some("7".to_owned()))
+        }
+    }
+
+    /// Asks one policy about `DELETE https://shop.test/orders/7?q=1`.
+    fn ask(bytes: &[u8], budget: Budget) -> Evaluation {
+        ask_with_signal(bytes, budget, "risk")
+    }
+
+    fn ask_with_signal(bytes: &[u8], budget: Budget, signal: &str) -> Evaluation {
+        let request = http::Request::delete("https://shop.test/orders/7?q=1")
+            .header("x-a", "one")
+            .header("x-b", "two")
+            .header("x-b", "three")
+            .header("authorization", "Bearer secret");
+        let (parts, ()) = request.body(()).unwrap().into_parts();
+        let facts = RequestFacts {
+            parts,
+            host: "shop.test".into(),
+            path: "/orders/7".into(),
+            route: Some("/orders/{id}".into()),
+            params: vec![("id".into(), "7".into())],
+        };
+        let principal = Principal::anonymous().from_address(Some([10, 1, 2, 3].into()));
+        let labels = Labels::new().with("owner", "alice");
+        let now = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_800_000_000);
+        let policies = PolicySetBuilder::new()
+            .component("policy", bytes)
+            .budget(budget)
+            .signal(signal)
+            .signals(Risk)
+            .document("roles", serde_json::json!({"alice": "admin", "users": ["alice"]}))
+            .load()
+            .unwrap();
+        policies.current().evaluate(Box::new(Question::new(
+            principal,
+            Asked::Request(Box::new(facts)),
+            labels,
+            now,
+        )))
+    }
+
+    macro_rules! guest {
+        ($name:literal) => {
+            include_bytes!(concat!("../../../../../plugins/artifacts/", $name, ".wasm"))
+        };
+    }
+
+    #[test]
+    fn a_policy_that_was_compiled_against_0_1_0_goes_on_working() {
+        let evaluation = ask(include_bytes!("../../../../tests/contract/0.1.0.wasm"), Budget::default());
+        let Ok(Decision::Allow(obligations)) = evaluation.result() else {
+            panic!("{:?}", evaluation.result())
+        };
+        assert_eq!((obligations.request.len(), obligations.response.len()), (2, 2));
+        assert_eq!(evaluation.log().collect::<Vec<_>>(), [("policy", "all was read")]);
+        let reads: Vec<String> =
+            evaluation.trace().reads().map(|(read, value)| format!("{read} = {value}")).collect();
+        let expected = r#"
+            action = absent
+            method = "DELETE"
+            host = "shop.test"
+            path = "/orders/7"
+            route = "/orders/{id}"
+            param("id") = "7"
+            path-matches("/orders/*") = yes
+            header("x-a") = "one"
+            header-values("x-b") = ["two", "three"]
+            header-names = ["authorization", "x-a", "x-b"]
+            query("q") = "1"
+            label("owner") = "alice"
+            has-peer = no
+            peer-spiffe-id = absent
+            peer-trust-domain = absent
+            peer-authority = absent
+            peer-dns-names = []
+            peer-matches("spiffe://td/*") = no
+            peer-has-dns-name("a.test") = no
+            has-token = no
+            issuer = absent
+            subject = absent
+            has-scope("orders:write") = no
+            scopes = []
+            has-audience("shop") = no
+            claim-string("/tenant") = absent
+            claim-int("/n") = absent
+            claim-bool("/b") = absent
+            claim-json("/org") = absent
+            claim-contains("/groups", "admin") = no
+            authenticated-within(300) = no
+            uses-method("mfa") = no
+            acr-is("urn:mfa") = no
+            remote-ip = "10.1.2.3"
+            remote-ip-in("10.0.0.0/8") = yes
+            before(4102444800) = yes
+            before-claim("/until") = no
+            in-window("mon-sun 00:00-24:00") = yes
+            now = 1800000000
+            signal("risk") = "7"
+            signal-at-least("risk", 3) = yes
+            data-string("roles", "/alice") = "admin"
+            data-json("roles", "") = "{\"alice\":\"admin\",\"users\":[\"alice\"]}"
+            data-contains("roles", "/users", "alice") = yes
+        "#;
+        let expected: Vec<&str> = expected.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        assert_eq!(reads, expected);
+    }
+
+    #[test]
+    fn reads_of_a_request_that_fail_are_faults() {
+        for (guest, code) in [
+            (guest!("secret-header").as_slice(), "read-secret"),
+            (guest!("bad-pattern"), "read-malformed-argument"),
+            (guest!("undeclared-document"), "read-undeclared-document"),
+            (guest!("undeclared-signal"), "read-undeclared-signal"),
+        ] {
+            let evaluation = ask(guest, Budget::default());
+            assert_eq!(evaluation.result().clone().unwrap_err().code(), code);
+            assert_eq!(evaluation.trace().reads().len(), 0, "a failed read has no value");
+        }
+    }
+
+    #[test]
+    fn a_source_of_signals_that_panics_is_a_fault_and_the_question_comes_back() {
+        let evaluation = ask_with_signal(guest!("undeclared-signal"), Budget::default(), "never-declared");
+        assert_eq!(evaluation.result().clone().unwrap_err().code(), "panicked");
+        assert_eq!(evaluation.question.request().unwrap().host.as_ref(), "shop.test");
+    }
+
+    #[test]
+    fn no_credential_is_in_the_debug_form_of_an_evaluation() {
+        let evaluation = ask(guest!("trap"), Budget::default());
+        assert!(!format!("{evaluation:?}").contains("secret"));
+    }
+
+    #[test]
+    fn memory_for_an_answer_that_cannot_be_used_is_a_fault() {
+        for (guest, code) in [
+            (guest!("realloc-misaligned").as_slice(), "bad-argument"),
+            (guest!("realloc-out-of-range"), "bad-argument"),
+            (guest!("endless-realloc"), "fuel-spent"),
+            (guest!("read-during-realloc"), "trap"),
+        ] {
+            let fault = ask(guest, Budget::default()).result().clone().unwrap_err();
+            assert_eq!(fault.code(), code);
+        }
+    }
+
+    #[test]
+    fn host_calls_and_what_they_carry_cost_fuel() {
+        let bytes = include_bytes!("../../../../tests/contract/0.1.0.wasm");
+        let used = ask(bytes, Budget::default()).fuel();
+        // 52 calls of at least 200.
+        assert!((10_400..40_000).contains(&used), "{used}");
+        let budget = Budget { fuel: 5_000, ..Budget::default() };
+        let fault = ask(bytes, budget).result().clone().unwrap_err();
+        assert_eq!(fault.code(), "fuel-spent");
+    }
+
+    #[test]
+    fn the_question_comes_back_after_a_fault() {
+        let evaluation = ask(guest!("trap"), Budget::default());
+        assert_eq!(evaluation.result().clone().unwrap_err().code(), "trap");
+        assert_eq!(evaluation.question.request().unwrap().host.as_ref(), "shop.test");
+    }
+
+    #[test]
+    fn versions_of_one_line_are_spoken() {
+        for (name, spoken) in [
+            ("ztlib:policy/request@0.1.0", true),
+            ("ztlib:policy/request@0.1.27", true),
+            ("ztlib:policy/request@0.1.", false),
+            ("ztlib:policy/request@0.1.0-rc", false),
+            ("ztlib:policy/request@0.10.0", false),
+            ("ztlib:policy/request@0.1", false),
+            ("ztlib:policy/request", false),
+            ("ztlib:policy/requests@0.1.0", false),
+        ] {
+            assert_eq!(is_spoken(name, "ztlib:policy/request"), spoken, "{name}");
+        }
+    }
+}

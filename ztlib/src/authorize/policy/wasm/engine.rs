@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use wasmtime::component::Linker;
+use wasmtime::wasmparser::WasmFeatures;
 use wasmtime::{
     Config, Enabled, InstanceAllocationStrategy, OperatorCost, OptLevel, PoolingAllocationConfig, Strategy,
 };
@@ -23,6 +24,7 @@ const PLACES: u32 = 512;
 /// What one policy's component may be made of. A Rust policy is three or four core instances, one memory, one or two tables.
 const CORE_INSTANCES_EACH: u32 = 16;
 const TABLES_EACH: u32 = 4;
+const MEMORIES_EACH: u32 = 4;
 
 /// Where the memory of instances comes from: the best that the machine has, found once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,15 +82,20 @@ impl Engine {
 
     fn new() -> wasmtime::Result<Self> {
         let (engine, allocator) = best_engine()?;
+        match allocator {
+            Allocator::PoolWithScan => tracing::debug!(%allocator, "policies run from a pool"),
+            _ => tracing::warn!(
+                %allocator,
+                "policies run slower than they could: this machine lacks PAGEMAP_SCAN or address space"
+            ),
+        }
+        Self::of(engine, allocator)
+    }
+
+    fn of(engine: wasmtime::Engine, allocator: Allocator) -> wasmtime::Result<Self> {
         tick(&engine)?;
         let mut linker = Linker::new(&engine);
         contract::link(&mut linker)?;
-        match allocator {
-            Allocator::PoolWithScan => tracing::debug!(%allocator, "policies run from a pool"),
-            _ => {
-                tracing::warn!(%allocator, "policies run slower than they could: this machine lacks PAGEMAP_SCAN or address space")
-            }
-        }
         Ok(Self { engine, linker, allocator })
     }
 }
@@ -111,32 +118,36 @@ fn config(allocator: Allocator) -> Config {
         .cranelift_opt_level(OptLevel::Speed)
         // Determinism: the same question has the same answer and the same cost on every machine.
         .cranelift_nan_canonicalization(true)
-        .wasm_relaxed_simd(false)
         .consume_fuel(true)
         .operator_cost(operator_cost())
         .epoch_interruption(true)
         .max_wasm_stack(STACK_BYTES)
-        .wasm_memory64(false)
-        .wasm_multi_memory(false)
+        // What WebAssembly can do is listed, not assumed: another crate of the build may switch on features of wasmtime.
+        .wasm_features(!WasmFeatures::empty(), false)
+        .wasm_features(features(), true)
         // Guests are synchronous; without it a call costs less than half (measured).
         .concurrency_support(false);
-    match allocator {
-        Allocator::PoolWithScan => {
-            config.allocation_strategy(pool(Enabled::Yes, 4 << 20));
-        }
-        Allocator::Pool => {
-            config.allocation_strategy(pool(Enabled::No, 64 << 10));
-        }
-        Allocator::SmallPool => {
-            small(&mut config);
-            config.allocation_strategy(pool(Enabled::No, 64 << 10));
-        }
-        Allocator::OnDemand => {
-            small(&mut config);
-            config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
-        }
+    if matches!(allocator, Allocator::SmallPool | Allocator::OnDemand) {
+        small(&mut config);
     }
+    match allocator {
+        Allocator::PoolWithScan => config.allocation_strategy(pool(true)),
+        Allocator::Pool => config.allocation_strategy(pool(false)),
+        Allocator::SmallPool => {
+            config.allocation_strategy(pool(PoolingAllocationConfig::is_pagemap_scan_available()))
+        }
+        Allocator::OnDemand => config.allocation_strategy(InstanceAllocationStrategy::OnDemand),
+    };
     config
+}
+
+/// WebAssembly 2.0 and the two additions that compilers use by default: no threads, no relaxed SIMD, nothing that a
+/// machine could do in its own way.
+fn features() -> WasmFeatures {
+    WasmFeatures::WASM2.difference(WasmFeatures::GC_TYPES)
+        | WasmFeatures::EXTENDED_CONST
+        | WasmFeatures::TAIL_CALL
+        | WasmFeatures::COMPONENT_MODEL
 }
 
 /// Reserves no more address space than a policy may ever use, instead of all that 32 bits could reach.
@@ -148,14 +159,16 @@ fn small(config: &mut Config) {
         .memory_may_move(false);
 }
 
-fn pool(scan: Enabled, keep_resident: usize) -> InstanceAllocationStrategy {
+/// Keeping pages spares system calls. With the scan only those that were written are wiped; without it all that are kept.
+fn pool(scan: bool) -> InstanceAllocationStrategy {
+    let keep_resident = if scan { 4 << 20 } else { 64 << 10 };
     let most = Budget::maximum();
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(PLACES)
         .total_core_instances(PLACES.saturating_mul(CORE_INSTANCES_EACH))
         .max_core_instances_per_component(CORE_INSTANCES_EACH)
         .total_memories(PLACES)
-        .max_memories_per_component(1)
+        .max_memories_per_component(MEMORIES_EACH)
         .max_memories_per_module(1)
         .max_memory_size(most.memory_bytes)
         .total_tables(PLACES.saturating_mul(TABLES_EACH))
@@ -164,7 +177,7 @@ fn pool(scan: Enabled, keep_resident: usize) -> InstanceAllocationStrategy {
         .table_elements(most.table_elements)
         .linear_memory_keep_resident(keep_resident)
         .table_keep_resident(64 << 10)
-        .pagemap_scan(scan);
+        .pagemap_scan(if scan { Enabled::Yes } else { Enabled::No });
     InstanceAllocationStrategy::Pooling(pool)
 }
 
@@ -191,6 +204,9 @@ fn tick(engine: &wasmtime::Engine) -> wasmtime::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::authorize::Answer;
+    use crate::authorize::policy::Call;
+    use crate::authorize::policy::wasm::{Compiled, WasmPolicy};
 
     #[test]
     fn there_is_one_engine_a_process() {
@@ -199,9 +215,18 @@ mod tests {
     }
 
     #[test]
-    fn every_allocator_that_we_fall_back_to_can_be_made() {
+    fn policies_run_on_every_allocator_that_we_fall_back_to() {
+        let bytes = include_bytes!("../../../../../plugins/artifacts/keeps-state.wasm");
         for allocator in [Allocator::Pool, Allocator::SmallPool, Allocator::OnDemand] {
-            assert!(wasmtime::Engine::new(&config(allocator)).is_ok(), "{allocator}");
+            let engine = wasmtime::Engine::new(&config(allocator)).unwrap();
+            let engine = Arc::new(Engine::of(engine, allocator).unwrap());
+            let budget = Budget::default();
+            let compiled = Arc::new(Compiled::new(engine, bytes, &budget).unwrap());
+            let policy = WasmPolicy::new(compiled, Arc::new([]), Arc::new(budget)).unwrap();
+            for _ in 0..3 {
+                let evaluated = policy.evaluate(Box::new(Call::nobody_asks()));
+                assert_eq!(evaluated.result, Ok(Answer::Deny), "{allocator}");
+            }
         }
     }
 }

@@ -1,5 +1,6 @@
 //! One fresh store, one question, one answer.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use wasmtime::component::{ComponentType, Instance, Lift};
@@ -24,7 +25,7 @@ pub(crate) struct WasmPolicy {
 pub(crate) struct Evaluated {
     pub(crate) call: Box<Call>,
     pub(crate) result: Result<Answer, Fault>,
-    /// Fuel used, start and `configure` included.
+    /// Fuel used, start and `configure` included; where it trapped, what was used up to the last call out of it.
     pub(crate) fuel: u64,
 }
 
@@ -62,7 +63,13 @@ impl WasmPolicy {
     pub(crate) fn evaluate(&self, call: Box<Call>) -> Evaluated {
         let mut store = self.store(call);
         let mut given = self.budget.config_fuel;
-        let result = self.run(&mut store, &mut given).map_err(|error| stop::fault(&error));
+        // A panic can only come from the application's own code behind a read (a source of signals): it refuses this request
+        // and harms no other.
+        let ran = catch_unwind(AssertUnwindSafe(|| self.run(&mut store, &mut given)));
+        let result = match ran {
+            Ok(ran) => ran.map_err(|error| stop::fault(&error)),
+            Err(_) => Err(Fault::new("panicked", "the application's code behind a read panicked")),
+        };
         let fuel = given.saturating_sub(store.get_fuel().unwrap_or(0));
         Evaluated { call: store.into_data().call, result, fuel }
     }
@@ -97,7 +104,7 @@ impl WasmPolicy {
         let mut store = Store::new(self.compiled.engine(), State { call, deciding: false, limits });
         store.limiter(|state| &mut state.limits);
         store.set_hostcall_fuel(self.budget.argument_bytes);
-        store.set_max_component_handles(0);
+        store.set_max_component_handles(Limits::HANDLES);
         store
     }
 }
@@ -120,6 +127,7 @@ impl State {
 #[derive(Clone, Copy, ComponentType, Lift)]
 #[component(enum)]
 #[repr(u8)]
+#[allow(dead_code, reason = "only the engine makes them, out of what a policy returns")]
 pub(super) enum WitAnswer {
     #[component(name = "allow")]
     Allow,
@@ -167,6 +175,8 @@ impl Limit {
 impl Limits {
     /// Components are made of few instances; what is over this is a bomb.
     const PARTS: usize = 16;
+    /// The contract has no resources; a component may use some between its own parts.
+    const HANDLES: usize = 64;
 
     fn new(budget: &Budget) -> Self {
         Self {
@@ -222,6 +232,6 @@ impl ResourceLimiter for Limits {
     }
 
     fn memories(&self) -> usize {
-        1
+        Self::PARTS
     }
 }

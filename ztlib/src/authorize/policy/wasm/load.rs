@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use wasmparser::{Encoding, Parser, Payload};
 use wasmtime::Store;
 use wasmtime::component::{Component, ComponentExportIndex, Instance, InstancePre, TypedFunc};
+use wasmtime::wasmparser::{BinaryReaderError, Encoding, Parser, Payload};
 
 use super::budget::Budget;
 use super::contract::{self, EXPORT, IMPORTS};
@@ -157,7 +157,7 @@ fn check(bytes: &[u8], budget: &Budget) -> Result<Size, LoadError> {
     Ok(size)
 }
 
-fn malformed(error: &wasmparser::BinaryReaderError) -> LoadError {
+fn malformed(error: &BinaryReaderError) -> LoadError {
     LoadError::new(
         "not-a-component",
         format!(

@@ -1,0 +1,159 @@
+//! The service of the README, run over sockets: it refuses by default.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot set itself up has failed")]
+
+use std::error::Error;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use axum::{Router, routing::get};
+use bytes::Bytes;
+use http::{Request, StatusCode};
+use http_body_util::Full;
+use ztlib::authenticate::peer::{PeerAuthenticator, Trust};
+use ztlib::authenticate::token::{Algorithm, Issuer, KeySet, TokenAuthenticator, TokenVerifier};
+use ztlib::authorize::policy::Policies;
+use ztlib::enforce::Guard;
+use ztlib::tls::{Acceptor, Server};
+use ztlib_axum::GuardedRouter;
+use ztlib_testing::{Authority, HttpsClient, Issued, TokenIssuer};
+
+/// The lines of the README up to the port, which is any free one here.
+async fn service() -> Result<(Server, GuardedRouter), Box<dyn Error>> {
+    // README: from here
+    let read = |name| std::fs::read(name);
+    let trust = Trust::builder().trust_pem("example.org".parse()?, &read("roots.pem")?)?.build()?;
+    let keys = KeySet::from_jwks(&read("jwks.json")?)?;
+    let issuer = Issuer::new("https://id.example").audience("shop").algorithms([Algorithm::ES256]).keys(keys);
+    let tokens = TokenAuthenticator::new(TokenVerifier::builder().issuer(issuer).build()?);
+    let policies = Policies::from_manifest("policies.toml").allow_unsigned().load()?;
+    let peers = PeerAuthenticator::new(trust.clone());
+    let guard = Guard::builder().peers(peers).tokens(tokens).policies(policies).build();
+    let shop = GuardedRouter::new(guard, Router::new().route("/orders/{id}", get(async || "an order")));
+    let identity = Acceptor::builder().identity_pem(&read("server.pem")?, &read("server.key")?)?;
+    let acceptor = identity.peers(&trust).build()?;
+    // README: to here
+    Ok((Server::bind("127.0.0.1:0", acceptor).await?, shop))
+}
+
+/// What the service finds in its folder. It is the folder of this process from then on.
+fn move_into_a_folder(authority: &Authority, id: &TokenIssuer) {
+    let artifacts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins/artifacts");
+    let digests = std::fs::read_to_string(artifacts.join("SHA256SUMS")).unwrap();
+    let digest = digests.lines().find_map(|line| line.strip_suffix("  rbac.wasm")).unwrap();
+    let server = authority.leaf().dns("localhost").for_servers().issue();
+    let manifest = format!(
+        r#"
+        format = 1
+        [[policy]]
+        name = "rbac"
+        module = "rbac.wasm"
+        sha256 = "{digest}"
+        config = "rbac.yaml"
+        reasons = ["no-rule", "no-role"]
+        "#
+    );
+    let config = "
+        roles: { claims: [/roles] }
+        permissions:
+          clerk: [{ methods: [GET], routes: ['/orders/{id}'] }]
+        ";
+
+    let folder = std::env::temp_dir().join(format!("ztlib-ten-lines-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    std::env::set_current_dir(&folder).unwrap();
+    std::fs::copy(artifacts.join("rbac.wasm"), "rbac.wasm").unwrap();
+    std::fs::write("roots.pem", authority.certificate_pem()).unwrap();
+    std::fs::write("jwks.json", id.jwks()).unwrap();
+    std::fs::write("policies.toml", manifest).unwrap();
+    std::fs::write("rbac.yaml", config).unwrap();
+    std::fs::write("server.pem", server.chain_pem()).unwrap();
+    std::fs::write("server.key", server.key_pem()).unwrap();
+}
+
+struct Caller {
+    client: HttpsClient,
+    address: SocketAddr,
+}
+
+impl Caller {
+    fn new(authority: &Authority, peer: Option<&Issued>, address: SocketAddr) -> Self {
+        let identity = peer.map(|peer| (peer.chain(), peer.key()));
+        Self { client: HttpsClient::new(authority.certificate(), identity).unwrap(), address }
+    }
+
+    /// The status and the body.
+    async fn get(&self, path: &str, token: Option<&str>) -> Result<(StatusCode, String), String> {
+        let mut request = Request::get(path).header("host", "localhost");
+        if let Some(token) = token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let request = request.body(Full::new(Bytes::new())).unwrap();
+        let response = self.client.send(self.address, request).await.map_err(|error| error.to_string())?;
+        let body = String::from_utf8_lossy(response.body()).into_owned();
+        Ok((response.status(), body))
+    }
+}
+
+#[tokio::test]
+async fn the_service_of_the_readme_refuses_by_default() {
+    let authority = Authority::new("example root");
+    let id = TokenIssuer::new("https://id.example");
+    let folder = std::env::temp_dir().join(format!("ztlib-ten-lines-{}", std::process::id()));
+    move_into_a_folder(&authority, &id);
+    let (server, shop) = service().await.unwrap();
+    let address = server.local_addr().unwrap();
+    let serving = tokio::spawn(ztlib_axum::serve(server, shop, std::future::pending()));
+
+    let web = authority.issue_spiffe("spiffe://example.org/web");
+    let caller = Caller::new(&authority, Some(&web), address);
+    let clerk = id.token().subject("ann").audience("shop").claim("roles", ["clerk"]).sign();
+    let visitor = id.token().subject("bob").audience("shop").sign();
+    let elsewhere = id.token().subject("ann").audience("bank").claim("roles", ["clerk"]).sign();
+
+    // What is allowed, by the one rule that there is.
+    assert_eq!(caller.get("/orders/7", Some(&clerk)).await, Ok((StatusCode::OK, "an order".to_owned())));
+
+    // Everything else is refused.
+    for (path, token, status, code) in [
+        ("/orders/7", None, StatusCode::UNAUTHORIZED, "unauthenticated"),
+        ("/orders/7", Some(&elsewhere), StatusCode::UNAUTHORIZED, "unauthenticated"),
+        ("/orders/7", Some(&visitor), StatusCode::FORBIDDEN, "no-role"),
+        ("/", Some(&clerk), StatusCode::FORBIDDEN, "no-rule"),
+        ("/admin", Some(&clerk), StatusCode::FORBIDDEN, "no-rule"),
+        ("//orders/7", Some(&clerk), StatusCode::BAD_REQUEST, "path-empty-segment"),
+    ] {
+        let (got, body) = caller.get(path, token.map(String::as_str)).await.unwrap();
+        assert_eq!(got, status, "{path}: {body}");
+        assert!(body.contains(&format!("\"code\":\"{code}\"")), "{path}: {body}");
+    }
+
+    // Without a certificate, or with one of another authority, no HTTP is spoken.
+    let stranger = Authority::new("another root").issue_spiffe("spiffe://example.org/web");
+    for peer in [None, Some(&stranger)] {
+        let answer = Caller::new(&authority, peer, address).get("/orders/7", Some(&clerk)).await;
+        assert!(answer.is_err(), "{answer:?}");
+    }
+    serving.abort();
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+/// The lines between two others, without their indentation.
+fn lines_between(text: &str, from: &str, to: &str) -> Vec<String> {
+    let lines = text.lines().map(str::trim).skip_while(|line| !line.contains(from)).skip(1);
+    lines.take_while(|line| !line.contains(to)).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_readmes_show_the_service_that_is_tested() {
+    let tested = lines_between(include_str!("ten_lines.rs"), "README: from here", "README: to here");
+    assert!(tested.len() >= 10);
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = std::fs::read_to_string(here.join("README.md")).unwrap();
+    assert_eq!(lines_between(&readme, "async fn main()", "ztlib_axum::serve("), tested);
+    let block = readme.split("```rust,no_run\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    match std::fs::read_to_string(here.join("../README.md")) {
+        Ok(root) => assert!(root.contains(block), "the root README shows another service than this crate's"),
+        Err(_) => eprintln!("skipped: the repository's README is not beside this crate"),
+    }
+}

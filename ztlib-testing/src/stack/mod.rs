@@ -1,0 +1,236 @@
+//! Whatever can be asked a scenario: a bare tower stack, a server over sockets; and the comparison with the reference model.
+
+mod bare;
+mod reply;
+
+use ztlib::observe::{AuditEvent, Verdict};
+
+use crate::model;
+use crate::scenario::{Case, Cast, Decision, Exchange, ScenarioError};
+
+pub use bare::{BareStack, HTTP_ROUTES, SERVICES, ask};
+pub(crate) use bare::{matched_route, reached};
+pub use reply::Reply;
+
+/// Something that answers requests behind a guard.
+pub trait StackUnderTest {
+    /// What `not-on` of a case calls it.
+    fn name(&self) -> &'static str;
+
+    /// Whether it can have such a request at all: a gRPC server has no plain ones.
+    fn takes(&self, exchange: &Exchange) -> bool;
+
+    /// Sends one request and tells what was seen of it.
+    ///
+    /// # Errors
+    /// The test itself failed.
+    fn send(&mut self, cast: &Cast<'_>, case: &Case, exchange: &Exchange) -> Result<Seen, ScenarioError>;
+}
+
+/// What was seen of one request.
+#[derive(Debug, Default)]
+#[allow(clippy::exhaustive_structs, reason = "stacks in other crates make it")]
+pub struct Seen {
+    /// The audit events that it left.
+    pub events: Vec<AuditEvent>,
+    /// What the caller got; none where the connection was refused.
+    pub reply: Option<Reply>,
+    /// Why the connection was refused, where it was.
+    pub refused_connection: Option<String>,
+}
+
+/// What became of a request, in the words that all stacks and the model share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::exhaustive_structs, reason = "the model and the stacks are compared by all of it")]
+pub struct Answer {
+    /// What was decided.
+    pub decision: Decision,
+    /// Whether it was carried out.
+    pub enforced: bool,
+    /// The precise reason.
+    pub reason: Option<String>,
+    /// The policy that denied or failed.
+    pub policy: Option<String>,
+    /// What the caller got; none where the connection was refused.
+    pub reply: Option<Reply>,
+}
+
+/// How a run went.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Report {
+    /// The stack.
+    pub stack: &'static str,
+    /// How many cases it was asked.
+    pub ran: usize,
+    /// Cases that it cannot have, or is not asked with a stated reason.
+    pub skipped: usize,
+    /// Each disagreement, with both answers.
+    pub disagreements: Vec<String>,
+}
+
+impl Report {
+    /// The number of cases, in a sentence.
+    pub fn summary(&self) -> String {
+        let Self { stack, ran, skipped, disagreements } = self;
+        format!("{stack}: {ran} cases, {} disagreements, {skipped} not for this stack", disagreements.len())
+    }
+
+    /// Nothing, where at least this many cases ran and all agreed.
+    ///
+    /// # Errors
+    /// Too few cases, or each disagreement.
+    pub fn verdict(&self, least: usize) -> Result<(), String> {
+        if self.ran < least {
+            return Err(format!("{} (at least {least} are expected)", self.summary()));
+        }
+        if self.disagreements.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("{}\n\n{}", self.summary(), self.disagreements.join("\n\n")))
+        }
+    }
+}
+
+/// Asks a stack every case that it can have, and compares its answer with what the case expects and with the model.
+///
+/// # Errors
+/// The test itself failed.
+pub fn run(cast: &Cast<'_>, stack: &mut dyn StackUnderTest) -> Result<Report, ScenarioError> {
+    let mut report = Report { stack: stack.name(), ..Report::default() };
+    for case in &cast.scenarios().cases {
+        let place = || format!("{} “{}” on {}", case.file, case.name, report.stack);
+        let exchange = cast.exchange(case).map_err(|error| error.within(&place()))?;
+        if !stack.takes(&exchange) || case.skipped_on(stack.name()).is_some() {
+            report.skipped += 1;
+            continue;
+        }
+        let expected =
+            model::judge(cast.scenarios(), case, &exchange).map_err(|error| error.within(&place()))?;
+        let seen = stack.send(cast, case, &exchange).map_err(|error| error.within(&place()))?;
+        let mut wrong = expected.differences_from(case);
+        let shown = match seen.answer() {
+            Ok(answer) => {
+                wrong.extend(answer.differences(&expected));
+                format!("{answer:?}")
+            }
+            Err(problem) => {
+                wrong.push(problem);
+                String::from("-")
+            }
+        };
+        report.ran += 1;
+        if !wrong.is_empty() {
+            report.disagreements.push(format!(
+                "{} “{}”\n  {} {} as {} with {} at {}\n  case:  {:?} {:?}\n  model: {expected:?}\n  {}: {shown}\n  {}",
+                case.file,
+                case.name,
+                exchange.method,
+                exchange.target,
+                case.peer,
+                case.token,
+                case.service,
+                case.decision,
+                case.reason,
+                report.stack,
+                wrong.join("\n  ")
+            ));
+        }
+    }
+    Ok(report)
+}
+
+impl Seen {
+    /// What became of the request, from its one audit event and the reply.
+    fn answer(self) -> Result<Answer, String> {
+        if let Some(code) = self.refused_connection {
+            if !self.events.is_empty() {
+                return Err("the connection was refused, and an audit event arrived".to_owned());
+            }
+            let decision = Decision::Unauthenticated;
+            return Ok(Answer { decision, enforced: true, reason: Some(code), policy: None, reply: None });
+        }
+        let [event] = self.events.as_slice() else {
+            return Err(format!("{} audit events arrived, one was expected", self.events.len()));
+        };
+        let Some(reply) = self.reply else { return Err("there was no reply".to_owned()) };
+        if let Some(id) = &reply.id
+            && id != event.id.as_str()
+        {
+            return Err(format!("the caller was told the id {id}, the audit event has {}", event.id));
+        }
+        if reply.reached.is_none() && reply.id.is_none() {
+            return Err("the caller was refused and told no id".to_owned());
+        }
+        let decision = match event.verdict {
+            Verdict::Allow => Decision::Allow,
+            Verdict::Public => Decision::Public,
+            Verdict::Deny => Decision::Deny,
+            Verdict::Unauthenticated => Decision::Unauthenticated,
+            Verdict::BadRequest => Decision::BadRequest,
+            Verdict::Fault => Decision::Fault,
+            other => return Err(format!("the verdict `{}` is not known to the scenarios", other.as_str())),
+        };
+        Ok(Answer {
+            decision,
+            enforced: event.enforced,
+            reason: event.reason.as_deref().map(str::to_owned),
+            policy: event.policy.as_deref().map(str::to_owned),
+            reply: Some(reply),
+        })
+    }
+}
+
+impl Answer {
+    /// Where this answer of the model is not what the case expects.
+    fn differences_from(&self, case: &Case) -> Vec<String> {
+        let mut wrong = Vec::new();
+        let mut compare = |what: &str, holds: bool| {
+            if !holds {
+                wrong.push(format!("the model and the case differ in {what}"));
+            }
+        };
+        let told = |expected: &Option<String>, value: Option<&String>| {
+            expected.is_none() || expected.as_ref() == value
+        };
+        let reply = self.reply.as_ref();
+        compare("the decision", self.decision == case.decision);
+        compare("the reason", self.reason == case.reason);
+        compare("the policy", told(&case.policy, self.policy.as_ref()));
+        compare("the message", told(&case.message, reply.and_then(|reply| reply.message.as_ref())));
+        compare("the challenge", told(&case.challenge, reply.and_then(|reply| reply.challenge.as_ref())));
+        compare("what it reaches", told(&case.reaches, reply.and_then(|reply| reply.reached.as_ref())));
+        wrong
+    }
+
+    /// Where this answer of a stack is not the model's.
+    fn differences(&self, model: &Self) -> Vec<String> {
+        let mut wrong = Vec::new();
+        let mut compare = |what: &str, equal: bool| {
+            if !equal {
+                wrong.push(format!("the stack and the model differ in {what}"));
+            }
+        };
+        compare("the decision", self.decision == model.decision);
+        compare("whether it is enforced", self.enforced == model.enforced);
+        compare("the reason", self.reason == model.reason);
+        compare("the policy", self.policy == model.policy);
+        if let (Some(seen), Some(expected)) = (&self.reply, &model.reply) {
+            compare("what is reached", seen.reached == expected.reached);
+            if seen.reached.is_none() {
+                // A stack sees the status of the protocol that was spoken; the bare one sees both.
+                compare("whether a status is told", seen.status.is_some() || seen.grpc.is_some());
+                compare("the HTTP status", seen.status.is_none() || seen.status == expected.status);
+                compare("the gRPC code", seen.grpc.is_none() || seen.grpc == expected.grpc);
+                compare("the code for the caller", seen.code == expected.code);
+                // What is wrong with a request that cannot be judged is said in words of ztlib's own.
+                compare(
+                    "the message",
+                    seen.message == expected.message || model.decision == Decision::BadRequest,
+                );
+                compare("the challenge", seen.challenge == expected.challenge);
+            }
+        }
+        wrong
+    }
+}

@@ -1,0 +1,329 @@
+//! Cached equals fresh: random policies, random questions, and everything changing in between.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use http::Request;
+use serde_json::{Value as Json, json};
+use ztlib_testing::TokenIssuer;
+
+use super::*;
+use crate::authenticate::Principal;
+use crate::authenticate::token::{Algorithm, BearerToken, Issuer, KeySet, TokenVerifier, VerifiedClaims};
+use crate::authorize::policy::{Policies, PolicySetBuilder};
+use crate::authorize::{Labels, RequestFacts, SignalError, SignalSource};
+
+const START: u64 = 1_795_392_000;
+
+/// A generator of numbers that needs no library and gives the same numbers for the same seed (xorshift64*).
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: usize) -> usize {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) as usize % sides
+    }
+
+    fn pick<'t, T>(&mut self, of: &'t [T]) -> &'t T {
+        &of[self.roll(of.len())]
+    }
+}
+
+/// Signals that the test changes, and makes fail.
+#[derive(Clone, Default)]
+struct Feed(Arc<Mutex<BTreeMap<&'static str, Option<String>>>>);
+
+impl SignalSource for Feed {
+    fn signal(&self, name: &str, _: &Principal) -> Result<Option<String>, SignalError> {
+        match self.0.lock().unwrap().get(name) {
+            None => Err(SignalError::new("down")),
+            Some(value) => Ok(value.clone()),
+        }
+    }
+}
+
+fn probe() -> Vec<u8> {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../plugins/artifacts/probe.wasm");
+    std::fs::read(path).unwrap()
+}
+
+/// Calls of a policy, arguments from small pools, so that questions meet again. Some fail for some questions, and some for all.
+fn call(dice: &mut Dice) -> Json {
+    const CALLS: &[(&str, &[&str])] = &[
+        ("action", &[]),
+        ("method", &[]),
+        ("host", &[]),
+        ("path", &[]),
+        ("route", &[]),
+        ("param", &["id"]),
+        ("path-matches", &["/orders/*"]),
+        ("path-matches", &["/**"]),
+        ("header", &["x-a"]),
+        ("header", &["x-b"]),
+        ("header-values", &["x-a"]),
+        ("header-names", &[]),
+        ("query", &["q"]),
+        ("label", &["class"]),
+        ("label", &["owner"]),
+        ("has-peer", &[]),
+        ("peer-spiffe-id", &[]),
+        ("peer-matches", &["spiffe://td/**"]),
+        ("has-token", &[]),
+        ("issuer", &[]),
+        ("subject", &[]),
+        ("has-scope", &["read"]),
+        ("has-scope", &["write"]),
+        ("scopes", &[]),
+        ("has-audience", &["shop"]),
+        ("claim-string", &["/tenant"]),
+        ("claim-int", &["/level"]),
+        ("claim-bool", &["/staff"]),
+        ("claim-json", &["/roles"]),
+        ("claim-contains", &["/roles", "admin"]),
+        ("claim-contains", &["/roles", "viewer"]),
+        ("authenticated-within", &["60"]),
+        ("uses-method", &["mfa"]),
+        ("acr-is", &["high"]),
+        ("remote-ip", &[]),
+        ("remote-ip-in", &["10.0.0.0/8"]),
+        ("before", &["1795392030"]),
+        ("before", &["1795392100"]),
+        ("before-claim", &["/until"]),
+        ("in-window", &["mon 00:00-00:02"]),
+        ("now", &[]),
+        ("signal", &["risk"]),
+        ("signal-at-least", &["risk", "3"]),
+        ("data-string", &["roles", "/level/{subject}"]),
+        ("data-json", &["roles", "/users/{subject}"]),
+        ("data-contains", &["roles", "/users/{subject}", "admin"]),
+        ("data-contains", &["roles", "/owners/{param:id}", "{subject}"]),
+        ("data-contains", &["roles", "/tenants/{claim:/tenant}", "{peer}"]),
+    ];
+    let (name, arguments) = *dice.pick(CALLS);
+    json!({ "call": name, "with": arguments })
+}
+
+/// What a policy attaches: some of it only goes with one of the answers.
+fn attach(dice: &mut Dice) -> Json {
+    const CALLS: &[(&str, &[&str])] = &[
+        ("reason", &["one"]),
+        ("reason", &["two"]),
+        ("message", &["ask the owner"]),
+        ("challenge-step-up", &["high", "60"]),
+        ("set-request-header", &["x-tenant", "acme"]),
+        ("remove-request-header", &["x-a"]),
+        ("set-response-header", &["x-seen", "yes"]),
+    ];
+    let (name, arguments) = *dice.pick(CALLS);
+    json!({ "call": name, "with": arguments })
+}
+
+/// A random program: a tree of reads with answers at its leaves.
+fn program(dice: &mut Dice, depth: usize) -> Json {
+    let mut calls: Vec<Json> = (0..dice.roll(2)).map(|_| call(dice)).collect();
+    if depth == 0 || dice.roll(5) == 0 {
+        calls.extend((0..dice.roll(3)).map(|_| attach(dice)));
+        let answer = ["allow", "allow", "deny", "abstain"][dice.roll(4)];
+        return json!({ "do": calls, "answer": answer });
+    }
+    let ask = call(dice);
+    json!({ "do": calls, "if": ask, "then": program(dice, depth - 1), "else": program(dice, depth - 1) })
+}
+
+fn set(dice: &mut Dice, component: &[u8], feed: &Feed) -> PolicySetBuilder {
+    let mut builder =
+        PolicySetBuilder::new().signal("risk").signals(feed.clone()).document("roles", document(dice));
+    for name in ["first", "second", "third"].iter().take(1 + dice.roll(3)) {
+        let depth = 1 + dice.roll(3);
+        builder = builder.component(name, component).reasons(["one", "two"]);
+        builder = builder.config(json!({ "log": false, "decide": program(dice, depth) }));
+        if dice.roll(2) == 0 {
+            builder = builder.may_abstain();
+        }
+    }
+    builder
+}
+
+fn document(dice: &mut Dice) -> Json {
+    let roles = |dice: &mut Dice| json!(*dice.pick(&[&["admin"][..], &["viewer"], &[]]));
+    let owner = ["alice", "bob"][dice.roll(2)];
+    json!({
+        "users": { "alice": roles(dice), "bob": roles(dice) },
+        "level": { "alice": if dice.roll(4) == 0 { json!(7) } else { json!("gold") } },
+        "owners": { "7": owner },
+        "tenants": { "acme": {} },
+    })
+}
+
+/// Some users' claims: made once, since signatures are dear.
+fn people() -> Vec<Option<VerifiedClaims>> {
+    let now = UNIX_EPOCH + Duration::from_secs(START);
+    let id = TokenIssuer::new("https://id.example");
+    let keys = KeySet::from_jwks(&id.jwks()).unwrap();
+    let issuer = Issuer::new(id.name()).audience("shop").algorithms([Algorithm::ES256]).keys(keys);
+    let verifier = TokenVerifier::builder().issuer(issuer).build().unwrap();
+    let token = |subject: &str| id.token_at(now).subject(subject).audience("shop");
+    let ago = |seconds| Duration::from_secs(seconds);
+    let tokens = [
+        token("alice")
+            .scope("read")
+            .claim("roles", ["admin"])
+            .claim("tenant", "acme")
+            .claim("until", START + 50),
+        token("alice").scope("write").claim("roles", ["viewer"]).claim("level", 3).authenticated_ago(ago(10)),
+        token("bob").scope("read write").claim("roles", "viewer").claim("tenant", 7).claim("staff", true),
+        token("bob")
+            .claim("amr", ["mfa"])
+            .claim("acr", "high")
+            .authenticated_ago(ago(30))
+            .claim("until", "soon"),
+    ];
+    let verify = |token: ztlib_testing::TokenDraft<'_>| {
+        verifier.verify(&BearerToken::new(&token.sign()).unwrap(), now).unwrap()
+    };
+    tokens.into_iter().map(verify).map(Some).chain([None]).collect()
+}
+
+/// The same question twice: it is owned by whoever judges it.
+#[derive(Clone)]
+struct Sketch {
+    claims: Option<VerifiedClaims>,
+    ip: Option<std::net::IpAddr>,
+    action: bool,
+    method: &'static str,
+    route: Option<&'static str>,
+    path: &'static str,
+    headers: Vec<(&'static str, &'static str)>,
+    labels: Vec<(&'static str, &'static str)>,
+    now: SystemTime,
+}
+
+impl Sketch {
+    fn random(dice: &mut Dice, people: &[Option<VerifiedClaims>], now: SystemTime) -> Self {
+        let (path, route) = *dice.pick(&[
+            ("/orders/7", Some("/orders/{id}")),
+            ("/orders/8?q=a", Some("/orders/{id}")),
+            ("/health", Some("/health")),
+            ("/other?q=a&q=b", None),
+        ]);
+        let headers = [("x-a", "1"), ("x-a", "2"), ("x-b", "1"), ("x-secret", "s")];
+        let labels = [("class", "public"), ("class", "secret"), ("owner", "alice")];
+        Self {
+            claims: dice.pick(people).clone(),
+            ip: [None, Some([10, 0, 0, 1].into()), Some([192, 0, 2, 1].into())][dice.roll(3)],
+            action: dice.roll(5) == 0,
+            method: ["GET", "GET", "DELETE", "BREW"][dice.roll(4)],
+            route,
+            path,
+            headers: headers.into_iter().filter(|_| dice.roll(3) == 0).collect(),
+            labels: labels.into_iter().filter(|_| dice.roll(3) == 0).collect(),
+            now,
+        }
+    }
+
+    fn question(&self) -> Box<Question> {
+        let principal = Principal::new(None, self.claims.clone()).from_address(self.ip);
+        let labels =
+            self.labels.iter().fold(Labels::new(), |labels, (name, value)| labels.with(*name, *value));
+        if self.action {
+            return Box::new(Question::new(
+                principal,
+                Asked::Action("orders.cancel".into()),
+                labels,
+                self.now,
+            ));
+        }
+        let mut request = Request::builder().method(self.method).uri(self.path);
+        for (name, value) in &self.headers {
+            request = request.header(*name, *value);
+        }
+        let facts = RequestFacts {
+            parts: request.body(()).unwrap().into_parts().0,
+            host: "shop.example".into(),
+            path: self.path.split('?').next().unwrap().into(),
+            route: self.route.map(Into::into),
+            params: if self.route == Some("/orders/{id}") {
+                vec![("id".into(), "7".into())]
+            } else {
+                Vec::new()
+            },
+        };
+        Box::new(Question::new(principal, Asked::Request(Box::new(facts)), labels, self.now))
+    }
+}
+
+/// Runs `sets` random policy sets with `questions` questions each; gives how many were asked and how many came from memory.
+fn cached_equals_fresh(seed: u64, sets: usize, questions: usize) -> (usize, usize) {
+    let (component, people) = (probe(), people());
+    let mut dice = Dice(seed | 1);
+    let feed = Feed::default();
+    let (mut asked, mut hits) = (0, 0);
+    for _ in 0..sets {
+        feed.0.lock().unwrap().insert("risk", Some("3".to_owned()));
+        let policies: Policies = set(&mut dice, &component, &feed).load().unwrap();
+        // Sometimes so small that entries are evicted and lists do not fit.
+        let bounds = match dice.roll(4) {
+            0 => CacheBounds { bytes: 4096, ..CacheBounds::default() },
+            1 => CacheBounds { reads: 6, key_bytes: 64, ..CacheBounds::default() },
+            2 => CacheBounds { sites: 2, ..CacheBounds::default() },
+            _ => CacheBounds::default(),
+        };
+        let cache = DecisionCache::new(bounds);
+        let mut now = START;
+        for _ in 0..questions {
+            match dice.roll(24) {
+                0 => now += [1, 20, 61][dice.roll(3)],
+                1 => now -= [1, 20, 61][dice.roll(3)],
+                2 => drop(
+                    feed.0.lock().unwrap().insert("risk", Some(["1", "3", "9"][dice.roll(3)].to_owned())),
+                ),
+                3 => drop(feed.0.lock().unwrap().insert("risk", None)),
+                4 => drop(feed.0.lock().unwrap().remove("risk")),
+                5 => {
+                    policies.set_document("roles", document(&mut dice)).unwrap();
+                }
+                6 if dice.roll(8) == 0 => {
+                    policies.replace(set(&mut dice, &component, &feed)).unwrap();
+                }
+                _ => {}
+            }
+            let sketch = Sketch::random(&mut dice, &people, UNIX_EPOCH + Duration::from_secs(now));
+            let view = policies.current();
+            let fresh = view.evaluate(sketch.question());
+            let decided = cache.decide(&view, sketch.question());
+            assert_eq!(
+                decided.evaluation.result, fresh.result,
+                "seed {seed}, question {asked}, cached: {}",
+                decided.cached
+            );
+            let sorted = |trace: &Trace| {
+                let mut reads: Vec<String> =
+                    trace.reads().map(|(read, value)| format!("{read}={value}")).collect();
+                reads.sort();
+                reads
+            };
+            assert_eq!(
+                sorted(&decided.evaluation.trace),
+                sorted(&fresh.trace),
+                "seed {seed}, question {asked}"
+            );
+            asked += 1;
+            hits += usize::from(decided.cached);
+        }
+    }
+    (asked, hits)
+}
+
+/// T1-T13 together: whatever changes, what is remembered is what a fresh evaluation says.
+/// `ZTLIB_CACHE_CASES` asks for more than the default.
+#[test]
+fn cached_equals_fresh_for_random_policies_and_changes() {
+    let cases: usize = std::env::var("ZTLIB_CACHE_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(20_000);
+    let per_set = 500;
+    let (asked, hits) = cached_equals_fresh(cases as u64, cases.div_ceil(per_set), per_set);
+    println!("{asked} questions, {hits} answered from memory");
+    assert!(asked >= cases && hits > asked / 10, "{hits} of {asked}: too few hits to prove anything");
+}
