@@ -4,8 +4,8 @@ mod ca;
 mod client;
 mod clock;
 mod connection;
-mod load;
 mod events;
+mod load;
 mod tokens;
 
 pub mod model;
@@ -16,6 +16,6 @@ pub use ca::{Authority, AuthorityDraft, Issued, LeafDraft, a_day};
 pub use client::{ClientResult, HttpsClient};
 pub use clock::ManualClock;
 pub use connection::{Handshake, TlsClient, peer_extensions};
-pub use load::{Load, LoadReport};
 pub use events::Events;
+pub use load::{Load, LoadReport};
 pub use tokens::{TokenDraft, TokenIssuer};

@@ -7,7 +7,8 @@ use ztlib_testing::scenario::{Cast, Decision, Scenarios};
 use ztlib_testing::stack::{BareStack, run};
 
 fn scenarios() -> Scenarios {
-    Scenarios::read(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../conformance"))).unwrap_or_else(|error| panic!("{error}"))
+    Scenarios::read(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../conformance")))
+        .unwrap_or_else(|error| panic!("{error}"))
 }
 
 #[test]
@@ -31,7 +32,12 @@ fn a_wrong_expectation_is_a_disagreement_that_shows_both_answers() {
     let cast = Cast::new(&scenarios).unwrap();
     let report = run(&cast, &mut BareStack::new()).unwrap();
     let disagreements = report.verdict(1).unwrap_err();
-    for shown in [name, "model and the case differ in the decision", "model: Answer { decision: Allow", "bare: Answer { decision: Allow"] {
+    for shown in [
+        name,
+        "model and the case differ in the decision",
+        "model: Answer { decision: Allow",
+        "bare: Answer { decision: Allow",
+    ] {
         assert!(disagreements.contains(shown), "{disagreements}");
     }
     assert!(report.verdict(2).unwrap_err().contains("at least 2"));
