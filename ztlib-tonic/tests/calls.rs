@@ -493,21 +493,16 @@ async fn a_method_gets_what_the_guard_established() {
 /// Calls without a socket.
 async fn oneshot<S>(service: S, request: http::Request<Full<Bytes>>) -> http::Response<()>
 where
-    S: Service<http::Request<axum_body::Body>, Response = axum_body::Response>,
+    S: Service<http::Request<axum::body::Body>, Response = http::Response<axum::body::Body>>,
     S::Error: std::fmt::Debug,
 {
-    let response = service.oneshot(request.map(axum_body::Body::new)).await.unwrap();
+    let response = service.oneshot(request.map(axum::body::Body::new)).await.unwrap();
     let (mut parts, body) = response.into_parts();
     let collected = body.collect().await.unwrap();
     if let Some(trailers) = collected.trailers() {
         parts.headers.extend(trailers.clone());
     }
     http::Response::from_parts(parts, ())
-}
-
-mod axum_body {
-    pub use axum::body::Body;
-    pub type Response = http::Response<Body>;
 }
 
 fn message_to(world: &World, peer: &http::Extensions, path: &str) -> http::Request<Full<Bytes>> {

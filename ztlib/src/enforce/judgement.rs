@@ -212,7 +212,7 @@ impl<'g> Judgement<'g> {
         self.cached = cached;
         observe::metrics::decided(cached);
         self.authorize = watch.elapsed();
-        self.revision = Some(self.policies.revision().clone());
+        self.revision = Some(*self.policies.revision());
         self.trace = evaluation.trace;
         self.log = evaluation.log;
         self.fuel = evaluation.fuel;
@@ -263,7 +263,7 @@ impl<'g> Judgement<'g> {
             reason: decided.as_ref().err().map(|cause| cause.code().into()),
             detail: decided.as_ref().err().map(|cause| cause.to_string().into()),
             policy,
-            revision: self.revision.clone(),
+            revision: self.revision,
             log: self.log,
             principal: self.principal.clone(),
             action: description.action,

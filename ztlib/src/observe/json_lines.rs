@@ -47,12 +47,16 @@ impl JsonLinesSink {
 
 impl AuditSink for JsonLinesSink {
     fn record(&self, event: AuditEvent) {
-        let sent = self.queue.as_ref().map(|queue| queue.try_send(event));
-        if !matches!(sent, Some(Ok(()))) {
-            lose(&self.lost);
-            if let Some(Err(TrySendError::Disconnected(_))) | None = sent {
-                tracing::error!(target: "ztlib::audit", "the audit writer is gone: the event is lost");
-            }
+        // Only `drop` takes the queue, and nobody records after it.
+        let Some(queue) = &self.queue else { return };
+        let writer_is_gone = match queue.try_send(event) {
+            Ok(()) => return,
+            Err(TrySendError::Full(_)) => false,
+            Err(TrySendError::Disconnected(_)) => true,
+        };
+        lose(&self.lost);
+        if writer_is_gone {
+            tracing::error!(target: "ztlib::audit", "the audit writer is gone: the event is lost");
         }
     }
 }
