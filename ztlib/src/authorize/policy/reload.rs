@@ -152,7 +152,7 @@ impl Policies {
         }
         let set = self.0.current.load().with_document(name, document.clone());
         loader.set_documents.insert(name.into(), document);
-        Ok(self.0.install(set))
+        Ok(self.0.install(set, false))
     }
 
     /// Reloads whenever the manifest or a file that it names changes, is replaced by a rename, or is reached through a symbolic
@@ -231,17 +231,12 @@ impl Shared {
     fn put_in_force(&self, loader: &mut Loader) -> Result<Revision, LoadError> {
         let current = self.current.load_full();
         let set = loader.load(&self.engine, Some(&current)).map_err(|error| self.refuse(error))?;
-        let revision = self.install(set);
-        let mut status = self.status();
-        status.loads = status.loads.saturating_add(1);
-        status.last_error = None;
-        count("loaded");
-        self.changed.notify_all();
-        Ok(revision)
+        Ok(self.install(set, true))
     }
 
-    /// The one place where a revision changes.
-    fn install(&self, set: PolicySet) -> Revision {
+    /// The one place where a revision changes. All of the status changes at once: whoever waits for a revision sees no
+    /// error of an earlier candidate beside it. A new document is no load, and heals no bad candidate.
+    fn install(&self, set: PolicySet, loaded: bool) -> Revision {
         let revision = set.revision;
         self.current.store(Arc::new(set));
         let mut status = self.status();
@@ -250,8 +245,13 @@ impl Shared {
             status.revision = revision;
             status.since = self.clock.now();
             in_force_since(status.since);
-            self.changed.notify_all();
         }
+        if loaded {
+            status.loads = status.loads.saturating_add(1);
+            status.last_error = None;
+            count("loaded");
+        }
+        self.changed.notify_all();
         revision
     }
 
