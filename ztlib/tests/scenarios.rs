@@ -1,5 +1,7 @@
 //! The scenarios of `conformance/` on the bare tower stack, compared with the reference model.
 
+#![allow(clippy::panic, reason = "scenarios that cannot be read end the test")]
+
 use std::io::Write as _;
 use std::path::Path;
 
