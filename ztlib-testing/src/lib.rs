@@ -16,6 +16,6 @@ pub use ca::{Authority, AuthorityDraft, Issued, LeafDraft, a_day};
 pub use client::{ClientResult, HttpsClient};
 pub use clock::ManualClock;
 pub use connection::{Handshake, TlsClient, peer_extensions};
-pub use events::Events;
+pub use events::{Events, Log};
 pub use load::{Load, LoadReport};
 pub use tokens::{TokenDraft, TokenIssuer};

@@ -2,21 +2,21 @@
 
 // The four stages, in the order in which a request meets them.
 
-/// 1. Who is calling? Produces facts and judges nothing.
+// 1. Who is calling? Produces facts and judges nothing.
 pub mod authenticate;
 
-/// 2. May they? Pure: a question in, a decision out.
+// 2. May they? Pure: a question in, a decision out.
 pub mod authorize;
 
-/// 3. Let through or refuse. The only place that may say yes.
+// 3. Let through or refuse. The only place that may say yes.
 pub mod enforce;
 
-/// 4. What is left behind.
+// 4. What is left behind.
 pub mod observe;
 
 // What the stages stand on.
 
-/// The acceptor that both adapters use.
+// The acceptor that both adapters use.
 pub mod tls;
 
 mod clock;

@@ -280,6 +280,35 @@ async fn the_servers_certificate_changes_while_it_runs() {
     assert_eq!(shown(&client).await, next.chain());
 }
 
+/// Threat 64: a handshake that arrives byte by byte is a handshake.
+#[tokio::test]
+async fn a_handshake_in_single_bytes_is_understood() {
+    let setting = Setting::new();
+    let acceptor = setting.required().build().unwrap();
+    let connector = setting.client(Some(&setting.peers.issue_spiffe("spiffe://td/a"))).connector();
+    let (near, relay_near) = tokio::io::duplex(64 * 1024);
+    let (relay_far, far) = tokio::io::duplex(64 * 1024);
+    let client = tokio::spawn(async move {
+        let mut stream = connector.connect(ServerName::try_from("localhost").unwrap(), near).await.unwrap();
+        stream.read_u8().await.unwrap()
+    });
+    let (mut from_client, mut to_client) = tokio::io::split(relay_near);
+    let (mut from_server, mut to_server) = tokio::io::split(relay_far);
+    tokio::spawn(async move { tokio::io::copy(&mut from_server, &mut to_client).await });
+    tokio::spawn(async move {
+        while let Ok(byte) = from_client.read_u8().await {
+            to_server.write_u8(byte).await.unwrap();
+            // The server is given each byte before the next.
+            tokio::task::yield_now().await;
+        }
+    });
+    let (mut stream, connection) = acceptor.accept(far, SocketAddr::from(([192, 0, 2, 1], 1))).await.unwrap();
+    assert_eq!(setting.authenticate(&connection), "spiffe://td/a");
+    stream.write_u8(7).await.unwrap();
+    stream.flush().await.unwrap();
+    assert_eq!(client.await.unwrap(), 7);
+}
+
 #[tokio::test]
 async fn limits_of_zero_are_refused() {
     let setting = Setting::new();

@@ -332,6 +332,21 @@ async fn headers_under_our_own_name_never_reach_the_handler() {
     assert!(seen.contains_key("x-ztlib"));
 }
 
+#[tokio::test]
+async fn identities_that_a_proxy_would_claim_never_reach_the_handler() {
+    let world = World::new();
+    let mut request = world.request().await;
+    for name in ["x-forwarded-client-cert", "X_Forwarded_Client_Cert", "client-cert", "Client_Cert_Chain"] {
+        let value = HeaderValue::from_static("By=spiffe://td/me;URI=spiffe://td/root");
+        request.headers_mut().append(HeaderName::from_bytes(name.as_bytes()).unwrap(), value);
+    }
+    request.headers_mut().insert("x-forwarded-proto", HeaderValue::from_static("https"));
+    assert_eq!(world.send(&world.guard(allow()).build(), request).await.status, 200);
+    let seen = world.handler.seen().headers;
+    assert!(!seen.keys().any(|name| name.as_str().contains("client")), "{seen:?}");
+    assert!(seen.contains_key("x-forwarded-proto"));
+}
+
 // Faults.
 
 struct Signals;

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Barrier, Mutex};
 use std::time::{Duration, SystemTime};
 
+use proptest::prelude::*;
 use ztlib::authenticate::Principal;
 use ztlib::authorize::policy::{Evaluation, LoadError, NativePolicy, Policies, PolicySetBuilder};
 use ztlib::authorize::{
@@ -239,6 +240,25 @@ fn mistakes_in_a_manifest_name_their_line_and_what_to_do() {
     assert_eq!(missing.code(), "file-not-readable");
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_damaged_manifest_is_an_error_and_nothing_worse(at in 0_usize..150, with: u8, cut in 0_usize..200) {
+        let mut manifest = format!("signals = ['s']\n{ALLOW}[[document]]\nname = 'd'\nfile = 'd.json'\n").into_bytes();
+        let length = manifest.len();
+        manifest[at % length] = with;
+        manifest.truncate(cut.max(1));
+        let folder = Folder::new("");
+        folder.write("policies.toml", manifest);
+        folder.write("d.json", "{}");
+        if let Err(error) = folder.load() {
+            prop_assert!(!error.to_string().contains(char::is_control), "{}", error);
+            prop_assert!(error.to_string().len() < 2048);
+        }
+    }
+}
+
 #[test]
 fn declared_signals_need_a_source() {
     let folder = Folder::new(&format!("signals = ['risk']\n{ALLOW}"));
@@ -440,6 +460,9 @@ fn a_document_changes_in_place_and_outlasts_reloads() {
     assert!(!allows(&policies));
     policies.reload().unwrap();
     assert!(!allows(&policies), "the program's word is newer than what the set was made with");
+    assert!(policies.replace(PolicySetBuilder::new()).is_err());
+    policies.set_document("d", [1, 2]).unwrap();
+    assert!(policies.status().last_error.is_some(), "a new document does not heal a bad candidate");
     let error = policies.set_document("e", "no").unwrap_err();
     assert_eq!(error.code(), "undeclared-document");
 }

@@ -106,3 +106,77 @@ fn strip(binary: &[u8], all: bool) -> Result<Vec<u8>> {
     }
     Ok(current)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn plugins() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+    }
+
+    fn names(folder: &str, extension: &str) -> BTreeSet<String> {
+        let files = fs::read_dir(plugins().join(folder)).unwrap().map(|entry| entry.unwrap().path());
+        let files = files.filter(|path| path.extension() == Some(OsStr::new(extension)));
+        files.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect()
+    }
+
+    #[test]
+    fn every_hostile_guest_is_described_and_committed_and_so_is_every_sum() {
+        let table = fs::read_to_string(plugins().join("hostile/README.md")).unwrap();
+        let rows = table.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+        assert_eq!(rows.map(str::to_owned).collect::<BTreeSet<_>>(), names("hostile", "wat"));
+        let artifacts = names("artifacts", "wasm");
+        assert!(artifacts.is_superset(&names("hostile", "wat")));
+        let sums = fs::read_to_string(plugins().join("artifacts/SHA256SUMS")).unwrap();
+        let summed = sums.lines().filter_map(|line| line.split_once("  ")?.1.strip_suffix(".wasm"));
+        assert_eq!(summed.map(str::to_owned).collect::<BTreeSet<_>>(), artifacts);
+    }
+
+    #[test]
+    fn an_artifact_holds_no_custom_sections_and_imports_nothing_but_the_contract() {
+        for name in names("artifacts", "wasm") {
+            let binary = fs::read(plugins().join("artifacts").join(&name).with_extension("wasm")).unwrap();
+            let mut depth = 0;
+            for payload in Parser::new(0).parse_all(&binary) {
+                match payload.unwrap() {
+                    Payload::CustomSection(section) => panic!("{name} has the section {}", section.name()),
+                    Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+                    Payload::End(_) => depth -= 1,
+                    Payload::ComponentImportSection(imports) if depth == 0 => {
+                        for import in imports {
+                            let import = import.unwrap().name.name.to_owned();
+                            let of_contract =
+                                import.starts_with("ztlib:policy/") && import.ends_with("@0.1.0");
+                            let foreign = ["forbidden-import", "future-contract"].contains(&name.as_str());
+                            assert!(of_contract || foreign, "{name} imports {import}");
+                        }
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_same_module_gives_the_same_component() {
+        let guest = plugins().join("hostile/flip-flop.wat");
+        let component = componentize(&guest).unwrap();
+        assert_eq!(component, componentize(&guest).unwrap());
+        assert_eq!(component, fs::read(plugins().join("artifacts/flip-flop.wasm")).unwrap());
+    }
+
+    #[test]
+    fn what_is_no_policy_is_an_error() {
+        let folder = std::env::temp_dir().join(format!("componentize-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        for (name, text) in [("broken", "(module"), ("no-exports", "(module)")] {
+            let file = folder.join(name).with_extension("wat");
+            fs::write(&file, text).unwrap();
+            assert!(componentize(&file).is_err(), "{name}");
+        }
+        fs::remove_dir_all(&folder).unwrap();
+    }
+}

@@ -1,6 +1,7 @@
 //! A reader of JSON (RFC 8259) that knows what it expects next.
 
 use alloc::borrow::Cow;
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 
@@ -8,22 +9,28 @@ use crate::config::FromConfig;
 
 /// What is wrong with a configuration, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Error {
+pub struct Error(Box<Wrong>);
+
+/// Boxed: what is read well is moved about far more often than an error is made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Wrong {
     path: String,
     text: Cow<'static, str>,
 }
 
 impl Error {
     /// Something is wrong with the value that is being read.
+    #[cold]
     pub fn new(text: impl Into<Cow<'static, str>>) -> Self {
-        Self { path: String::new(), text: text.into() }
+        Self(Box::new(Wrong { path: String::new(), text: text.into() }))
     }
 
     /// The same, seen from the object of which the value is this member.
     #[must_use]
     pub fn within(mut self, member: &str) -> Self {
-        let dot = if self.path.is_empty() || self.path.starts_with('[') { "" } else { "." };
-        self.path = format!("{member}{dot}{}", self.path);
+        let path = &self.0.path;
+        let dot = if path.is_empty() || path.starts_with('[') { "" } else { "." };
+        self.0.path = format!("{member}{dot}{path}");
         self
     }
 
@@ -42,7 +49,8 @@ impl Error {
 
     /// The path and what is wrong.
     pub fn into_text(self) -> String {
-        if self.path.is_empty() { self.text.into_owned() } else { format!("{}: {}", self.path, self.text) }
+        let Wrong { path, text } = *self.0;
+        if path.is_empty() { text.into_owned() } else { format!("{path}: {text}") }
     }
 }
 
@@ -155,8 +163,8 @@ impl<'a> Reader<'a> {
             let start = self.at;
             let rest = self.text.as_bytes().get(start..).unwrap_or_default();
             let special = |&byte: &u8| SPECIAL.get(usize::from(byte)) != Some(&false);
-            self.at += rest.iter().position(special).ok_or(BROKEN_STRING)?;
-            let plain = self.text.get(start..self.at).ok_or(BROKEN_STRING)?;
+            self.at += rest.iter().position(special).ok_or_else(broken_string)?;
+            let plain = self.text.get(start..self.at).ok_or_else(broken_string)?;
             if text.is_empty() {
                 text = Cow::Borrowed(plain)
             } else {
@@ -164,8 +172,8 @@ impl<'a> Reader<'a> {
             }
             match self.next() {
                 Some(b'"') => return Ok(text),
-                Some(b'\\') => text.to_mut().push(self.escape().ok_or(BROKEN_STRING)?),
-                _ => return Err(BROKEN_STRING),
+                Some(b'\\') => text.to_mut().push(self.escape().ok_or_else(broken_string)?),
+                _ => return Err(broken_string()),
             }
         }
     }
@@ -203,19 +211,18 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// No whole number comes next, or one that 64 bits cannot hold.
     pub fn integer(&mut self) -> Result<i64, Error> {
-        const WRONG: Error = Error { path: String::new(), text: Cow::Borrowed("a whole number is expected") };
         self.space();
         let start = self.at;
         while matches!(self.peek(), Some(b'-' | b'+' | b'.' | b'e' | b'E' | b'0'..=b'9')) {
             self.at += 1;
         }
-        let number = self.text.get(start..self.at).ok_or(WRONG)?;
+        let number = self.text.get(start..self.at).ok_or_else(not_a_whole_number)?;
         let digits = number.strip_prefix('-').unwrap_or(number);
         if digits.is_empty()
             || !digits.bytes().all(|byte| byte.is_ascii_digit())
             || (digits.len() > 1 && digits.starts_with('0'))
         {
-            return Err(WRONG);
+            return Err(not_a_whole_number());
         }
         number.parse().map_err(|_| Error::new("the number is too large"))
     }
@@ -292,7 +299,12 @@ const SPECIAL: [bool; 256] = {
     special
 };
 
-const BROKEN_STRING: Error = Error {
-    path: String::new(),
-    text: Cow::Borrowed("the JSON is broken: a string does not end, or holds what it may not"),
-};
+#[cold]
+fn broken_string() -> Error {
+    Error::new("the JSON is broken: a string does not end, or holds what it may not")
+}
+
+#[cold]
+fn not_a_whole_number() -> Error {
+    Error::new("a whole number is expected")
+}

@@ -16,7 +16,7 @@
 /// | argument | meaning |
 /// |---|---|
 /// | `arena = BYTES` | Memory that the policy has from the start, for its configuration and everything made from it; 16 KiB where it is not given. A policy that needs more grows its memory, which makes each evaluation several microseconds dearer; the host's budget is the end. |
-/// | `no_std` | The crate says `#![cfg_attr(target_arch = "wasm32", no_std)]`. It comes out smaller, and the macro adds the panic handler, which traps. |
+/// | `no_std` | The crate says `#![cfg_attr(target_arch = "wasm32", no_std)]`. It comes out a little smaller, and the macro adds the panic handler, which traps. |
 ///
 /// Outside of WebAssembly it expands to nothing but a check that the type is a policy, so that `cargo test` works.
 #[macro_export]

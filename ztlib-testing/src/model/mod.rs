@@ -15,8 +15,9 @@ use crate::scenario::{Case, Cast, Decision, Exchange, Proof, ScenarioError, Scen
 use crate::stack::{Answer, Reply, matched_route, reached};
 
 pub use peer::{check_spiffe_id, spiffe_id_matches};
-pub use policies::{Caller, Facts, Outcome, ask_policy, rbac};
+pub use policies::{Caller, Facts, Outcome, Peer, ask_policy, rbac};
 pub use target::check_path;
+pub use token::{check_credentials, verify as verify_token};
 
 /// Why a request does not pass.
 #[derive(Debug)]

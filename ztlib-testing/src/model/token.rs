@@ -11,37 +11,25 @@ use crate::scenario::{IssuerPlan, People, Proof, Signature};
 
 type Claims = Map<String, Value>;
 
-/// The claims that are believed, or the code of the first error. `presented` names the description of what is in the headers.
-pub(super) fn verify(
+/// The claims that are believed; none only where a token is optional and there is none. `presented` names the description of what is in
+/// the headers: who signed it.
+///
+/// # Errors
+/// The code of the first error.
+pub fn verify(
     people: &People,
     presented: &str,
     headers: &[(String, String)],
     now: u64,
     asked: Proof,
 ) -> Result<Option<Claims>, &'static str> {
-    let mut values =
-        headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("authorization")).map(|(_, value)| value);
-    let credentials = match (values.next(), values.next()) {
-        (None, _) if asked == Proof::Optional => return Ok(None),
-        (None, _) => return Err("token-missing"),
-        (Some(one), None) => one,
-        (Some(_), Some(_)) => return Err("token-several-headers"),
+    let values = headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("authorization"));
+    let values: Vec<&[u8]> = values.map(|(_, value)| value.as_bytes()).collect();
+    let token = match check_credentials(&values)? {
+        None if asked == Proof::Optional => return Ok(None),
+        None => return Err("token-missing"),
+        Some(token) => std::str::from_utf8(token).map_err(|_| "token-malformed-credentials")?,
     };
-    let (scheme, token) = credentials
-        .split_once(' ')
-        .map_or((credentials.as_str(), None), |(scheme, token)| (scheme, Some(token)));
-    if !scheme.eq_ignore_ascii_case("bearer") {
-        return Err("token-not-bearer");
-    }
-    let token = token.ok_or("token-malformed-credentials")?;
-    if token.len() > 8192 {
-        return Err("token-too-long");
-    }
-    if token.is_empty()
-        || !token.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte))
-    {
-        return Err("token-malformed-credentials");
-    }
     let (header, claims) = parts(token)?;
     let issuer = match claims.get("iss") {
         None => return Err("token-missing-claim"),
@@ -54,6 +42,32 @@ pub(super) fn verify(
     check_signature(people, presented, issuer, &header)?;
     check_claims(issuer, &header, &claims, now)?;
     Ok(Some(claims))
+}
+
+/// The one token among the values of `authorization`: `Bearer`, one space, and characters that a token may have (RFC 6750 section 2.1).
+///
+/// # Errors
+/// The code of the first error.
+pub fn check_credentials<'v>(values: &[&'v [u8]]) -> Result<Option<&'v [u8]>, &'static str> {
+    let credentials = match values {
+        [] => return Ok(None),
+        [one] => *one,
+        _ => return Err("token-several-headers"),
+    };
+    let mut words = credentials.splitn(2, |byte| *byte == b' ');
+    if !words.next().unwrap_or_default().eq_ignore_ascii_case(b"bearer") {
+        return Err("token-not-bearer");
+    }
+    let token = words.next().ok_or("token-malformed-credentials")?;
+    if token.len() > 8192 {
+        return Err("token-too-long");
+    }
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(byte);
+    if token.is_empty() || !token.iter().all(plain) {
+        Err("token-malformed-credentials")
+    } else {
+        Ok(Some(token))
+    }
 }
 
 /// Three parts of strict base64url, of which the first two are objects that can be read in one way only.

@@ -19,7 +19,6 @@ use crate::{Authority, Events, Issued, LeafDraft, ManualClock, TokenIssuer, a_da
 /// Everybody who takes part, as real as it gets: keys and certificates are made when a cast is made.
 pub struct Cast<'s> {
     scenarios: &'s Scenarios,
-    authorities: BTreeMap<String, Authority>,
     peers: BTreeMap<String, Issued>,
     issuers: BTreeMap<String, TokenIssuer>,
     tokens: BTreeMap<String, Vec<String>>,
@@ -85,7 +84,7 @@ impl<'s> Cast<'s> {
             policies.insert(name.clone(), loaded);
         }
         let trust = trust(scenarios, &authorities)?;
-        Ok(Self { scenarios, authorities, peers, issuers, tokens, policies, trust })
+        Ok(Self { scenarios, peers, issuers, tokens, policies, trust })
     }
 
     /// The scenarios that it plays.
@@ -119,13 +118,6 @@ impl<'s> Cast<'s> {
     /// The values of `authorization` in this case.
     pub fn authorization(&self, case: &Case) -> &[String] {
         self.tokens.get(&case.token).map_or(&[], Vec::as_slice)
-    }
-
-    /// A certificate for the servers of a stack, and the root that clients need to know.
-    pub fn server(&self) -> (Issued, Authority) {
-        let authority = Authority::new("the servers of the scenarios");
-        let server = authority.leaf().dns("localhost").ip([127, 0, 0, 1]).for_servers().issue();
-        (server, authority)
     }
 
     /// The guard of a service, and where its audit events arrive. `foreign` says that the stack's acceptor is not ztlib's own.

@@ -154,3 +154,56 @@ fn toml_files(folder: &Path) -> Result<Vec<PathBuf>, ScenarioError> {
 fn stem(path: &Path) -> String {
     path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error_of(cases: &str) -> String {
+        match toml::from_str::<case::CaseFile>(cases) {
+            Ok(file) => file.cases("here").err().map(|error| error.to_string()).unwrap_or_default(),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_not_known_is_an_error() {
+        let good = "about = ''\n[defaults]\nservice = 's'\npeer = 'p'\ntoken = 't'\n[[case]]\nname = 'n'\nrequest = 'GET /'\ndecision = 'allow'\n";
+        assert_eq!(error_of(good), "");
+        for (wrong, word) in
+            [("raeson = 'no-role'", "raeson"), ("decison = 'deny'", "decison"), ("reason = 7", "string")]
+        {
+            assert!(
+                error_of(&format!("{good}{wrong}\n")).contains(word),
+                "{}",
+                error_of(&format!("{good}{wrong}\n"))
+            );
+        }
+        assert!(error_of(&good.replace("'allow'", "'permit'")).contains("permit"));
+        assert!(error_of(&good.replace("peer = 'p'\n", "")).contains("give `peer`"));
+        assert!(
+            toml::from_str::<service::Services>(
+                "[service.a]\nabout = ''\npolicies = 'p'\nobserve_only = true"
+            )
+            .is_err()
+        );
+    }
+
+    #[test]
+    fn a_refusal_without_a_reason_and_a_stranger_are_errors() {
+        let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../conformance"));
+        let scenarios = Scenarios::read(folder).unwrap();
+        let check = |change: fn(&mut Case)| {
+            let mut case = scenarios.cases[0].clone();
+            change(&mut case);
+            case.check(&scenarios).map_err(|error| error.to_string())
+        };
+        assert_eq!(check(|_| {}), Ok(()));
+        assert!(check(|case| case.decision = Decision::Deny).unwrap_err().contains("`reason`"));
+        assert!(check(|case| case.reason = Some("no-role".to_owned())).unwrap_err().contains("`reason`"));
+        assert_eq!(check(|case| case.peer = "nemo".to_owned()).unwrap_err(), "there is no peer `nemo`");
+        assert_eq!(check(|case| case.token = "nemo".to_owned()).unwrap_err(), "there is no token `nemo`");
+        assert_eq!(check(|case| case.service = "nemo".to_owned()).unwrap_err(), "there is no service `nemo`");
+        assert!(check(|case| case.call = Some("/a/b".to_owned())).unwrap_err().contains("either"));
+    }
+}

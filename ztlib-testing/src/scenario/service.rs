@@ -92,7 +92,7 @@ struct SetFile {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct PolicyEntry {
     name: String,
-    component: String,
+    module: String,
     #[serde(default)]
     may_abstain: bool,
     #[serde(default)]
@@ -116,7 +116,7 @@ impl PolicySet {
             documents.insert(document.name, json(&folder.join(&document.file))?);
         }
         let read = |entry: PolicyEntry| {
-            let component = folder.join(&entry.component);
+            let component = folder.join(&entry.module);
             let bytes = std::fs::read(&component)
                 .map_err(|error| ScenarioError(format!("{}: {error}", component.display())))?;
             Ok(Policy {

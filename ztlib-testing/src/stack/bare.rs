@@ -105,13 +105,25 @@ pub(crate) fn request(exchange: &Exchange) -> Result<Request<Full<Bytes>>, Scena
         .map_err(|error| ScenarioError::because("the request cannot be made", &error))
 }
 
-/// Sends a request through a guarded router of the bare stack. It waits for nothing.
+/// Sends a request through a guarded router of the bare stack, over the route that its path matches. It waits for nothing.
 ///
 /// # Errors
 /// The stack waited, which it never should.
-pub fn ask(guard: &Guard, mut request: Request<Full<Bytes>>) -> Result<Response<Bytes>, ScenarioError> {
-    let waited = || ScenarioError::new("a guarded call waited for something");
+pub fn ask(guard: &Guard, request: Request<Full<Bytes>>) -> Result<Response<Bytes>, ScenarioError> {
     let matched = matched(request.uri().path(), request.version() == Version::HTTP_2);
+    ask_matched(guard, request, matched)
+}
+
+/// The same over a route that the test chooses.
+///
+/// # Errors
+/// The stack waited, which it never should.
+pub fn ask_matched(
+    guard: &Guard,
+    mut request: Request<Full<Bytes>>,
+    matched: MatchedRoute,
+) -> Result<Response<Bytes>, ScenarioError> {
+    let waited = || ScenarioError::new("a guarded call waited for something");
     request.extensions_mut().insert(matched);
     let mut service = ZeroTrustLayer::new(guard.clone()).layer(Router);
     let response = at_once(service.call(request)).ok_or_else(waited)?;

@@ -2,15 +2,17 @@
 
 mod bare;
 mod reply;
+mod socket;
 
 use ztlib::observe::{AuditEvent, Verdict};
 
 use crate::model;
 use crate::scenario::{Case, Cast, Decision, Exchange, ScenarioError};
 
-pub use bare::{BareStack, HTTP_ROUTES, SERVICES, ask};
+pub use bare::{BareStack, HTTP_ROUTES, SERVICES, ask, ask_matched};
 pub(crate) use bare::{matched_route, reached};
 pub use reply::Reply;
+pub use socket::{Serving, SocketStack};
 
 /// Something that answers requests behind a guard.
 pub trait StackUnderTest {
@@ -109,6 +111,7 @@ pub fn run(cast: &Cast<'_>, stack: &mut dyn StackUnderTest) -> Result<Report, Sc
             model::judge(cast.scenarios(), case, &exchange).map_err(|error| error.within(&place()))?;
         let seen = stack.send(cast, case, &exchange).map_err(|error| error.within(&place()))?;
         let mut wrong = expected.differences_from(case);
+        wrong.extend(seen.leaks(&exchange));
         let shown = match seen.answer() {
             Ok(answer) => {
                 wrong.extend(answer.differences(&expected));
@@ -141,6 +144,14 @@ pub fn run(cast: &Cast<'_>, stack: &mut dyn StackUnderTest) -> Result<Report, Sc
 }
 
 impl Seen {
+    /// Parts of a token of the request that stand in an audit event.
+    fn leaks(&self, exchange: &Exchange) -> Option<String> {
+        let shown: String = self.events.iter().map(|event| format!("{}{event:?}", event.to_json())).collect();
+        secrets(exchange)
+            .any(|secret| shown.contains(secret))
+            .then(|| "a part of the token stands in the audit event".to_owned())
+    }
+
     /// What became of the request, from its one audit event and the reply.
     fn answer(self) -> Result<Answer, String> {
         if let Some(code) = self.refused_connection {
@@ -233,4 +244,11 @@ impl Answer {
         }
         wrong
     }
+}
+
+/// The claims and the signature of each token that is sent; the header is the same for many tokens.
+fn secrets(exchange: &Exchange) -> impl Iterator<Item = &str> {
+    let credentials =
+        exchange.headers.iter().filter(|(name, _)| name == "authorization").map(|(_, value)| value);
+    credentials.flat_map(|value| value.split('.').skip(1)).filter(|part| part.len() > 16)
 }

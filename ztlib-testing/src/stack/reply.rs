@@ -51,6 +51,10 @@ impl Reply {
         if let Some(reached) = text(REACHED) {
             return Ok(Self { reached: Some(reached), ..Self::default() });
         }
+        // UNIMPLEMENTED is tonic's own word for a service that it does not have; a guard never says it.
+        if text(HeaderName::from_static("grpc-status")).as_deref() == Some("12") {
+            return Ok(Self { reached: Some("fallback".to_owned()), ..Self::default() });
+        }
         let content_type = text(CONTENT_TYPE).unwrap_or_default();
         let challenge = text(WWW_AUTHENTICATE);
         match content_type.as_str() {

@@ -77,7 +77,7 @@ impl Documents {
         check_pointer(pointer)?;
         let mut current = Some(document.as_ref());
         // The symbols are put in segment by segment, after the pointer is taken apart: a value never adds a segment.
-        for segment in pointer.split('/').skip(1) {
+        for segment in segments(pointer) {
             let Some(segment) = expand(segment, symbols)? else {
                 // The remaining symbols are still looked at, so that a wrong one is a fault on every path.
                 current = None;
@@ -87,6 +87,16 @@ impl Documents {
         }
         Ok(current)
     }
+}
+
+/// The segments of a pointer. The slashes inside of a symbol (`{claim:/tenant}`) do not part segments.
+fn segments(pointer: &str) -> impl Iterator<Item = &str> {
+    let mut inside = false;
+    let parts = move |c: char| {
+        inside = (inside || c == '{') && c != '}';
+        c == '/' && !inside
+    };
+    pointer.split(parts).skip(1)
 }
 
 /// RFC 6901 section 3, with a bound.
@@ -161,6 +171,7 @@ mod tests {
             match name {
                 "subject" => Ok(Some("al/ice~1".into())),
                 "peer" => Ok(None),
+                "claim:/org/id" => Ok(Some("al".into())),
                 _ => Err(ReadFault::Malformed("there is no such symbol")),
             }
         }
@@ -180,6 +191,21 @@ mod tests {
         assert_eq!(documents.contains("roles", "/users/{subject}", "viewer", &Alice), Ok(Value::Bool(false)));
         assert_eq!(documents.string("roles", "/{subject}", &Alice), Ok(Value::Absent));
         assert_eq!(documents.contains("roles", "/users", "{subject}", &Alice), Ok(Value::Bool(true)));
+    }
+
+    #[test]
+    fn a_symbol_may_hold_a_pointer_of_its_own() {
+        let documents = documents();
+        assert_eq!(
+            documents.string("roles", "/{claim:/org/id}/ice~01", &Alice),
+            Ok(Value::Text("stolen".into()))
+        );
+        assert_eq!(
+            documents.string("roles", "/{claim:/org/id}", &Alice),
+            Err(ReadFault::WrongType("a string"))
+        );
+        assert!(documents.string("roles", "/{claim:/org/name}", &Alice).is_err());
+        assert!(documents.string("roles", "/{claim:/org/id", &Alice).is_err());
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use http::HeaderMap;
 use http::request::Parts;
+use http::{HeaderMap, HeaderName};
 
 use super::guard::{Established, Judged, Settings, Stage};
 use super::matched::MatchedRoute;
@@ -89,6 +89,7 @@ impl<'g> Judgement<'g> {
 
     /// Judges a request.
     pub(super) fn judge(mut self, mut parts: Parts) -> Judged {
+        strip_claimed_identities(&mut parts.headers);
         let matched = parts.extensions.remove::<MatchedRoute>().unwrap_or_default();
         let remote_ip = parts.extensions.get::<RemoteAddr>().map(|remote| remote.0.ip());
         self.principal = Principal::anonymous().from_address(remote_ip);
@@ -235,7 +236,6 @@ impl<'g> Judgement<'g> {
             Err(cause) => (Err(cause), Obligations::default()),
         };
         let result = self.conclude(decided, description).map(|permit| {
-            strip_own_headers(&mut parts.headers);
             obligations::apply(&obligations.request, &mut parts.headers);
             parts.extensions.insert(permit);
             Passage { response_headers: obligations.response }
@@ -300,10 +300,17 @@ fn established<T: Clone + Send + Sync + 'static>(parts: &Parts) -> Result<Option
     })
 }
 
-/// Headers under ztlib's own name never come from a caller, in any spelling.
-fn strip_own_headers(headers: &mut HeaderMap) {
-    let ours = |name: &str| name.starts_with("ztlib-") || name.starts_with("ztlib_");
-    let names: Vec<_> = headers.keys().filter(|name| ours(name.as_str())).cloned().collect();
+/// Headers under ztlib's own name, and those in which a proxy says whose certificate it saw (Envoy's, and RFC 9440), never come from a
+/// caller, in any spelling: TLS ends here, so whoever sends them speaks for themselves.
+fn strip_claimed_identities(headers: &mut HeaderMap) {
+    const CLAIMED: [&str; 3] = ["x-forwarded-client-cert", "client-cert", "client-cert-chain"];
+    let claims = |name: &HeaderName| {
+        let name = name.as_str();
+        name.starts_with("ztlib-")
+            || name.starts_with("ztlib_")
+            || CLAIMED.iter().any(|claimed| obligations::same_spelling(name, claimed))
+    };
+    let names: Vec<_> = headers.keys().filter(|name| claims(name)).cloned().collect();
     for name in names {
         headers.remove(name);
     }

@@ -17,15 +17,17 @@ pub(crate) fn apply(changes: &[HeaderChange], headers: &mut HeaderMap) {
 /// `X_Tenant` reaches a CGI-like application, or a proxy behind this one, under the same name as `X-Tenant`.
 fn strip(name: &HeaderName, headers: &mut HeaderMap) {
     headers.remove(name);
-    let same = |other: &HeaderName| {
-        let fold = |b: u8| if b == b'_' { b'-' } else { b };
-        other.as_str().len() == name.as_str().len()
-            && other.as_str().bytes().map(fold).eq(name.as_str().bytes().map(fold))
-    };
-    let spellings: Vec<HeaderName> = headers.keys().filter(|other| same(other)).cloned().collect();
+    let same = |other: &&HeaderName| same_spelling(other.as_str(), name.as_str());
+    let spellings: Vec<HeaderName> = headers.keys().filter(same).cloned().collect();
     for spelling in spellings {
         headers.remove(spelling);
     }
+}
+
+/// Whether two names of headers are the same for somebody who takes `_` for `-`. `HeaderName` has folded the case.
+pub(super) fn same_spelling(one: &str, other: &str) -> bool {
+    let fold = |b: u8| if b == b'_' { b'-' } else { b };
+    one.len() == other.len() && one.bytes().map(fold).eq(other.bytes().map(fold))
 }
 
 #[cfg(test)]

@@ -361,3 +361,36 @@ impl fmt::Debug for WantsNothing {
         f.write_str("WantsNothing")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ztlib_testing::Authority;
+
+    use super::*;
+
+    /// What a client could resume is never made, whoever may connect and whatever version is spoken.
+    #[test]
+    fn no_handshake_leaves_anything_to_resume() {
+        let root = Authority::new("root");
+        let server = root.leaf().dns("localhost").for_servers().issue();
+        let trust =
+            Trust::builder().trust("td".parse().unwrap(), [root.certificate()]).unwrap().build().unwrap();
+        let builder = || Acceptor::builder().identity(server.chain(), server.key()).unwrap();
+        for settings in [
+            builder().peers(&trust),
+            builder().allow_unauthenticated_peers(&trust).allow_tls12(),
+            builder().allow_anonymous_peers_only().http2_only(),
+        ] {
+            let acceptor = settings.build().unwrap();
+            let (one, _) = acceptor.settings.configure().unwrap();
+            let (other, _) = acceptor.settings.configure().unwrap();
+            for config in [&one, &other] {
+                assert!(!config.session_storage.can_cache());
+                assert!(!config.ticketer.enabled());
+                assert_eq!((config.send_tls13_tickets, config.max_early_data_size), (0, 0));
+                assert!(!config.send_half_rtt_data);
+            }
+            assert!(!Arc::ptr_eq(&one.session_storage, &other.session_storage));
+        }
+    }
+}

@@ -29,11 +29,13 @@
 //! The harness answers as the host does, faults included: a malformed pattern, a document or signal that was not laid
 //! down, a secret header, a claim of another type, a reason that is not a code end the evaluation with a [`Fault`].
 
+mod contract;
 mod documents;
 mod facts;
 mod host;
 mod outcome;
 mod pattern;
+mod shown;
 mod verdict;
 
 use std::any::Any;

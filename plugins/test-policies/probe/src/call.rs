@@ -80,6 +80,7 @@ impl<T: Into<Value>> From<Option<T>> for Value {
 }
 
 /// A function of the contract and the number of its parameters.
+#[allow(clippy::unit_arg, reason = "a row of the table stays a line")]
 pub(crate) fn function(name: &str) -> Option<(Function, usize)> {
     Some(match name {
         "action" => (|q, _| Some(q.action().into()), 0),

@@ -5,10 +5,13 @@ use std::time::SystemTime;
 use http::HeaderMap;
 
 use super::bearer::BearerToken;
+use super::cache::VerifiedTokens;
 use super::claims::VerifiedClaims;
 use super::error::TokenError;
 use super::trusted::TokenConfigError;
 use super::verifier::TokenVerifier;
+
+const DEFAULT_CACHE_BYTES: u64 = 16 << 20;
 
 /// Finds the one token of a request and verifies it. Cheap to clone.
 ///
@@ -17,6 +20,7 @@ use super::verifier::TokenVerifier;
 #[derive(Debug, Clone)]
 pub struct TokenAuthenticator {
     verifier: TokenVerifier,
+    verified: Option<VerifiedTokens>,
     may_be_missing: bool,
     cookie: Option<String>,
     subprotocol: Option<String>,
@@ -26,7 +30,17 @@ impl TokenAuthenticator {
     /// Requires a token in the `authorization` header.
     #[must_use]
     pub fn new(verifier: TokenVerifier) -> Self {
-        Self { verifier, may_be_missing: false, cookie: None, subprotocol: None }
+        let verified = Some(VerifiedTokens::new(DEFAULT_CACHE_BYTES));
+        Self { verifier, verified, may_be_missing: false, cookie: None, subprotocol: None }
+    }
+
+    /// How many bytes of memory tokens that were verified before may take: 16 MiB unless set. With 0 every token is verified each time.
+    ///
+    /// Remembered is that the signature fits; a token's time and whether its key is still trusted are looked at on every request.
+    #[must_use]
+    pub fn cache_bytes(mut self, bytes: u64) -> Self {
+        self.verified = (bytes > 0).then(|| VerifiedTokens::new(bytes));
+        self
     }
 
     /// Takes a request without a token for one of an anonymous caller, for policies to judge. A token that is there and is not
@@ -68,7 +82,10 @@ impl TokenAuthenticator {
         now: SystemTime,
     ) -> Result<Option<VerifiedClaims>, TokenError> {
         match self.find(headers)? {
-            Some(token) => self.verifier.verify(&token, now).map(Some),
+            Some(token) => match &self.verified {
+                Some(verified) => verified.verify(&self.verifier, &token, now).map(Some),
+                None => self.verifier.verify(&token, now).map(Some),
+            },
             None if self.may_be_missing => Ok(None),
             None => Err(TokenError::Missing),
         }

@@ -48,6 +48,7 @@
 mod algorithm;
 mod authenticator;
 mod bearer;
+mod cache;
 mod claims;
 mod error;
 mod issuer;

@@ -1,24 +1,4 @@
-//! The manifest: a TOML file that names what a set is made of.
-//!
-//! ```toml
-//! format = 1
-//! signals = ["risk"]                 # what the service supplies while it runs
-//! secret-headers = ["x-api-key"]     # besides those that no policy may read anyway
-//!
-//! [[policy]]                         # asked in this order
-//! name = "rbac"
-//! module = "rbac.wasm"
-//! sha256 = "9c56cc51b374c3ba189210d5b6d4bf57790d351c96c47c02190ecf1e430635ab"
-//! config = "rbac.yaml"               # .yaml, .json or .toml; the policy is given JSON
-//! reasons = ["no-role", "no-rule"]   # with which it may deny
-//! may-abstain = false                # the default: it must allow
-//! [policy.budget]                    # what differs from the default budget
-//! fuel = 2_000_000
-//!
-//! [[document]]                       # what policies look things up in
-//! name = "roles"
-//! file = "roles.json"
-//! ```
+//! The manifest: a TOML file that names what a set is made of. Its format is described with the module `policy`.
 
 use std::path::Path;
 use std::time::Duration;

@@ -6,8 +6,57 @@
 //!
 //! **How a set decides.** Each policy is *required* (the default: it must allow) or *may abstain*. They are asked in order.
 //! The first deny wins and ends the evaluation. The set allows where every required policy allows, at least one policy allows and none
-//! denies; everything else is a deny. Whatever goes wrong on the way is a [`Fault`](super::Fault): the request is refused, and nobody
+//! denies; everything else is a deny. Whatever goes wrong on the way is a [`Fault`]: the request is refused, and nobody
 //! mistakes it for a denial.
+//!
+//! # The manifest
+//!
+//! ```toml
+//! format = 1
+//! signals = ["risk"]               # what the service supplies while it runs; nothing else can be asked for
+//! secret-headers = ["x-api-key"]   # that no policy may read, besides those that none may read anyway
+//!
+//! [[policy]]                       # policies are asked in this order
+//! name = "rbac"
+//! module = "rbac.wasm"             # paths are relative to the manifest's folder and stay in it
+//! sha256 = "9c56cc51b374c3ba189210d5b6d4bf57790d351c96c47c02190ecf1e430635ab"
+//! config = "rbac.yaml"             # .yaml, .json or .toml; the policy is given it as JSON
+//! reasons = ["no-role", "no-rule"] # with which it may deny
+//! may-abstain = false              # the default: it must allow
+//!
+//! [policy.budget]                  # what differs from the default `Budget`
+//! fuel = 2_000_000
+//! wall-clock-ms = 50
+//!
+//! [[document]]                     # what policies look things up in
+//! name = "roles"
+//! file = "roles.json"
+//! sha256 = "…"                     # may be left out: data changes more often than code
+//! ```
+//!
+//! The keys of a budget are those of [`Budget`] with dashes: `fuel`, `config-fuel`, `memory-bytes`, `table-elements`,
+//! `wall-clock-ms`, `argument-bytes`, `reads`, `read-bytes`, `message-bytes`, `headers`, `header-value-bytes`, `log-bytes`,
+//! `module-bytes`, `functions`, `function-bytes`, `config-bytes`. A manifest is at most 256 KiB, a document at most 16 MiB; a set has
+//! at most 64 policies, documents, signals and secret headers. Unknown keys, members that are there twice, dates and
+//! merge keys are errors.
+//!
+//! # Codes of faults
+//!
+//! | code | what happened |
+//! |---|---|
+//! | `fuel-spent` | the policy used up its fuel |
+//! | `deadline-passed` | it ran into the wall clock |
+//! | `memory-limit`, `table-limit` | it wanted more memory or table than it may have |
+//! | `stack-overflow` | it called itself too deep |
+//! | `trap` | anything else that WebAssembly traps on: `unreachable` (a panic in Rust), a division by zero, an access out of range |
+//! | `bad-argument` | what it handed to a call of the host, or the memory that it gave for an answer, is no value of the contract, or is too large |
+//! | `bad-answer` | what it answered is none of allow, deny, abstain |
+//! | `read-…` | a read failed: see [`ReadFault`](super::ReadFault::code) |
+//! | `outcome-…` | what it attached cannot be used: see [`OutcomeFault`](super::OutcomeFault::code) |
+//! | `read-outside-decide` | it read or said something while it was started or configured |
+//! | `configure-refused` | it refused a configuration that it had taken when it was loaded |
+//! | `pool-exhausted` | more evaluations at once than there are places for (512) |
+//! | `panicked` | the application's own code, a native policy or a source of signals, panicked |
 
 mod blueprint;
 mod builder;
@@ -16,8 +65,10 @@ mod error;
 mod folder;
 mod json;
 mod manifest;
+mod manifest_loader;
 mod reload;
 mod set;
+mod status;
 mod toml_table;
 mod wasm;
 mod watch;
@@ -32,8 +83,10 @@ use crate::authenticate::Principal;
 
 pub use builder::PolicySetBuilder;
 pub use error::LoadError;
-pub use reload::{ManifestLoader, Policies, Status};
+pub use manifest_loader::ManifestLoader;
+pub use reload::Policies;
 pub use set::{Evaluation, Revision};
+pub use status::Status;
 pub use wasm::{Allocator, Budget};
 
 pub(crate) use digest::Digest;

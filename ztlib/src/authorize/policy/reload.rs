@@ -13,14 +13,16 @@ use serde_json::Value as Json;
 use super::blueprint::Blueprint;
 use super::builder::{PolicySetBuilder, json};
 use super::folder::{Folder, LookedFor, Stamp};
+use super::manifest_loader::ManifestLoader;
 use super::set::{Evaluation, PolicySet, Revision};
-use super::wasm::{Allocator, Engine};
+use super::status::{Status, count, in_force_since};
+use super::wasm::Engine;
 use super::watch::Watch;
 use super::{LoadError, manifest};
 use crate::authenticate::Principal;
 use crate::authorize::question::{Asked, Labels, Question};
 use crate::authorize::signals::SignalSource;
-use crate::clock::{Clock, SharedClock, unix_seconds};
+use crate::clock::SharedClock;
 
 /// The policy set that is in force. Clones are handles on the same one.
 ///
@@ -57,24 +59,6 @@ pub(super) enum Origin {
     Manifest(PathBuf),
 }
 
-/// What is in force, since when, and why nothing newer is.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct Status {
-    /// The revision in force.
-    pub revision: Revision,
-    /// Since when.
-    pub since: SystemTime,
-    /// How often a set was loaded without error, counting the first.
-    pub loads: u64,
-    /// How often a candidate was refused.
-    pub failures: u64,
-    /// Why the newest candidate is not in force, and since when; none where it is.
-    pub last_error: Option<(LoadError, SystemTime)>,
-    /// Where the memory of policies comes from.
-    pub allocator: Allocator,
-}
-
 impl Policies {
     /// Begins loading a set from a manifest.
     ///
@@ -86,12 +70,7 @@ impl Policies {
     /// # Ok::<(), ztlib::authorize::policy::LoadError>(())
     /// ```
     pub fn from_manifest(path: impl Into<PathBuf>) -> ManifestLoader {
-        ManifestLoader {
-            path: path.into(),
-            unsigned_allowed: false,
-            signal_source: None,
-            clock: SharedClock::default(),
-        }
+        ManifestLoader::new(path.into())
     }
 
     pub(super) fn load(
@@ -196,7 +175,7 @@ impl Policies {
         Ok(())
     }
 
-    /// Blocks until the status is as wanted, or for at most `timeout`; says whether it is.
+    /// Blocks until the status is as wanted, or for at most `timeout`; says whether it is. `wanted` must not call this handle.
     pub fn wait_until(&self, timeout: Duration, mut wanted: impl FnMut(&Status) -> bool) -> bool {
         let status = self.0.status();
         let waited = self.0.changed.wait_timeout_while(status, timeout, |status| !wanted(status));
@@ -227,47 +206,6 @@ impl Policies {
     }
 }
 
-/// A manifest that is about to be loaded.
-#[must_use]
-pub struct ManifestLoader {
-    path: PathBuf,
-    unsigned_allowed: bool,
-    signal_source: Option<Arc<dyn SignalSource>>,
-    clock: SharedClock,
-}
-
-impl ManifestLoader {
-    /// Takes the set although nobody signed it: whoever can write to its folder decides what the service allows.
-    pub fn allow_unsigned(mut self) -> Self {
-        self.unsigned_allowed = true;
-        self
-    }
-
-    /// Where the signals that the manifest declares come from.
-    pub fn signals(mut self, source: impl SignalSource) -> Self {
-        self.signal_source = Some(Arc::new(source));
-        self
-    }
-
-    /// The clock that tells since when a revision is in force.
-    pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.clock = SharedClock::new(clock);
-        self
-    }
-
-    /// Reads, checks, compiles and configures. It takes milliseconds to seconds and blocks meanwhile.
-    ///
-    /// # Errors
-    /// [`LoadError`], naming the file, the line and what to do; `unsigned-set` without [`allow_unsigned`](Self::allow_unsigned).
-    pub fn load(self) -> Result<Policies, LoadError> {
-        if !self.unsigned_allowed {
-            let text = "the set is not signed: say `allow_unsigned()` if you trust everybody who can write to its folder";
-            return Err(LoadError::new("unsigned-set", text).at(&self.path, None));
-        }
-        Policies::load(Origin::Manifest(self.path), self.signal_source, self.clock)
-    }
-}
-
 impl fmt::Debug for Policies {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Policies").field("status", &*self.0.status()).finish_non_exhaustive()
@@ -292,10 +230,14 @@ impl Shared {
 
     fn put_in_force(&self, loader: &mut Loader) -> Result<Revision, LoadError> {
         let current = self.current.load_full();
-        match loader.load(&self.engine, Some(&current)) {
-            Ok(set) => Ok(self.install(set)),
-            Err(error) => Err(self.refuse(error)),
-        }
+        let set = loader.load(&self.engine, Some(&current)).map_err(|error| self.refuse(error))?;
+        let revision = self.install(set);
+        let mut status = self.status();
+        status.loads = status.loads.saturating_add(1);
+        status.last_error = None;
+        count("loaded");
+        self.changed.notify_all();
+        Ok(revision)
     }
 
     /// The one place where a revision changes.
@@ -307,12 +249,9 @@ impl Shared {
             tracing::info!(%revision, previous = %status.revision, "a policy set is in force");
             status.revision = revision;
             status.since = self.clock.now();
+            in_force_since(status.since);
+            self.changed.notify_all();
         }
-        count("loaded");
-        in_force_since(status.since);
-        status.loads = status.loads.saturating_add(1);
-        status.last_error = None;
-        self.changed.notify_all();
         revision
     }
 
@@ -335,20 +274,6 @@ impl Shared {
     }
 }
 
-/// `ztlib_policy_loads_total{result}`: sets that were loaded or refused.
-fn count(result: &'static str) {
-    ::metrics::counter!("ztlib_policy_loads_total", "result" => result).increment(1);
-}
-
-/// `ztlib_policies_in_force_since_seconds`: since when the revision in force is, in seconds since 1970.
-fn in_force_since(since: SystemTime) {
-    #[allow(
-        clippy::cast_precision_loss,
-        reason = "whole seconds are exact in a float for 285 million years"
-    )]
-    ::metrics::gauge!("ztlib_policies_in_force_since_seconds").set(unix_seconds(since) as f64);
-}
-
 impl Loader {
     fn load(&mut self, engine: &Arc<Engine>, current: Option<&PolicySet>) -> Result<PolicySet, LoadError> {
         let mut blueprint = match &self.origin {
@@ -367,5 +292,33 @@ impl Loader {
         }
         let known = current.map(PolicySet::compiled).unwrap_or_default();
         blueprint.build(engine, &known, self.signal_source.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn watching_does_not_keep_a_set_alive() {
+        let folder = std::env::temp_dir().join(format!("ztlib-watch-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let bytes = include_bytes!("../../../../plugins/artifacts/allow-all.wasm");
+        std::fs::write(folder.join("p.wasm"), bytes).unwrap();
+        let digest = crate::authorize::policy::digest::Digest::of(bytes);
+        let manifest =
+            format!("format = 1\n[[policy]]\nname = 'p'\nmodule = 'p.wasm'\nsha256 = '{digest}'\n");
+        std::fs::write(folder.join("policies.toml"), manifest).unwrap();
+        let policies = Policies::from_manifest(folder.join("policies.toml")).allow_unsigned().load().unwrap();
+        policies.watch().unwrap();
+        let (shared, clone) = (Arc::downgrade(&policies.0), policies.clone());
+        drop(policies);
+        assert!(shared.upgrade().is_some());
+        drop(clone);
+        // The thread may be looking at the files just now; it lets go when it has looked.
+        while shared.upgrade().is_some() {
+            std::thread::yield_now();
+        }
+        std::fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -27,7 +27,7 @@ pub(crate) const STACK_BYTES: usize = 512 * 1024;
 #[non_exhaustive]
 pub struct Budget {
     /// Fuel for `decide`: about one unit an instruction and one a byte that is copied; a host call costs
-    /// 200 and one a byte of its arguments and of what comes back. It is deterministic: the same question costs the same fuel everywhere.
+    /// 200 and one a byte of its arguments and of what comes back. It is deterministic: the same question costs the same fuel each time.
     pub fuel: u64,
     /// Fuel for starting an instance and for `configure`, which happens in every evaluation.
     pub config_fuel: u64,

@@ -1,0 +1,107 @@
+//! A component that was built against the contract as it was first published goes on working: `plugins/compat` keeps it
+//! for ever, and nobody rebuilds it.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
+
+use std::time::{Duration, SystemTime};
+
+use serde_json::{Value, json};
+use ztlib::authenticate::Principal;
+use ztlib::authorize::policy::{Policies, PolicySetBuilder};
+use ztlib::authorize::{Decision, Labels, SignalError, SignalSource};
+
+const V0_1_0: &[u8] = include_bytes!("../../plugins/compat/v0_1_0.wasm");
+
+/// A configuration that calls every function of the contract 0.1.0.
+const EVERY_FUNCTION: &str = include_str!("../../plugins/compat/every-function.json");
+
+struct Risk;
+
+impl SignalSource for Risk {
+    fn signal(&self, _name: &str, _about: &Principal) -> Result<Option<String>, SignalError> {
+        Ok(Some("3".to_owned()))
+    }
+}
+
+fn load(config: &Value) -> Policies {
+    PolicySetBuilder::new()
+        .component("old", V0_1_0)
+        .reasons(["probed"])
+        .config(config)
+        .document("roles", json!({"name": "shop", "users": {"alice": ["clerk"]}}))
+        .signal("risk")
+        .signals(Risk)
+        .load()
+        .unwrap()
+}
+
+/// Every function is linked with the types that it had; those that an application's own question can be asked are also
+/// called. (Where there is no request, reading one is a fault.)
+#[test]
+fn a_component_of_the_contract_0_1_0_goes_on_working() {
+    let mut config: Value = serde_json::from_str(EVERY_FUNCTION).unwrap();
+    let of_a_request =
+        ["method", "host", "path", "path-matches", "header", "header-values", "header-names", "query"];
+    config["decide"]["do"]
+        .as_array_mut()
+        .unwrap()
+        .retain(|call| !of_a_request.contains(&call["call"].as_str().unwrap()));
+    let policies = load(&config);
+
+    let monday = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_392_000);
+    let labels = Labels::new().with("owner", "alice");
+    let evaluation = policies.rehearse(Principal::anonymous(), "orders.cancel", labels, monday);
+
+    let Ok(Decision::Deny(denial)) = evaluation.result() else { panic!("{:?}", evaluation.result()) };
+    assert_eq!(denial.reason().as_str(), "probed");
+    let log: Vec<&str> = evaluation.log().map(|(_, line)| line).collect();
+    assert_eq!(
+        log,
+        [
+            "action=orders.cancel",
+            "route=absent",
+            "param=absent",
+            "label=alice",
+            "has-peer=no",
+            "peer-spiffe-id=absent",
+            "peer-trust-domain=absent",
+            "peer-authority=absent",
+            "peer-dns-names=",
+            "peer-matches=no",
+            "peer-has-dns-name=no",
+            "has-token=no",
+            "issuer=absent",
+            "subject=absent",
+            "has-scope=no",
+            "scopes=",
+            "has-audience=no",
+            "claim-string=absent",
+            "claim-int=absent",
+            "claim-bool=absent",
+            "claim-json=absent",
+            "claim-contains=no",
+            "authenticated-within=no",
+            "uses-method=no",
+            "acr-is=no",
+            "remote-ip=absent",
+            "remote-ip-in=no",
+            "before=yes",
+            "before-claim=no",
+            "in-window=yes",
+            "now=1795392000",
+            "signal=3",
+            "signal-at-least=no",
+            "data-string=shop",
+            "data-json=absent",
+            "data-contains=no",
+            "the end",
+        ]
+    );
+}
+
+#[test]
+fn its_reads_of_a_request_are_still_faults_where_there_is_none() {
+    let policies = load(&json!({"decide": {"do": [{"call": "method"}], "answer": "allow"}}));
+    let evaluation = policies.rehearse(Principal::anonymous(), "a", Labels::new(), SystemTime::UNIX_EPOCH);
+    assert!(evaluation.result().is_err(), "{:?}", evaluation.result());
+}
