@@ -110,7 +110,7 @@ fn decode(segment: &str) -> Option<Vec<u8>> {
     let mut bytes = pieces.next()?.as_bytes().to_vec();
     for piece in pieces {
         bytes.push(u8::from_str_radix(piece.get(..2)?, 16).ok()?);
-        bytes.extend_from_slice(piece[2..].as_bytes());
+        bytes.extend_from_slice(&piece.as_bytes()[2..]);
     }
     Some(bytes)
 }
