@@ -13,7 +13,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 use ztlib::enforce::{Guard, ZeroTrustLayer};
 
-use crate::question::MatchedRouteLayer;
+use crate::question::{Arrived, MatchedRouteLayer};
 
 /// A router in which every route, nested or merged router, fallback, 405, HEAD, OPTIONS and upgrade is behind the guard.
 ///
@@ -68,6 +68,9 @@ where
     }
 
     fn call(&mut self, request: http::Request<B>) -> Self::Future {
-        self.0.call(request.map(Body::new))
+        let mut request = request.map(Body::new);
+        let arrived = Arrived(request.uri().clone());
+        request.extensions_mut().insert(arrived);
+        self.0.call(request)
     }
 }

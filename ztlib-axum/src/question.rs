@@ -4,12 +4,16 @@ use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use axum::extract::{FromRequestParts, MatchedPath, OriginalUri, RawPathParams};
-use http::Request;
+use axum::extract::{FromRequestParts, MatchedPath, NestedPath, OriginalUri, RawPathParams};
 use http::request::Parts;
+use http::{Request, Uri};
 use tower_layer::Layer;
 use tower_service::Service;
 use ztlib::enforce::MatchedRoute;
+
+/// The URI as the guarded router was given it, before it routes.
+#[derive(Debug, Clone)]
+pub(crate) struct Arrived(pub(crate) Uri);
 
 /// Stands between the router and the guard.
 #[derive(Debug, Clone, Copy)]
@@ -55,11 +59,24 @@ fn matched_route(parts: &mut Parts) -> MatchedRoute {
             matched = matched.with_param(name, value);
         }
     }
-    // Inside of a nested router the prefix is gone from the URI; what the caller sent is here.
-    if let Some(OriginalUri(uri)) = parts.extensions.get::<OriginalUri>() {
-        matched = matched.with_original_path(uri.path());
+    match whole_path(parts) {
+        Some(path) => matched.with_original_path(path),
+        None => matched,
     }
-    matched
+}
+
+/// The path as the outermost router saw it: inside of a nested router the prefix is gone from the URI. Where what this router was
+/// given is not the end of it, somebody has rewritten the path in between, and what is routed on is what policies see.
+fn whole_path(parts: &Parts) -> Option<&str> {
+    let original = parts.extensions.get::<OriginalUri>().map(|OriginalUri(uri)| uri.path());
+    let arrived = parts.extensions.get::<Arrived>().map(|Arrived(uri)| uri.path());
+    let (Some(whole), Some(end)) = (original, arrived) else { return original.or(arrived) };
+    let nested = parts.extensions.get::<NestedPath>().is_some();
+    let is_its_end = match end {
+        "/" => whole == end || nested,
+        _ => whole.ends_with(end),
+    };
+    Some(if is_its_end { whole } else { end })
 }
 
 /// Runs an extractor that never waits.

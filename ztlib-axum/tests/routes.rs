@@ -5,6 +5,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::string_slice,
     reason = "a test"
 )]
 
@@ -214,9 +215,32 @@ async fn a_guarded_router_inside_of_another_router_sees_the_whole_path() {
         (event.path.as_deref(), event.route.as_deref()),
         (Some("/api/orders/7"), Some("/api/orders/{id}"))
     );
+    let response = outer.clone().oneshot(request(&world, &peer, "GET", "/api")).await.unwrap();
+    assert_eq!(reason(&response), "passed");
+    assert_eq!(world.events.one().path.as_deref(), Some("/api"));
     // What is in front of the prefix is checked as well.
     let response = outer.oneshot(request(&world, &peer, "GET", "/api/orders/..")).await.unwrap();
     assert_eq!(reason(&response), "path-dot-segment");
+}
+
+#[tokio::test]
+async fn a_rewrite_between_two_routers_does_not_hide_the_path_that_is_routed() {
+    let world = World::new();
+    let peer = world.frontend().await;
+    let runs = Runs::default();
+    let router = Router::new().route("/admin", get(runs.handler())).route("/", get(runs.handler()));
+    let guarded = GuardedRouter::new(world.guard(seeing_everything()).build(), router);
+    for rewritten in ["/admin", "/"] {
+        let guarded = guarded.clone();
+        let outer = Router::new().fallback_service(service_fn(move |mut request: Request| {
+            *request.uri_mut() = rewritten.parse().unwrap();
+            guarded.clone().oneshot(request)
+        }));
+        outer.oneshot(request(&world, &peer, "GET", "/open")).await.unwrap();
+        let event = world.events.one();
+        assert_eq!((event.path.as_deref(), event.route.as_deref()), (Some(rewritten), Some(rewritten)));
+    }
+    assert_eq!(runs.count(), 2);
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::string_slice,
     reason = "a test"
 )]
 #![allow(clippy::result_large_err, reason = "tonic::Status is the error of every tonic method")]

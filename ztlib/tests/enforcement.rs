@@ -5,6 +5,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::string_slice,
     reason = "a test"
 )]
 
@@ -205,12 +206,9 @@ async fn an_encoded_slash_passes_only_on_the_named_route_and_never_with_dot_segm
 
 // Obligations.
 
-fn set_of(
-    policies: Vec<(
-        &'static str,
-        fn(&mut ztlib::authorize::Outcome) -> Result<(), ztlib::authorize::OutcomeFault>,
-    )>,
-) -> Policies {
+type Attach = fn(&mut ztlib::authorize::Outcome) -> Result<(), ztlib::authorize::OutcomeFault>;
+
+fn set_of(policies: Vec<(&'static str, Attach)>) -> Policies {
     let mut builder = PolicySetBuilder::new();
     for (name, attach) in policies {
         builder = builder.native(
@@ -1048,7 +1046,7 @@ async fn what_cannot_be_judged_is_a_400_before_anybody_is_asked_who_they_are() {
     let cases: [(&str, Spoil); 7] = [
         ("host-missing", |request| drop(request.headers_mut().remove("host"))),
         ("host-ambiguous", |request| {
-            drop(request.headers_mut().append("host", HeaderValue::from_static("b.test")))
+            request.headers_mut().append("host", HeaderValue::from_static("b.test"));
         }),
         ("host-ambiguous", |request| *request.uri_mut() = "https://b.test/orders/7".parse().unwrap()),
         ("host-malformed", |request| *request.uri_mut() = "https://root@shop.test/orders/7".parse().unwrap()),
