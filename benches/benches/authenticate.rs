@@ -39,7 +39,7 @@ fn token(c: &mut Criterion) {
             b.iter(|| verifier.verify(&BearerToken::new(black_box(&caller.token)).unwrap(), now).unwrap());
         });
         let set: JwkSet = serde_json::from_slice(&caller.issuer.jwks()).unwrap();
-        let key = DecodingKey::from_jwk(&set.keys[0]).unwrap();
+        let key = DecodingKey::from_jwk(set.keys.first().unwrap()).unwrap();
         let mut validation = Validation::new(theirs);
         validation.set_audience(&["shop"]);
         validation.set_issuer(&[caller.issuer.name()]);

@@ -2,13 +2,24 @@
 
 #![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark")]
 
+use std::convert::Infallible;
+
+use axum::body::Body;
 use criterion::{Criterion, criterion_group, criterion_main};
+use http::{Request, Response};
 use tower::{Service, ServiceExt};
 use ztlib::authenticate::peer::{PeerAuthenticator, PeerIdentityLayer};
 use ztlib::authenticate::token::{Algorithm, TokenAuthenticator, TokenLayer};
 use ztlib::enforce::Guard;
 use ztlib_axum::GuardedRouter;
 use ztlib_benches::{Caller, allow_all, guard, rbac, request, router};
+
+async fn answer<S, R>(service: &mut S, request: Request<Body>) -> Response<R>
+where
+    S: Service<Request<Body>, Response = Response<R>, Error = Infallible>,
+{
+    service.ready().await.unwrap().call(request).await.unwrap()
+}
 
 fn stages(c: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -23,8 +34,7 @@ fn stages(c: &mut Criterion) {
                 b.iter_batched(
                     || request(&extensions, $token),
                     |request| {
-                        let response = runtime
-                            .block_on(async { service.ready().await.unwrap().call(request).await.unwrap() });
+                        let response = runtime.block_on(answer(&mut service, request));
                         assert_eq!(response.status(), 200);
                         response
                     },

@@ -7,7 +7,7 @@ use tonic::{Request, Response, Status};
 use ztlib_tonic::GuardedRequest;
 
 /// Made by `build.rs`.
-#[allow(missing_docs, clippy::all, reason = "generated")]
+#[allow(missing_docs, clippy::all, clippy::allow_attributes_without_reason, reason = "generated")]
 pub mod generated {
     include!(concat!(env!("OUT_DIR"), "/shop.Inventory.rs"));
 }

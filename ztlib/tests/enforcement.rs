@@ -21,12 +21,13 @@ use http::{HeaderName, HeaderValue, Method};
 use proptest::prelude::*;
 use tower::{Layer as _, Service as _, ServiceExt as _};
 use ztlib::authenticate::Principal;
+use ztlib::authenticate::peer::{SpiffeId, Trust, TrustDomain};
 use ztlib::authorize::policy::{Policies, PolicySetBuilder};
 use ztlib::authorize::{Answer, Labels, Read, SignalError, SignalSource, Value};
 use ztlib::enforce::{Guard, MAX_QUESTIONS, MatchedRoute, Permit, ZeroTrustLayer};
 use ztlib::observe::{AuditEvent, AuditSink, Verdict};
 use ztlib::tls::RemoteAddr;
-use ztlib_testing::peer_extensions;
+use ztlib_testing::{Authority, peer_extensions};
 
 use support::{By, FRONTEND, REASONS, World, allow, deciding, deny, over_grpc, text};
 
@@ -891,6 +892,22 @@ async fn credentials_that_ran_out_meanwhile_are_refused_when_a_handler_asks() {
     assert!(batch.iter().all(|one| one.as_ref().unwrap_err().cause().code() == "token-expired"));
     world.clock.advance(Duration::from_secs(3600));
     assert_eq!(guard.ask(&principal, "a", Labels::new()).unwrap_err().cause().code(), "expired");
+}
+
+#[tokio::test]
+async fn a_peer_whose_roots_were_removed_meanwhile_is_refused_when_a_handler_asks() {
+    let world = World::new();
+    let guard = world.guard(allow()).build();
+    assert_eq!(world.send(&guard, world.request().await).await.status, 200);
+    let principal = world.handler.seen().extensions.get::<Permit>().unwrap().principal().clone();
+    let domain: TrustDomain = FRONTEND.parse::<SpiffeId>().unwrap().trust_domain().clone();
+    let trusting = |roots: Vec<_>| Trust::builder().trust(domain.clone(), roots).unwrap().build().unwrap();
+    let other = Authority::new("another root");
+    world.trust.replace(trusting(vec![world.mesh.certificate(), other.certificate()]));
+    assert!(guard.ask(&principal, "a", Labels::new()).is_ok());
+    world.trust.replace(trusting(vec![other.certificate()]));
+    let refusal = guard.ask(&principal, "a", Labels::new()).unwrap_err();
+    assert_eq!((refusal.status().as_u16(), refusal.cause().code()), (401, "untrusted-issuer"));
 }
 
 /// A clock that is a second later each time it is asked.

@@ -308,7 +308,7 @@ fn put(changes: &mut Vec<HeaderChange>, change: HeaderChange) {
 
 /// Headers that frame the message, belong to the connection, carry credentials, or are ztlib's own.
 fn is_reserved(name: &HeaderName) -> bool {
-    const RESERVED: [&str; 22] = [
+    const RESERVED: [&str; 24] = [
         // hop by hop and framing: RFC 9110 section 7.6.1, RFC 9112 section 6
         "connection",
         "keep-alive",
@@ -334,9 +334,12 @@ fn is_reserved(name: &HeaderName) -> bool {
         "dpop",
         // who a proxy says it speaks for
         "x-forwarded-client-cert",
+        "client-cert",
+        "client-cert-chain",
     ];
-    let name = name.as_str();
-    RESERVED.contains(&name) || name.starts_with("grpc-") || name.starts_with("ztlib-")
+    // Also as somebody spells it who takes `_` for `-`.
+    let name = name.as_str().replace('_', "-");
+    RESERVED.contains(&name.as_str()) || name.starts_with("grpc-") || name.starts_with("ztlib-")
 }
 
 #[cfg(test)]
@@ -365,7 +368,18 @@ mod tests {
         assert_eq!(outcome.set_request_header("x-a", "a\r\nx-admin: 1"), Err(OutcomeFault::MalformedHeader));
         assert_eq!(outcome.set_request_header("x a", "1"), Err(OutcomeFault::MalformedHeader));
         assert_eq!(outcome.set_request_header("x-a", " 1"), Err(OutcomeFault::MalformedHeader));
-        for name in ["Transfer-Encoding", "host", "authorization", "grpc-status", "ztlib-id", "connection"] {
+        for name in [
+            "Transfer-Encoding",
+            "transfer_encoding",
+            "X_Forwarded-Client_Cert",
+            "ztlib_id",
+            "client-cert",
+            "host",
+            "authorization",
+            "grpc-status",
+            "ztlib-id",
+            "connection",
+        ] {
             assert!(
                 matches!(outcome.set_request_header(name, "1"), Err(OutcomeFault::ReservedHeader(_))),
                 "{name}"

@@ -191,7 +191,11 @@ impl<'g> Judgement<'g> {
     /// T7: a credential's own life is looked at on every request and every question, whatever was checked before.
     fn check_again(&self) -> Result<(), Cause> {
         if let Some(peer) = self.principal.peer() {
-            peer.check_validity(unix_seconds(self.now)).map_err(Cause::Peer)?;
+            let valid = match &self.settings.peers {
+                Stage::Verify(peers) => peers.recheck(peer, self.now),
+                Stage::FromLayer | Stage::Absent => peer.check_validity(unix_seconds(self.now)),
+            };
+            valid.map_err(Cause::Peer)?;
         }
         if let Some(claims) = self.principal.claims() {
             claims.recheck(self.now).map_err(Cause::Token)?;

@@ -101,7 +101,8 @@ impl PeerCertificates {
             return Err(PeerError::NotYetValid);
         }
         let vouched = trust.roots.vouch(leaf, &self.0.chain, now)?;
-        let identity = PeerIdentity::new(Arc::clone(leaf), Arc::clone(&self.0.chain), vouched);
+        let identity =
+            PeerIdentity::new(Arc::clone(leaf), Arc::clone(&self.0.chain), vouched, trust.generation);
         identity.check_validity(now)?;
         Ok(identity)
     }

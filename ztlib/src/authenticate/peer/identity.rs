@@ -25,11 +25,23 @@ struct Facts {
     leaf: Arc<Leaf>,
     chain: Arc<[CertificateDer<'static>]>,
     vouched: Vouched,
+    /// Of the roots that vouched.
+    generation: u64,
 }
 
 impl PeerIdentity {
-    pub(crate) fn new(leaf: Arc<Leaf>, chain: Arc<[CertificateDer<'static>]>, vouched: Vouched) -> Self {
-        Self(Arc::new(Facts { leaf, chain, vouched }))
+    pub(crate) fn new(
+        leaf: Arc<Leaf>,
+        chain: Arc<[CertificateDer<'static>]>,
+        vouched: Vouched,
+        generation: u64,
+    ) -> Self {
+        Self(Arc::new(Facts { leaf, chain, vouched, generation }))
+    }
+
+    /// Of the roots that vouched for it.
+    pub(crate) fn generation(&self) -> u64 {
+        self.0.generation
     }
 
     /// The SPIFFE ID, unless a named authority vouches for this peer.

@@ -55,12 +55,12 @@ pub struct Budget {
 }
 
 impl Default for Budget {
-    /// 10 million units of fuel and as much for `configure`, 8 MiB of memory, 10 000 table elements, 100 ms, 16 KiB a host call; a module of
+    /// 10 million units of fuel, 50 million for `configure`, 8 MiB of memory, 10 000 table elements, 100 ms, 16 KiB a host call; a module of
     /// 4 MiB with 20 000 functions of at most 512 KiB, 256 KiB of configuration; reads and outcome as [`ReadLimits`] and [`OutcomeLimits`] say.
     fn default() -> Self {
         Self {
             fuel: 10_000_000,
-            config_fuel: 10_000_000,
+            config_fuel: 50_000_000,
             memory_bytes: 8 << 20,
             table_elements: 10_000,
             wall_clock: Duration::from_millis(100),
