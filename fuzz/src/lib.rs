@@ -230,7 +230,8 @@ pub fn path(data: &[u8]) {
     assert!(serde_json::from_str::<Value>(&line).is_ok(), "{line}");
 }
 
-/// Whatever is asked by whomever: `rbac` in the sandbox, behind the whole guard, says what the model says.
+/// Whatever is asked by whomever: `rbac` in the sandbox, behind the whole guard, says what the model says, freshly evaluated or
+/// from the decision cache.
 pub fn wasm_equals_model(data: &[u8]) {
     static STAGE: LazyLock<Stage> = LazyLock::new(Stage::new);
     STAGE.ask(&mut Choices(data));
@@ -292,8 +293,8 @@ const PEERS: [&str; 6] = [
 ];
 
 struct Stage {
-    /// Each configuration of `rbac` with its guard.
-    guards: Vec<(Value, Guard, Events)>,
+    /// Each configuration of `rbac` with two guards, one that caches decisions and one that does not, and their events.
+    guards: Vec<(Value, [Guard; 2], Events)>,
     documents: BTreeMap<String, Value>,
     peers: Vec<Issued>,
 }
@@ -326,14 +327,19 @@ impl Stage {
                 .load()
                 .expect("rbac loads");
             let events = Events::new();
-            let guard = Guard::builder()
-                .peers(PeerAuthenticator::new(trust.clone()).trust_foreign_acceptor().allow_unauthenticated())
-                .tokens(TokenAuthenticator::new(verifier()).allow_missing_token())
-                .policies(policies)
-                .clock(ManualClock::new(a_day()))
-                .audit(events.clone())
-                .build();
-            (config, guard, events)
+            let guard = || {
+                Guard::builder()
+                    .peers(
+                        PeerAuthenticator::new(trust.clone())
+                            .trust_foreign_acceptor()
+                            .allow_unauthenticated(),
+                    )
+                    .tokens(TokenAuthenticator::new(verifier()).allow_missing_token())
+                    .policies(policies.clone())
+                    .clock(ManualClock::new(a_day()))
+                    .audit(events.clone())
+            };
+            (config, [guard().build(), guard().without_decision_cache().build()], events)
         };
         let configs = [
             include_str!("../../conformance/policies/rbac.json"),
@@ -352,7 +358,7 @@ impl Stage {
     }
 
     fn ask(&self, choices: &mut Choices<'_>) {
-        let (config, guard, events) = choices.one(&self.guards);
+        let (config, guards, events) = choices.one(&self.guards);
         let method = *choices.one(&METHODS);
         let route = (choices.below(8) != 7).then(|| *choices.one(&ROUTES));
         let peer = choices.below(PEERS.len() + 1).checked_sub(1);
@@ -367,9 +373,11 @@ impl Stage {
         if let Some(peer) = peer {
             request.extensions_mut().insert(PeerCertificates::foreign(self.peers[peer].chain()));
         }
-        ask_matched(guard, request, route.map_or_else(MatchedRoute::none, MatchedRoute::new))
-            .expect("a reply");
-        let [event] = <[_; 1]>::try_from(events.take()).expect("one audit event");
+        for guard in guards {
+            let matched = route.map_or_else(MatchedRoute::none, MatchedRoute::new);
+            ask_matched(guard, request.clone(), matched).expect("a reply");
+        }
+        let told = <[_; 2]>::try_from(events.take()).expect("an audit event of each guard");
 
         let peer =
             peer.map(|at| model::Peer { spiffe_id: Some(PEERS[at].to_owned()), ..model::Peer::default() });
@@ -383,11 +391,14 @@ impl Stage {
             Ok(model::Outcome::Abstain) => panic!("rbac never abstains"),
             Err(fault) => (Verdict::Fault, Some(*fault)),
         };
-        assert_eq!(
-            (event.verdict, event.reason.as_deref()),
-            (verdict, reason),
-            "{method} {route:?} {caller:?} {config}"
-        );
+        for event in told {
+            assert_eq!(
+                (event.verdict, event.reason.as_deref()),
+                (verdict, reason),
+                "from the cache: {}; {method} {route:?} {caller:?} {config}",
+                event.cached
+            );
+        }
     }
 }
 

@@ -21,6 +21,7 @@ fn the_bare_stack_and_the_model_agree_on_every_scenario() {
     // Not `println!`: how many cases ran is to be seen where the test passes too.
     let _ = writeln!(std::io::stderr(), "{}", report.summary());
     assert_eq!(report.ran, scenarios.cases.len());
+    assert!(report.from_cache > 100, "the second time, what policies decided comes from the cache");
     report.verdict(150).unwrap_or_else(|disagreements| panic!("{disagreements}"));
 }
 

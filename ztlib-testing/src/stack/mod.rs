@@ -67,6 +67,8 @@ pub struct Report {
     pub ran: usize,
     /// Cases that it cannot have, or is not asked with a stated reason.
     pub skipped: usize,
+    /// How many answers came from the decision cache; every case is asked twice.
+    pub from_cache: usize,
     /// Each disagreement, with both answers.
     pub disagreements: Vec<String>,
 }
@@ -74,8 +76,11 @@ pub struct Report {
 impl Report {
     /// The number of cases, in a sentence.
     pub fn summary(&self) -> String {
-        let Self { stack, ran, skipped, disagreements } = self;
-        format!("{stack}: {ran} cases, {} disagreements, {skipped} not for this stack", disagreements.len())
+        let Self { stack, ran, skipped, from_cache, disagreements } = self;
+        format!(
+            "{stack}: {ran} cases, each asked twice ({from_cache} answers from the cache), {} disagreements, {skipped} not for this stack",
+            disagreements.len()
+        )
     }
 
     /// Nothing, where at least this many cases ran and all agreed.
@@ -109,19 +114,21 @@ pub fn run(cast: &Cast<'_>, stack: &mut dyn StackUnderTest) -> Result<Report, Sc
         }
         let expected =
             model::judge(cast.scenarios(), case, &exchange).map_err(|error| error.within(&place()))?;
-        let seen = stack.send(cast, case, &exchange).map_err(|error| error.within(&place()))?;
         let mut wrong = expected.differences_from(case);
-        wrong.extend(seen.leaks(&exchange));
-        let shown = match seen.answer() {
-            Ok(answer) => {
-                wrong.extend(answer.differences(&expected));
-                format!("{answer:?}")
+        let mut shown = String::new();
+        // Asked twice: the second answer may come from the decision cache, and must be the same.
+        for _ in 0..2 {
+            let seen = stack.send(cast, case, &exchange).map_err(|error| error.within(&place()))?;
+            report.from_cache += seen.events.iter().filter(|event| event.cached).count();
+            wrong.extend(seen.leaks(&exchange));
+            match seen.answer() {
+                Ok(answer) => {
+                    wrong.extend(answer.differences(&expected));
+                    shown = format!("{answer:?}");
+                }
+                Err(problem) => wrong.push(problem),
             }
-            Err(problem) => {
-                wrong.push(problem);
-                String::from("-")
-            }
-        };
+        }
         report.ran += 1;
         if !wrong.is_empty() {
             report.disagreements.push(format!(
