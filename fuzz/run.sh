@@ -4,11 +4,12 @@
 set -eu
 cd "$(dirname "$0")"
 seconds="${1:-10}"
+# The first input of wasm_equals_model waits for the sandbox to compile four policies, hence the long timeout.
 # No sanitizer: ztlib forbids unsafe code, so what is looked for is panics and broken properties.
 cargo +nightly fuzz build --dev --sanitizer none
 for target in $(cargo +nightly fuzz list); do
     mkdir -p "found/$target" "corpus/$target"
     echo "== $target, $seconds s"
     cargo +nightly fuzz run --dev --sanitizer none "$target" "found/$target" "corpus/$target" -- \
-        -max_total_time="$seconds" -timeout=10 -rss_limit_mb=4096 -print_final_stats=0 -verbosity=0
+        -max_total_time="$seconds" -timeout=60 -rss_limit_mb=4096 -print_final_stats=0 -verbosity=0
 done
