@@ -6,7 +6,7 @@
 #
 # Exit codes: 0 done, or equal · 1 the build failed, or the bytes differ though the toolchain is the same ·
 # 2 no toolchain for wasm32-unknown-unknown · 3 (--check) another toolchain, other bytes: the last line printed is
-# `ZTLIB_ARTIFACTS=<folder>`; run the policy tests with it.
+# `ZTLIB_ARTIFACTS=<folder>`; put its files in the place of `artifacts/` and run the tests, as CI does.
 set -euo pipefail
 
 plugins=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -31,21 +31,28 @@ TEXT
     exit 2
 }
 
-# The target as rustup installs it, or Debian's compiler, which builds core and alloc from source.
+# The toolchain of the committed components where it is here; else the target as rustup installs it, or Debian's compiler, which builds core
+# and alloc from source.
 find_toolchain() {
+    if [ -x /usr/bin/rustc ] && grep -qsxF "rustc: $(/usr/bin/rustc --version)" "$artifacts/TOOLCHAIN"; then
+        debian_toolchain || rustup_toolchain || missing_toolchain
+    else
+        rustup_toolchain || debian_toolchain || missing_toolchain
+    fi
+}
+
+rustup_toolchain() {
     local sysroot
-    if sysroot=$(rustc --print sysroot 2>/dev/null) && [ -d "$sysroot/lib/rustlib/$target" ]; then
-        cargo=cargo rustc=rustc flags=() linker=rust-lld
-        return
-    fi
-    if [ -x /usr/bin/rustc ] && [ -x /usr/bin/cargo ] && command -v wasm-ld >/dev/null; then
-        sysroot=$(/usr/bin/rustc --print sysroot)
-        if [ -e "$sysroot/lib/rustlib/src/rust/library/core/src/lib.rs" ]; then
-            cargo=/usr/bin/cargo rustc=/usr/bin/rustc flags=(-Zbuild-std=core,alloc) linker=wasm-ld
-            return
-        fi
-    fi
-    missing_toolchain
+    sysroot=$(rustc --print sysroot 2>/dev/null) && [ -d "$sysroot/lib/rustlib/$target" ] || return 1
+    cargo=cargo rustc=rustc flags=() linker=rust-lld
+}
+
+debian_toolchain() {
+    local sysroot
+    [ -x /usr/bin/rustc ] && [ -x /usr/bin/cargo ] && command -v wasm-ld >/dev/null || return 1
+    sysroot=$(/usr/bin/rustc --print sysroot)
+    [ -e "$sysroot/lib/rustlib/src/rust/library/core/src/lib.rs" ] || return 1
+    cargo=/usr/bin/cargo rustc=/usr/bin/rustc flags=(-Zbuild-std=core,alloc) linker=wasm-ld
 }
 
 describe_toolchain() {
