@@ -88,8 +88,11 @@ pub async fn start(
 ) -> Result<(Guard, SocketAddr, SocketAddr), Failure> {
     let (guard, trust) = world.guard(audit)?;
     guard.policies().watch()?;
-    let shop = world.server(ports.0, &trust, false).await?;
-    let inventory = world.server(ports.1, &trust, true).await?;
+    let named = |port: u16| {
+        move |error: Failure| format!("127.0.0.1:{port}: {error} (is another quickstart running?)")
+    };
+    let shop = world.server(ports.0, &trust, false).await.map_err(named(ports.0))?;
+    let inventory = world.server(ports.1, &trust, true).await.map_err(named(ports.1))?;
     let addresses = (shop.local_addr()?, inventory.local_addr()?);
     let router = shop::guarded(guard.clone());
     let routes = GuardedRoutes::new(guard.clone(), Routes::new(InventoryServer::new(Warehouse)));
@@ -108,6 +111,12 @@ async fn play(folder: &Path) -> Result<usize, Failure> {
     println!(
         "Policies: peers (peer-allow-list), rbac, step-up; revision {}.\n",
         guard.policies().status().revision
+    );
+    println!(
+        "why: the policy and its reason, or the code of what else refused; read: what the policies asked, in order, and what they were told."
+    );
+    println!(
+        "no connection: the handshake failed with this TLS alert; no HTTP was spoken, and there is no audit event.\n"
     );
     let mut rows = Vec::new();
     for scene in scenes::all(&world) {

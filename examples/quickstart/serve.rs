@@ -32,10 +32,17 @@ pub async fn run(folder: &Path) -> Result<(), Failure> {
         "# 401 step-up-required: a refund needs MFA\n{curl} {} -i -X POST {url}/orders/7/refund\n",
         token("root")
     );
+    println!(
+        "# 200 for five minutes: root has logged in with MFA\n{curl} {} -X POST {url}/orders/7/refund\n",
+        token("root-mfa")
+    );
     println!("# 401: no token\n{curl} {url}/orders/7\n");
     println!("# no connection: no certificate\ncurl --cacert {at}/ca.pem {url}/orders/7\n");
     println!("# 400 path-empty-segment\n{curl} {} --path-as-is {url}//orders/7\n", token("root"));
     println!("# gRPC, with Python's grpcio\npython3 examples/quickstart/call_inventory.py {at} carl\n");
+    println!(
+        "# change a policy: who may do what is in {at}/policies/rbac.yaml, and in force within a second\n"
+    );
     println!("# see it decided\ntail -f {at}/audit.jsonl");
     tokio::signal::ctrl_c().await?;
     Ok(())
@@ -49,6 +56,13 @@ fn write_files(world: &World) -> Result<(), Failure> {
         write(format!("{name}.pem"), &service.chain_pem())?;
         write(format!("{name}.key"), &service.key_pem())?;
     }
+    write("roots.pem".into(), &world.mesh.certificate_pem())?;
+    write("jwks.json".into(), &String::from_utf8(world.tokens.jwks())?)?;
+    let server = world.mesh.leaf().dns("localhost").for_servers().issue();
+    write("server.pem".into(), &server.chain_pem())?;
+    write("server.key".into(), &server.key_pem())?;
+    let fresh = world.token("root", &["admin"]).claim("amr", ["mfa"]).authenticated_ago(Duration::ZERO);
+    write("root-mfa.token".into(), &fresh.sign())?;
     for (subject, role) in [("alice", "viewer"), ("root", "admin"), ("carl", "clerk")] {
         let token = world.token(subject, &[role]).expires_in(Duration::from_secs(12 * 3600)).sign();
         write(format!("{subject}.token"), &token)?;

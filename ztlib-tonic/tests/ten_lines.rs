@@ -14,6 +14,7 @@ use ztlib::authenticate::peer::{PeerAuthenticator, Trust};
 use ztlib::authenticate::token::{Algorithm, Issuer, KeySet, TokenAuthenticator, TokenVerifier};
 use ztlib::authorize::policy::Policies;
 use ztlib::enforce::Guard;
+use ztlib::observe::JsonLinesSink;
 use ztlib::tls::{Acceptor, Server};
 use ztlib_testing::{Authority, HttpsClient, Issued, TokenIssuer};
 use ztlib_tonic::GuardedRoutes;
@@ -21,14 +22,16 @@ use ztlib_tonic::GuardedRoutes;
 /// The lines of the README up to the port, which is any free one here.
 async fn service() -> Result<(Server, GuardedRoutes), Box<dyn Error>> {
     // README: from here
-    let read = |name| std::fs::read(name);
+    let read = |name: &str| std::fs::read(name).map_err(|error| format!("{name}: {error}"));
     let trust = Trust::builder().trust_pem("example.org".parse()?, &read("roots.pem")?)?.build()?;
     let keys = KeySet::from_jwks(&read("jwks.json")?)?;
     let issuer = Issuer::new("https://id.example").audience("shop").algorithms([Algorithm::ES256]).keys(keys);
     let tokens = TokenAuthenticator::new(TokenVerifier::builder().issuer(issuer).build()?);
     let policies = Policies::from_manifest("policies.toml").allow_unsigned().load()?;
+    policies.watch()?; // a change of the files is in force within a second
     let peers = PeerAuthenticator::new(trust.clone());
-    let guard = Guard::builder().peers(peers).tokens(tokens).policies(policies).build();
+    let audit = JsonLinesSink::new(std::io::stdout(), 1024);
+    let guard = Guard::builder().peers(peers).tokens(tokens).policies(policies).audit(audit).build();
     let (_, health) = tonic_health::server::health_reporter(); // a generated service; yours is one too
     let inventory = GuardedRoutes::new(guard, Routes::new(health));
     let identity = Acceptor::builder().identity_pem(&read("server.pem")?, &read("server.key")?)?;

@@ -5,7 +5,7 @@ use std::io;
 use crate::authenticate::peer::PeerError;
 
 /// Why a server identity or an acceptor cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TlsConfigError {
     /// The chain is empty.
@@ -29,6 +29,13 @@ pub enum TlsConfigError {
         /// Which setting.
         setting: &'static str,
     },
+}
+
+/// As [`fmt::Display`](std::fmt::Display): what `fn main() -> Result<(), Box<dyn Error>>` prints is this, and it should say what to do.
+impl std::fmt::Debug for TlsConfigError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(self, f)
+    }
 }
 
 impl TlsConfigError {

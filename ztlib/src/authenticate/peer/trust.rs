@@ -255,7 +255,7 @@ fn from_pem(name: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Trus
 }
 
 /// Why roots cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrustError {
     /// Neither a trust domain nor an authority was given.
@@ -325,6 +325,13 @@ pub enum TrustError {
         /// The other one.
         other: String,
     },
+}
+
+/// As [`fmt::Display`](std::fmt::Display): what `fn main() -> Result<(), Box<dyn Error>>` prints is this, and it should say what to do.
+impl std::fmt::Debug for TrustError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(self, f)
+    }
 }
 
 impl TrustError {

@@ -73,7 +73,7 @@ impl fmt::Display for KeyWarning {
 }
 
 /// Why there is no [`KeySet`].
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum KeySetError {
     /// The text is longer than [`MAX_KEY_SET_BYTES`].
@@ -110,6 +110,13 @@ pub enum KeySetError {
 
 fn first_reason(warnings: &[KeyWarning]) -> String {
     warnings.first().map(|warning| format!(": {warning}")).unwrap_or_default()
+}
+
+/// As [`fmt::Display`](std::fmt::Display): what `fn main() -> Result<(), Box<dyn Error>>` prints is this, and it should say what to do.
+impl std::fmt::Debug for KeySetError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(self, f)
+    }
 }
 
 impl KeySetError {

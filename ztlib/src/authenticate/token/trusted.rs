@@ -105,7 +105,7 @@ fn short_type(typ: &str) -> &str {
 }
 
 /// Why there is no [`TokenVerifier`](super::TokenVerifier), and what to do about it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokenConfigError {
     /// No issuer was given.
@@ -160,6 +160,13 @@ pub enum TokenConfigError {
         "`{0}` cannot be the name of a cookie or the prefix of a subprotocol: use letters, digits, `-`, `_` and `.`"
     )]
     BadPlace(String),
+}
+
+/// As [`fmt::Display`](std::fmt::Display): what `fn main() -> Result<(), Box<dyn Error>>` prints is this, and it should say what to do.
+impl std::fmt::Debug for TokenConfigError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(self, f)
+    }
 }
 
 impl TokenConfigError {

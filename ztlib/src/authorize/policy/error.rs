@@ -10,13 +10,20 @@ const MAX_SHOWN_BYTES: usize = 512;
 ///
 /// It prints where the mistake is and what to do about it, with everything that a file or a policy chose escaped and cut:
 /// `policies.toml:7: policy `rbac`: there is no key `modul` here: did you mean `module`?`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct LoadError {
     code: &'static str,
     file: Option<Box<str>>,
     line: Option<usize>,
     policy: Option<Box<str>>,
     text: Box<str>,
+}
+
+/// As [`fmt::Display`](std::fmt::Display): what `fn main() -> Result<(), Box<dyn Error>>` prints is this, and it should say what to do.
+impl std::fmt::Debug for LoadError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(self, f)
+    }
 }
 
 impl LoadError {
