@@ -17,7 +17,7 @@ use crate::authenticate::peer::PeerIdentity;
 use crate::authenticate::token::VerifiedClaims;
 use crate::authorize::policy::{PolicySet, Revision};
 use crate::authorize::{
-    Asked, Decision, Fault, HeaderChange, Labels, Obligations, Question, RequestFacts, Trace,
+    Asked, Decision, Fault, HeaderChange, Labels, Obligations, Question, RequestFacts, Trace, same_spelling,
 };
 use crate::clock::{Stopwatch, unix_seconds};
 use crate::observe::{self, AuditEvent, RequestId, Verdict};
@@ -312,7 +312,7 @@ fn strip_claimed_identities(headers: &mut HeaderMap) {
         let name = name.as_str();
         name.starts_with("ztlib-")
             || name.starts_with("ztlib_")
-            || CLAIMED.iter().any(|claimed| obligations::same_spelling(name, claimed))
+            || CLAIMED.iter().any(|claimed| same_spelling(name, claimed))
     };
     let names: Vec<_> = headers.keys().filter(|name| claims(name)).cloned().collect();
     for name in names {
