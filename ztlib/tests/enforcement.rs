@@ -914,9 +914,8 @@ async fn a_peer_whose_roots_were_removed_meanwhile_is_refused_when_a_handler_ask
 async fn a_peer_that_another_authority_vouches_for_by_now_is_refused_when_a_handler_asks() {
     let mut world = World::new();
     let partner = Authority::new("partner root");
-    let named = |name: &str| {
-        Trust::builder().authority(name, [partner.certificate()]).unwrap().build().unwrap()
-    };
+    let named =
+        |name: &str| Trust::builder().authority(name, [partner.certificate()]).unwrap().build().unwrap();
     world.trust = named("partner");
     let guard = world.guard(allow()).build();
     let leaf = partner.leaf().dns("api.partner.test").issue();
