@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::Request;
+use axum::extract::{MatchedPath, Request};
 use axum::response::{IntoResponse, Response};
 use axum::routing::Route;
 use bytes::Bytes;
@@ -71,6 +71,8 @@ where
         let mut request = request.map(Body::new);
         let arrived = Arrived(request.uri().clone());
         request.extensions_mut().insert(arrived);
+        // The template of a router outside is none of this one's: a request that matches nothing here has no route.
+        request.extensions_mut().remove::<MatchedPath>();
         self.0.call(request)
     }
 }

@@ -224,6 +224,20 @@ async fn a_guarded_router_inside_of_another_router_sees_the_whole_path() {
 }
 
 #[tokio::test]
+async fn a_template_of_a_router_outside_is_no_route_of_the_guarded_one() {
+    let world = World::new();
+    let peer = world.frontend().await;
+    let runs = Runs::default();
+    let guarded = GuardedRouter::new(world.guard(seeing_everything()).build(), everything(&runs));
+    let outer = Router::new().route_service("/{*rest}", guarded);
+    for (method, path, route) in REQUESTS.iter().filter(|(_, path, _)| path.len() > 1 && *path != "*") {
+        let response = outer.clone().oneshot(request(&world, &peer, method, path)).await.unwrap();
+        assert_eq!(reason(&response), "passed", "{method} {path}");
+        assert_eq!(world.events.one().route.as_deref(), *route, "{method} {path}");
+    }
+}
+
+#[tokio::test]
 async fn a_rewrite_between_two_routers_does_not_hide_the_path_that_is_routed() {
     let world = World::new();
     let peer = world.frontend().await;

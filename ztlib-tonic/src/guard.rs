@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::Request;
+use axum::extract::{MatchedPath, Request};
 use axum::response::{IntoResponse, Response};
 use axum::routing::Route;
 use bytes::Bytes;
@@ -65,6 +65,9 @@ where
     }
 
     fn call(&mut self, request: http::Request<B>) -> Self::Future {
-        self.0.call(request.map(Body::new))
+        let mut request = request.map(Body::new);
+        // The template of a router outside is none of this one's: an unknown service has no route.
+        request.extensions_mut().remove::<MatchedPath>();
+        self.0.call(request)
     }
 }

@@ -563,6 +563,28 @@ async fn an_outer_layer_sees_refusals_and_does_not_reach_a_method() {
 }
 
 #[tokio::test]
+async fn a_template_of_a_router_outside_does_not_make_an_unknown_service_known() {
+    let world = World::new();
+    let peer = world.frontend().await;
+    let guarded = GuardedRoutes::new(world.guard(support::deny()).build(), Routes::new(Echo::default()));
+    let outer = axum::Router::new().route_service("/{*rest}", guarded);
+    for (path, route) in [("/test.Echo/Unary", Some("/test.Echo/Unary")), ("/test.Other/X", None)] {
+        oneshot(outer.clone(), message_to(&world, &peer, path)).await;
+        assert_eq!(world.events.one().route.as_deref(), route);
+    }
+}
+
+#[tokio::test]
+async fn a_method_that_a_caller_made_up_is_cut_in_the_audit_event() {
+    let world = World::new();
+    let peer = world.frontend().await;
+    let guarded = GuardedRoutes::new(world.guard(support::deny()).build(), Routes::new(Echo::default()));
+    let path = format!("/test.Echo/{}", "x".repeat(4096));
+    oneshot(guarded, message_to(&world, &peer, &path)).await;
+    assert_eq!(world.events.one().route.as_deref(), Some(&path[..512]));
+}
+
+#[tokio::test]
 async fn a_refusal_that_a_method_returns_reads_like_the_guards_own() {
     let stand = Stand::start().await;
     let alice = stand.token("alice");

@@ -910,6 +910,26 @@ async fn a_peer_whose_roots_were_removed_meanwhile_is_refused_when_a_handler_ask
     assert_eq!((refusal.status().as_u16(), refusal.cause().code()), (401, "untrusted-issuer"));
 }
 
+#[tokio::test]
+async fn a_peer_that_another_authority_vouches_for_by_now_is_refused_when_a_handler_asks() {
+    let mut world = World::new();
+    let partner = Authority::new("partner root");
+    let named =
+        |name: &str| Trust::builder().authority(name, [partner.certificate()]).unwrap().build().unwrap();
+    world.trust = named("partner");
+    let guard = world.guard(allow()).build();
+    let leaf = partner.leaf().dns("api.partner.test").issue();
+    let peer = peer_extensions(&world.trust, Some(&leaf), world.clock.clone()).await.unwrap();
+    assert_eq!(world.send(&guard, world.request_of(&peer)).await.status, 200);
+    let principal = world.handler.seen().extensions.get::<Permit>().unwrap().principal().clone();
+    world.trust.replace(named("partner"));
+    assert!(guard.ask(&principal, "a", Labels::new()).is_ok());
+    // Under the next roots its certificate means another name; a policy would still be told the old one.
+    world.trust.replace(named("stranger"));
+    let refusal = guard.ask(&principal, "a", Labels::new()).unwrap_err();
+    assert_eq!((refusal.status().as_u16(), refusal.cause().code()), (401, "untrusted-issuer"));
+}
+
 /// A clock that is a second later each time it is asked.
 struct Ticking(AtomicU64);
 

@@ -60,7 +60,7 @@ impl Obligations {
 
 fn merge(all: &mut Vec<HeaderChange>, new: Vec<HeaderChange>) -> Result<(), OutcomeFault> {
     for change in new {
-        match all.iter().find(|earlier| earlier.name == change.name) {
+        match all.iter().find(|earlier| earlier.is_about_the_same(&change)) {
             None => all.push(change),
             Some(earlier) if *earlier == change => {}
             Some(_) => return Err(OutcomeFault::ConflictingHeader(change.name)),

@@ -26,5 +26,5 @@ pub use signals::{SignalError, SignalSource};
 pub use trace::Trace;
 
 pub(crate) use cache::DecisionCache;
-pub(crate) use outcome::HeaderChange;
+pub(crate) use outcome::{HeaderChange, same_spelling};
 pub(crate) use question::{Asked, Question, RequestFacts};

@@ -51,6 +51,9 @@ impl GuardBuilder<WantsPeers> {
 
     /// The peer was established by a [`PeerIdentityLayer`](crate::authenticate::peer::PeerIdentityLayer) outside of the guard. Where
     /// that layer did not run, every request is refused as a fault.
+    ///
+    /// The guard does not know the roots of that layer: [`Guard::ask`] looks again at the peer's dates only. A request that the layer itself refuses leaves a
+    /// `tracing` event and no audit event.
     pub fn peers_from_layer(self) -> GuardBuilder<WantsTokens> {
         GuardBuilder(WantsTokens { peers: Stage::FromLayer })
     }

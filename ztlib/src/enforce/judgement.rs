@@ -17,7 +17,7 @@ use crate::authenticate::peer::PeerIdentity;
 use crate::authenticate::token::VerifiedClaims;
 use crate::authorize::policy::{PolicySet, Revision};
 use crate::authorize::{
-    Asked, Decision, Fault, HeaderChange, Labels, Obligations, Question, RequestFacts, Trace,
+    Asked, Decision, Fault, HeaderChange, Labels, Obligations, Question, RequestFacts, Trace, same_spelling,
 };
 use crate::clock::{Stopwatch, unix_seconds};
 use crate::observe::{self, AuditEvent, RequestId, Verdict};
@@ -191,11 +191,13 @@ impl<'g> Judgement<'g> {
     /// T7: a credential's own life is looked at on every request and every question, whatever was checked before.
     fn check_again(&self) -> Result<(), Cause> {
         if let Some(peer) = self.principal.peer() {
-            let valid = match &self.settings.peers {
-                Stage::Verify(peers) => peers.recheck(peer, self.now),
-                Stage::FromLayer | Stage::Absent => peer.check_validity(unix_seconds(self.now)),
+            let now = unix_seconds(self.now);
+            let checked = match &self.settings.peers {
+                Stage::Verify(peers) => peers.recheck(peer, now),
+                // Whose roots they were, only the layer knows.
+                Stage::FromLayer | Stage::Absent => peer.check_validity(now),
             };
-            valid.map_err(Cause::Peer)?;
+            checked.map_err(Cause::Peer)?;
         }
         if let Some(claims) = self.principal.claims() {
             claims.recheck(self.now).map_err(Cause::Token)?;
@@ -312,7 +314,7 @@ fn strip_claimed_identities(headers: &mut HeaderMap) {
         let name = name.as_str();
         name.starts_with("ztlib-")
             || name.starts_with("ztlib_")
-            || CLAIMED.iter().any(|claimed| obligations::same_spelling(name, claimed))
+            || CLAIMED.iter().any(|claimed| same_spelling(name, claimed))
     };
     let names: Vec<_> = headers.keys().filter(|name| claims(name)).cloned().collect();
     for name in names {
@@ -333,10 +335,18 @@ impl Description {
             method: Some(parts.method.clone()),
             host: None,
             path: Some(path.into()),
-            route: matched.template.clone(),
+            route: matched.template.as_ref().map(cut),
             trace_parent: header("traceparent", is_trace_parent),
             request_id: header("x-request-id", |id| (1..=128).contains(&id.len())),
         }
+    }
+}
+
+/// The route of a gRPC call is a path that its caller wrote.
+fn cut(route: &Arc<str>) -> Arc<str> {
+    match route.split_at(route.floor_char_boundary(MAX_AUDITED_PATH)) {
+        (_, "") => route.clone(),
+        (beginning, _) => beginning.into(),
     }
 }
 

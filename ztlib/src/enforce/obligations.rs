@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, HeaderName};
 
-use crate::authorize::HeaderChange;
+use crate::authorize::{HeaderChange, same_spelling};
 
 /// Removes each header in all its spellings, then sets what is to be set: what a caller sent under the name never survives.
 pub(crate) fn apply(changes: &[HeaderChange], headers: &mut HeaderMap) {
@@ -22,12 +22,6 @@ fn strip(name: &HeaderName, headers: &mut HeaderMap) {
     for spelling in spellings {
         headers.remove(spelling);
     }
-}
-
-/// Whether two names of headers are the same for somebody who takes `_` for `-`. `HeaderName` has folded the case.
-pub(super) fn same_spelling(one: &str, other: &str) -> bool {
-    let fold = |b: u8| if b == b'_' { b'-' } else { b };
-    one.len() == other.len() && one.bytes().map(fold).eq(other.bytes().map(fold))
 }
 
 #[cfg(test)]

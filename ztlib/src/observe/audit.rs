@@ -83,7 +83,7 @@ pub struct AuditEvent {
     pub host: Option<Box<str>>,
     /// The path, without the query, cut to 512 bytes.
     pub path: Option<Box<str>>,
-    /// The route's template.
+    /// The route's template, cut to 512 bytes.
     pub route: Option<Arc<str>>,
     /// The request's `traceparent`, where it is well-formed (W3C Trace Context).
     pub trace_parent: Option<Box<str>>,

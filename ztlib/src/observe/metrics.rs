@@ -24,7 +24,7 @@ pub(crate) fn decided(cached: bool) {
         .increment(1);
 }
 
-/// `ztlib_decisions_not_cacheable_total{why}`: `too-many-reads`, `too-many-sites` or `values-vary`.
+/// `ztlib_decisions_not_cacheable_total{why}`: `too-many-reads`, `too-long-reads`, `too-many-sites` or `values-vary`.
 pub(crate) fn decision_not_cacheable(why: &'static str) {
     ::metrics::counter!("ztlib_decisions_not_cacheable_total", "why" => why).increment(1);
 }

@@ -18,7 +18,7 @@ pub(super) struct Outcome {
 
 /// Headers that frame the message, belong to the connection, carry credentials or say for whom a proxy speaks. Besides
 /// these, all that begin with "grpc-" or "ztlib-".
-const RESERVED: [&str; 22] = [
+const RESERVED: [&str; 24] = [
     "connection",
     "keep-alive",
     "proxy-connection",
@@ -41,6 +41,8 @@ const RESERVED: [&str; 22] = [
     "set-cookie",
     "dpop",
     "x-forwarded-client-cert",
+    "client-cert",
+    "client-cert-chain",
 ];
 
 impl Outcome {
@@ -126,7 +128,10 @@ impl Outcome {
                 "the header's name or value cannot stand in an HTTP message",
             ));
         }
-        if RESERVED.contains(&name.as_str()) || name.starts_with("grpc-") || name.starts_with("ztlib-") {
+        // The host strips all spellings of a header, so each is as good as the header itself.
+        let spelled = name.replace('_', "-");
+        if RESERVED.contains(&spelled.as_str()) || spelled.starts_with("grpc-") || spelled.starts_with("ztlib-")
+        {
             return Err(("outcome-reserved-header", "the header is not for policies to change"));
         }
         if value.is_some_and(|value| value.len() > 1024) {

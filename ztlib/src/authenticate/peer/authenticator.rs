@@ -85,13 +85,9 @@ impl PeerAuthenticator {
         certificates.identity(&self.trust.view(), unix_seconds(now)).map(Some)
     }
 
-    /// Whether an identity that was established earlier still holds: its dates, and where roots have been replaced since, its chain.
-    pub(crate) fn recheck(&self, identity: &PeerIdentity, now: SystemTime) -> Result<(), PeerError> {
-        let (view, now) = (self.trust.view(), unix_seconds(now));
-        if identity.generation() == view.generation {
-            return identity.check_validity(now);
-        }
-        PeerCertificates::presented(identity.chain().iter().cloned()).identity(&view, now).map(drop)
+    /// Whether a peer that was established before would be established now, under the roots and revocation lists of now.
+    pub(crate) fn recheck(&self, peer: &PeerIdentity, now: u64) -> Result<(), PeerError> {
+        peer.recheck(&self.trust.view(), now)
     }
 }
 

@@ -4,11 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use arc_swap::ArcSwapOption;
 use rustls_pki_types::CertificateDer;
 
 use super::leaf::{Claim, Leaf, Validity};
 use super::printable::hex;
 use super::roots::Vouched;
+use super::trust::TrustView;
 use super::{PeerError, SpiffeId};
 use crate::clock::from_unix_seconds;
 
@@ -25,8 +27,16 @@ struct Facts {
     leaf: Arc<Leaf>,
     chain: Arc<[CertificateDer<'static>]>,
     vouched: Vouched,
-    /// Of the roots that vouched.
+    /// The roots that vouched.
     generation: u64,
+    /// What other roots said since.
+    again: ArcSwapOption<Again>,
+}
+
+/// What the roots of another generation say of the same chain.
+struct Again {
+    generation: u64,
+    vouched: Vouched,
 }
 
 impl PeerIdentity {
@@ -36,12 +46,7 @@ impl PeerIdentity {
         vouched: Vouched,
         generation: u64,
     ) -> Self {
-        Self(Arc::new(Facts { leaf, chain, vouched, generation }))
-    }
-
-    /// Of the roots that vouched for it.
-    pub(crate) fn generation(&self) -> u64 {
-        self.0.generation
+        Self(Arc::new(Facts { leaf, chain, vouched, generation, again: ArcSwapOption::empty() }))
     }
 
     /// The SPIFFE ID, unless a named authority vouches for this peer.
@@ -111,7 +116,32 @@ impl PeerIdentity {
 
     /// Whether it holds at this second. Asked on every request.
     pub(crate) fn check_validity(&self, now: u64) -> Result<(), PeerError> {
-        let Validity { not_before, not_after } = self.0.vouched.validity;
+        self.is_valid_as(&self.0.vouched, now)
+    }
+
+    /// The same where the roots may have changed since: a peer that outlived them is verified again, once a generation.
+    pub(crate) fn recheck(&self, trust: &TrustView, now: u64) -> Result<(), PeerError> {
+        if trust.generation == self.0.generation {
+            return self.check_validity(now);
+        }
+        if let Some(again) = self.0.again.load().as_ref().filter(|again| again.generation == trust.generation)
+        {
+            return self.is_valid_as(&again.vouched, now);
+        }
+        if now > self.0.leaf.validity.not_after {
+            return Err(PeerError::Expired);
+        }
+        let vouched = trust.roots.vouch(&self.0.leaf, &self.0.chain, now)?;
+        if vouched.authority != self.0.vouched.authority {
+            return Err(PeerError::UntrustedIssuer);
+        }
+        self.is_valid_as(&vouched, now)?;
+        self.0.again.store(Some(Arc::new(Again { generation: trust.generation, vouched })));
+        Ok(())
+    }
+
+    fn is_valid_as(&self, vouched: &Vouched, now: u64) -> Result<(), PeerError> {
+        let Validity { not_before, not_after } = vouched.validity;
         if now > not_after {
             return Err(if now > self.0.leaf.validity.not_after {
                 PeerError::Expired
@@ -126,7 +156,7 @@ impl PeerIdentity {
                 PeerError::IssuerNotYetValid
             });
         }
-        if self.0.vouched.lists_until.is_some_and(|until| now > until) {
+        if vouched.lists_until.is_some_and(|until| now > until) {
             return Err(PeerError::RevocationListStale);
         }
         Ok(())

@@ -15,6 +15,7 @@ mod read_list;
 mod tests;
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -23,7 +24,7 @@ use moka::sync::Cache;
 use super::decision::Decision;
 use super::policy::{Digest, Evaluation, PolicySet};
 use super::question::{Asked, Question};
-use super::read::Value;
+use super::read::{Read, Value};
 use super::trace::Trace;
 use crate::observe::metrics;
 
@@ -35,7 +36,7 @@ use read_list::ReadList;
 pub struct CacheBounds {
     /// Bytes of all entries together, counted with their keys and an allowance for the bookkeeping of each.
     pub bytes: u64,
-    /// Sites (combinations of policy set, route, method and action) that have a read list. Questions of other sites are evaluated.
+    /// Sites (combinations of policy set, route, method and action) that have a read list of their own. All others share one.
     pub sites: usize,
     /// Reads in one list, at most 64. A site whose evaluations read more is evaluated each time.
     pub reads: usize,
@@ -52,6 +53,9 @@ impl Default for CacheBounds {
 
 /// A bit of a `u64` for each read of a list.
 const MAX_READS: usize = 64;
+
+/// The arguments of all reads of one list in bytes: a policy may make them of what callers send.
+const MAX_LIST_BYTES: usize = 16 * 1024;
 
 /// What an entry costs besides its key and what it holds: moka's own nodes and counters, and allocations. Measured in `benches/`.
 const ENTRY_OVERHEAD: usize = 256;
@@ -73,8 +77,20 @@ struct Site {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Kind {
-    Request { route: Option<Arc<str>>, method: http::Method },
+    Request {
+        route: Option<Arc<str>>,
+        method: http::Method,
+    },
     Action(Arc<str>),
+    /// Every site past the bound. What is read of route, method and action is in the key, so lists may be shared: callers who make up
+    /// methods of a gRPC service fill this one, and nobody else's decisions go unremembered for it.
+    Others,
+}
+
+impl Site {
+    fn others(&self) -> Self {
+        Self { root: self.root, kind: Kind::Others }
+    }
 }
 
 struct Entry {
@@ -107,7 +123,7 @@ impl DecisionCache {
         let Some(site) = self.site(policies, &question) else {
             return Decided { evaluation: policies.evaluate(question), cached: false };
         };
-        let list = self.sites.load().get(&site).cloned();
+        let list = self.list_of(&site);
         if let Some(list) = &list
             && let Some((key, values)) = self.key(list, policies, &mut question)
         {
@@ -146,7 +162,9 @@ impl DecisionCache {
         policies: &PolicySet,
         question: &mut Question,
     ) -> Option<(Key, Vec<Value>)> {
-        Key::of(question, list, policies.view(), self.bounds.key_bytes)
+        // A panic can only come from the application's source of signals. The evaluation meets it again, and makes a fault of it.
+        let key = || Key::of(question, list, policies.view(), self.bounds.key_bytes);
+        catch_unwind(AssertUnwindSafe(key)).unwrap_or(None)
     }
 
     /// Remembers a decision under the site's list, which grows by what is new.
@@ -154,23 +172,37 @@ impl DecisionCache {
         // T9: no decision could be reached, so there is none to remember.
         let Ok(decision) = &evaluation.result else { return };
         let decision = decision.clone();
-        let Some(list) = self.list_for(&site, &evaluation.trace) else { return };
+        let Some(list) = self.list_for(site, &evaluation.trace) else { return };
         // The same question, view and moment as the evaluation saw: what the trace holds comes out again, and the rest of the list is added.
         let Some((key, _)) = self.key(&list, policies, &mut evaluation.question) else { return };
         let made = list.bits(&evaluation.trace);
         self.entries.insert(key, Arc::new(Entry { decision, made }));
     }
 
+    /// The list under which a question is looked up: the site's own, or the one that the sites past the bound share.
+    fn list_of(&self, site: &Site) -> Option<Arc<ReadList>> {
+        let sites = self.sites.load();
+        sites.get(site).or_else(|| sites.get(&site.others())).cloned()
+    }
+
     /// The site's list, holding all reads of the trace. None past the bounds.
-    fn list_for(&self, site: &Site, trace: &Trace) -> Option<Arc<ReadList>> {
+    fn list_for(&self, site: Site, trace: &Trace) -> Option<Arc<ReadList>> {
         let complete = |list: &Arc<ReadList>| trace.reads().all(|(read, _)| list.reads.contains(read));
-        if let Some(list) = self.sites.load().get(site).filter(|list| complete(list)) {
-            return Some(list.clone());
+        if let Some(list) = self.list_of(&site).filter(complete) {
+            return Some(list);
         }
         // Rare: a new site or a new read. The map is copied, so that look-ups never wait.
         let _one_at_a_time = self.growing.lock().unwrap_or_else(PoisonError::into_inner);
         let sites = self.sites.load_full();
-        let known = sites.get(site);
+        let in_force = || sites.keys().filter(|other| other.root == site.root).count();
+        let is_full = sites.len() >= self.bounds.sites && in_force() >= self.bounds.sites;
+        let site = if is_full && !sites.contains_key(&site) {
+            metrics::decision_not_cacheable("too-many-sites");
+            site.others()
+        } else {
+            site
+        };
+        let known = sites.get(&site);
         if let Some(list) = known.filter(|list| complete(list)) {
             return Some(list.clone());
         }
@@ -179,20 +211,23 @@ impl DecisionCache {
             if !reads.contains(read) {
                 reads.push(read.clone());
             }
+            if reads.len() > self.bounds.reads {
+                break;
+            }
         }
         if reads.len() > self.bounds.reads {
             metrics::decision_not_cacheable("too-many-reads");
             return None;
         }
+        if reads.iter().map(Read::size).sum::<usize>() > MAX_LIST_BYTES {
+            metrics::decision_not_cacheable("too-long-reads");
+            return None;
+        }
         let mut sites = HashMap::clone(&sites);
         // Sites of sets that are not in force any more are of no use.
         sites.retain(|other, _| other.root == site.root);
-        if known.is_none() && sites.len() >= self.bounds.sites {
-            metrics::decision_not_cacheable("too-many-sites");
-            return None;
-        }
         let list = Arc::new(ReadList::new(reads));
-        sites.insert(site.clone(), list.clone());
+        sites.insert(site, list.clone());
         self.sites.store(Arc::new(sites));
         Some(list)
     }

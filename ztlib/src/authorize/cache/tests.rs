@@ -327,3 +327,86 @@ fn cached_equals_fresh_for_random_policies_and_changes() {
     println!("{asked} questions, {hits} answered from memory");
     assert!(asked >= cases && hits > asked / 10, "{hits} of {asked}: too few hits to prove anything");
 }
+
+/// A set with one policy that makes these calls, and allows.
+fn allowing_after(calls: &Json, feed: impl SignalSource) -> Policies {
+    let set = PolicySetBuilder::new().signal("risk").signals(feed).component("probe", probe());
+    set.config(json!({ "decide": { "do": calls, "answer": "allow" } })).load().unwrap()
+}
+
+fn sketch() -> Sketch {
+    Sketch {
+        claims: None,
+        ip: None,
+        action: false,
+        method: "GET",
+        route: None,
+        path: "/orders/7",
+        headers: Vec::new(),
+        labels: Vec::new(),
+        now: UNIX_EPOCH + Duration::from_secs(START),
+    }
+}
+
+fn at_route(route: &str) -> Box<Question> {
+    let mut question = sketch().question();
+    if let Asked::Request(facts) = &mut question.asked {
+        facts.route = Some(route.into());
+    }
+    question
+}
+
+/// Answers once, then panics.
+struct Breaks(std::sync::atomic::AtomicBool);
+
+impl SignalSource for Breaks {
+    fn signal(&self, _: &str, _: &Principal) -> Result<Option<String>, SignalError> {
+        assert!(!self.0.swap(true, std::sync::atomic::Ordering::SeqCst), "the feed broke");
+        Ok(Some("3".to_owned()))
+    }
+}
+
+#[test]
+fn a_source_of_signals_that_panics_in_a_look_up_is_a_fault_and_no_panic() {
+    let feed = Breaks(std::sync::atomic::AtomicBool::new(false));
+    let policies = allowing_after(&json!([{ "call": "signal", "with": ["risk"] }]), feed);
+    let cache = DecisionCache::new(CacheBounds::default());
+    let view = policies.current();
+    assert!(cache.decide(&view, sketch().question()).evaluation.result.is_ok());
+    let decided = cache.decide(&view, sketch().question());
+    assert_eq!(decided.evaluation.result.unwrap_err().code(), "panicked");
+    assert!(!decided.cached);
+}
+
+/// Of a known gRPC service, a caller makes up the methods.
+#[test]
+fn sites_that_callers_make_up_do_not_keep_others_from_being_remembered() {
+    let policies = allowing_after(&json!([{ "call": "route" }]), Feed::default());
+    let cache = DecisionCache::new(CacheBounds { sites: 8, ..CacheBounds::default() });
+    let view = policies.current();
+    for method in 0..100 {
+        cache.decide(&view, at_route(&format!("/shop.Orders/Made{method}Up")));
+    }
+    assert!(!cache.decide(&view, at_route("/shop.Orders/List")).cached);
+    assert!(
+        cache.decide(&view, at_route("/shop.Orders/List")).cached,
+        "a flood of made up methods shut it out"
+    );
+    assert!(cache.sites.load().len() <= 9, "{} sites", cache.sites.load().len());
+}
+
+#[test]
+fn what_a_read_list_holds_is_bounded_in_bytes_too() {
+    let long = "x".repeat(2000);
+    let calls: Vec<Json> =
+        (0..30).map(|n| json!({ "call": "has-scope", "with": [format!("{n}{long}")] })).collect();
+    let policies = allowing_after(&json!(calls), Feed::default());
+    let cache = DecisionCache::new(CacheBounds::default());
+    let view = policies.current();
+    for _ in 0..2 {
+        assert!(!cache.decide(&view, sketch().question()).cached);
+    }
+    let held: usize =
+        cache.sites.load().values().flat_map(|list| &list.reads).map(crate::authorize::Read::size).sum();
+    assert!(held <= 16 * 1024, "a list holds {held} bytes");
+}

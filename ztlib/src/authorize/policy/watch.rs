@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Weak;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
@@ -19,7 +19,7 @@ const SETTLE: Duration = Duration::from_millis(30);
 const MOST_SETTLES: u32 = 10;
 
 /// Watches until it is dropped.
-pub(super) struct Watch(Sender<Event>);
+pub(super) struct Watch(SyncSender<Event>);
 
 enum Event {
     Changed,
@@ -28,10 +28,11 @@ enum Event {
 
 impl Watch {
     pub(super) fn start(shared: Weak<Shared>) -> Result<Self, LoadError> {
-        let (sender, events) = channel();
+        // One notice says as much as many: a log that grows in the same folder must not fill the memory.
+        let (sender, events) = sync_channel(1);
         let notices = sender.clone();
         // What happened does not matter: the files are looked at.
-        let watcher = notify::recommended_watcher(move |_| drop(notices.send(Event::Changed)));
+        let watcher = notify::recommended_watcher(move |_| drop(notices.try_send(Event::Changed)));
         let watcher = watcher.inspect_err(
             |error| tracing::warn!(%error, "policies are looked at twice a second instead of being watched"),
         );
@@ -50,8 +51,8 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        // The thread is gone already where nobody receives this.
-        let _ = self.0.send(Event::Stop);
+        // Where a notice is waiting, the thread wakes all the same, and finds nobody to watch for. It may be this very thread.
+        let _ = self.0.try_send(Event::Stop);
     }
 }
 
@@ -68,6 +69,9 @@ impl Watching {
         while self.wait(POLL) {
             let Some(shared) = self.shared.upgrade() else { return };
             if !shared.has_changed() {
+                drop(shared);
+                // Whatever else is written there as often as it likes: it is not looked at more often than this.
+                std::thread::sleep(SETTLE);
                 continue;
             }
             drop(shared);
