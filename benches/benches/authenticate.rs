@@ -13,7 +13,7 @@ use ztlib::authenticate::token::{Algorithm, BearerToken};
 use ztlib_benches::Caller;
 
 fn peer(c: &mut Criterion) {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let caller = Caller::new(Algorithm::ES256);
     let trust = caller.trust();
     let extensions = runtime.block_on(caller.extensions(&trust));

@@ -22,7 +22,7 @@ where
 }
 
 fn stages(c: &mut Criterion) {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let caller = Caller::new(Algorithm::ES256);
     let trust = caller.trust();
     let extensions = runtime.block_on(caller.extensions(&trust));
