@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use http::Extensions;
 use rustls::{ClientConfig, HandshakeKind, RootCertStore, SupportedProtocolVersion};
-use rustls_pki_types::ServerName;
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use tokio_rustls::TlsConnector;
 use ztlib::Clock;
@@ -39,6 +40,26 @@ impl TlsClient {
         version: &'static SupportedProtocolVersion,
     ) -> Self {
         Self(Arc::new(client_config(server_authority, peer, &[version])))
+    }
+
+    /// Trusts these roots and shows this certificate (its chain and its key), all in PEM: what the quickstart's `--serve` writes.
+    ///
+    /// # Errors
+    /// What is not PEM, holds nothing, or does not fit together.
+    pub fn from_pem(
+        roots: &[u8],
+        chain: &[u8],
+        key: &[u8],
+    ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        let mut trusted = RootCertStore::empty();
+        for root in CertificateDer::pem_slice_iter(roots) {
+            trusted.add(root?)?;
+        }
+        let chain = CertificateDer::pem_slice_iter(chain).collect::<Result<Vec<_>, _>>()?;
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+        let builder = builder.with_root_certificates(trusted);
+        Ok(Self(Arc::new(builder.with_client_auth_cert(chain, PrivateKeyDer::from_pem_slice(key)?)?)))
     }
 
     /// Offers these protocols by ALPN (RFC 7301), `h2` for example. Forgets its sessions.
