@@ -130,7 +130,9 @@ impl Outcome {
         }
         // The host strips all spellings of a header, so each is as good as the header itself.
         let spelled = name.replace('_', "-");
-        if RESERVED.contains(&spelled.as_str()) || spelled.starts_with("grpc-") || spelled.starts_with("ztlib-")
+        if RESERVED.contains(&spelled.as_str())
+            || spelled.starts_with("grpc-")
+            || spelled.starts_with("ztlib-")
         {
             return Err(("outcome-reserved-header", "the header is not for policies to change"));
         }
