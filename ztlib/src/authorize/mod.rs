@@ -6,11 +6,13 @@
 mod cache;
 mod decision;
 mod documents;
+mod fact;
 mod outcome;
 mod pattern;
 mod question;
 mod read;
 mod reader;
+mod request;
 mod signals;
 mod trace;
 
@@ -25,6 +27,7 @@ pub use reader::{ReadLimits, Reader};
 pub use signals::{SignalError, SignalSource};
 pub use trace::Trace;
 
-pub(crate) use cache::DecisionCache;
+pub(crate) use cache::{Decided, DecisionCache};
 pub(crate) use outcome::{HeaderChange, same_spelling};
-pub(crate) use question::{Asked, Question, RequestFacts};
+pub(crate) use question::{Asked, Question};
+pub(crate) use request::{Params, RequestFacts, Target};

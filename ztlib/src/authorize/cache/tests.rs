@@ -12,7 +12,7 @@ use super::*;
 use crate::authenticate::Principal;
 use crate::authenticate::token::{Algorithm, BearerToken, Issuer, KeySet, TokenVerifier, VerifiedClaims};
 use crate::authorize::policy::{Policies, PolicySetBuilder};
-use crate::authorize::{Labels, RequestFacts, SignalError, SignalSource};
+use crate::authorize::{Labels, Params, RequestFacts, SignalError, SignalSource, Target};
 
 const START: u64 = 1_795_392_000;
 
@@ -240,18 +240,17 @@ impl Sketch {
         for (name, value) in &self.headers {
             request = request.header(*name, *value);
         }
+        let mut params = Params::default();
+        if self.route == Some("/orders/{id}") {
+            params.push("id", "7");
+        }
         let facts = RequestFacts {
-            parts: request.body(()).unwrap().into_parts().0,
-            host: "shop.example".into(),
-            path: self.path.split('?').next().unwrap().into(),
+            parts: Box::new(request.body(()).unwrap().into_parts().0),
+            target: Target::new("shop.example", self.path.split('?').next().unwrap()),
             route: self.route.map(Into::into),
-            params: if self.route == Some("/orders/{id}") {
-                vec![("id".into(), "7".into())]
-            } else {
-                Vec::new()
-            },
+            params,
         };
-        Box::new(Question::new(principal, Asked::Request(Box::new(facts)), labels, self.now))
+        Box::new(Question::new(principal, Asked::Request(facts), labels, self.now))
     }
 }
 
@@ -293,9 +292,9 @@ fn cached_equals_fresh(seed: u64, sets: usize, questions: usize) -> (usize, usiz
             let sketch = Sketch::random(&mut dice, &people, UNIX_EPOCH + Duration::from_secs(now));
             let view = policies.current();
             let fresh = view.evaluate(sketch.question());
-            let decided = cache.decide(&view, sketch.question());
+            let decided = cache.decide(&view, *sketch.question());
             assert_eq!(
-                decided.evaluation.result, fresh.result,
+                decided.result, fresh.result,
                 "seed {seed}, question {asked}, cached: {}",
                 decided.cached
             );
@@ -305,11 +304,7 @@ fn cached_equals_fresh(seed: u64, sets: usize, questions: usize) -> (usize, usiz
                 reads.sort();
                 reads
             };
-            assert_eq!(
-                sorted(&decided.evaluation.trace),
-                sorted(&fresh.trace),
-                "seed {seed}, question {asked}"
-            );
+            assert_eq!(sorted(&decided.trace), sorted(&fresh.trace), "seed {seed}, question {asked}");
             asked += 1;
             hits += usize::from(decided.cached);
         }
@@ -372,9 +367,9 @@ fn a_source_of_signals_that_panics_in_a_look_up_is_a_fault_and_no_panic() {
     let policies = allowing_after(&json!([{ "call": "signal", "with": ["risk"] }]), feed);
     let cache = DecisionCache::new(CacheBounds::default());
     let view = policies.current();
-    assert!(cache.decide(&view, sketch().question()).evaluation.result.is_ok());
-    let decided = cache.decide(&view, sketch().question());
-    assert_eq!(decided.evaluation.result.unwrap_err().code(), "panicked");
+    assert!(cache.decide(&view, *sketch().question()).result.is_ok());
+    let decided = cache.decide(&view, *sketch().question());
+    assert_eq!(decided.result.unwrap_err().code(), "panicked");
     assert!(!decided.cached);
 }
 
@@ -385,11 +380,11 @@ fn sites_that_callers_make_up_do_not_keep_others_from_being_remembered() {
     let cache = DecisionCache::new(CacheBounds { sites: 8, ..CacheBounds::default() });
     let view = policies.current();
     for method in 0..100 {
-        cache.decide(&view, at_route(&format!("/shop.Orders/Made{method}Up")));
+        cache.decide(&view, *at_route(&format!("/shop.Orders/Made{method}Up")));
     }
-    assert!(!cache.decide(&view, at_route("/shop.Orders/List")).cached);
+    assert!(!cache.decide(&view, *at_route("/shop.Orders/List")).cached);
     assert!(
-        cache.decide(&view, at_route("/shop.Orders/List")).cached,
+        cache.decide(&view, *at_route("/shop.Orders/List")).cached,
         "a flood of made up methods shut it out"
     );
     assert!(cache.sites.load().len() <= 9, "{} sites", cache.sites.load().len());
@@ -404,7 +399,7 @@ fn what_a_read_list_holds_is_bounded_in_bytes_too() {
     let cache = DecisionCache::new(CacheBounds::default());
     let view = policies.current();
     for _ in 0..2 {
-        assert!(!cache.decide(&view, sketch().question()).cached);
+        assert!(!cache.decide(&view, *sketch().question()).cached);
     }
     let held: usize =
         cache.sites.load().values().flat_map(|list| &list.reads).map(crate::authorize::Read::size).sum();

@@ -18,6 +18,7 @@ use crate::authorize::outcome::{Answer, Outcome, OutcomeFault, OutcomeLimits, Re
 use crate::authorize::question::{Question, View};
 use crate::authorize::reader::{ReadLimits, Reader};
 use crate::authorize::trace::Trace;
+use crate::hex::hex;
 
 /// The name under which the set itself denies.
 pub(super) const SET_NAME: &str = "policy-set";
@@ -38,7 +39,7 @@ impl Revision {
 
 impl fmt::Display for Revision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0.to_string().get(..12).unwrap_or_default())
+        f.write_str(&hex(self.0.as_bytes().get(..6).unwrap_or_default()))
     }
 }
 
@@ -71,6 +72,7 @@ pub(crate) struct PolicySet {
     /// What the revision names besides the documents.
     root: Digest,
     entries: Vec<Entry>,
+    is_pure: bool,
     pub(super) view: View,
 }
 
@@ -139,7 +141,8 @@ impl PolicySet {
             revision.part(name.as_bytes());
             revision.part(document.to_string().as_bytes());
         }
-        Self { revision: Revision(revision.finish()), root, entries, view }
+        let is_pure = entries.iter().all(|entry| matches!(entry.policy, Policy::Wasm(_)));
+        Self { revision: Revision(revision.finish()), root, entries, is_pure, view }
     }
 
     /// The same set with other contents of one document. Nothing is compiled.
@@ -166,7 +169,7 @@ impl PolicySet {
 
     /// Whether every fact that a decision hangs on is in its trace. Otherwise it is not cached.
     pub(crate) fn is_pure(&self) -> bool {
-        self.entries.iter().all(|entry| matches!(entry.policy, Policy::Wasm(_)))
+        self.is_pure
     }
 
     /// What the revision names besides the documents: the root of every trace (T6). Documents are reads.
@@ -177,19 +180,6 @@ impl PolicySet {
     /// What the set brings to every question.
     pub(crate) fn view(&self) -> &View {
         &self.view
-    }
-
-    /// An earlier evaluation's decision, for a question that it holds for. Nobody was asked: there are no answers, no log and no fuel.
-    pub(crate) fn remembered(&self, question: Box<Question>, decision: Decision, trace: Trace) -> Evaluation {
-        Evaluation {
-            question,
-            result: Ok(decision),
-            trace,
-            log: Vec::new(),
-            answers: Vec::new(),
-            fuel: 0,
-            revision: self.revision,
-        }
     }
 
     /// Asks the policies in order.

@@ -276,8 +276,9 @@ mod tests {
     use super::*;
     use crate::authenticate::Principal;
     use crate::authorize::policy::{Budget, Evaluation, PolicySetBuilder};
-    use crate::authorize::question::{Asked, Question, RequestFacts};
+    use crate::authorize::question::{Asked, Question};
     use crate::authorize::{Decision, Labels, SignalError, SignalSource};
+    use crate::authorize::{Params, RequestFacts, Target};
 
     struct Risk;
     impl SignalSource for Risk {
@@ -299,12 +300,13 @@ mod tests {
             .header("x-b", "three")
             .header("authorization", "Bearer secret");
         let (parts, ()) = request.body(()).unwrap().into_parts();
+        let mut params = Params::default();
+        params.push("id", "7");
         let facts = RequestFacts {
-            parts,
-            host: "shop.test".into(),
-            path: "/orders/7".into(),
+            parts: Box::new(parts),
+            target: Target::new("shop.test", "/orders/7"),
             route: Some("/orders/{id}".into()),
-            params: vec![("id".into(), "7".into())],
+            params,
         };
         let principal = Principal::anonymous().from_address(Some([10, 1, 2, 3].into()));
         let labels = Labels::new().with("owner", "alice");
@@ -317,12 +319,7 @@ mod tests {
             .document("roles", serde_json::json!({"alice": "admin", "users": ["alice"]}))
             .load()
             .unwrap();
-        policies.current().evaluate(Box::new(Question::new(
-            principal,
-            Asked::Request(Box::new(facts)),
-            labels,
-            now,
-        )))
+        policies.current().evaluate(Box::new(Question::new(principal, Asked::Request(facts), labels, now)))
     }
 
     macro_rules! guest {
@@ -409,7 +406,7 @@ mod tests {
     fn a_source_of_signals_that_panics_is_a_fault_and_the_question_comes_back() {
         let evaluation = ask_with_signal(guest!("undeclared-signal"), Budget::default(), "never-declared");
         assert_eq!(evaluation.result().clone().unwrap_err().code(), "panicked");
-        assert_eq!(evaluation.question.request().unwrap().host.as_ref(), "shop.test");
+        assert_eq!(evaluation.question.request().unwrap().target.host(), "shop.test");
     }
 
     #[test]
@@ -446,7 +443,7 @@ mod tests {
     fn the_question_comes_back_after_a_fault() {
         let evaluation = ask(guest!("trap"), Budget::default());
         assert_eq!(evaluation.result().clone().unwrap_err().code(), "trap");
-        assert_eq!(evaluation.question.request().unwrap().host.as_ref(), "shop.test");
+        assert_eq!(evaluation.question.request().unwrap().target.host(), "shop.test");
     }
 
     #[test]
