@@ -1,18 +1,22 @@
 //! May they? A question in, a decision out; no socket, no runtime, no clock.
 //!
 //! Order of reading: `cache` (what was decided before, found by what was read) → `question` (what may be asked about) → `reader` (the window that records each read in the `trace`) →
-//! `policy` (who answers) → `outcome` (what one policy says) → `decision` (what the whole set says).
+//! `policy` (who answers) → `outcome` (what one policy says) → `decision` (what the whole set says) → `obligation` and `source` (what goes with an allow, settled for each
+//! request) and `until` (when time alone would change it).
 
 mod cache;
 mod decision;
 mod documents;
+mod obligation;
 mod outcome;
 mod pattern;
 mod question;
 mod read;
 mod reader;
 mod signals;
+mod source;
 mod trace;
+mod until;
 
 pub mod policy;
 
@@ -26,5 +30,6 @@ pub use signals::{SignalError, SignalSource};
 pub use trace::Trace;
 
 pub(crate) use cache::DecisionCache;
-pub(crate) use outcome::{HeaderChange, same_spelling};
+pub(crate) use obligation::{HeaderChange, Settled, same_spelling};
 pub(crate) use question::{Asked, Question, RequestFacts};
+pub(crate) use until::next_change;

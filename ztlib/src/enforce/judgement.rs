@@ -17,7 +17,8 @@ use crate::authenticate::peer::PeerIdentity;
 use crate::authenticate::token::VerifiedClaims;
 use crate::authorize::policy::{PolicySet, Revision};
 use crate::authorize::{
-    Asked, Decision, Fault, HeaderChange, Labels, Obligations, Question, RequestFacts, Trace, same_spelling,
+    Asked, Decision, Fault, HeaderChange, Labels, Question, RequestFacts, Settled, Trace, next_change,
+    same_spelling,
 };
 use crate::clock::{Stopwatch, unix_seconds};
 use crate::observe::{self, AuditEvent, RequestId, Verdict};
@@ -102,7 +103,7 @@ impl<'g> Judgement<'g> {
         description.host = Some(host.clone());
 
         if matched.template.as_deref().is_some_and(|route| self.settings.public_routes.contains(route)) {
-            return self.finish(parts, description, Ok((Standing::Public, Obligations::default())));
+            return self.finish(parts, description, Ok((Standing::Public, Settled::default())));
         }
 
         let watch = Stopwatch::start();
@@ -117,7 +118,7 @@ impl<'g> Judgement<'g> {
         let facts = RequestFacts { parts, host, path, route: matched.template, params: matched.params };
         match self.authorize(Asked::Request(Box::new(facts)), labels) {
             (Asked::Request(facts), decided) => {
-                let decided = decided.map(|obligations| (Standing::Allowed, obligations));
+                let decided = decided.map(|settled| (Standing::Allowed, settled));
                 self.finish(facts.parts, description, decided)
             }
             // The sandbox gives back what it was given; were it not so, there is no request left to let through.
@@ -205,10 +206,10 @@ impl<'g> Judgement<'g> {
         Ok(())
     }
 
-    fn authorize(&mut self, asked: Asked, labels: Labels) -> (Asked, Result<Obligations, Cause>) {
+    fn authorize(&mut self, asked: Asked, labels: Labels) -> (Asked, Result<Settled, Cause>) {
         let watch = Stopwatch::start();
         let question = Box::new(Question::new(self.principal.clone(), asked, labels, self.now));
-        let (evaluation, cached) = match &self.settings.cache {
+        let (mut evaluation, cached) = match &self.settings.cache {
             Some(cache) => {
                 let decided = cache.decide(&self.policies, question);
                 (decided.evaluation, decided.cached)
@@ -223,7 +224,10 @@ impl<'g> Judgement<'g> {
         self.log = evaluation.log;
         self.fuel = evaluation.fuel;
         let decided = match evaluation.result {
-            Ok(Decision::Allow(obligations)) => Ok(obligations),
+            // What is copied is taken from this request, whoever the decision was first made for.
+            Ok(Decision::Allow(obligations)) => obligations
+                .settle(&mut evaluation.question, self.policies.view(), &self.id)
+                .map_err(Cause::Fault),
             Ok(Decision::Deny(denial)) => Err(Cause::Denial(denial)),
             Err(fault) => Err(Cause::Fault(fault)),
         };
@@ -235,16 +239,16 @@ impl<'g> Judgement<'g> {
         self,
         mut parts: Parts,
         description: Description,
-        decided: Result<(Standing, Obligations), Cause>,
+        decided: Result<(Standing, Settled), Cause>,
     ) -> Judged {
-        let (decided, obligations) = match decided {
-            Ok((standing, obligations)) => (Ok(standing), obligations),
-            Err(cause) => (Err(cause), Obligations::default()),
+        let (decided, settled) = match decided {
+            Ok((standing, settled)) => (Ok(standing), settled),
+            Err(cause) => (Err(cause), Settled::default()),
         };
         let result = self.conclude(decided, description).map(|permit| {
-            obligations::apply(&obligations.request, &mut parts.headers);
+            obligations::apply(&settled.request, &mut parts.headers);
             parts.extensions.insert(permit);
-            Passage { response_headers: obligations.response }
+            Passage { response_headers: settled.response }
         });
         Judged { parts, result }
     }
@@ -260,6 +264,8 @@ impl<'g> Judgement<'g> {
             Err(Cause::Denial(denial)) => (Verdict::Deny, Some(denial.policy.clone())),
             Err(Cause::Fault(fault)) => (Verdict::Fault, fault.policy().map(Into::into)),
         };
+        let changes_at =
+            next_change(self.trace.reads().map(|(read, _)| read), &self.principal, unix_seconds(self.now));
         let enforced = decided.is_ok() || !self.settings.observe_only;
         let event = AuditEvent {
             id: self.id.clone(),
@@ -288,9 +294,9 @@ impl<'g> Judgement<'g> {
         };
         observe::emit(event, self.settings.sink.as_deref());
         match decided {
-            Ok(standing) => Ok(Permit::new(self.id, self.principal, self.revision, standing)),
+            Ok(standing) => Ok(Permit::new(self.id, self.principal, self.revision, standing, changes_at)),
             Err(_) if self.settings.observe_only => {
-                Ok(Permit::new(self.id, self.principal, self.revision, Standing::Observed))
+                Ok(Permit::new(self.id, self.principal, self.revision, Standing::Observed, changes_at))
             }
             Err(cause) => Err(Refusal::new(self.id, cause, self.settings.challenge())),
         }

@@ -12,7 +12,8 @@ use super::*;
 use crate::authenticate::Principal;
 use crate::authenticate::token::{Algorithm, BearerToken, Issuer, KeySet, TokenVerifier, VerifiedClaims};
 use crate::authorize::policy::{Policies, PolicySetBuilder};
-use crate::authorize::{Labels, RequestFacts, SignalError, SignalSource};
+use crate::authorize::{Fault, Labels, RequestFacts, Settled, SignalError, SignalSource};
+use crate::observe::RequestId;
 
 const START: u64 = 1_795_392_000;
 
@@ -116,6 +117,11 @@ fn attach(dice: &mut Dice) -> Json {
         ("set-request-header", &["x-tenant", "acme"]),
         ("remove-request-header", &["x-a"]),
         ("set-response-header", &["x-seen", "yes"]),
+        ("copy-to-request-header", &["x-user", "{subject}"]),
+        ("copy-to-request-header-or-remove", &["x-tenant", "{claim:/tenant}"]),
+        ("copy-to-request-header-or-remove", &["x-a", "{header:x-b}"]),
+        ("copy-to-response-header-or-remove", &["x-class", "{label:class}"]),
+        ("copy-to-response-header", &["x-id", "{request-id}"]),
     ];
     let (name, arguments) = *dice.pick(CALLS);
     json!({ "call": name, "with": arguments })
@@ -292,10 +298,18 @@ fn cached_equals_fresh(seed: u64, sets: usize, questions: usize) -> (usize, usiz
             }
             let sketch = Sketch::random(&mut dice, &people, UNIX_EPOCH + Duration::from_secs(now));
             let view = policies.current();
-            let fresh = view.evaluate(sketch.question());
-            let decided = cache.decide(&view, sketch.question());
+            let mut fresh = view.evaluate(sketch.question());
+            let mut decided = cache.decide(&view, sketch.question());
             assert_eq!(
                 decided.evaluation.result, fresh.result,
+                "seed {seed}, question {asked}, cached: {}",
+                decided.cached
+            );
+            // T10: what is copied comes from this request.
+            let id = RequestId::next();
+            assert_eq!(
+                settled(&mut decided.evaluation, &view, &id),
+                settled(&mut fresh, &view, &id),
                 "seed {seed}, question {asked}, cached: {}",
                 decided.cached
             );
@@ -315,6 +329,20 @@ fn cached_equals_fresh(seed: u64, sets: usize, questions: usize) -> (usize, usiz
         }
     }
     (asked, hits)
+}
+
+/// What an allow comes to for the question that was asked: the headers, or the fault of what cannot be copied.
+fn settled(
+    evaluation: &mut Evaluation,
+    policies: &PolicySet,
+    id: &RequestId,
+) -> Option<Result<Settled, Fault>> {
+    match &evaluation.result {
+        Ok(Decision::Allow(obligations)) => {
+            Some(obligations.settle(&mut evaluation.question, policies.view(), id))
+        }
+        _ => None,
+    }
 }
 
 /// T1-T13 together: whatever changes, what is remembered is what a fresh evaluation says.

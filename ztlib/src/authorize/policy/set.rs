@@ -201,7 +201,7 @@ impl PolicySet {
         let (mut log, mut answers, mut fuel) = (Vec::new(), Vec::with_capacity(self.entries.len()), 0_u64);
         let mut decided = None;
         for entry in &self.entries {
-            let asked = entry.ask(call);
+            let asked = entry.ask(call, &self.view);
             call = asked.call;
             fuel = fuel.saturating_add(asked.fuel);
             log.extend(call.outcome.log.drain(..).map(|line| (entry.name.clone(), line)));
@@ -219,9 +219,9 @@ impl PolicySet {
 
 impl Entry {
     /// Asks this policy, with what earlier ones read still known and a budget of its own.
-    fn ask(&self, mut call: Box<Call>) -> Evaluated {
+    fn ask(&self, mut call: Box<Call>, view: &View) -> Evaluated {
         call.reader.begin(self.budget.reads);
-        call.outcome = Outcome::new(self.budget.outcome);
+        call.outcome = Outcome::new(self.budget.outcome).keeping(&view.secret_headers);
         match &self.policy {
             Policy::Wasm(policy) => policy.evaluate(call),
             Policy::Native(policy) => {
