@@ -17,6 +17,7 @@ use serde_json::json;
 use ztlib::Clock as _;
 use ztlib::authenticate::Principal;
 use ztlib::authenticate::peer::Trust;
+use ztlib::authenticate::token::{Algorithm, Issuer, KeySet, TokenAuthenticator, TokenVerifier};
 use ztlib::authorize::Labels;
 use ztlib::authorize::policy::{Policies, PolicySetBuilder};
 use ztlib::enforce::{Guard, MatchedRoute, Permit};
@@ -150,7 +151,7 @@ async fn the_moment_of_a_claim_ends_the_permit_of_its_bearer() {
 async fn of_token_certificate_and_reads_the_first_ends_the_permit_and_then_the_answer_is_another() {
     const ALWAYS: (&str, &str) = ("in-window", "mon-sun 00:00-24:00");
     // (the read and its argument, the life of the certificate, the token's life, the login's age) → the end
-    let cases: [((&str, &str), u64, u64, u64, u64, &str); 5] = [
+    let cases = [
         (ALWAYS, 1000, 300, 0, 300, "token-expired"),
         (ALWAYS, 200, 300, 0, 201, "expired"),
         (("authenticated-within", "60"), 1000, 300, 10, 51, "denied"),
@@ -214,6 +215,38 @@ async fn a_permit_that_time_does_not_end_has_no_end() {
     assert_eq!(passes(&world, &guard, public).await.0.valid_until(), None);
     let asked = guard.ask(&Principal::anonymous(), "orders.list", Labels::new()).unwrap();
     assert_eq!(asked.valid_until(), None);
+}
+
+/// As long as the token is believed, so long the permit: with the issuer's leeway, and no longer than its maximum age.
+#[tokio::test]
+async fn the_leeway_and_the_maximum_age_of_the_issuer_count() {
+    let world = World::new();
+    let now = world.clock.now();
+    let peer = world.frontend().await;
+    let issuer = || Issuer::new(world.id.name()).audience("shop").algorithms([Algorithm::ES256]);
+    let (leeway, age) = (Duration::from_secs(30), Duration::from_secs(120));
+    for (issuer, end, reason) in [
+        (issuer(), 300, "token-expired"),
+        (issuer().leeway(leeway), 330, "token-expired"),
+        (issuer().leeway(leeway).max_age(age), 120, "token-too-old"),
+    ] {
+        world.clock.set(now);
+        let keys = KeySet::from_jwks(&world.id.jwks()).unwrap();
+        let tokens = TokenVerifier::builder().issuer(issuer.keys(keys)).build().unwrap();
+        let policies = allowing_if("before", "4102444800");
+        let guard =
+            Guard::builder().peers(world.peers()).tokens(TokenAuthenticator::new(tokens)).policies(policies);
+        let guard = guard.clock(world.clock.clone()).audit(world.events.clone()).build();
+        let request = world.request_of(&peer);
+        for step in [0, 1, end - 1] {
+            world.clock.set(now + Duration::from_secs(step));
+            let (permit, _) = passes(&world, &guard, request.clone()).await;
+            assert_eq!(permit.valid_until(), Some(now + Duration::from_secs(end)));
+        }
+        world.clock.set(now + Duration::from_secs(end));
+        assert_eq!(world.send(&guard, request).await.reason(), reason);
+        world.events.take();
+    }
 }
 
 /// The roots that vouch now count, not those of the handshake: they came with a list that has to be renewed sooner.

@@ -247,6 +247,8 @@ mod tests {
     use crate::authorize::outcome::{Outcome, OutcomeLimits};
     use crate::authorize::{Labels, RequestFacts};
 
+    type Attach = fn(&mut Outcome) -> Result<(), OutcomeFault>;
+
     /// What one policy attaches.
     fn outcome(attach: impl FnOnce(&mut Outcome) -> Result<(), OutcomeFault>) -> Outcome {
         let mut outcome = Outcome::new(OutcomeLimits::default());
@@ -285,7 +287,7 @@ mod tests {
     fn equal_symbols_agree_and_everything_else_about_one_header_is_a_conflict() {
         let tenant = || outcome(|o| o.copy_to_request_header("x-tenant", "{claim:/tenant}"));
         assert_eq!(both(tenant(), tenant()).unwrap().request.len(), 1);
-        let others: [fn(&mut Outcome) -> Result<(), OutcomeFault>; 6] = [
+        let others: [Attach; 6] = [
             |o| o.set_request_header("x-tenant", "acme"),
             |o| o.remove_request_header("x-tenant"),
             |o| o.copy_to_request_header("x-tenant", "{claim:/org}"),
