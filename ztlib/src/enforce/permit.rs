@@ -81,11 +81,10 @@ impl Permit {
     /// use ztlib::enforce::Guard;
     /// use ztlib_testing::ManualClock;
     ///
-    /// /// The sale is open before the moment in its label.
+    /// /// The sale is open until 2026-01-01T01:00:00Z.
     /// struct WhileOpen;
     /// impl NativePolicy for WhileOpen {
     ///     fn decide(&self, question: &mut Reader, _: &mut Outcome) -> Result<Answer, Fault> {
-    ///         // 2026-01-01T01:00:00Z
     ///         let open = question.read(Read::Before(1_767_229_200))? == Value::Bool(true);
     ///         Ok(if open { Answer::Allow } else { Answer::Deny })
     ///     }
@@ -97,7 +96,8 @@ impl Permit {
     /// let guard = guard.policies(policies).clock(clock.clone()).build();
     /// let ask = || guard.ask(&Principal::anonymous(), "sale.enter", Labels::new());
     ///
-    /// let end = ask()?.valid_until().expect("the policy asked for the time");
+    /// let Ok(permit) = ask() else { panic!("the sale is open") };
+    /// let end = permit.valid_until().expect("the policy asked for the time");
     /// assert_eq!(end, clock.now() + Duration::from_secs(3600));
     /// clock.set(end - Duration::from_secs(1));
     /// assert!(ask().is_ok());
