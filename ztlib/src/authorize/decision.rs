@@ -4,7 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::obligation::Obligation;
-use super::outcome::{Outcome, OutcomeFault, Reason, StepUp};
+use super::outcome::{Outcome, Reason, StepUp};
+use super::outcome_fault::OutcomeFault;
 use super::read::ReadFault;
 
 /// What the whole policy set says. Closed: whoever asks must handle both.

@@ -9,6 +9,7 @@ mod decision;
 mod documents;
 mod obligation;
 mod outcome;
+mod outcome_fault;
 mod pattern;
 mod question;
 mod read;
@@ -22,7 +23,8 @@ pub mod policy;
 
 pub use cache::CacheBounds;
 pub use decision::{Decision, Denial, Fault, Obligations};
-pub use outcome::{Answer, Outcome, OutcomeFault, OutcomeLimits, Reason, StepUp};
+pub use outcome::{Answer, Outcome, OutcomeLimits, Reason, StepUp};
+pub use outcome_fault::OutcomeFault;
 pub use question::Labels;
 pub use read::{Read, ReadFault, Value};
 pub use reader::{ReadLimits, Reader};

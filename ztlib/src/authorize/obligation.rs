@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use http::{HeaderName, HeaderValue};
 
 use super::decision::{Fault, Obligations};
-use super::outcome::OutcomeFault;
+use super::outcome_fault::OutcomeFault;
 use super::question::{Asked, Question, View};
 use super::source::Source;
 use crate::observe::RequestId;

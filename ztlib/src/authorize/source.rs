@@ -8,7 +8,7 @@ use http::HeaderName;
 
 use super::documents::check_pointer;
 use super::obligation::same_spelling;
-use super::outcome::OutcomeFault;
+use super::outcome_fault::OutcomeFault;
 use super::question::{Question, SECRET_HEADERS, View};
 use super::read::{Read, ReadFault, Value};
 use crate::observe::RequestId;
