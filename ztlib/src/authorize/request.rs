@@ -110,14 +110,17 @@ impl RequestFacts {
     }
 }
 
+/// Headers that carry secrets in every service.
+pub(super) const SECRET_HEADERS: [&str; 5] =
+    ["authorization", "proxy-authorization", "cookie", "set-cookie", "dpop"];
+
 /// Secrets cannot be read at all, whoever asks.
 fn readable(name: &str, view: &View) -> Result<HeaderName, ReadFault> {
-    const SECRET: [&str; 5] = ["authorization", "proxy-authorization", "cookie", "set-cookie", "dpop"];
     if name.len() > 128 {
         return Err(ReadFault::Malformed("a header name is at most 128 bytes"));
     }
     let name: HeaderName = name.parse().map_err(|_| ReadFault::Malformed("this is not a header name"))?;
-    if SECRET.contains(&name.as_str()) || view.secret_headers.contains(&name) {
+    if SECRET_HEADERS.contains(&name.as_str()) || view.secret_headers.contains(&name) {
         return Err(ReadFault::Secret);
     }
     Ok(name)

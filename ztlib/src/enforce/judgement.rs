@@ -19,8 +19,8 @@ use crate::authenticate::peer::{PeerCertificates, PeerIdentity};
 use crate::authenticate::token::VerifiedClaims;
 use crate::authorize::policy::{PolicySet, Revision};
 use crate::authorize::{
-    Asked, Decided, Decision, Fault, HeaderChange, Labels, Obligations, Question, RequestFacts, Target,
-    Trace, same_spelling,
+    Asked, Decided, Decision, Fault, HeaderChange, Labels, Question, RequestFacts, Settled, Target, Trace,
+    same_spelling,
 };
 use crate::clock::{Stopwatch, unix_seconds};
 use crate::observe::{self, AuditEvent, Forwarded, Objection, RequestId, Story, Subject, Verdict};
@@ -109,7 +109,7 @@ impl<'g> Judgement<'g> {
         };
         if matched.template.as_deref().is_some_and(|route| self.settings.public_routes.contains(route)) {
             subject.target = target;
-            return self.finish(parts, subject, Ok((Standing::Public, Obligations::default())));
+            return self.finish(parts, subject, Ok((Standing::Public, Settled::default())));
         }
         if let Err(cause) = self.authenticate(&parts, remote_ip) {
             subject.target = target;
@@ -121,7 +121,7 @@ impl<'g> Judgement<'g> {
         match self.authorize(Asked::Request(facts), labels) {
             (Asked::Request(facts), decided) => {
                 subject.target = facts.target;
-                let decided = decided.map(|obligations| (Standing::Allowed, obligations));
+                let decided = decided.map(|settled| (Standing::Allowed, settled));
                 self.finish(facts.parts, subject, decided)
             }
             // The sandbox gives back what it was given; were it not so, there is no request left to let through.
@@ -232,14 +232,13 @@ impl<'g> Judgement<'g> {
         Ok(())
     }
 
-    fn authorize(&mut self, asked: Asked, labels: Labels) -> (Asked, Result<Obligations, Cause>) {
+    fn authorize(&mut self, asked: Asked, labels: Labels) -> (Asked, Result<Settled, Cause>) {
         let principal = std::mem::take(&mut self.principal);
         let question = Question::new(principal, asked, labels, self.now);
-        let decided = match &self.settings.cache {
+        let mut decided = match &self.settings.cache {
             Some(cache) => cache.decide(self.policies, question),
             None => Decided::fresh(self.policies, question),
         };
-        self.principal = decided.question.principal;
         self.cached = decided.cached;
         self.authorize = decided.took;
         self.revision = Some(*self.policies.revision());
@@ -247,10 +246,14 @@ impl<'g> Judgement<'g> {
         self.log = decided.log;
         self.fuel = decided.fuel;
         let result = match decided.result {
-            Ok(Decision::Allow(obligations)) => Ok(obligations),
+            // What is copied is taken from this request, whoever the decision was first made for.
+            Ok(Decision::Allow(obligations)) => {
+                obligations.settle(&mut decided.question, self.policies.view(), self.id).map_err(Cause::Fault)
+            }
             Ok(Decision::Deny(denial)) => Err(Cause::Denial(denial)),
             Err(fault) => Err(Cause::Fault(fault)),
         };
+        self.principal = decided.question.principal;
         (decided.question.asked, result)
     }
 
@@ -259,16 +262,16 @@ impl<'g> Judgement<'g> {
         self,
         mut parts: Box<Parts>,
         subject: Subject,
-        decided: Result<(Standing, Obligations), Cause>,
+        decided: Result<(Standing, Settled), Cause>,
     ) -> Judged {
-        let (decided, obligations) = match decided {
-            Ok((standing, obligations)) => (Ok(standing), obligations),
-            Err(cause) => (Err(cause), Obligations::default()),
+        let (decided, settled) = match decided {
+            Ok((standing, settled)) => (Ok(standing), settled),
+            Err(cause) => (Err(cause), Settled::default()),
         };
         let result = self.conclude(decided, subject).map(|permit| {
-            obligations::apply(&obligations.request, &mut parts.headers);
+            obligations::apply(&settled.request, &mut parts.headers);
             parts.extensions.insert(permit);
-            Passage { response_headers: obligations.response }
+            Passage { response_headers: settled.response }
         });
         Judged { parts, result }
     }

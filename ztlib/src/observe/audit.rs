@@ -11,7 +11,8 @@ use super::redaction::{AuditedRead, Redaction};
 use super::request_id::RequestId;
 use crate::authenticate::Principal;
 use crate::authorize::policy::Revision;
-use crate::authorize::{Target, Trace};
+use crate::authorize::{Target, Trace, next_change};
+use crate::clock::unix_seconds;
 
 /// Takes audit events. It is called on the path of the request: it must not block and must not panic.
 pub trait AuditSink: Send + Sync + 'static {
@@ -243,6 +244,12 @@ impl AuditEvent {
     /// Time that a fresh evaluation took. None for a decision that was remembered.
     pub fn authorize(&self) -> Option<Duration> {
         self.0.authorize
+    }
+
+    /// The second since 1970 in which time would change a read of the decision, for this principal.
+    pub(crate) fn changes_at(&self) -> Option<u64> {
+        let reads = self.0.trace.as_deref()?.reads().map(|(read, _)| read);
+        next_change(reads, self.principal(), unix_seconds(self.time()))
     }
 
     /// What the policies read, in order, values hidden by the rule of [`Redaction`].

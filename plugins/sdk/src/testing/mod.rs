@@ -36,6 +36,7 @@ mod host;
 mod outcome;
 mod pattern;
 mod shown;
+mod source;
 mod verdict;
 
 use std::any::Any;

@@ -108,9 +108,11 @@ impl PeerIdentity {
     }
 
     /// The last second in which this identity holds: until the leaf, an authority above it, or what the revocation lists
-    /// say, expires, whichever is first.
+    /// say, expires, whichever is first. Where the roots were replaced since, as those say that vouched last.
     pub fn valid_until(&self) -> SystemTime {
-        let Vouched { validity, lists_until, .. } = &self.0.vouched;
+        let again = self.0.again.load();
+        let Vouched { validity, lists_until, .. } =
+            again.as_ref().map_or(&self.0.vouched, |again| &again.vouched);
         from_unix_seconds(lists_until.map_or(validity.not_after, |until| until.min(validity.not_after)))
     }
 

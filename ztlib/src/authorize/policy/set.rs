@@ -14,7 +14,8 @@ use super::wasm::{Budget, Evaluated, WasmPolicy};
 use super::{Call, NativePolicy};
 use crate::authorize::decision::{Decision, Denial, Fault, Obligations};
 use crate::authorize::documents::Documents;
-use crate::authorize::outcome::{Answer, Outcome, OutcomeFault, OutcomeLimits, Reason};
+use crate::authorize::outcome::{Answer, Outcome, OutcomeLimits, Reason};
+use crate::authorize::outcome_fault::OutcomeFault;
 use crate::authorize::question::{Question, View};
 use crate::authorize::reader::{ReadLimits, Reader};
 use crate::authorize::trace::Trace;
@@ -191,7 +192,7 @@ impl PolicySet {
         let (mut log, mut answers, mut fuel) = (Vec::new(), Vec::with_capacity(self.entries.len()), 0_u64);
         let mut decided = None;
         for entry in &self.entries {
-            let asked = entry.ask(call);
+            let asked = entry.ask(call, &self.view);
             call = asked.call;
             fuel = fuel.saturating_add(asked.fuel);
             log.extend(call.outcome.log.drain(..).map(|line| (entry.name.clone(), line)));
@@ -209,9 +210,9 @@ impl PolicySet {
 
 impl Entry {
     /// Asks this policy, with what earlier ones read still known and a budget of its own.
-    fn ask(&self, mut call: Box<Call>) -> Evaluated {
+    fn ask(&self, mut call: Box<Call>, view: &View) -> Evaluated {
         call.reader.begin(self.budget.reads);
-        call.outcome = Outcome::new(self.budget.outcome);
+        call.outcome = Outcome::new(self.budget.outcome).keeping(&view.secret_headers);
         match &self.policy {
             Policy::Wasm(policy) => policy.evaluate(call),
             Policy::Native(policy) => {

@@ -113,6 +113,10 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     say_two_texts(to, "set-request-header", Outcome::set_request_header)?;
     say_text(to, "remove-request-header", Outcome::remove_request_header)?;
     say_two_texts(to, "set-response-header", Outcome::set_response_header)?;
+    say_two_texts(to, "copy-to-request-header", Outcome::copy_to_request_header)?;
+    say_two_texts(to, "copy-to-request-header-or-remove", Outcome::copy_to_request_header_or_remove)?;
+    say_two_texts(to, "copy-to-response-header", Outcome::copy_to_response_header)?;
+    say_two_texts(to, "copy-to-response-header-or-remove", Outcome::copy_to_response_header_or_remove)?;
     say_text(to, "remove-response-header", Outcome::remove_response_header)?;
     say_text(to, "log", Outcome::log)
 }
