@@ -3,6 +3,7 @@
 //! `ztlib/tests/corpora.rs` includes this file and asks the same functions about every file of `corpus/`, on a stable
 //! toolchain: so it uses nothing but what that test has too.
 
+#[allow(dead_code, reason = "only a long run looks at what came of it")]
 pub mod history;
 
 use std::collections::BTreeMap;
