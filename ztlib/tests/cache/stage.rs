@@ -13,7 +13,7 @@ use serde_json::{Value as Json, json};
 use ztlib::authenticate::Principal;
 use ztlib::authenticate::peer::{PeerAuthenticator, PeerCertificates, Trust};
 use ztlib::authenticate::token::{Algorithm, Issuer, KeySet, Keys, TokenAuthenticator, TokenVerifier};
-use ztlib::authorize::policy::{Policies, PolicySetBuilder};
+use ztlib::authorize::policy::{Budget, Policies, PolicySetBuilder};
 use ztlib::authorize::{CacheBounds, Labels, SignalError, SignalSource};
 use ztlib::enforce::{Guard, GuardBuilder, MatchedRoute, Ready};
 use ztlib::observe::{AuditEvent, AuditSink};
@@ -49,9 +49,11 @@ pub(crate) fn allow_after(calls: &[Json]) -> Json {
     json!({ "do": calls, "answer": "allow" })
 }
 
-/// A set with one probe, which does this.
+/// A set with one probe, which does this, however busy the machine is, and however long a test holds it.
 pub(crate) fn probe(program: &Json) -> PolicySetBuilder {
-    PolicySetBuilder::new().component("probe", PROBE).config(json!({ "decide": program }))
+    let mut patient = Budget::default();
+    patient.wall_clock = Budget::maximum().wall_clock;
+    PolicySetBuilder::new().component("probe", PROBE).config(json!({ "decide": program })).budget(patient)
 }
 
 /// A request, or a question of the application's own, but for what the test says.
