@@ -12,3 +12,4 @@ mod conditions;
 mod credentials;
 mod races;
 mod stage;
+mod untracked;

@@ -6,12 +6,13 @@
 #   ztlib/tests/mutations/run.sh T5 T6     those of these conditions
 #   ztlib/tests/mutations/run.sh --list    the table, without running anything
 #
-# The copy is what is committed. Dependencies are built once, in the target folder that CARGO_TARGET_DIR names or in the checkout's own.
+# The copy is what is committed. It has a target folder of its own, target/mutants, so that no mutant is ever taken for the library:
+# cargo gives both checkouts the same names. The first run builds all dependencies there, which takes minutes.
 # A mutant whose line is gone, or that does not compile, is a failure too: code has moved, and the expression below has to follow.
 set -uo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../../.." && pwd)
-export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$root/target}" CARGO_TERM_COLOR=never
+export CARGO_TARGET_DIR="$root/target/mutants" CARGO_TERM_COLOR=never
 
 only=("$@")
 failed=0 ran=0 scratch=
