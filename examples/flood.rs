@@ -39,10 +39,13 @@ const TOKENS: u64 = 16 * MIB;
 const SLACK: u64 = 48 * MIB;
 const THREADS: usize = 2;
 
+/// A request, and what the router found for it.
+type Sent = (Request<Full<Bytes>>, MatchedRoute);
+
 /// One kind of flood: what is sent as the nth request, and what must come back.
 struct Flood {
     name: &'static str,
-    request: fn(&Setup, usize) -> (Request<Full<Bytes>>, MatchedRoute),
+    request: fn(&Setup, usize) -> Sent,
     status: u16,
 }
 
@@ -157,24 +160,24 @@ fn request(method: Method, path: &str, token: &str, header: &str) -> Request<Ful
     request.header("authorization", format!("Bearer {token}")).body(Full::default()).expect("a request")
 }
 
-fn distinct_request(setup: &Setup, n: usize) -> (Request<Full<Bytes>>, MatchedRoute) {
+fn distinct_request(setup: &Setup, n: usize) -> Sent {
     let request = request(Method::GET, &format!("/orders/{n}"), &setup.one_token, &format!("value {n}"));
     (request, MatchedRoute::new("/orders/{id}").with_param("id", n.to_string()))
 }
 
-fn distinct_route(setup: &Setup, n: usize) -> (Request<Full<Bytes>>, MatchedRoute) {
+fn distinct_route(setup: &Setup, n: usize) -> Sent {
     // Of a known gRPC service a caller makes up the methods; every third request has a method of its own, too.
     let path = format!("/shop.Orders/Method{n}");
-    let method = if n % 3 == 0 { format!("M{n}") } else { "POST".to_owned() };
+    let method = if n.is_multiple_of(3) { format!("M{n}") } else { "POST".to_owned() };
     let method = Method::from_bytes(method.as_bytes()).expect("a method");
     (request(method, &path, &setup.one_token, "same"), MatchedRoute::new(path))
 }
 
-fn good_token(setup: &Setup, n: usize) -> (Request<Full<Bytes>>, MatchedRoute) {
+fn good_token(setup: &Setup, n: usize) -> Sent {
     (request(Method::GET, "/orders/7", &setup.token(n), "same"), MatchedRoute::new("/orders/{id}"))
 }
 
-fn bad_token(setup: &Setup, n: usize) -> (Request<Full<Bytes>>, MatchedRoute) {
+fn bad_token(setup: &Setup, n: usize) -> Sent {
     let token = setup.token(n);
     let (signed, _) = token.rsplit_once('.').expect("three parts");
     let forged = format!("{signed}.{}", "A".repeat(43));
