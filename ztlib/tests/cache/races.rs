@@ -13,7 +13,7 @@ use ztlib::authorize::{CacheBounds, SignalError, SignalSource};
 
 use crate::stage::{Ask, Stage, allow_after, call, deny_if, fresh, probe, remembered, told};
 
-/// Holds whoever asks first after it was armed, from one `meet` to the next.
+/// Holds whoever asks first after it was armed, until the test lets them go.
 #[derive(Clone)]
 struct Gate(Arc<(AtomicBool, Barrier)>);
 
@@ -26,16 +26,26 @@ impl Gate {
         self.0.0.store(true, Ordering::SeqCst);
     }
 
-    fn meet(&self) {
+    /// Waits until somebody is held. They go on when what this gives is dropped, also where the test fails: it must not hang then.
+    fn meet(&self) -> Held<'_> {
         self.0.1.wait();
+        Held(&self.0.1)
+    }
+}
+
+struct Held<'g>(&'g Barrier);
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.wait();
     }
 }
 
 impl SignalSource for Gate {
     fn signal(&self, _: &str, _: &Principal) -> Result<Option<String>, SignalError> {
         if self.0.0.swap(false, Ordering::SeqCst) {
-            self.meet();
-            self.meet();
+            self.0.1.wait();
+            self.0.1.wait();
         }
         Ok(Some("1".to_owned()))
     }
@@ -62,12 +72,12 @@ fn reload_while_in_flight(warm: bool) {
     gate.arm();
     thread::scope(|scope| {
         let in_flight = scope.spawn(|| stage.ask(Ask::get("/")));
-        gate.meet();
+        let held = gate.meet();
         let revision = stage.policies.replace(set(&new, &gate)).unwrap();
         // It has returned: whoever arrives now is judged by the new revision, though the old one is still being asked.
         let event = stage.ask(Ask::get("/"));
         assert_eq!((told(&event), event.revision), (fresh("deny"), Some(revision)));
-        gate.meet();
+        drop(held);
         let event = in_flight.join().unwrap();
         assert_eq!(event.revision, Some(old_revision), "it began before");
         assert_eq!((event.verdict.as_str(), event.cached), ("allow", warm));
@@ -105,10 +115,10 @@ fn a_document_that_changes_in_flight_changes_the_next_answer_and_not_this_one() 
         gate.arm();
         thread::scope(|scope| {
             let in_flight = scope.spawn(|| stage.ask(Ask::get("/")));
-            gate.meet();
+            let held = gate.meet();
             stage.policies.set_document("d", on("no")).unwrap();
             assert_eq!(stage.told(Ask::get("/")), fresh("deny"));
-            gate.meet();
+            drop(held);
             let event = in_flight.join().unwrap();
             assert_eq!((event.verdict.as_str(), event.cached), ("allow", warm));
             assert_eq!(event.revision, Some(old_revision));
@@ -132,14 +142,14 @@ fn a_question_that_is_held_up_holds_up_no_other() {
         gate.arm();
         thread::scope(|scope| {
             let in_flight = scope.spawn(|| stage.ask(Ask::get("/")));
-            gate.meet();
+            let held = gate.meet();
             // The same question, another value, another site, a longer list: all are answered meanwhile.
             for n in 0..20 {
                 assert_eq!(stage.told(Ask::get("/")).0, "allow");
                 assert_eq!(stage.told(Ask::get("/").header("x-a", n.to_string())).0, "deny");
                 assert_eq!(stage.told(Ask::order(n)).0, "allow");
             }
-            gate.meet();
+            drop(held);
             assert_eq!(in_flight.join().unwrap().verdict.as_str(), "allow");
         });
     }

@@ -27,7 +27,7 @@ in_scratch() {
 }
 
 cargo_test() {
-    (cd "$scratch/ztlib" && cargo test --quiet --workspace --test "$1" "$2" "${@:3}") >"$scratch/log" 2>&1
+    (cd "$scratch/ztlib" && timeout 900 cargo test --quiet --workspace --test "$1" "$2" "${@:3}") >"$scratch/log" 2>&1
 }
 
 # mutant CONDITION WHAT-IS-TAKEN-AWAY TEST-BINARY TEST [FILE SED-EXPRESSION]...
