@@ -39,6 +39,18 @@ policies-check:
 fuzz seconds="10":
     fuzz/run.sh {{seconds}}
 
+# Takes each condition of the decision cache away in a scratch copy, and shows that the test named for it fails.
+mutants *conditions:
+    ztlib/tests/mutations/run.sh {{conditions}}
+
+# Compares remembered with fresh answers, so many times.
+cached-equals-fresh cases="10000000" threads="2":
+    ZTLIB_CACHE_CASES={{cases}} ZTLIB_CACHE_THREADS={{threads}} cargo test --workspace --release --test cached_equals_fresh -- --nocapture
+
+# The memory of a service under a flood of distinct requests, routes and tokens.
+flood count="1000000":
+    cargo run --release --example flood {{count}}
+
 # Criterion, one bench a stage.
 bench *arguments:
     cargo bench -p ztlib-benches {{arguments}}

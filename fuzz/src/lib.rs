@@ -3,6 +3,9 @@
 //! `ztlib/tests/corpora.rs` includes this file and asks the same functions about every file of `corpus/`, on a stable
 //! toolchain: so it uses nothing but what that test has too.
 
+#[allow(dead_code, reason = "only a long run looks at what came of it")]
+pub mod history;
+
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -232,6 +235,12 @@ pub fn path(data: &[u8]) {
 pub fn wasm_equals_model(data: &[u8]) {
     static STAGE: LazyLock<Stage> = LazyLock::new(Stage::new);
     STAGE.ask(&mut Choices(data));
+}
+
+/// Whatever policies decide and whatever changes between the questions: what the decision cache answers is what a fresh evaluation
+/// says: decision, reason, obligations and trace.
+pub fn cached_equals_fresh(data: &[u8]) {
+    history::play(data);
 }
 
 /// The input as a list of choices; where it ends, the first of everything is chosen.

@@ -118,4 +118,5 @@ corpora! {
     no_bytes_dropped_in_as_a_policy_do_harm: policy_load,
     the_guard_and_the_model_agree_on_every_path: path,
     rbac_in_the_sandbox_and_the_model_agree: wasm_equals_model,
+    the_decision_cache_and_a_fresh_evaluation_agree: cached_equals_fresh,
 }

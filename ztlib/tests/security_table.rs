@@ -142,6 +142,23 @@ fn every_threat_has_a_row_and_every_named_test_exists() {
     println!("{covered} of 95 rows are covered by tests");
 }
 
+/// What a policy tried, and what was taken away from the cache: the tables beside them name tests, too.
+#[test]
+fn the_tables_beside_hostile_guests_and_mutants_name_tests_that_exist() {
+    let Some(root) = repository() else { return };
+    let sources = all_sources(&root);
+    let known: BTreeSet<&str> = sources.iter().flat_map(|(_, text)| tests(text)).collect();
+    for (file, last) in
+        [("plugins/hostile/README.md", "test"), ("ztlib/tests/mutations/README.md", "the test that fails")]
+    {
+        let text = fs::read_to_string(root.join(file)).unwrap();
+        let rows = rows_of_tables(&text, last);
+        let named: Vec<&str> = rows.iter().flat_map(|row| code_spans(row[row.len() - 1])).collect();
+        let unknown: Vec<_> = named.iter().filter(|test| !known.contains(*test)).collect();
+        assert!(named.len() >= 20 && unknown.is_empty(), "{file}: there is no {unknown:?}");
+    }
+}
+
 #[test]
 fn every_import_of_the_contract_is_listed() {
     let Some(root) = repository() else { return };

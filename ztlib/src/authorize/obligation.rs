@@ -246,6 +246,7 @@ mod tests {
     use crate::authenticate::Principal;
     use crate::authorize::outcome::{Outcome, OutcomeLimits};
     use crate::authorize::{Labels, RequestFacts};
+    use crate::authorize::{Params, Target};
 
     type Attach = fn(&mut Outcome) -> Result<(), OutcomeFault>;
 
@@ -269,14 +270,13 @@ mod tests {
             request = request.header(*name, value.as_bytes());
         }
         let facts = RequestFacts {
-            parts: request.body(()).unwrap().into_parts().0,
-            host: "shop.test".into(),
-            path: "/orders/7".into(),
+            parts: Box::new(request.body(()).unwrap().into_parts().0),
+            target: Target::new("shop.test", "/orders/7"),
             route: None,
-            params: Vec::new(),
+            params: Params::default(),
         };
         let labels = owner.map_or_else(Labels::new, |owner| Labels::new().with("owner", owner));
-        Question::new(Principal::anonymous(), Asked::Request(Box::new(facts)), labels, UNIX_EPOCH)
+        Question::new(Principal::anonymous(), Asked::Request(facts), labels, UNIX_EPOCH)
     }
 
     fn settle(obligations: &Obligations, question: &mut Question) -> Result<Settled, Fault> {

@@ -1,5 +1,8 @@
 //! Cached equals fresh: random policies, random questions, and everything changing in between.
 
+mod every_input;
+mod flood;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

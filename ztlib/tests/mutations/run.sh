@@ -1,0 +1,157 @@
+#!/usr/bin/env bash
+# Takes each condition of the decision cache (SECURITY.md, T1 to T13) away, one line at a time in a scratch copy, and shows that the test
+# named for it fails:
+#
+#   ztlib/tests/mutations/run.sh           all of them
+#   ztlib/tests/mutations/run.sh T5 T6     those of these conditions
+#   ztlib/tests/mutations/run.sh --list    the table, without running anything
+#
+# The copy is what is committed. It has a target folder of its own, target/mutants, so that no mutant is ever taken for the library:
+# cargo gives both checkouts the same names. The first run builds all dependencies there, which takes minutes.
+# A mutant whose line is gone, or that does not compile, is a failure too: code has moved, and the expression below has to follow.
+set -uo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../../.." && pwd)
+export CARGO_TARGET_DIR="$root/target/mutants" CARGO_TERM_COLOR=never
+
+only=("$@")
+failed=0 ran=0 scratch=
+list=false
+if [ "${1:-}" = --list ]; then list=true only=(); fi
+
+in_scratch() {
+    if [ -n "$scratch" ]; then return; fi
+    scratch=$(mktemp -d)
+    git -C "$root" worktree add --quiet --detach "$scratch/ztlib" HEAD
+    trap 'git -C "$root" worktree remove --force "$scratch/ztlib"; rm -rf "$scratch"' EXIT
+}
+
+cargo_test() {
+    (cd "$scratch/ztlib" && timeout 900 cargo test --quiet --workspace --test "$1" "$2" "${@:3}") >"$scratch/log" 2>&1
+}
+
+# mutant CONDITION WHAT-IS-TAKEN-AWAY TEST-BINARY TEST [FILE SED-EXPRESSION]...
+mutant() {
+    local condition=$1 what=$2 binary=$3 test=$4 verdict
+    shift 4
+    if $list; then
+        printf '| %s | %s | `%s` |\n' "$condition" "$what" "${test##*::}"
+        return
+    fi
+    if [ ${#only[@]} -gt 0 ] && [[ " ${only[*]} " != *" $condition "* ]]; then return; fi
+    in_scratch
+    ran=$((ran + 1))
+    git -C "$scratch/ztlib" checkout --quiet -- .
+    if ! cargo_test "$binary" "$test" || ! grep -q '^test result: ok. [1-9]' "$scratch/log"; then
+        verdict='the test does not pass as it is'
+    else
+        verdict=
+        while [ $# -gt 0 ]; do
+            local file=$1 expression=$2
+            shift 2
+            sed -E -i "$expression" "$scratch/ztlib/ztlib/src/$file"
+            if [ "$(git -C "$scratch/ztlib" diff --numstat -- "ztlib/src/$file" | cut -f 1,2)" != $'1\t1' ]; then
+                verdict="not exactly one line of $file is changed"
+            fi
+        done
+        if [ -z "$verdict" ]; then
+            if ! cargo_test "$binary" "$test" --no-run; then
+                verdict='it does not compile'
+                tail -n 20 "$scratch/log"
+            elif cargo_test "$binary" "$test"; then
+                verdict='SURVIVED'
+            else
+                verdict=caught
+            fi
+        fi
+    fi
+    [ "$verdict" = caught ] || failed=$((failed + 1))
+    printf '%-4s %-70s %s\n' "$condition" "$what" "$verdict"
+}
+
+sandbox=authorize/policy/wasm
+
+mutant T1 'an instance is asked twice, and its second answer counts' \
+    cache a_policy_that_keeps_state_says_the_same_whether_it_is_asked_or_remembered \
+    $sandbox/evaluate.rs 's/let \(answer,\) = decide\.call\(&mut \*store, \(\)\)\?;/decide.call(\&mut *store, ())?; &/'
+
+mutant T2 'imports are not looked at before linking' \
+    sandbox an_import_of_wasi_is_refused_by_name \
+    $sandbox/load.rs 's/check_import\(import\.map_err.*name\.name\)\?;/drop(import);/'
+
+mutant T3 'NaN is as the processor makes it' \
+    sandbox the_same_question_costs_and_reads_and_answers_the_same \
+    $sandbox/engine.rs 's/cranelift_nan_canonicalization\(true\)/cranelift_nan_canonicalization(false)/'
+
+mutant T3 'a memory that cannot grow says −1' \
+    sandbox memory_that_cannot_grow_traps_and_never_tells \
+    $sandbox/evaluate.rs 's/return Err\(Stop::Memory \{ wanted: desired, limit \}\.into\(\)\);/return Ok(false);/'
+
+mutant T3 'a table that cannot grow says −1' \
+    sandbox tables_that_cannot_grow_trap_and_never_tell \
+    $sandbox/evaluate.rs 's/return Err\(Stop::Table \{ wanted: desired, limit \}\.into\(\)\);/return Ok(false);/'
+
+mutant T3 'what was cut off is a denial, and kept' \
+    cache what_was_cut_off_is_never_remembered \
+    authorize/policy/set.rs 's/^( *)Err\(fault\) => Err\(fault\),/\1Err(_) => Ok(bare_denial(\&entry.name, "denied")),/'
+
+# What the reader does not write down.
+unrecorded() {
+    mutant "$1" "$2" cache "$3" authorize/reader.rs \
+        "s/self\.trace\.record\(read, value\.clone\(\)\);/if !($4) { & }/"
+}
+
+unrecorded T4 'absence is not recorded' absence_is_a_read_and_what_appears_is_noticed 'value == Value::Absent'
+unrecorded T4 'what was enumerated is not recorded' absence_is_a_read_and_what_appears_is_noticed \
+    'matches!(read, Read::HeaderNames)'
+unrecorded T5 'before(t) is not recorded' an_answer_that_hangs_on_time_changes_exactly_then_warm_and_both_ways \
+    'matches!(read, Read::Before(_))'
+unrecorded T5 'windows of time are not recorded' windows_logins_and_claims_hang_on_time_too 'matches!(read, Read::InWindow(_))'
+unrecorded T6 'documents are not recorded' documents_labels_and_signals_are_reads 'matches!(read, Read::DataString(..))'
+unrecorded T6 'labels are not recorded' documents_labels_and_signals_are_reads 'matches!(read, Read::Label(_))'
+unrecorded T6 'signals are not recorded' documents_labels_and_signals_are_reads 'matches!(read, Read::Signal(_))'
+
+mutant T6 'all sets have one root' \
+    cache a_set_that_differs_in_anything_shares_no_entry_with_another \
+    authorize/policy/set.rs 's/^        self\.root$/        Digester::new("every set").finish()/'
+
+mutant T7 'a token that was verified before is not looked at again' \
+    cache an_expired_token_is_refused_though_its_decision_is_remembered \
+    authenticate/token/cache.rs 's/if claims\.recheck\(now\)\.is_ok\(\) \{/if true {/' \
+    enforce/judgement.rs 's/claims\.recheck\(self\.now\)\.map_err\(Cause::Token\)\?;/let _ = claims;/'
+
+mutant T8 'texts go into the key without their length' \
+    cache values_that_are_equal_when_put_together_are_not_equal \
+    authorize/cache/key.rs 's/bytes\.extend_from_slice\(&\(text\.len\(\) as u64\)\.to_le_bytes\(\)\);/let _ = \&bytes;/'
+
+mutant T9 'a read that fails is an absence' \
+    cache a_fault_is_never_remembered_and_a_failed_read_is_no_absence \
+    authorize/reader.rs 's/self\.question\.answer\(&read, &self\.view\)\?;/self.question.answer(\&read, \&self.view).unwrap_or(Value::Absent);/'
+
+mutant T9 'a fault is a denial, and kept' \
+    cache a_fault_is_never_remembered_and_a_failed_read_is_no_absence \
+    authorize/policy/set.rs 's/^( *)Err\(fault\) => Err\(fault\),/\1Err(_) => Ok(bare_denial(\&entry.name, "denied")),/'
+
+mutant T11 'what a symbol stands for counts as read' \
+    cache questions_that_differ_only_in_what_a_symbol_stands_for_share_an_entry \
+    authorize/reader.rs 's/self\.trace\.record\(read, value\.clone\(\)\);/let who = self.question.answer(\&Read::Subject, \&self.view)?; self.trace.record(Read::Subject, who); &/'
+
+mutant T12 'a signal is asked each time it is read' \
+    cache a_signal_is_asked_once_a_question_by_look_up_evaluation_and_storing_together \
+    authorize/question.rs 's/self\.signals\.insert\(name\.into\(\), value\.clone\(\)\);/let _ = \&self.signals;/'
+
+mutant T12 'what an older revision said is served after a reload' \
+    cache a_look_up_in_flight_when_reload_returns_answers_nobody_who_comes_later \
+    authorize/policy/set.rs 's/^        self\.root$/        Digester::new("every set").finish()/'
+
+mutant T13 'a policy may read while it is started and configured' \
+    sandbox reading_or_saying_anything_before_decide_is_a_load_error \
+    $sandbox/evaluate.rs 's/if (self\.deciding|matches!\(self\.phase, Phase::Deciding\)) \{/if true {/'
+
+mutant T13 'sets with a native policy are remembered' \
+    cache a_set_with_a_native_policy_is_asked_each_time \
+    authorize/policy/set.rs 's/self\.entries\.iter\(\)\.all\(\|entry\| matches!\(entry\.policy, Policy::Wasm\(_\)\)\)/true/'
+
+if $list; then exit 0; fi
+echo "$((ran - failed)) of $ran mutants were caught"
+[ $failed -eq 0 ] && [ $ran -gt 0 ]
