@@ -39,7 +39,8 @@ fn every_function_of_the_contract_is_called() {
         .lines()
         .filter_map(|line| line.trim().split_once(": func("))
         .map(|(name, _)| name.trim_start_matches('%'))
-        .filter(|name| !["configure", "decide"].contains(name))
+        // Constants are not facts: they are the SDK's own affair.
+        .filter(|name| !["configure", "decide", "put", "seal", "get"].contains(name))
         .collect();
     let called: BTreeSet<&str> =
         CONFIG.split("\"call\": \"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
