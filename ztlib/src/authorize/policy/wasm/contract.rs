@@ -283,9 +283,9 @@ fn put(mut store: StoreContextMut<'_, State>, (key, value): (WasmStr, WasmList<u
     let key = text(&store, &key)?;
     let bytes = key.len().saturating_add(value.len());
     pay(&mut store, CALL_FUEL.saturating_add(bytes as u64))?;
-    store.data_mut().loading("put")?.admit(&key, value.len())?;
+    store.data_mut().loading("put")?.admit(&key, value.len()).map_err(Stop::Constant)?;
     let value = value.as_le_slice(&store).into();
-    store.data_mut().loading("put")?.put(key, value)?;
+    store.data_mut().loading("put")?.put(key, value).map_err(Stop::Constant)?;
     Ok(())
 }
 

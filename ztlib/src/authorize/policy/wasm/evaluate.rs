@@ -66,8 +66,9 @@ impl WasmPolicy {
     /// Starts and configures the policy; the constants that it sealed.
     fn configure_once(&self, config: Arc<[u8]>) -> wasmtime::Result<Option<Arc<Constants>>> {
         let mut store = self.store(Box::new(Call::nobody_asks()));
-        // A constant may be as long as all of them together.
-        store.set_hostcall_fuel(self.budget.argument_bytes.max(self.budget.constant_bytes));
+        // A constant may be as long as all of them together. What is a little longer is refused in words of its own.
+        let constant_bytes = self.budget.constant_bytes.saturating_mul(2);
+        store.set_hostcall_fuel(self.budget.argument_bytes.saturating_add(constant_bytes));
         let instance = self.start(&mut store)?;
         store.data_mut().phase = Phase::Loading(Box::new(Gathering::new(&self.budget)));
         self.configure(&instance, &mut store, config)?;
