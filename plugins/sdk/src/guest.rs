@@ -62,17 +62,22 @@ impl<P: Policy> Slot<P> {
 /// # Errors
 /// What the policy says is wrong with its configuration.
 pub fn seal<P: Policy + for<'a> Constant<'a>>(config: &[u8]) -> Result<(), String> {
-    for (key, value) in Packer::pack(&P::configure(config)?) {
-        constants::put(&key, &value);
+    let policy = P::configure(config)?;
+    if !holds_nothing::<P>() {
+        Packer::pack(&policy).iter().for_each(|(key, value)| constants::put(key, value));
     }
     constants::seal();
     Ok(())
 }
 
+/// A policy without contents needs no constant: what would put and get one is not even in the component.
+const fn holds_nothing<P>() -> bool {
+    size_of::<P>() == 0
+}
+
 /// The contract's `decide` of a sealed policy. It traps where the constants are not this policy's.
 pub fn decide_sealed<P: Policy + for<'a> Constant<'a>>() -> guard::Answer {
-    // A policy that holds nothing needs no constant: the host is not asked for it.
-    let bytes = if size_of::<P>() == 0 { Some(Vec::new()) } else { constants::get("") };
+    let bytes = if holds_nothing::<P>() { Some(Vec::new()) } else { constants::get("") };
     let Some(policy) = bytes.and_then(|bytes| Unpacker::whole::<P>(&bytes)) else { trap() };
     answer(&policy)
 }
