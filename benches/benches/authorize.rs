@@ -51,7 +51,7 @@ fn reload(c: &mut Criterion) {
         let config = rbac(rules);
         let policies = many(1, RBAC, &config);
         group.bench_function(format!("rbac, {rules} rules"), |b| {
-            b.iter(|| policies.replace(&set(1, RBAC, black_box(&config))).unwrap());
+            b.iter(|| policies.replace(set(1, RBAC, black_box(&config))).unwrap());
         });
     }
     group.finish();

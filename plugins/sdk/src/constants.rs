@@ -88,6 +88,11 @@ impl Packer {
         self.bytes.extend_from_slice(bytes);
     }
 
+    /// What was appended.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
     /// The bytes so far, and these.
     pub(crate) fn finish(mut self, last: &[u8]) -> Vec<u8> {
         self.bytes.extend_from_slice(last);
@@ -122,7 +127,18 @@ impl<'a> Unpacker<'a> {
     }
 
     /// What [`Packer::number`] appended.
+    #[inline]
     pub fn number(&mut self) -> Option<u64> {
+        match self.rest.split_first()? {
+            (&byte, rest) if byte < 0x80 => {
+                self.rest = rest;
+                Some(byte.into())
+            }
+            _ => self.long_number(),
+        }
+    }
+
+    fn long_number(&mut self) -> Option<u64> {
         let mut number = 0_u64;
         for shift in (0..u64::BITS).step_by(7) {
             let (&byte, rest) = self.rest.split_first()?;
@@ -136,12 +152,14 @@ impl<'a> Unpacker<'a> {
     }
 
     /// What [`Packer::bytes`] appended.
+    #[inline]
     pub fn bytes(&mut self) -> Option<&'a [u8]> {
         let length = usize::try_from(self.number()?).ok()?;
         self.take(length)
     }
 
     /// Bytes whose number is known.
+    #[inline]
     pub(crate) fn take(&mut self, length: usize) -> Option<&'a [u8]> {
         let (bytes, rest) = self.rest.split_at_checked(length)?;
         self.rest = rest;
@@ -195,31 +213,54 @@ impl<T: for<'a> Constant<'a>> Table<T> {
     }
 }
 
-/// A list that is unpacked one by one while it is gone through, out of one constant. It may hold what borrows from it.
+/// A list that is gone through from its beginning: a constant of its own, unpacked one by one. It may hold what borrows from it.
 ///
 /// ```
 /// use ztlib_policy::constants::Sequence;
+/// # use ztlib_policy::testing::{Facts, ask};
 /// let mut methods = Sequence::new();
 /// methods.push(&"GET");
 /// methods.push(&"HEAD");
-/// assert_eq!(methods.iter::<&str>().collect::<Vec<_>>(), ["GET", "HEAD"]);
+/// # ask(&Facts::action("a"), |question| {
+/// let all = methods.open(question);
+/// assert_eq!(all.iter::<&str>().collect::<Vec<_>>(), ["GET", "HEAD"]);
+/// # }).unwrap();
 /// ```
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Sequence(Vec<u8>);
+#[derive(Debug, Clone)]
+pub struct Sequence(Space);
+
+impl Default for Sequence {
+    fn default() -> Self {
+        Self::new()
+    }
+}
 
 impl Sequence {
     /// An empty list.
     pub const fn new() -> Self {
-        Self(Vec::new())
+        Self(Space::new())
     }
 
-    /// Append a value, which takes at least a byte and holds neither [`Table`] nor [`Rules`](crate::rules::Rules).
+    /// Append a value, which takes at least a byte and holds neither [`Table`] nor [`Rules`](crate::rules::Rules). A list that was sealed
+    /// takes no more: then this is a fault.
     pub fn push<'a>(&mut self, value: &impl Constant<'a>) {
-        self.0.extend_from_slice(&packed(value));
+        let Some((place, _)) = self.0.place("") else { broken() };
+        place.extend_from_slice(&packed(value));
     }
 
+    /// All of it, to be gone through.
+    pub fn open(&self, question: &Question<'_>) -> Opened<'_> {
+        Opened(self.0.get(question, &[]).unwrap_or_default())
+    }
+}
+
+/// The bytes of a [`Sequence`].
+#[derive(Debug)]
+pub struct Opened<'s>(Cow<'s, [u8]>);
+
+impl Opened<'_> {
     /// The values in their order, which must be of the type that was pushed.
-    pub fn iter<'s, T: Constant<'s>>(&'s self) -> impl Iterator<Item = T> {
+    pub fn iter<'o, T: Constant<'o>>(&'o self) -> impl Iterator<Item = T> {
         let mut from = Unpacker::new(&self.0);
         core::iter::from_fn(move || {
             (!from.is_empty()).then(|| T::unpack(&mut from).unwrap_or_else(|| broken()))
@@ -264,13 +305,17 @@ impl Space {
 /// Begins with a letter for the space: no two spaces share a key, and none has the empty one.
 fn sealed_key(number: u32, key: &[&str]) -> String {
     let mut whole = String::with_capacity(4 + key.iter().map(|piece| piece.len()).sum::<usize>());
+    let letter = |letters: &'static str, number: u32| {
+        let at = (number % 16) as usize;
+        letters.get(at..=at).unwrap_or_default()
+    };
     let mut left = number;
     while left >= 16 {
-        whole.push((b'a' + (left % 16) as u8) as char);
+        whole.push_str(letter("abcdefghijklmnop", left));
         left /= 16;
     }
     // The last letter is a capital, so that no space's letters begin those of another.
-    whole.push((b'A' + left as u8) as char);
+    whole.push_str(letter("ABCDEFGHIJKLMNOP", left));
     key.iter().for_each(|piece| whole.push_str(piece));
     whole
 }
@@ -305,11 +350,11 @@ impl<T> Constant<'_> for Table<T> {
 
 impl Constant<'_> for Sequence {
     fn pack(&self, to: &mut Packer) {
-        to.bytes(&self.0);
+        self.0.pack(to);
     }
 
     fn unpack(from: &mut Unpacker<'_>) -> Option<Self> {
-        from.bytes().map(|bytes| Self(bytes.to_vec()))
+        Space::unpack(from).map(Self)
     }
 }
 

@@ -172,21 +172,20 @@ impl<T: for<'a> Constant<'a>> Rules<T> {
                     || link.names(method.get_or_insert_with(|| question.method()).as_bytes());
                 if covered {
                     let inline = link.inline.map(|value| (number, offset(list, value)));
-                    found.push(Found { rule: link.rule, value: link.value, inline });
+                    // Under each key they are in order, and few rules cover one question: keeping it costs next to nothing.
+                    let at = found.partition_point(|earlier| earlier.rule <= link.rule);
+                    found.insert(at, Found { rule: link.rule, value: link.value, inline });
                 }
             }
         }
-        if found.len() > 1 {
-            found.sort_unstable_by_key(|found| found.rule);
-            let mut seen: Vec<u64> = Vec::new();
-            found.retain(|found| {
-                let first = !seen.contains(&found.value);
-                if first {
-                    seen.push(found.value);
-                }
-                first
-            });
-        }
+        let mut seen: Vec<u64> = Vec::new();
+        found.retain(|found| {
+            let first = !seen.contains(&found.value);
+            if first {
+                seen.push(found.value);
+            }
+            first
+        });
         found
     }
 

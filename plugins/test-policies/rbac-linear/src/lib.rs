@@ -11,7 +11,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use ztlib_policy::config::{Members, NonEmpty, Pointer, Text, from_json};
-use ztlib_policy::constants::Sequence;
+use ztlib_policy::constants::{Constant, Packer, Sequence, Unpacker};
 use ztlib_policy::{Answer, Policy, Question, config_struct, constant_struct, export_policy};
 
 constant_struct! {
@@ -20,53 +20,64 @@ constant_struct! {
     pub struct RbacLinear {
         /// JSON pointers of claims that hold names of roles.
         claims: Vec<Box<str>>,
-        rules: Sequence,
+        /// One for each permission, method and route.
+        routes: Sequence,
+        /// One for each permission and action.
+        actions: Sequence,
     }
 }
 
 constant_struct! {
-    /// One rule, borrowed from the policy.
+    /// One rule, borrowed from the list: a route or an action. What follows is unpacked where that is the one.
     struct Rule<'a> {
+        what: &'a [u8],
+        rest: &'a [u8],
+    }
+}
+
+constant_struct! {
+    struct May<'a> {
+        method: &'a str,
         role: &'a str,
-        methods: &'a [u8],
-        routes: &'a [u8],
-        actions: &'a [u8],
     }
 }
 
 impl Policy for RbacLinear {
     fn configure(config: &[u8]) -> Result<Self, String> {
         let Config { roles, permissions } = from_json(config)?;
-        let mut rules = Sequence::new();
+        let (mut routes, mut actions) = (Sequence::new(), Sequence::new());
         for (role, list) in permissions.0 {
             for permission in list {
-                let [methods, routes, actions] =
-                    [permission.methods, permission.routes, permission.actions].map(lines);
-                let (methods, routes, actions) = (methods.as_bytes(), routes.as_bytes(), actions.as_bytes());
-                rules.push(&Rule { role: &role, methods, routes, actions });
+                for route in permission.routes.iter().flat_map(NonEmpty::as_slice) {
+                    for method in permission.methods.iter().flat_map(NonEmpty::as_slice) {
+                        add(&mut routes, route.as_str(), &May { method: method.as_str(), role: &role });
+                    }
+                }
+                for action in permission.actions.iter().flat_map(NonEmpty::as_slice) {
+                    add(&mut actions, action.as_str(), &May { method: "*", role: &role });
+                }
             }
         }
-        Ok(Self { claims: roles.claims.iter().map(|claim| claim.as_str().into()).collect(), rules })
+        let claims = roles.claims.iter().map(|claim| claim.as_str().into()).collect();
+        Ok(Self { claims, routes, actions })
     }
 
     fn decide(&self, question: &Question<'_>) -> Answer {
-        let action = question.action();
-        let asked = match &action {
-            Some(_) => None,
-            None => question.route().map(|route| (question.method(), route)),
+        let (rules, what, method) = match question.action() {
+            Some(action) => (&self.actions, action, String::new()),
+            None => match question.route() {
+                Some(route) => (&self.routes, route, question.method()),
+                None => return question.deny("no-rule"),
+            },
         };
         let mut reason = "no-rule";
-        for rule in self.rules.iter::<Rule<'_>>() {
-            let covered = match (&action, &asked) {
-                (Some(action), _) => any(rule.actions, |own| own == action.as_bytes()),
-                (None, Some((method, route))) => {
-                    any(rule.methods, |own| own == b"*" || own == method.as_bytes())
-                        && any(rule.routes, |own| covers(own, route.as_bytes()))
-                }
-                (None, None) => false,
-            };
-            if covered {
-                if self.claims.iter().any(|claim| question.claim_contains(claim, rule.role)) {
+        for rule in rules.open(question).iter::<Rule<'_>>() {
+            if !covers(rule.what, what.as_bytes()) {
+                continue;
+            }
+            let Some(may) = May::unpack(&mut Unpacker::new(rule.rest)) else { continue };
+            if may.method == "*" || may.method == method {
+                if self.claims.iter().any(|claim| question.claim_contains(claim, may.role)) {
                     return Answer::Allow;
                 }
                 reason = "no-role";
@@ -76,32 +87,16 @@ impl Policy for RbacLinear {
     }
 }
 
-/// Texts, each with a line's end behind it.
-fn lines(texts: Option<NonEmpty<Text<'_>>>) -> String {
-    let mut all = String::new();
-    for text in texts.iter().flat_map(NonEmpty::as_slice) {
-        all.push_str(text.as_str());
-        all.push('\n');
-    }
-    all
-}
-
-fn any(lines: &[u8], holds: impl Fn(&[u8]) -> bool) -> bool {
-    let mut lines = lines;
-    while let Some(end) = lines.iter().position(|byte| *byte == b'\n') {
-        let (line, rest) = lines.split_at(end);
-        if holds(line) {
-            return true;
-        }
-        lines = rest.get(1..).unwrap_or_default();
-    }
-    false
+fn add(rules: &mut Sequence, what: &str, may: &May<'_>) {
+    let mut rest = Packer::default();
+    may.pack(&mut rest);
+    rules.push(&Rule { what: what.as_bytes(), rest: &rest.into_bytes() });
 }
 
 /// Whether a route, or a pattern of routes, covers the one that matched.
 fn covers(pattern: &[u8], route: &[u8]) -> bool {
-    if pattern == route {
-        return true;
+    if pattern.last() != Some(&b'*') {
+        return pattern == route;
     }
     if let Some(prefix) = pattern.strip_suffix(b"/**") {
         return route.strip_prefix(prefix).is_some_and(|rest| rest.first().is_none_or(|byte| *byte == b'/'));
