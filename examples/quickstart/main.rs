@@ -166,13 +166,13 @@ async fn play_one(
     let answer = client::send(world, &scene, shop, inventory).await?;
     // The last event decides: a handler that asks leaves one of its own.
     let event = events.try_iter().last();
-    let reason = event.as_ref().and_then(|event| event.reason.as_deref());
+    let reason = event.as_ref().and_then(|event| event.reason());
     let as_expected = match (&scene.expected, &answer) {
         (Expected::NoConnection, Answer::NoConnection(_)) => event.is_none(),
         (Expected::Allow, Answer::Http(200, _) | Answer::Grpc(0)) => reason.is_none() && event.is_some(),
         (Expected::Refused(status, why), Answer::Http(actual, id)) => {
-            let told = event.as_ref().map(|event| event.id.as_str());
-            status == actual && reason == Some(why) && id.as_deref() == told
+            let told = event.as_ref().map(|event| event.id().to_string());
+            status == actual && reason == Some(why) && *id == told
         }
         (Expected::Refused(code, why), Answer::Grpc(actual)) => code == actual && reason == Some(why),
         _ => false,

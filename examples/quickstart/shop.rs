@@ -28,7 +28,7 @@ async fn cancel(Path(id): Path<String>) -> Json<Value> {
 }
 
 async fn refund(Path(id): Path<String>, permit: Permit) -> Json<Value> {
-    Json(json!({ "refunded": id, "permit": permit.id().as_str() }))
+    Json(json!({ "refunded": id, "permit": permit.id().to_string() }))
 }
 
 /// A handler that must decide on the object that it loaded: every viewer may come here, not everybody may see each invoice.

@@ -27,7 +27,8 @@ impl Row {
             (_, None) => String::new(),
         };
         let micros = event.map_or_else(String::new, |event| {
-            format!("{:.0}", (event.authenticate + event.authorize).as_nanos() as f64 / 1000.0)
+            let worked = event.authenticate().unwrap_or_default() + event.authorize().unwrap_or_default();
+            format!("{:.0}", worked.as_nanos() as f64 / 1000.0)
         });
         let decision =
             if as_expected { decision } else { format!("{decision} (NOT EXPECTED: {:?})", scene.expected) };
@@ -38,10 +39,10 @@ impl Row {
 /// Denied by whom, for what reason, after reading what.
 fn why(event: &AuditEvent) -> String {
     let reads: Vec<String> = event.reads().iter().map(ToString::to_string).collect();
-    let said = match (&event.policy, &event.reason) {
+    let said = match (&event.policy(), &event.reason()) {
         (Some(policy), Some(reason)) => format!("{policy}: {reason}"),
         (None, Some(reason)) => reason.to_string(),
-        _ => event.verdict.as_str().to_owned(),
+        _ => event.verdict().as_str().to_owned(),
     };
     if reads.is_empty() { said } else { format!("{said}; read {}", reads.join(" ")) }
 }

@@ -217,14 +217,10 @@ pub fn path(data: &[u8]) {
         Ok(true) => Some("path-encoded-slash"),
         Err(code) => Some(code),
     };
-    assert_eq!(event.reason.as_deref(), expected, "{path:?}");
-    assert_eq!(event.verdict == Verdict::Allow, expected.is_none());
+    assert_eq!(event.reason(), expected, "{path:?}");
+    assert_eq!(event.verdict() == Verdict::Allow, expected.is_none());
     if expected.is_none() {
-        assert_eq!(
-            event.path.as_deref(),
-            path.get(..512).or(Some(&path)),
-            "the policy and the router see one path"
-        );
+        assert_eq!(event.path(), path.get(..512).or(Some(&path)), "the policy and the router see one path");
     }
     let line = event.to_json();
     assert!(!line.chars().any(char::is_control));
@@ -394,10 +390,10 @@ impl Stage {
         };
         for event in told {
             assert_eq!(
-                (event.verdict, event.reason.as_deref()),
+                (event.verdict(), event.reason()),
                 (verdict, reason),
                 "from the cache: {}; {method} {route:?} {caller:?} {config}",
-                event.cached
+                event.cached()
             );
         }
     }

@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{MatchedPath, Request};
+use axum::extract::{MatchedPath, OriginalUri, Request};
 use axum::response::{IntoResponse, Response};
 use axum::routing::Route;
 use bytes::Bytes;
@@ -13,7 +13,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 use ztlib::enforce::{Guard, ZeroTrustLayer};
 
-use crate::question::{Arrived, MatchedRouteLayer};
+use crate::question::{Arrived, find_route};
 
 /// A router in which every route, nested or merged router, fallback, 405, HEAD, OPTIONS and upgrade is behind the guard.
 ///
@@ -35,8 +35,7 @@ impl GuardedRouter {
     /// match no route (the fallback, and what [`Router::nest_service`] serves) have no route; only a policy that looks at the path can
     /// allow them.
     pub fn new(guard: Guard, router: Router) -> Self {
-        // The last layer added is the outermost: first what the router found, then the guard.
-        Self(router.layer(ZeroTrustLayer::new(guard)).layer(MatchedRouteLayer))
+        Self(router.layer(ZeroTrustLayer::new(guard).find_route(find_route)))
     }
 
     /// Adds a layer outside of the guard: it sees requests that nobody has judged yet, and refusals on their way out. The place for
@@ -69,8 +68,11 @@ where
 
     fn call(&mut self, request: http::Request<B>) -> Self::Future {
         let mut request = request.map(Body::new);
-        let arrived = Arrived(request.uri().clone());
-        request.extensions_mut().insert(arrived);
+        // Where no router stands outside, axum is about to write down this very URI as the original one.
+        if request.extensions().get::<OriginalUri>().is_some() {
+            let arrived = Arrived(request.uri().clone());
+            request.extensions_mut().insert(arrived);
+        }
         // The template of a router outside is none of this one's: a request that matches nothing here has no route.
         request.extensions_mut().remove::<MatchedPath>();
         self.0.call(request)

@@ -5,61 +5,24 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use axum::extract::{FromRequestParts, MatchedPath, NestedPath, OriginalUri, RawPathParams};
+use http::Uri;
 use http::request::Parts;
-use http::{Request, Uri};
-use tower_layer::Layer;
-use tower_service::Service;
 use ztlib::enforce::MatchedRoute;
 
-/// The URI as the guarded router was given it, before it routes.
+/// The URI as a guarded router inside of another router was given it, before it routes.
 #[derive(Debug, Clone)]
 pub(crate) struct Arrived(pub(crate) Uri);
 
-/// Stands between the router and the guard.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct MatchedRouteLayer;
-
-#[derive(Debug, Clone)]
-pub(crate) struct WithMatchedRoute<S>(S);
-
-impl<S> Layer<S> for MatchedRouteLayer {
-    type Service = WithMatchedRoute<S>;
-
-    fn layer(&self, inner: S) -> WithMatchedRoute<S> {
-        WithMatchedRoute(inner)
-    }
-}
-
-impl<S, B> Service<Request<B>> for WithMatchedRoute<S>
-where
-    S: Service<Request<B>>,
-{
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = S::Future;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.0.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Request<B>) -> S::Future {
-        let (mut parts, body) = request.into_parts();
-        let matched = matched_route(&mut parts);
-        parts.extensions.insert(matched);
-        self.0.call(Request::from_parts(parts, body))
-    }
-}
-
 /// The template and the parameters exactly as axum's own extractors give them, so that a policy sees what the handler sees.
-fn matched_route(parts: &mut Parts) -> MatchedRoute {
-    let template = parts.extensions.get::<MatchedPath>().map(|path| path.as_str().to_owned());
+pub(crate) fn find_route(parts: &mut Parts) -> MatchedRoute {
+    let template = parts.extensions.get::<MatchedPath>().map(MatchedPath::as_str);
     let mut matched = template.map_or_else(MatchedRoute::none, MatchedRoute::new);
     if let Some(params) = at_once::<RawPathParams>(parts) {
         for (name, value) in &params {
             matched = matched.with_param(name, value);
         }
     }
-    match whole_path(parts) {
+    match whole_path(parts).filter(|path| *path != parts.uri.path()) {
         Some(path) => matched.with_original_path(path),
         None => matched,
     }

@@ -80,7 +80,7 @@ async fn handlers_get_what_the_guard_established() {
     let guarded = GuardedRouter::new(world.guard(allow()).build(), handlers());
     let ask = |path: &str| guarded.clone().oneshot(get_of(&world, &peer, path, Some("acme".into())));
     let (status, permit) = body(ask("/permit").await.unwrap()).await;
-    assert_eq!((status, permit), (200, format!("true {}", world.events.one().id)));
+    assert_eq!((status, permit), (200, format!("true {}", world.events.one().id())));
     assert_eq!(
         body(ask("/principal").await.unwrap()).await,
         (200, format!("Some({FRONTEND:?}) Some(\"alice\")"))
@@ -122,7 +122,7 @@ async fn a_public_route_has_a_permit_and_nobody_in_it() {
         let (got, text) = body(response).await;
         assert_eq!(got, status, "{path}");
         assert!(path != "/principal" || text == "None None", "{text}");
-        assert_eq!(world.events.one().verdict, Verdict::Public);
+        assert_eq!(world.events.one().verdict(), Verdict::Public);
     }
     let response = guarded.oneshot(get_of(&world, &http::Extensions::new(), "/open", None)).await.unwrap();
     assert_eq!(response.extensions().get::<Refusal>().unwrap().cause().code(), "missing-certificate");
@@ -195,8 +195,11 @@ async fn a_handler_refuses_in_the_words_of_the_guard() {
         (403, &"not-yours".into(), &"this order is not yours".into())
     );
     let events = world.events.take();
-    assert_eq!(events.iter().map(|event| event.verdict).collect::<Vec<_>>(), [Verdict::Allow, Verdict::Deny]);
-    assert_eq!((problem["id"].as_str(), refusal.id()), (Some(events[1].id.as_str()), &events[1].id));
+    assert_eq!(
+        events.iter().map(|event| event.verdict()).collect::<Vec<_>>(),
+        [Verdict::Allow, Verdict::Deny]
+    );
+    assert_eq!((problem["id"].as_str(), refusal.id()), (Some(&*events[1].id().to_string()), events[1].id()));
 }
 
 #[tokio::test]

@@ -123,9 +123,9 @@ impl Service {
     fn decisions(&self) -> Vec<(Verdict, String, String)> {
         let of = |event: ztlib::observe::AuditEvent| {
             (
-                event.verdict,
-                event.reason.unwrap_or_default().to_string(),
-                event.path.unwrap_or_default().to_string(),
+                event.verdict(),
+                event.reason().unwrap_or_default().to_string(),
+                event.path().unwrap_or_default().to_string(),
             )
         };
         self.world.events.take().into_iter().map(of).collect()

@@ -14,7 +14,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 use ztlib::enforce::{Guard, ZeroTrustLayer};
 
-use crate::question::MatchedRouteLayer;
+use crate::question::find_route;
 
 /// gRPC services of which every method, known or not, is behind the guard.
 ///
@@ -34,7 +34,7 @@ impl GuardedRoutes {
     /// A policy's `route` is the method's path, `/package.Service/Method`. An unauthenticated call to an unknown method is
     /// UNAUTHENTICATED, not UNIMPLEMENTED: who may not call learns nothing about what is there.
     pub fn new(guard: Guard, routes: Routes) -> Self {
-        Self(routes.prepare().into_axum_router().layer(ZeroTrustLayer::new(guard)).layer(MatchedRouteLayer))
+        Self(routes.prepare().into_axum_router().layer(ZeroTrustLayer::new(guard).find_route(find_route)))
     }
 
     /// Adds a layer outside of the guard: it sees calls that nobody has judged yet, and refusals on their way out.

@@ -20,4 +20,5 @@ pub mod observe;
 pub mod tls;
 
 mod clock;
+mod hex;
 pub use clock::{Clock, SystemClock};

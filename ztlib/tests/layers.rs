@@ -130,7 +130,7 @@ async fn a_layer_that_did_not_run_is_a_fault_and_not_an_anonymous_caller() {
     ] {
         assert_eq!((answer.status, answer.reason()), (503, "stage-missing"), "{name}");
     }
-    assert!(world.events.take().iter().all(|event| event.verdict.as_str() == "fault"));
+    assert!(world.events.take().iter().all(|event| event.verdict().as_str() == "fault"));
     assert_eq!(world.handler.calls(), 0);
     let both = ServiceBuilder::new().layer(peers).layer(tokens).layer(guard);
     assert_eq!(world.through(&both, request).await.reason(), "passed");

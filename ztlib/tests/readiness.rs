@@ -131,7 +131,7 @@ async fn an_error_of_the_inner_service_comes_out_as_it_is() {
     let (_, send) = handle.next_request().await.unwrap();
     send.send_error("lost the database");
     assert_eq!(answer.await.unwrap_err().to_string(), "lost the database");
-    assert_eq!(world.events.one().verdict.as_str(), "allow", "the guard's part was done");
+    assert_eq!(world.events.one().verdict().as_str(), "allow", "the guard's part was done");
 }
 
 /// An inner call that never ends, and tells when it is dropped.
@@ -165,7 +165,7 @@ async fn dropping_the_future_half_way_drops_the_inner_call() {
     assert!(!dropped.load(Ordering::SeqCst));
     drop(call);
     assert!(dropped.load(Ordering::SeqCst), "the handler goes on for a caller who left");
-    assert_eq!(world.events.one().verdict.as_str(), "allow");
+    assert_eq!(world.events.one().verdict().as_str(), "allow");
     // The service is as good as before.
     dropped.store(false, Ordering::SeqCst);
     drop(service.call(world.request_of(&peer)));

@@ -368,6 +368,8 @@ fn what_cannot_go_with_an_answer_is_a_fault() {
         (hostile!("crlf-in-header"), "outcome-malformed-header"),
         (hostile!("crlf-in-header-name"), "outcome-malformed-header"),
         (hostile!("reserved-header"), "outcome-reserved-header"),
+        (hostile!("malformed-source"), "outcome-malformed-source"),
+        (hostile!("secret-source"), "outcome-secret-source"),
         (hostile!("control-in-message"), "outcome-malformed-message"),
         (hostile!("malformed-reason"), "outcome-malformed-reason"),
         (hostile!("undeclared-reason"), "outcome-undeclared-reason"),

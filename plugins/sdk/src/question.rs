@@ -243,6 +243,50 @@ functions!(outcome {
     /// With an allow: remove a header from the response.
     fn remove_response_header(name: &str);
 
+    /// With an allow: set a header of the request to what `source` stands for in each request: `{subject}`, `{issuer}`,
+    /// `{claim:/tenant}`, `{peer}`, `{trust-domain}`, `{remote-ip}`, `{param:id}`, `{header:x-tenant}`, `{label:owner}` or
+    /// `{request-id}`, exactly one.
+    ///
+    /// **Copying is not reading**: the decision stays one for all callers, where `claim_string` and `set_request_header` would make it
+    /// one for each tenant. Where the source is absent, or its value cannot stand in a header, the request is refused as a fault
+    /// and nothing that the caller sent takes its place. Anything but one symbol, and a header that carries secrets, is a
+    /// fault when it is said.
+    ///
+    /// ```
+    /// use ztlib_policy::testing::{Facts, ask, decide};
+    /// use ztlib_policy::{Answer, Policy, Question};
+    ///
+    /// struct Tenants;
+    /// impl Policy for Tenants {
+    ///     fn configure(_: &[u8]) -> Result<Self, String> { Ok(Tenants) }
+    ///     fn decide(&self, question: &Question) -> Answer {
+    ///         question.copy_to_request_header("x-tenant", "{claim:/tenant}");
+    ///         Answer::Allow
+    ///     }
+    /// }
+    ///
+    /// let facts = Facts::request("GET", "/orders");
+    /// let verdict = decide(&Tenants, &facts.clone().token(r#"{"tenant": "acme"}"#)).unwrap();
+    /// assert_eq!(verdict.request_headers[0].value.as_deref(), Some("acme"));
+    /// assert!(verdict.trace.is_empty());
+    ///
+    /// let fault = decide(&Tenants, &facts).unwrap_err();
+    /// assert_eq!(fault.code, "obligation-source-absent");
+    /// let fault = ask(&facts, |question| question.copy_to_request_header("x-key", "{header:cookie}")).unwrap_err();
+    /// assert_eq!(fault.code, "outcome-secret-source");
+    /// ```
+    fn copy_to_request_header(name: &str, source: &str);
+
+    /// The same; where the source is absent, the header is removed.
+    fn copy_to_request_header_or_remove(name: &str, source: &str);
+
+    /// With an allow: set a header of the response to what `source` stands for in the request; as
+    /// [`copy_to_request_header`](Self::copy_to_request_header).
+    fn copy_to_response_header(name: &str, source: &str);
+
+    /// The same; where the source is absent, the header is removed from the response.
+    fn copy_to_response_header_or_remove(name: &str, source: &str);
+
     /// A line for the audit event of this evaluation; bounded.
     fn log(text: &str);
 });

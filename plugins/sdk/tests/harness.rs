@@ -155,6 +155,104 @@ fn what_goes_with_the_answer_is_recorded() {
 }
 
 #[test]
+fn what_is_copied_is_taken_from_the_facts_and_is_no_read() {
+    let policy = Do(|q| {
+        q.set_request_header("x-tenant", "acme");
+        q.copy_to_request_header("X_Tenant", "{claim:/tenant}");
+        q.copy_to_request_header("x-order", "{param:id}");
+        q.copy_to_request_header("x-owner", "{label:owner}");
+        q.copy_to_request_header("x-was", "{header:X-Old}");
+        q.copy_to_request_header("x-peer", "{peer}");
+        q.copy_to_request_header("x-domain", "{trust-domain}");
+        q.copy_to_request_header("x-ip", "{remote-ip}");
+        q.copy_to_request_header_or_remove("x-user", "{subject}");
+        q.copy_to_response_header("x-id", "{request-id}");
+        q.copy_to_response_header_or_remove("x-issuer", "{issuer}");
+        Answer::Allow
+    });
+    let facts = request()
+        .label("owner", "alice")
+        .header("x-old", "value")
+        .peer("spiffe://example.org/a")
+        .remote_ip("::ffff:10.0.0.1")
+        .token(r#"{"tenant": "umbrella, inc", "iss": "https://id.test"}"#);
+    let verdict = decide(&policy, &facts).unwrap();
+    let headers = |changes: &[HeaderChange]| -> Vec<String> {
+        let shown =
+            |change: &HeaderChange| format!("{}={}", change.name, change.value.as_deref().unwrap_or("-"));
+        changes.iter().map(shown).collect()
+    };
+    assert_eq!(
+        headers(&verdict.request_headers),
+        [
+            "x_tenant=umbrella, inc",
+            "x-order=7",
+            "x-owner=alice",
+            "x-was=value",
+            "x-peer=spiffe://example.org/a",
+            "x-domain=example.org",
+            "x-ip=10.0.0.1",
+            "x-user=-"
+        ]
+    );
+    let id = format!("x-id={}", "0".repeat(32));
+    assert_eq!(headers(&verdict.response_headers), [id.as_str(), "x-issuer=https://id.test"]);
+    assert!(verdict.trace.is_empty());
+    // Where nothing is carried out, nothing is copied.
+    let asks = Facts::action("orders.cancel");
+    assert!(decide(&policy, &asks).unwrap().response_headers.is_empty());
+    let denies = Do(|q| {
+        q.copy_to_request_header("x-tenant", "{claim:/tenant}");
+        Answer::Deny
+    });
+    assert!(decide(&denies, &request()).unwrap().request_headers.is_empty());
+}
+
+#[test]
+fn a_copy_that_cannot_be_made_is_a_fault() {
+    let copy = Do(|q| {
+        q.copy_to_request_header_or_remove("x-tenant", "{claim:/tenant}");
+        q.copy_to_response_header_or_remove("x-was", "{header:x-old}");
+        Answer::Allow
+    });
+    let code = |facts: &Facts| decide(&copy, facts).map_or_else(|fault| fault.code, |_| "none");
+    let tenant = |tenant: &str| request().token(&format!(r#"{{"tenant": {tenant}}}"#));
+    assert_eq!(code(&request()), "none");
+    assert_eq!(code(&tenant("\"acme\"")), "none");
+    assert_eq!(code(&tenant("7")), "read-wrong-type");
+    assert_eq!(code(&tenant("null")), "read-wrong-type");
+    for value in ["", " acme", "a\\u000ab: c", "é", &"x".repeat(1025)] {
+        assert_eq!(code(&tenant(&format!("\"{value}\""))), "obligation-unusable-value", "{value}");
+    }
+    assert_eq!(code(&request().header("x-old", "1").header("x-old", "2")), "read-several-values");
+    let absent = Do(|q| {
+        q.copy_to_request_header("x-tenant", "{claim:/tenant}");
+        Answer::Allow
+    });
+    let fault = decide(&absent, &request()).unwrap_err();
+    assert_eq!(fault.code, "obligation-source-absent");
+    assert_eq!(fault.text, "the header `x-tenant` is to be a copy of `{claim:/tenant}`: it is absent");
+}
+
+#[test]
+fn a_source_is_one_symbol_and_never_a_secret() {
+    let facts = request().secret_header("x-api-key");
+    let copy = |source: &str| {
+        ask(&facts, |q| q.copy_to_request_header("x-a", source)).map_or_else(|fault| fault.code, |()| "none")
+    };
+    for source in
+        ["acme", "{subject}{peer}", "{nobody}", "{claim:tenant}", "{claim:}", "{param:}", "{header:a b}"]
+    {
+        assert_eq!(copy(source), "outcome-malformed-source", "{source}");
+    }
+    for name in ["Authorization", "cookie", "proxy_authorization", "X_Api_Key"] {
+        assert_eq!(copy(&format!("{{header:{name}}}")), "outcome-secret-source", "{name}");
+    }
+    assert_eq!(copy("{header:x-tenant}"), "none");
+    assert_eq!(code(&facts, |q| q.copy_to_response_header("host", "{subject}")), "outcome-reserved-header");
+}
+
+#[test]
 fn what_cannot_be_used_is_a_fault() {
     let fault = |policy: fn(&Question<'_>)| -> &'static str { code(&request(), policy) };
     assert_eq!(fault(|q| q.reason("No role")), "outcome-malformed-reason");

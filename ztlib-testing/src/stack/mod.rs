@@ -119,7 +119,7 @@ pub fn run(cast: &Cast<'_>, stack: &mut dyn StackUnderTest) -> Result<Report, Sc
         // Asked twice: the second answer may come from the decision cache, and must be the same.
         for _ in 0..2 {
             let seen = stack.send(cast, case, &exchange).map_err(|error| error.within(&place()))?;
-            report.from_cache += seen.events.iter().filter(|event| event.cached).count();
+            report.from_cache += seen.events.iter().filter(|event| event.cached()).count();
             wrong.extend(seen.leaks(&exchange));
             match seen.answer() {
                 Ok(answer) => {
@@ -173,14 +173,14 @@ impl Seen {
         };
         let Some(reply) = self.reply else { return Err("there was no reply".to_owned()) };
         if let Some(id) = &reply.id
-            && id != event.id.as_str()
+            && *id != event.id().to_string()
         {
-            return Err(format!("the caller was told the id {id}, the audit event has {}", event.id));
+            return Err(format!("the caller was told the id {id}, the audit event has {}", event.id()));
         }
         if reply.reached.is_none() && reply.id.is_none() {
             return Err("the caller was refused and told no id".to_owned());
         }
-        let decision = match event.verdict {
+        let decision = match event.verdict() {
             Verdict::Allow => Decision::Allow,
             Verdict::Public => Decision::Public,
             Verdict::Deny => Decision::Deny,
@@ -191,9 +191,9 @@ impl Seen {
         };
         Ok(Answer {
             decision,
-            enforced: event.enforced,
-            reason: event.reason.as_deref().map(str::to_owned),
-            policy: event.policy.as_deref().map(str::to_owned),
+            enforced: event.enforced(),
+            reason: event.reason().map(str::to_owned),
+            policy: event.policy().map(str::to_owned),
             reply: Some(reply),
         })
     }

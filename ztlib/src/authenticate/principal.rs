@@ -35,6 +35,12 @@ impl Principal {
         self
     }
 
+    /// The same, with these claims.
+    pub(crate) fn with_claims(mut self, claims: Option<VerifiedClaims>) -> Self {
+        self.claims = claims;
+        self
+    }
+
     /// The peer at the other end of the connection.
     pub fn peer(&self) -> Option<&PeerIdentity> {
         self.peer.as_ref()

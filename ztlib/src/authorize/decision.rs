@@ -3,7 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::outcome::{HeaderChange, Outcome, OutcomeFault, Reason, StepUp};
+use super::obligation::Obligation;
+use super::outcome::{Outcome, Reason, StepUp};
+use super::outcome_fault::OutcomeFault;
 use super::read::ReadFault;
 
 /// What the whole policy set says. Closed: whoever asks must handle both.
@@ -19,12 +21,7 @@ pub enum Decision {
 impl Decision {
     /// The bytes that it holds, for bounds.
     pub(crate) fn size(&self) -> usize {
-        let headers = |changes: &[HeaderChange]| {
-            let one = |change: &HeaderChange| {
-                64 + change.name.as_str().len() + change.value.as_ref().map_or(0, |value| value.len())
-            };
-            changes.iter().map(one).sum::<usize>()
-        };
+        let headers = |obligations: &[Obligation]| obligations.iter().map(Obligation::size).sum::<usize>();
         let held = match self {
             Self::Allow(obligations) => headers(&obligations.request) + headers(&obligations.response),
             // The policy's name is shared by all entries.
@@ -37,11 +34,12 @@ impl Decision {
     }
 }
 
-/// What must be done to the request and the response of an allow.
+/// What must be done to the request and the response of an allow. What is to be copied from the request stands here as a symbol
+/// ([`Outcome::copy_to_request_header`]): the same for everybody for whom the decision is the same.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Obligations {
-    pub(crate) request: Vec<HeaderChange>,
-    pub(crate) response: Vec<HeaderChange>,
+    pub(crate) request: Vec<Obligation>,
+    pub(crate) response: Vec<Obligation>,
 }
 
 impl Obligations {
@@ -58,12 +56,14 @@ impl Obligations {
     }
 }
 
-fn merge(all: &mut Vec<HeaderChange>, new: Vec<HeaderChange>) -> Result<(), OutcomeFault> {
-    for change in new {
-        match all.iter().find(|earlier| earlier.is_about_the_same(&change)) {
-            None => all.push(change),
-            Some(earlier) if *earlier == change => {}
-            Some(_) => return Err(OutcomeFault::ConflictingHeader(change.name)),
+fn merge(all: &mut Vec<Obligation>, new: Vec<Obligation>) -> Result<(), OutcomeFault> {
+    for obligation in new {
+        let Some(earlier) = all.iter_mut().find(|earlier| earlier.is_about_the_same(&obligation)) else {
+            all.push(obligation);
+            continue;
+        };
+        if !earlier.agree(&obligation) {
+            return Err(OutcomeFault::ConflictingHeader(obligation.name));
         }
     }
     Ok(())

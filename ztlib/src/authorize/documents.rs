@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use serde_json::Value as Json;
 
-use super::read::{ReadFault, Value};
+use super::fact::Fact;
+use super::read::ReadFault;
 
 /// The longest JSON pointer that is looked at, in bytes, and its most segments.
 const MAX_POINTER_BYTES: usize = 1024;
@@ -27,10 +28,10 @@ impl Documents {
         document: &str,
         pointer: &str,
         symbols: &impl Symbols,
-    ) -> Result<Value, ReadFault> {
+    ) -> Result<Fact<'_>, ReadFault> {
         match self.find(document, pointer, symbols)? {
-            None => Ok(Value::Absent),
-            Some(Json::String(text)) => Ok(Value::Text(text.as_str().into())),
+            None => Ok(Fact::Absent),
+            Some(Json::String(text)) => Ok(Fact::Text(text.as_str().into())),
             Some(_) => Err(ReadFault::WrongType("a string")),
         }
     }
@@ -40,11 +41,11 @@ impl Documents {
         document: &str,
         pointer: &str,
         symbols: &impl Symbols,
-    ) -> Result<Value, ReadFault> {
+    ) -> Result<Fact<'_>, ReadFault> {
         // serde_json's map is sorted by name (its `preserve_order` feature is off), so equal values give equal texts.
         Ok(self
             .find(document, pointer, symbols)?
-            .map_or(Value::Absent, |json| Value::Text(json.to_string().into())))
+            .map_or(Fact::Absent, |json| Fact::Text(json.to_string().into())))
     }
 
     pub(crate) fn contains(
@@ -53,12 +54,12 @@ impl Documents {
         pointer: &str,
         value: &str,
         symbols: &impl Symbols,
-    ) -> Result<Value, ReadFault> {
+    ) -> Result<Fact<'_>, ReadFault> {
         let found = self.find(document, pointer, symbols)?;
         let Some(value) = expand(value, symbols)? else {
-            return Ok(Value::Bool(false));
+            return Ok(Fact::Bool(false));
         };
-        Ok(Value::Bool(found.is_some_and(|json| match json {
+        Ok(Fact::Bool(found.is_some_and(|json| match json {
             Json::String(text) => *text == value,
             Json::Array(items) => items.iter().any(|item| item.as_str() == Some(value.as_ref())),
             Json::Object(members) => members.contains_key(value.as_ref()),
@@ -187,10 +188,10 @@ mod tests {
     #[test]
     fn a_symbol_is_one_segment_whatever_it_holds() {
         let documents = documents();
-        assert_eq!(documents.contains("roles", "/users/{subject}", "admin", &Alice), Ok(Value::Bool(true)));
-        assert_eq!(documents.contains("roles", "/users/{subject}", "viewer", &Alice), Ok(Value::Bool(false)));
-        assert_eq!(documents.string("roles", "/{subject}", &Alice), Ok(Value::Absent));
-        assert_eq!(documents.contains("roles", "/users", "{subject}", &Alice), Ok(Value::Bool(true)));
+        assert_eq!(documents.contains("roles", "/users/{subject}", "admin", &Alice), Ok(Fact::Bool(true)));
+        assert_eq!(documents.contains("roles", "/users/{subject}", "viewer", &Alice), Ok(Fact::Bool(false)));
+        assert_eq!(documents.string("roles", "/{subject}", &Alice), Ok(Fact::Absent));
+        assert_eq!(documents.contains("roles", "/users", "{subject}", &Alice), Ok(Fact::Bool(true)));
     }
 
     #[test]
@@ -198,7 +199,7 @@ mod tests {
         let documents = documents();
         assert_eq!(
             documents.string("roles", "/{claim:/org/id}/ice~01", &Alice),
-            Ok(Value::Text("stolen".into()))
+            Ok(Fact::Text("stolen".into()))
         );
         assert_eq!(
             documents.string("roles", "/{claim:/org/id}", &Alice),
@@ -211,8 +212,8 @@ mod tests {
     #[test]
     fn an_absent_symbol_gives_none_and_an_unknown_one_is_a_fault() {
         let documents = documents();
-        assert_eq!(documents.string("roles", "/users/{peer}", &Alice), Ok(Value::Absent));
-        assert_eq!(documents.contains("roles", "/users", "{peer}", &Alice), Ok(Value::Bool(false)));
+        assert_eq!(documents.string("roles", "/users/{peer}", &Alice), Ok(Fact::Absent));
+        assert_eq!(documents.contains("roles", "/users", "{peer}", &Alice), Ok(Fact::Bool(false)));
         assert!(documents.string("roles", "/users/{nobody}", &Alice).is_err());
         assert!(documents.string("roles", "/nothing/{peer}/{nobody}", &Alice).is_err());
     }
@@ -228,15 +229,15 @@ mod tests {
         }
         assert_eq!(documents.string("roles", "/n", &Alice), Err(ReadFault::WrongType("a string")));
         assert_eq!(documents.string("nothing", "/n", &Alice), Err(ReadFault::UndeclaredDocument));
-        assert_eq!(documents.string("roles", "/users/bob", &Alice), Ok(Value::Text("viewer".into())));
+        assert_eq!(documents.string("roles", "/users/bob", &Alice), Ok(Fact::Text("viewer".into())));
     }
 
     #[test]
     fn array_indices_follow_rfc_6901() {
         let documents = documents();
-        assert_eq!(documents.string("roles", "/list/1", &Alice), Ok(Value::Text("b".into())));
+        assert_eq!(documents.string("roles", "/list/1", &Alice), Ok(Fact::Text("b".into())));
         for pointer in ["/list/01", "/list/-", "/list/2", "/list/+1", "/list/"] {
-            assert_eq!(documents.string("roles", pointer, &Alice), Ok(Value::Absent), "{pointer}");
+            assert_eq!(documents.string("roles", pointer, &Alice), Ok(Fact::Absent), "{pointer}");
         }
     }
 }

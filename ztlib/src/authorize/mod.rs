@@ -1,30 +1,40 @@
 //! May they? A question in, a decision out; no socket, no runtime, no clock.
 //!
 //! Order of reading: `cache` (what was decided before, found by what was read) → `question` (what may be asked about) → `reader` (the window that records each read in the `trace`) →
-//! `policy` (who answers) → `outcome` (what one policy says) → `decision` (what the whole set says).
+//! `policy` (who answers) → `outcome` (what one policy says) → `decision` (what the whole set says) → `obligation` and `source` (what goes with an allow, settled for each
+//! request) and `until` (when time alone would change it).
 
 mod cache;
 mod decision;
 mod documents;
+mod fact;
+mod obligation;
 mod outcome;
+mod outcome_fault;
 mod pattern;
 mod question;
 mod read;
 mod reader;
+mod request;
 mod signals;
+mod source;
 mod trace;
+mod until;
 
 pub mod policy;
 
 pub use cache::CacheBounds;
 pub use decision::{Decision, Denial, Fault, Obligations};
-pub use outcome::{Answer, Outcome, OutcomeFault, OutcomeLimits, Reason, StepUp};
+pub use outcome::{Answer, Outcome, OutcomeLimits, Reason, StepUp};
+pub use outcome_fault::OutcomeFault;
 pub use question::Labels;
 pub use read::{Read, ReadFault, Value};
 pub use reader::{ReadLimits, Reader};
 pub use signals::{SignalError, SignalSource};
 pub use trace::Trace;
 
-pub(crate) use cache::DecisionCache;
-pub(crate) use outcome::{HeaderChange, same_spelling};
-pub(crate) use question::{Asked, Question, RequestFacts};
+pub(crate) use cache::{Decided, DecisionCache};
+pub(crate) use obligation::{HeaderChange, Settled, same_spelling};
+pub(crate) use question::{Asked, Question};
+pub(crate) use request::{Params, RequestFacts, Target};
+pub(crate) use until::next_change;

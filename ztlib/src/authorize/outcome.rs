@@ -1,8 +1,13 @@
 //! What one policy says, and what goes with it.
 
+use std::collections::HashSet;
 use std::fmt;
+use std::sync::Arc;
 
-use http::{HeaderName, HeaderValue};
+use http::HeaderName;
+
+use super::obligation::{IfAbsent, Obligation};
+use super::outcome_fault::OutcomeFault;
 
 /// The answer of one policy. These three for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,11 +26,13 @@ pub enum Answer {
 #[derive(Debug, Clone)]
 pub struct Outcome {
     limits: OutcomeLimits,
+    /// Headers that the service keeps from policies, besides those that are secret everywhere.
+    secret_headers: Arc<HashSet<HeaderName>>,
     pub(crate) reason: Option<Reason>,
     pub(crate) message: Option<Box<str>>,
     pub(crate) step_up: Option<StepUp>,
-    pub(crate) request_headers: Vec<HeaderChange>,
-    pub(crate) response_headers: Vec<HeaderChange>,
+    pub(crate) request_headers: Vec<Obligation>,
+    pub(crate) response_headers: Vec<Obligation>,
     pub(crate) log: Vec<Box<str>>,
     log_bytes: usize,
 }
@@ -106,72 +113,11 @@ impl StepUp {
     }
 }
 
-/// A header to set, or (without a value) to remove.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct HeaderChange {
-    pub(crate) name: HeaderName,
-    pub(crate) value: Option<HeaderValue>,
-}
-
-impl HeaderChange {
-    /// Whether both change one header, in whatever spelling.
-    pub(crate) fn is_about_the_same(&self, other: &Self) -> bool {
-        same_spelling(self.name.as_str(), other.name.as_str())
-    }
-}
-
-/// Why something that a policy attached cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum OutcomeFault {
-    /// The reason is not a code.
-    #[error("a reason is 1 to 64 of `a-z`, `0-9` and `-`")]
-    MalformedReason,
-    /// The manifest does not declare the reason for this policy.
-    #[error("the manifest declares no reason `{0}` for this policy")]
-    UndeclaredReason(Reason),
-    /// The message has control characters.
-    #[error("a message holds no control characters")]
-    MalformedMessage,
-    /// The step-up challenge asks for nothing or cannot stand in a header.
-    #[error(
-        "a step-up challenge names a context class of visible ASCII without quotes, or a maximum age, or both"
-    )]
-    MalformedStepUp,
-    /// The header's name or value cannot stand in a message.
-    #[error("the header's name or value cannot stand in an HTTP message")]
-    MalformedHeader,
-    /// The header is HTTP's or ztlib's own.
-    #[error("the header `{0}` is not for policies to change")]
-    ReservedHeader(HeaderName),
-    /// Two policies want different things of one header.
-    #[error("another policy sets the header `{0}` to a different value")]
-    ConflictingHeader(HeaderName),
-    /// More or longer than the budget allows.
-    #[error("the budget for {0} is spent")]
-    Budget(&'static str),
-}
-
-impl OutcomeFault {
-    /// A stable code.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::MalformedReason => "outcome-malformed-reason",
-            Self::UndeclaredReason(_) => "outcome-undeclared-reason",
-            Self::MalformedMessage => "outcome-malformed-message",
-            Self::MalformedStepUp => "outcome-malformed-step-up",
-            Self::MalformedHeader => "outcome-malformed-header",
-            Self::ReservedHeader(_) => "outcome-reserved-header",
-            Self::ConflictingHeader(_) => "outcome-conflicting-header",
-            Self::Budget(_) => "outcome-budget",
-        }
-    }
-}
-
 impl Outcome {
     pub(crate) fn new(limits: OutcomeLimits) -> Self {
         Self {
             limits,
+            secret_headers: Arc::default(),
             reason: None,
             message: None,
             step_up: None,
@@ -180,6 +126,11 @@ impl Outcome {
             log: Vec::new(),
             log_bytes: 0,
         }
+    }
+
+    /// The same, for a service that keeps these headers from policies.
+    pub(crate) fn keeping(self, secret_headers: &Arc<HashSet<HeaderName>>) -> Self {
+        Self { secret_headers: secret_headers.clone(), ..self }
     }
 
     /// Why the policy denies.
@@ -232,8 +183,8 @@ impl Outcome {
     /// # Errors
     /// [`OutcomeFault::MalformedHeader`], [`OutcomeFault::ReservedHeader`], [`OutcomeFault::Budget`].
     pub fn set_request_header(&mut self, name: &str, value: &str) -> Result<(), OutcomeFault> {
-        let change = self.header(name, Some(value))?;
-        put(&mut self.request_headers, change);
+        let header = Obligation::set(name, value, self.header_limit()?)?;
+        Obligation::put(&mut self.request_headers, header);
         Ok(())
     }
 
@@ -242,8 +193,8 @@ impl Outcome {
     /// # Errors
     /// As [`Outcome::set_request_header`].
     pub fn remove_request_header(&mut self, name: &str) -> Result<(), OutcomeFault> {
-        let change = self.header(name, None)?;
-        put(&mut self.request_headers, change);
+        self.header_limit()?;
+        Obligation::put(&mut self.request_headers, Obligation::remove(name)?);
         Ok(())
     }
 
@@ -252,8 +203,8 @@ impl Outcome {
     /// # Errors
     /// As [`Outcome::set_request_header`].
     pub fn set_response_header(&mut self, name: &str, value: &str) -> Result<(), OutcomeFault> {
-        let change = self.header(name, Some(value))?;
-        put(&mut self.response_headers, change);
+        let header = Obligation::set(name, value, self.header_limit()?)?;
+        Obligation::put(&mut self.response_headers, header);
         Ok(())
     }
 
@@ -262,8 +213,56 @@ impl Outcome {
     /// # Errors
     /// As [`Outcome::set_request_header`].
     pub fn remove_response_header(&mut self, name: &str) -> Result<(), OutcomeFault> {
-        let change = self.header(name, None)?;
-        put(&mut self.response_headers, change);
+        self.header_limit()?;
+        Obligation::put(&mut self.response_headers, Obligation::remove(name)?);
+        Ok(())
+    }
+
+    /// With an allow: sets a header of the request to what a source (`{claim:/tenant}`; the contract lists them) stands for in each
+    /// request. Copying is not reading: the decision stays one for all callers, and each gets a header of their own.
+    ///
+    /// Where the source is absent, or its value cannot stand in a header, the request is refused as a fault: nothing that a
+    /// caller sent under this name ever takes its place.
+    ///
+    /// # Errors
+    /// As [`Outcome::set_request_header`], and [`OutcomeFault::MalformedSource`], [`OutcomeFault::SecretSource`].
+    pub fn copy_to_request_header(&mut self, name: &str, source: &str) -> Result<(), OutcomeFault> {
+        let header = self.copy(name, source, IfAbsent::Fault)?;
+        Obligation::put(&mut self.request_headers, header);
+        Ok(())
+    }
+
+    /// The same, and where the source is absent the header is removed.
+    ///
+    /// # Errors
+    /// As [`Outcome::copy_to_request_header`].
+    pub fn copy_to_request_header_or_remove(&mut self, name: &str, source: &str) -> Result<(), OutcomeFault> {
+        let header = self.copy(name, source, IfAbsent::Remove)?;
+        Obligation::put(&mut self.request_headers, header);
+        Ok(())
+    }
+
+    /// With an allow: sets a header of the response to what a source stands for in each request.
+    ///
+    /// # Errors
+    /// As [`Outcome::copy_to_request_header`].
+    pub fn copy_to_response_header(&mut self, name: &str, source: &str) -> Result<(), OutcomeFault> {
+        let header = self.copy(name, source, IfAbsent::Fault)?;
+        Obligation::put(&mut self.response_headers, header);
+        Ok(())
+    }
+
+    /// The same, and where the source is absent the header is removed.
+    ///
+    /// # Errors
+    /// As [`Outcome::copy_to_request_header`].
+    pub fn copy_to_response_header_or_remove(
+        &mut self,
+        name: &str,
+        source: &str,
+    ) -> Result<(), OutcomeFault> {
+        let header = self.copy(name, source, IfAbsent::Remove)?;
+        Obligation::put(&mut self.response_headers, header);
         Ok(())
     }
 
@@ -281,78 +280,18 @@ impl Outcome {
         Ok(())
     }
 
-    fn header(&self, name: &str, value: Option<&str>) -> Result<HeaderChange, OutcomeFault> {
+    fn copy(&self, name: &str, source: &str, if_absent: IfAbsent) -> Result<Obligation, OutcomeFault> {
+        let limit = self.header_limit()?;
+        Obligation::copy(name, source, if_absent, &self.secret_headers, limit)
+    }
+
+    /// How long one more header may be, in bytes.
+    fn header_limit(&self) -> Result<usize, OutcomeFault> {
         if self.request_headers.len() + self.response_headers.len() >= self.limits.headers {
             return Err(OutcomeFault::Budget("header changes"));
         }
-        if name.len() > 128 {
-            return Err(OutcomeFault::MalformedHeader);
-        }
-        let name: HeaderName = name.parse().map_err(|_| OutcomeFault::MalformedHeader)?;
-        if is_reserved(&name) {
-            return Err(OutcomeFault::ReservedHeader(name));
-        }
-        let value = match value {
-            None => None,
-            Some(value) if value.len() > self.limits.header_value_bytes => {
-                return Err(OutcomeFault::Budget("a header value"));
-            }
-            // RFC 9110 section 5.5; non-ASCII text has no agreed meaning in a header.
-            Some(value) if value.bytes().all(|b| (0x20..0x7f).contains(&b)) && value.trim() == value => {
-                Some(HeaderValue::from_str(value).map_err(|_| OutcomeFault::MalformedHeader)?)
-            }
-            Some(_) => return Err(OutcomeFault::MalformedHeader),
-        };
-        Ok(HeaderChange { name, value })
+        Ok(self.limits.header_value_bytes)
     }
-}
-
-/// Within one policy the last word on a header holds.
-fn put(changes: &mut Vec<HeaderChange>, change: HeaderChange) {
-    changes.retain(|earlier| !earlier.is_about_the_same(&change));
-    changes.push(change);
-}
-
-/// Whether two names of headers are the same for somebody who takes `_` for `-`. `HeaderName` has folded the case.
-pub(crate) fn same_spelling(one: &str, other: &str) -> bool {
-    let fold = |b: u8| if b == b'_' { b'-' } else { b };
-    one.len() == other.len() && one.bytes().map(fold).eq(other.bytes().map(fold))
-}
-
-/// Headers that frame the message, belong to the connection, carry credentials, or are ztlib's own.
-fn is_reserved(name: &HeaderName) -> bool {
-    const RESERVED: [&str; 24] = [
-        // hop by hop and framing: RFC 9110 section 7.6.1, RFC 9112 section 6
-        "connection",
-        "keep-alive",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-        "content-length",
-        "content-encoding",
-        "content-type",
-        "host",
-        "expect",
-        "http2-settings",
-        "date",
-        // credentials and challenges
-        "authorization",
-        "proxy-authorization",
-        "proxy-authenticate",
-        "www-authenticate",
-        "cookie",
-        "set-cookie",
-        "dpop",
-        // who a proxy says it speaks for
-        "x-forwarded-client-cert",
-        "client-cert",
-        "client-cert-chain",
-    ];
-    // Applying a change strips all spellings, so each of them is as good as the header itself.
-    let name = name.as_str().replace('_', "-");
-    RESERVED.contains(&name.as_str()) || name.starts_with("grpc-") || name.starts_with("ztlib-")
 }
 
 #[cfg(test)]
@@ -438,7 +377,7 @@ mod tests {
         outcome.set_request_header("x-a", "1").unwrap();
         outcome.set_request_header("X-A", "2").unwrap();
         assert_eq!(outcome.request_headers.len(), 1);
-        assert_eq!(outcome.request_headers[0].value.as_ref().unwrap(), "2");
+        assert_eq!(outcome.request_headers, [Obligation::set("x-a", "2", 8).unwrap()]);
     }
 
     #[test]

@@ -133,46 +133,63 @@ fn v6(address: Ipv6Addr) -> u128 {
 /// Whether a moment lies in a weekly window in UTC: "mon-fri 08:00-18:00", several joined by ";", days also as a list
 /// ("sat,sun 10:00-12:00"). The end is exclusive and may be 24:00; a window does not cross midnight.
 pub(crate) fn in_window(schedule: &str, unix_seconds: u64) -> Result<bool, Malformed> {
-    if schedule.len() > MAX_PATTERN_BYTES {
-        return Err(Malformed("the schedule is longer than 2048 bytes"));
-    }
     // 1970-01-01 was a Thursday; Monday is 0.
     let weekday = (unix_seconds / 86_400 + 3) % 7;
     let minute = unix_seconds % 86_400 / 60;
     let mut inside = false;
-    for window in schedule.split(';') {
-        let (days, hours) =
-            window.trim().split_once(' ').ok_or(Malformed("a window is days, a space and hours"))?;
-        let (from, to) =
-            hours.trim().split_once('-').ok_or(Malformed("the hours of a window are `HH:MM-HH:MM`"))?;
-        let (from, to) = (time_of_day(from)?, time_of_day(to)?);
-        if from >= to {
-            return Err(Malformed("a window ends after it begins, on the same day"));
-        }
-        // Every window is parsed, so that a malformed one is a fault at any hour.
-        inside |= days_hold(days, weekday)? && (from..to).contains(&minute);
+    // Every window is parsed, so that a malformed one is a fault at any hour.
+    for window in windows(schedule)? {
+        let Window { days, from, to } = window?;
+        inside |= days >> weekday & 1 == 1 && (from..to).contains(&minute);
     }
     Ok(inside)
 }
 
-fn days_hold(days: &str, weekday: u64) -> Result<bool, Malformed> {
-    let mut held = false;
-    for item in days.split(',') {
-        held |= match item.split_once('-') {
-            None => day(item)? == weekday,
-            Some((first, last)) => {
-                let (first, last) = (day(first)?, day(last)?);
-                if first > last {
-                    return Err(Malformed("a range of days runs forward from `mon` to `sun`"));
-                }
-                (first..=last).contains(&weekday)
-            }
-        };
-    }
-    Ok(held)
+/// One window of a schedule.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Window {
+    /// A bit for each day of the week; the lowest is Monday.
+    pub(crate) days: u8,
+    /// The minute of the day in which it begins.
+    pub(crate) from: u64,
+    /// The minute of the day before which it ends.
+    pub(crate) to: u64,
 }
 
-fn day(name: &str) -> Result<u64, Malformed> {
+/// The windows of a schedule, in the order in which it has them.
+pub(crate) fn windows(schedule: &str) -> Result<impl Iterator<Item = Result<Window, Malformed>>, Malformed> {
+    if schedule.len() > MAX_PATTERN_BYTES {
+        return Err(Malformed("the schedule is longer than 2048 bytes"));
+    }
+    Ok(schedule.split(';').map(window))
+}
+
+fn window(text: &str) -> Result<Window, Malformed> {
+    let (days, hours) =
+        text.trim().split_once(' ').ok_or(Malformed("a window is days, a space and hours"))?;
+    let (from, to) =
+        hours.trim().split_once('-').ok_or(Malformed("the hours of a window are `HH:MM-HH:MM`"))?;
+    let (from, to) = (time_of_day(from)?, time_of_day(to)?);
+    if from >= to {
+        return Err(Malformed("a window ends after it begins, on the same day"));
+    }
+    Ok(Window { days: days_of(days)?, from, to })
+}
+
+fn days_of(list: &str) -> Result<u8, Malformed> {
+    let mut days = 0;
+    for item in list.split(',') {
+        let (first, last) = item.split_once('-').unwrap_or((item, item));
+        let (first, last) = (day(first)?, day(last)?);
+        if first > last {
+            return Err(Malformed("a range of days runs forward from `mon` to `sun`"));
+        }
+        days |= (first..=last).fold(0, |days, day| days | 1 << day);
+    }
+    Ok(days)
+}
+
+fn day(name: &str) -> Result<u8, Malformed> {
     Ok(match name {
         "mon" => 0,
         "tue" => 1,

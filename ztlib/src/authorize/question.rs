@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use http::HeaderName;
-use http::request::Parts;
 
 use super::documents::{Documents, Symbols, check_pointer};
+use super::fact::Fact;
 use super::pattern;
 use super::read::{Read, ReadFault, Value};
+use super::request::RequestFacts;
 use super::signals::SignalSource;
 use crate::authenticate::Principal;
 use crate::authenticate::token::{ClaimError, VerifiedClaims};
@@ -63,23 +64,15 @@ pub(crate) struct Question {
 
 /// What is asked about.
 #[derive(Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "nearly every question is about a request, and a box would be an allocation for each"
+)]
 pub(crate) enum Asked {
     /// May this request pass?
-    Request(Box<RequestFacts>),
+    Request(RequestFacts),
     /// A question of the application's own, by name.
     Action(Arc<str>),
-}
-
-/// A request, checked to be in normal form (`enforce::target`).
-#[derive(Debug)]
-pub(crate) struct RequestFacts {
-    pub(crate) parts: Parts,
-    /// The one host, canonical.
-    pub(crate) host: Box<str>,
-    /// The path as the router saw it; `parts.uri` may have lost a prefix in a nested router.
-    pub(crate) path: Box<str>,
-    pub(crate) route: Option<Arc<str>>,
-    pub(crate) params: Vec<(Box<str>, Box<str>)>,
 }
 
 /// What the policy set brings to a question: the same for all requests of one revision.
@@ -96,41 +89,42 @@ impl Question {
         Self { principal, asked, labels, now, signals: BTreeMap::new() }
     }
 
-    /// Answers one read. Every fact that a policy learns comes through here.
+    /// Answers one read.
     pub(crate) fn answer(&mut self, read: &Read, view: &View) -> Result<Value, ReadFault> {
-        match read {
-            Read::Signal(name) => Ok(Value::text(self.signal(name, view)?)),
-            Read::SignalAtLeast(name, number) => Ok(Value::Bool(match self.signal(name, view)? {
-                None => false,
-                Some(text) => text.parse::<i64>().map_err(|_| ReadFault::WrongType("an integer"))? >= *number,
-            })),
-            _ => self.fact(read, view),
-        }
+        self.fact(read, view).map(|fact| fact.to_value())
     }
 
-    fn fact(&self, read: &Read, view: &View) -> Result<Value, ReadFault> {
+    /// What a read gives. Every fact that a policy learns, and every fact that a look-up compares, comes through here.
+    pub(crate) fn fact<'q>(&'q mut self, read: &Read, view: &'q View) -> Result<Fact<'q>, ReadFault> {
+        if let Read::Signal(name) | Read::SignalAtLeast(name, _) = read {
+            self.ask_signal(name, view)?;
+        }
+        self.known(read, view)
+    }
+
+    fn known<'q>(&'q self, read: &Read, view: &'q View) -> Result<Fact<'q>, ReadFault> {
         let peer = self.principal.peer();
         let claims = self.principal.claims();
-        let text = |text: Option<&str>| Ok(Value::text(text));
-        let yes = |yes: bool| Ok(Value::Bool(yes));
+        let text = |text: Option<&'q str>| Ok(Fact::text(text));
+        let yes = |yes: bool| Ok(Fact::Bool(yes));
         match read {
             Read::Action => match &self.asked {
-                Asked::Action(name) => Ok(Value::Text(name.clone())),
-                Asked::Request(_) => Ok(Value::Absent),
+                Asked::Action(name) => text(Some(name)),
+                Asked::Request(_) => Ok(Fact::Absent),
             },
-            Read::Method => Ok(Value::Text(self.request()?.parts.method.as_str().into())),
-            Read::Host => Ok(Value::Text(self.request()?.host.as_ref().into())),
-            Read::Path => Ok(Value::Text(self.request()?.path.as_ref().into())),
+            Read::Method => text(Some(self.request()?.parts.method.as_str())),
+            Read::Host => text(Some(self.request()?.target.host())),
+            Read::Path => text(Some(self.request()?.target.path())),
             // Absent, and no fault, for a question of the application's own: absent matches no rule.
-            Read::Route => Ok(Value::text(self.request().ok().and_then(|request| request.route.clone()))),
+            Read::Route => text(self.request().ok().and_then(|request| request.route.as_deref())),
             Read::Param(name) => text(self.param(name)),
-            Read::PathMatches(pattern) => yes(pattern::path_matches(pattern, &self.request()?.path)?),
+            Read::PathMatches(pattern) => yes(pattern::path_matches(pattern, self.request()?.target.path())?),
             Read::Header(name) => self.request()?.header(name, view),
             Read::HeaderValues(name) => self.request()?.header_values(name, view),
             Read::HeaderNames => {
                 let names: BTreeSet<&str> =
                     self.request()?.parts.headers.keys().map(HeaderName::as_str).collect();
-                Ok(Value::list(names))
+                Ok(Fact::list(names))
             }
             Read::Query(name) => self.request()?.query(name),
             Read::Label(name) => text(self.labels.label(name)),
@@ -141,7 +135,9 @@ impl Question {
                 text(peer.and_then(|p| p.spiffe_id()).map(|id| id.trust_domain().as_str()))
             }
             Read::PeerAuthority => text(peer.and_then(|p| p.authority())),
-            Read::PeerDnsNames => Ok(Value::list(peer.map_or(&[][..], |p| p.dns_names()).iter().cloned())),
+            Read::PeerDnsNames => {
+                Ok(Fact::list(peer.map_or(&[][..], |p| p.dns_names()).iter().map(AsRef::as_ref)))
+            }
             Read::PeerMatches(pattern) => {
                 let id = peer.and_then(|p| p.spiffe_id()).map(|id| id.as_str());
                 yes(pattern::spiffe_matches(pattern, id)?)
@@ -154,21 +150,18 @@ impl Question {
             Read::Subject => text(claims.and_then(VerifiedClaims::subject)),
             Read::HasScope(scope) => yes(claims.is_some_and(|c| c.has_scope(scope))),
             Read::Scopes => {
-                let scopes: BTreeSet<&str> =
-                    claims.map_or(&[][..], |c| c.scopes()).iter().map(String::as_str).collect();
-                Ok(Value::list(scopes))
+                // Sorted, each once, since the token was verified.
+                Ok(Fact::list(claims.map_or(&[][..], |c| c.scopes()).iter().map(String::as_str)))
             }
             Read::HasAudience(audience) => yes(claims.is_some_and(|c| c.has_audience(audience))),
-            Read::ClaimString(pointer) => Ok(Value::text(
-                self.claim(pointer, |c| c.claim_string(pointer).map(|v| v.map(str::to_owned)))?,
-            )),
+            Read::ClaimString(pointer) => text(self.claim(pointer, |c| c.claim_string(pointer))?),
             Read::ClaimInt(pointer) => {
-                Ok(self.claim(pointer, |c| c.claim_int(pointer))?.map_or(Value::Absent, Value::Int))
+                Ok(self.claim(pointer, |c| c.claim_int(pointer))?.map_or(Fact::Absent, Fact::Int))
             }
             Read::ClaimBool(pointer) => {
-                Ok(self.claim(pointer, |c| c.claim_bool(pointer))?.map_or(Value::Absent, Value::Bool))
+                Ok(self.claim(pointer, |c| c.claim_bool(pointer))?.map_or(Fact::Absent, Fact::Bool))
             }
-            Read::ClaimJson(pointer) => Ok(Value::text(self.claim(pointer, |c| c.claim_json(pointer))?)),
+            Read::ClaimJson(pointer) => Ok(Fact::text(self.claim(pointer, |c| c.claim_json(pointer))?)),
             Read::ClaimContains(pointer, value) => {
                 yes(self.claim(pointer, |c| c.claim_contains(pointer, value).map(Some))?.unwrap_or(false))
             }
@@ -184,7 +177,7 @@ impl Question {
             Read::AcrIs(acr) => yes(claims.and_then(VerifiedClaims::acr) == Some(acr)),
 
             Read::RemoteIp => {
-                Ok(Value::text(self.principal.remote_ip().map(|ip| ip.to_canonical().to_string())))
+                Ok(Fact::text(self.principal.remote_ip().map(|ip| ip.to_canonical().to_string())))
             }
             Read::RemoteIpIn(cidr) => yes(pattern::ip_in(cidr, self.principal.remote_ip())?),
             Read::Before(moment) => yes(self.now_seconds() < *moment),
@@ -194,14 +187,17 @@ impl Question {
                 yes(moment.is_some_and(|m| u64::try_from(m).is_ok_and(|m| self.now_seconds() < m)))
             }
             Read::InWindow(schedule) => yes(pattern::in_window(schedule, self.now_seconds())?),
-            Read::Now => Ok(Value::Time(self.now_seconds())),
+            Read::Now => Ok(Fact::Time(self.now_seconds())),
             Read::DataString(document, pointer) => view.documents.string(document, pointer, self),
             Read::DataJson(document, pointer) => view.documents.json(document, pointer, self),
             Read::DataContains(document, pointer, value) => {
                 view.documents.contains(document, pointer, value, self)
             }
-            // `answer` keeps these two to itself: they are remembered.
-            Read::Signal(_) | Read::SignalAtLeast(..) => Err(ReadFault::UndeclaredSignal),
+            Read::Signal(name) => text(self.signal(name)?),
+            Read::SignalAtLeast(name, number) => yes(match self.signal(name)? {
+                None => false,
+                Some(text) => text.parse::<i64>().map_err(|_| ReadFault::WrongType("an integer"))? >= *number,
+            }),
         }
     }
 
@@ -217,16 +213,16 @@ impl Question {
     }
 
     fn param(&self, name: &str) -> Option<&str> {
-        let params = self.request().map_or(&[][..], |request| &request.params);
-        params.iter().find(|(own, _)| own.as_ref() == name).map(|(_, value)| value.as_ref())
+        let mut params = self.request().ok()?.params.iter();
+        params.find(|(own, _)| *own == name).map(|(_, value)| value)
     }
 
     /// A claim; absent where there is no token, but a malformed pointer is a fault even then: whether a
     /// policy is wrong must not hang on who calls.
-    fn claim<T>(
-        &self,
+    fn claim<'q, T>(
+        &'q self,
         pointer: &str,
-        of: impl FnOnce(&VerifiedClaims) -> Result<Option<T>, ClaimError>,
+        of: impl FnOnce(&'q VerifiedClaims) -> Result<Option<T>, ClaimError>,
     ) -> Result<Option<T>, ReadFault> {
         match self.principal.claims() {
             None => check_pointer(pointer).map(|()| None),
@@ -237,12 +233,13 @@ impl Question {
         }
     }
 
-    fn signal(&mut self, name: &str, view: &View) -> Result<Option<Arc<str>>, ReadFault> {
+    /// Asks the source, once a question.
+    fn ask_signal(&mut self, name: &str, view: &View) -> Result<(), ReadFault> {
         if !view.declared_signals.contains(name) {
             return Err(ReadFault::UndeclaredSignal);
         }
-        if let Some(known) = self.signals.get(name) {
-            return known.clone();
+        if self.signals.contains_key(name) {
+            return Ok(());
         }
         let value = match &view.signal_source {
             None => Err(ReadFault::SignalFailed("the service has no source of signals".to_owned())),
@@ -254,8 +251,17 @@ impl Question {
                 })
             }
         };
-        self.signals.insert(name.into(), value.clone());
-        value
+        self.signals.insert(name.into(), value);
+        Ok(())
+    }
+
+    /// What the source said.
+    fn signal(&self, name: &str) -> Result<Option<&str>, ReadFault> {
+        match self.signals.get(name) {
+            Some(Ok(value)) => Ok(value.as_deref()),
+            Some(Err(fault)) => Err(fault.clone()),
+            None => Err(ReadFault::UndeclaredSignal),
+        }
     }
 }
 
@@ -265,9 +271,7 @@ impl Symbols for Question {
             return Ok(self.param(param).map(Cow::Borrowed));
         }
         if let Some(pointer) = name.strip_prefix("claim:") {
-            return Ok(self
-                .claim(pointer, |c| c.claim_string(pointer).map(|v| v.map(str::to_owned)))?
-                .map(Cow::Owned));
+            return Ok(self.claim(pointer, |c| c.claim_string(pointer))?.map(Cow::Borrowed));
         }
         match name {
             "subject" => Ok(self.principal.claims().and_then(VerifiedClaims::subject).map(Cow::Borrowed)),
@@ -277,71 +281,4 @@ impl Symbols for Question {
             _ => Err(ReadFault::Malformed("a symbol is {subject}, {peer}, {param:NAME} or {claim:/POINTER}")),
         }
     }
-}
-
-impl RequestFacts {
-    fn header(&self, name: &str, view: &View) -> Result<Value, ReadFault> {
-        let name = readable(name, view)?;
-        let mut values = self.parts.headers.get_all(&name).iter();
-        match (values.next(), values.next()) {
-            (None, _) => Ok(Value::Absent),
-            (Some(value), None) => Ok(Value::Text(utf8(value)?.into())),
-            (Some(_), Some(_)) => Err(ReadFault::SeveralValues),
-        }
-    }
-
-    fn header_values(&self, name: &str, view: &View) -> Result<Value, ReadFault> {
-        let name = readable(name, view)?;
-        let values: Result<Vec<&str>, ReadFault> =
-            self.parts.headers.get_all(&name).iter().map(utf8).collect();
-        Ok(Value::list(values?))
-    }
-
-    fn query(&self, name: &str) -> Result<Value, ReadFault> {
-        let mut found = None;
-        for pair in self.parts.uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
-            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            if decode(key)? == name && found.replace(decode(value)?).is_some() {
-                return Err(ReadFault::SeveralValues);
-            }
-        }
-        Ok(Value::text(found))
-    }
-}
-
-/// Secrets cannot be read at all, whoever asks.
-fn readable(name: &str, view: &View) -> Result<HeaderName, ReadFault> {
-    const SECRET: [&str; 5] = ["authorization", "proxy-authorization", "cookie", "set-cookie", "dpop"];
-    if name.len() > 128 {
-        return Err(ReadFault::Malformed("a header name is at most 128 bytes"));
-    }
-    let name: HeaderName = name.parse().map_err(|_| ReadFault::Malformed("this is not a header name"))?;
-    if SECRET.contains(&name.as_str()) || view.secret_headers.contains(&name) {
-        return Err(ReadFault::Secret);
-    }
-    Ok(name)
-}
-
-fn utf8(value: &http::HeaderValue) -> Result<&str, ReadFault> {
-    std::str::from_utf8(value.as_bytes()).map_err(|_| ReadFault::NotUtf8)
-}
-
-/// Decodes a part of a query as forms are decoded (WHATWG URL, application/x-www-form-urlencoded): `+` is a space. A `%`
-/// without two hexadecimal digits behind it is a fault: readers disagree on it.
-fn decode(text: &str) -> Result<String, ReadFault> {
-    const MALFORMED: ReadFault = ReadFault::Malformed("the query has a `%` without two hexadecimal digits");
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        bytes.push(match byte {
-            b'+' => b' ',
-            b'%' => {
-                let mut digit = || rest.next().and_then(|b| char::from(b).to_digit(16)).ok_or(MALFORMED);
-                let value = digit()? * 16 + digit()?;
-                u8::try_from(value).map_err(|_| MALFORMED)?
-            }
-            other => other,
-        });
-    }
-    String::from_utf8(bytes).map_err(|_| ReadFault::NotUtf8)
 }

@@ -196,14 +196,6 @@ pub enum Value {
 }
 
 impl Value {
-    pub(crate) fn text(text: Option<impl Into<Arc<str>>>) -> Self {
-        text.map_or(Self::Absent, |text| Self::Text(text.into()))
-    }
-
-    pub(crate) fn list<T: Into<Box<str>>>(items: impl IntoIterator<Item = T>) -> Self {
-        Self::List(items.into_iter().map(Into::into).collect())
-    }
-
     /// Its bytes, as the budget counts them.
     pub(crate) fn size(&self) -> usize {
         match self {
@@ -307,6 +299,6 @@ mod tests {
         assert_eq!(Read::Before(7).to_string(), "before(7)");
         assert_eq!(Read::SignalAtLeast("risk".into(), -1).to_string(), r#"signal-at-least("risk", -1)"#);
         assert_eq!(Read::Header("a\r\n\u{2028}".into()).to_string(), r#"header("a\r\n\u{2028}")"#);
-        assert_eq!(Value::list(["a\"b"]).to_string(), r#"["a\"b"]"#);
+        assert_eq!(Value::List(["a\"b".into()].into()).to_string(), r#"["a\"b"]"#);
     }
 }

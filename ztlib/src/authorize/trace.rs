@@ -18,6 +18,12 @@ impl Trace {
         self.0.iter().find(|(made, _)| made == read).map(|(_, value)| value)
     }
 
+    /// Its bytes, for bounds.
+    pub(crate) fn size(&self) -> usize {
+        let one = |(read, value): &(Read, Value)| size_of::<(Read, Value)>() + read.size() + value.size();
+        self.0.iter().map(one).sum()
+    }
+
     pub(crate) fn record(&mut self, read: Read, value: Value) {
         self.0.push((read, value));
     }

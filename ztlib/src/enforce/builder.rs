@@ -92,7 +92,7 @@ impl GuardBuilder<WantsPolicies> {
             cache: Some(DecisionCache::new(CacheBounds::default())),
             clock: SharedClock::default(),
             sink: None,
-            redaction: Arc::default(),
+            redaction: None,
             observe_only: false,
             public_routes: BTreeSet::new(),
             encoded_slash_routes: BTreeSet::new(),
@@ -122,7 +122,7 @@ impl GuardBuilder<Ready> {
 
     /// Which values audit events show; by default those of headers, claims, documents and the like are hidden.
     pub fn redaction(mut self, redaction: Redaction) -> Self {
-        self.0.0.redaction = Arc::new(redaction);
+        self.0.0.redaction = Some(Arc::new(redaction));
         self
     }
 

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use http::request::Parts;
 
 use super::builder::{GuardBuilder, WantsPeers};
-use super::judgement::{Judgement, Passage};
+use super::judgement::{InForce, Judgement, Passage};
+use super::matched::MatchedRoute;
 use super::permit::Permit;
 use super::refusal::{Cause, Challenge, Refusal};
 use crate::authenticate::Principal;
@@ -35,7 +36,8 @@ pub(super) struct Settings {
     pub(super) cache: Option<DecisionCache>,
     pub(super) clock: SharedClock,
     pub(super) sink: Option<Arc<dyn AuditSink>>,
-    pub(super) redaction: Arc<Redaction>,
+    /// None for the rule as it is without anything named.
+    pub(super) redaction: Option<Arc<Redaction>>,
     pub(super) observe_only: bool,
     pub(super) public_routes: BTreeSet<Box<str>>,
     pub(super) encoded_slash_routes: BTreeSet<Box<str>>,
@@ -57,7 +59,7 @@ pub(crate) struct Established<T>(pub(crate) Option<T>);
 
 /// A judged request: its parts come back, changed as the obligations say.
 pub(super) struct Judged {
-    pub(super) parts: Parts,
+    pub(super) parts: Box<Parts>,
     pub(super) result: Result<Passage, Refusal>,
 }
 
@@ -96,7 +98,7 @@ impl Guard {
         reason = "a refusal is built once and returned; boxing it would only move it"
     )]
     pub fn ask(&self, principal: &Principal, action: &str, labels: Labels) -> Result<Permit, Refusal> {
-        Judgement::begin(&self.0).ask(principal, action, labels)
+        Judgement::begin(&self.0, &InForce::now(&self.0)).ask(principal, action, labels)
     }
 
     /// Decides on many questions at once, in order, all by one revision and at one moment. Past [`MAX_QUESTIONS`] the
@@ -106,7 +108,8 @@ impl Guard {
         principal: &Principal,
         questions: impl IntoIterator<Item = (&'q str, Labels)>,
     ) -> Vec<Result<Permit, Refusal>> {
-        let first = Judgement::begin(&self.0);
+        let in_force = InForce::now(&self.0);
+        let first = Judgement::begin(&self.0, &in_force);
         let one = |(index, (action, labels)): (usize, (&str, Labels))| {
             if index < MAX_QUESTIONS {
                 return first.another().ask(principal, action, labels);
@@ -121,8 +124,8 @@ impl Guard {
     }
 
     /// Judges a request.
-    pub(super) fn judge(&self, parts: Parts) -> Judged {
-        Judgement::begin(&self.0).judge(parts)
+    pub(super) fn judge(&self, parts: Box<Parts>, matched: MatchedRoute) -> Judged {
+        Judgement::begin(&self.0, &InForce::now(&self.0)).judge(parts, matched)
     }
 }
 

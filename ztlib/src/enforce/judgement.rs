@@ -1,30 +1,33 @@
 //! One judgement, from the request to its permit or refusal and the audit event: the life of a request, in order.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use arc_swap::Guard as Loaded;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderValue};
 
 use super::guard::{Established, Judged, Settings, Stage};
 use super::matched::MatchedRoute;
 use super::obligations;
-use super::permit::{Permit, Standing};
+use super::permit::Permit;
 use super::refusal::{Cause, Refusal};
 use super::target::{self, TargetError};
 use crate::authenticate::Principal;
-use crate::authenticate::peer::PeerIdentity;
+use crate::authenticate::peer::{PeerCertificates, PeerIdentity};
 use crate::authenticate::token::VerifiedClaims;
 use crate::authorize::policy::{PolicySet, Revision};
 use crate::authorize::{
-    Asked, Decision, Fault, HeaderChange, Labels, Obligations, Question, RequestFacts, Trace, same_spelling,
+    Asked, Decided, Decision, Fault, HeaderChange, Labels, Question, RequestFacts, Settled, Target, Trace,
+    same_spelling,
 };
 use crate::clock::{Stopwatch, unix_seconds};
-use crate::observe::{self, AuditEvent, RequestId, Verdict};
+use crate::observe::{self, AuditEvent, Forwarded, Objection, RequestId, Story, Subject, Verdict};
 use crate::tls::RemoteAddr;
 
-/// The longest path in an audit event, in bytes.
-const MAX_AUDITED_PATH: usize = 512;
+/// The longest path that is kept for an audit event, in bytes; it is shown cut.
+const MAX_KEPT_PATH: usize = 512;
 
 /// What is still to be done for a request that goes through; its permit is in the request.
 pub(super) struct Passage {
@@ -34,43 +37,40 @@ pub(super) struct Passage {
 /// One judgement under way. Policies and time are taken once, so that all of it sees one revision and one moment.
 pub(super) struct Judgement<'g> {
     settings: &'g Settings,
-    policies: Arc<PolicySet>,
+    policies: &'g PolicySet,
     now: SystemTime,
     id: RequestId,
     principal: Principal,
     /// The revision, once it has been asked.
     revision: Option<Revision>,
-    trace: Trace,
+    trace: Option<Arc<Trace>>,
     log: Vec<(Arc<str>, Box<str>)>,
     fuel: u64,
     cached: bool,
-    authenticate: Duration,
-    authorize: Duration,
+    authenticate: Option<Duration>,
+    authorize: Option<Duration>,
 }
 
-/// What an audit event says of a request.
-#[derive(Default)]
-struct Description {
-    action: Option<Arc<str>>,
-    method: Option<http::Method>,
-    host: Option<Box<str>>,
-    path: Option<Box<str>>,
-    route: Option<Arc<str>>,
-    trace_parent: Option<Box<str>>,
-    request_id: Option<Box<str>>,
+/// The policies that are in force as a judgement begins.
+pub(super) struct InForce(Loaded<Arc<PolicySet>>);
+
+impl InForce {
+    pub(super) fn now(settings: &Settings) -> Self {
+        Self(settings.policies.in_force())
+    }
 }
 
 impl<'g> Judgement<'g> {
-    pub(super) fn begin(settings: &'g Settings) -> Self {
-        Self::at(settings, settings.policies.current(), settings.clock.now())
+    pub(super) fn begin(settings: &'g Settings, policies: &'g InForce) -> Self {
+        Self::at(settings, &policies.0, settings.clock.now())
     }
 
     /// Another judgement of the same batch: by the same revision and at the same moment.
     pub(super) fn another(&self) -> Self {
-        Self::at(self.settings, self.policies.clone(), self.now)
+        Self::at(self.settings, self.policies, self.now)
     }
 
-    fn at(settings: &'g Settings, policies: Arc<PolicySet>, now: SystemTime) -> Self {
+    fn at(settings: &'g Settings, policies: &'g PolicySet, now: SystemTime) -> Self {
         Self {
             settings,
             policies,
@@ -78,53 +78,57 @@ impl<'g> Judgement<'g> {
             id: RequestId::next(),
             principal: Principal::anonymous(),
             revision: None,
-            trace: Trace::default(),
+            trace: None,
             log: Vec::new(),
             fuel: 0,
             cached: false,
-            authenticate: Duration::ZERO,
-            authorize: Duration::ZERO,
+            authenticate: None,
+            authorize: None,
         }
     }
 
     /// Judges a request.
-    pub(super) fn judge(mut self, mut parts: Parts) -> Judged {
-        strip_claimed_identities(&mut parts.headers);
-        let matched = parts.extensions.remove::<MatchedRoute>().unwrap_or_default();
+    pub(super) fn judge(mut self, mut parts: Box<Parts>, matched: MatchedRoute) -> Judged {
+        let forwarded = take_in(&mut parts.headers);
         let remote_ip = parts.extensions.get::<RemoteAddr>().map(|remote| remote.0.ip());
         self.principal = Principal::anonymous().from_address(remote_ip);
-        let mut description = Description::of(&parts, &matched);
-
-        let host = match self.check_target(&parts, &matched) {
-            Ok(host) => host,
-            Err(error) => return self.finish(parts, description, Err(Cause::Target(error))),
+        let mut subject = Subject {
+            method: Some(parts.method.clone()),
+            route: matched.template.clone(),
+            forwarded,
+            ..Subject::default()
         };
-        description.host = Some(host.clone());
 
+        let target = match self.check_target(&parts, &matched) {
+            Ok(target) => target,
+            Err(error) => {
+                let path = matched.path.as_deref().unwrap_or_else(|| parts.uri.path());
+                subject.target = Target::new("", beginning(path));
+                return self.finish(parts, subject, Err(Cause::Target(error)));
+            }
+        };
         if matched.template.as_deref().is_some_and(|route| self.settings.public_routes.contains(route)) {
-            return self.finish(parts, description, Ok((Standing::Public, Obligations::default())));
+            subject.target = target;
+            return self.finish(parts, subject, Ok((Standing::Public, Settled::default())));
         }
-
-        let watch = Stopwatch::start();
-        let authenticated = self.authenticate(&parts, remote_ip);
-        self.authenticate = watch.elapsed();
-        if let Err(cause) = authenticated {
-            return self.finish(parts, description, Err(cause));
+        if let Err(cause) = self.authenticate(&parts, remote_ip) {
+            subject.target = target;
+            return self.finish(parts, subject, Err(cause));
         }
 
         let labels = parts.extensions.get::<Labels>().cloned().unwrap_or_default();
-        let path = matched.path.unwrap_or_else(|| parts.uri.path().into());
-        let facts = RequestFacts { parts, host, path, route: matched.template, params: matched.params };
-        match self.authorize(Asked::Request(Box::new(facts)), labels) {
+        let facts = RequestFacts { parts, target, route: matched.template, params: matched.params };
+        match self.authorize(Asked::Request(facts), labels) {
             (Asked::Request(facts), decided) => {
-                let decided = decided.map(|obligations| (Standing::Allowed, obligations));
-                self.finish(facts.parts, description, decided)
+                subject.target = facts.target;
+                let decided = decided.map(|settled| (Standing::Allowed, settled));
+                self.finish(facts.parts, subject, decided)
             }
             // The sandbox gives back what it was given; were it not so, there is no request left to let through.
             (Asked::Action(_), _) => {
                 let lost =
                     Cause::Fault(Fault::new("question-lost", "the sandbox did not give the question back"));
-                self.finish(http::Request::new(()).into_parts().0, description, Err(lost))
+                self.finish(Box::new(http::Request::new(()).into_parts().0), subject, Err(lost))
             }
         }
     }
@@ -151,41 +155,64 @@ impl<'g> Judgement<'g> {
         action: &str,
         decided: Result<Standing, Cause>,
     ) -> Result<Permit, Refusal> {
-        self.conclude(decided, Description { action: Some(action.into()), ..Description::default() })
+        self.conclude(decided, Subject { action: Some(action.into()), ..Subject::default() })
     }
 
     /// Path, host and method before anything else: what cannot be judged is not judged.
-    fn check_target(&self, parts: &Parts, matched: &MatchedRoute) -> Result<Box<str>, TargetError> {
+    fn check_target(&self, parts: &Parts, matched: &MatchedRoute) -> Result<Target, TargetError> {
         let path = matched.path.as_deref().unwrap_or_else(|| parts.uri.path());
-        let target = target::check(parts, path)?;
-        if target.encoded_slash {
+        let checked = target::check(parts, path)?;
+        if checked.encoded_slash {
             let allowed = |route: &str| self.settings.encoded_slash_routes.contains(route);
             if !matched.template.as_deref().is_some_and(allowed) {
                 return Err(TargetError::PathEncodedSlash);
             }
         }
-        for (_, value) in &matched.params {
+        for (_, value) in matched.params.iter() {
             target::check_parameter(value)?;
         }
-        Ok(target.host)
+        Ok(Target::new(&checked.host, path))
     }
 
-    fn authenticate(&mut self, parts: &Parts, remote_ip: Option<std::net::IpAddr>) -> Result<(), Cause> {
+    /// What was established before is checked for life and taken; only the rest is worked out, and timed.
+    fn authenticate(&mut self, parts: &Parts, remote_ip: Option<IpAddr>) -> Result<(), Cause> {
+        let now = self.now;
+        let mut watch = None;
+        let certificates = parts.extensions.get::<PeerCertificates>();
         let peer = match &self.settings.peers {
-            Stage::Verify(peers) => peers.authenticate(&parts.extensions, self.now).map_err(Cause::Peer)?,
-            Stage::FromLayer => established::<PeerIdentity>(parts)?,
+            Stage::Verify(peers) => match peers.known(certificates, now) {
+                Some(peer) => Some(peer),
+                None => {
+                    watch.get_or_insert_with(Stopwatch::start);
+                    peers.authenticate(&parts.extensions, now).map_err(Cause::Peer)?
+                }
+            },
+            // The layer checked it at its own moment. Whose roots they were, only the layer knows.
+            Stage::FromLayer => established::<PeerIdentity>(parts)?
+                .map(|peer| peer.check_validity(unix_seconds(now)).map(|()| peer))
+                .transpose()
+                .map_err(Cause::Peer)?,
             Stage::Absent => None,
         };
         // Who the peer is stands in the audit event even where the token is not good.
-        self.principal = Principal::new(peer.clone(), None).from_address(remote_ip);
+        self.principal = Principal::new(peer, None).from_address(remote_ip);
         let claims = match &self.settings.tokens {
-            Stage::Verify(tokens) => tokens.authenticate(&parts.headers, self.now).map_err(Cause::Token)?,
-            Stage::FromLayer => established::<VerifiedClaims>(parts)?,
+            Stage::Verify(tokens) => match tokens.known(&parts.headers, certificates, now) {
+                Some(claims) => Some(claims),
+                None => {
+                    watch.get_or_insert_with(Stopwatch::start);
+                    tokens.authenticate_on(certificates, &parts.headers, now).map_err(Cause::Token)?
+                }
+            },
+            Stage::FromLayer => established::<VerifiedClaims>(parts)?
+                .map(|claims| claims.recheck(now).map(|()| claims))
+                .transpose()
+                .map_err(Cause::Token)?,
             Stage::Absent => None,
         };
-        self.principal = Principal::new(peer, claims).from_address(remote_ip);
-        // The layers checked the credentials at their own moment.
-        self.check_again()
+        self.principal = std::mem::take(&mut self.principal).with_claims(claims);
+        self.authenticate = watch.map(Stopwatch::elapsed);
+        Ok(())
     }
 
     /// T7: a credential's own life is looked at on every request and every question, whatever was checked before.
@@ -205,96 +232,98 @@ impl<'g> Judgement<'g> {
         Ok(())
     }
 
-    fn authorize(&mut self, asked: Asked, labels: Labels) -> (Asked, Result<Obligations, Cause>) {
-        let watch = Stopwatch::start();
-        let question = Box::new(Question::new(self.principal.clone(), asked, labels, self.now));
-        let (evaluation, cached) = match &self.settings.cache {
-            Some(cache) => {
-                let decided = cache.decide(&self.policies, question);
-                (decided.evaluation, decided.cached)
-            }
-            None => (self.policies.evaluate(question), false),
+    fn authorize(&mut self, asked: Asked, labels: Labels) -> (Asked, Result<Settled, Cause>) {
+        let principal = std::mem::take(&mut self.principal);
+        let question = Question::new(principal, asked, labels, self.now);
+        let mut decided = match &self.settings.cache {
+            Some(cache) => cache.decide(self.policies, question),
+            None => Decided::fresh(self.policies, question),
         };
-        self.cached = cached;
-        observe::metrics::decided(cached);
-        self.authorize = watch.elapsed();
+        self.cached = decided.cached;
+        self.authorize = decided.took;
         self.revision = Some(*self.policies.revision());
-        self.trace = evaluation.trace;
-        self.log = evaluation.log;
-        self.fuel = evaluation.fuel;
-        let decided = match evaluation.result {
-            Ok(Decision::Allow(obligations)) => Ok(obligations),
+        self.trace = Some(decided.trace);
+        self.log = decided.log;
+        self.fuel = decided.fuel;
+        let result = match decided.result {
+            // What is copied is taken from this request, whoever the decision was first made for.
+            Ok(Decision::Allow(obligations)) => {
+                obligations.settle(&mut decided.question, self.policies.view(), self.id).map_err(Cause::Fault)
+            }
             Ok(Decision::Deny(denial)) => Err(Cause::Denial(denial)),
             Err(fault) => Err(Cause::Fault(fault)),
         };
-        (evaluation.question.asked, decided)
+        self.principal = decided.question.principal;
+        (decided.question.asked, result)
     }
 
     /// Carries out what was decided on a request.
     fn finish(
         self,
-        mut parts: Parts,
-        description: Description,
-        decided: Result<(Standing, Obligations), Cause>,
+        mut parts: Box<Parts>,
+        subject: Subject,
+        decided: Result<(Standing, Settled), Cause>,
     ) -> Judged {
-        let (decided, obligations) = match decided {
-            Ok((standing, obligations)) => (Ok(standing), obligations),
-            Err(cause) => (Err(cause), Obligations::default()),
+        let (decided, settled) = match decided {
+            Ok((standing, settled)) => (Ok(standing), settled),
+            Err(cause) => (Err(cause), Settled::default()),
         };
-        let result = self.conclude(decided, description).map(|permit| {
-            obligations::apply(&obligations.request, &mut parts.headers);
+        let result = self.conclude(decided, subject).map(|permit| {
+            obligations::apply(&settled.request, &mut parts.headers);
             parts.extensions.insert(permit);
-            Passage { response_headers: obligations.response }
+            Passage { response_headers: settled.response }
         });
         Judged { parts, result }
     }
 
     /// The permit or the refusal, and the audit event: the one place that says yes.
     #[allow(clippy::result_large_err, reason = "as for Guard::ask")]
-    fn conclude(self, decided: Result<Standing, Cause>, description: Description) -> Result<Permit, Refusal> {
+    fn conclude(self, decided: Result<Standing, Cause>, mut subject: Subject) -> Result<Permit, Refusal> {
         let (verdict, policy) = match &decided {
             Ok(Standing::Public) => (Verdict::Public, None),
-            Ok(_) => (Verdict::Allow, None),
+            Ok(Standing::Allowed) => (Verdict::Allow, None),
             Err(Cause::Target(_)) => (Verdict::BadRequest, None),
             Err(Cause::Peer(_) | Cause::Token(_)) => (Verdict::Unauthenticated, None),
             Err(Cause::Denial(denial)) => (Verdict::Deny, Some(denial.policy.clone())),
             Err(Cause::Fault(fault)) => (Verdict::Fault, fault.policy().map(Into::into)),
         };
-        let enforced = decided.is_ok() || !self.settings.observe_only;
-        let event = AuditEvent {
-            id: self.id.clone(),
+        let objection = |cause: &Cause| {
+            Box::new(Objection { reason: cause.code().into(), detail: cause.to_string().into(), policy })
+        };
+        let (settings, id) = (self.settings, self.id);
+        subject.target.cut(MAX_KEPT_PATH);
+        let event = AuditEvent::new(Story {
+            id,
             time: self.now,
             verdict,
-            enforced,
-            reason: decided.as_ref().err().map(|cause| cause.code().into()),
-            detail: decided.as_ref().err().map(|cause| cause.to_string().into()),
-            policy,
-            revision: self.revision,
-            log: self.log,
-            principal: self.principal.clone(),
-            action: description.action,
-            method: description.method,
-            host: description.host,
-            path: description.path,
-            route: description.route,
-            trace_parent: description.trace_parent,
-            request_id: description.request_id,
-            fuel: self.fuel,
+            enforced: decided.is_ok() || !settings.observe_only,
             cached: self.cached,
+            principal: self.principal,
+            revision: self.revision,
+            subject,
+            objection: decided.as_ref().err().map(objection),
+            log: self.log,
+            fuel: self.fuel,
             authenticate: self.authenticate,
             authorize: self.authorize,
             trace: self.trace,
-            redaction: self.settings.redaction.clone(),
-        };
-        observe::emit(event, self.settings.sink.as_deref());
+            redaction: settings.redaction.clone(),
+        });
+        observe::emit(&event, settings.sink.as_deref());
         match decided {
-            Ok(standing) => Ok(Permit::new(self.id, self.principal, self.revision, standing)),
-            Err(_) if self.settings.observe_only => {
-                Ok(Permit::new(self.id, self.principal, self.revision, Standing::Observed))
-            }
-            Err(cause) => Err(Refusal::new(self.id, cause, self.settings.challenge())),
+            Err(cause) if !settings.observe_only => Err(Refusal::new(id, cause, settings.challenge())),
+            _ => Ok(Permit::new(event)),
         }
     }
+}
+
+/// Why a request goes through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// The policies allowed it.
+    Allowed,
+    /// Its route is public by `allow_public_route`.
+    Public,
 }
 
 /// What a layer outside of the guard found. That it did not run is a fault, not an anonymous caller.
@@ -306,48 +335,45 @@ fn established<T: Clone + Send + Sync + 'static>(parts: &Parts) -> Result<Option
     })
 }
 
-/// Headers under ztlib's own name, and those in which a proxy says whose certificate it saw (Envoy's, and RFC 9440), never come from a
-/// caller, in any spelling: TLS ends here, so whoever sends them speaks for themselves.
-fn strip_claimed_identities(headers: &mut HeaderMap) {
-    const CLAIMED: [&str; 3] = ["x-forwarded-client-cert", "client-cert", "client-cert-chain"];
-    let claims = |name: &HeaderName| {
-        let name = name.as_str();
-        name.starts_with("ztlib-")
-            || name.starts_with("ztlib_")
-            || CLAIMED.iter().any(|claimed| same_spelling(name, claimed))
+/// One look at the headers. Takes out what nobody may claim of themselves, and gives what the caller sent to be found again by, where it is
+/// well-formed.
+fn take_in(headers: &mut HeaderMap) -> Option<Box<Forwarded>> {
+    let mut forwarded = Forwarded { trace_parent: None, request_id: None };
+    let mut claimed = false;
+    let text = |value: &HeaderValue, good: fn(&str) -> bool| {
+        value.to_str().ok().filter(|text| good(text)).map(Into::into)
     };
-    let names: Vec<_> = headers.keys().filter(|name| claims(name)).cloned().collect();
-    for name in names {
-        headers.remove(name);
-    }
-}
-
-impl Description {
-    fn of(parts: &Parts, matched: &MatchedRoute) -> Self {
-        let path = matched.path.as_deref().unwrap_or_else(|| parts.uri.path());
-        let (path, _) = path.split_at(path.floor_char_boundary(MAX_AUDITED_PATH));
-        let header = |name: &str, good: fn(&str) -> bool| {
-            let value = parts.headers.get(name)?.to_str().ok()?;
-            good(value).then(|| value.into())
-        };
-        Self {
-            action: None,
-            method: Some(parts.method.clone()),
-            host: None,
-            path: Some(path.into()),
-            route: matched.template.as_ref().map(cut),
-            trace_parent: header("traceparent", is_trace_parent),
-            request_id: header("x-request-id", |id| (1..=128).contains(&id.len())),
+    for (name, value) in headers.iter() {
+        match name.as_str() {
+            "traceparent" if forwarded.trace_parent.is_none() => {
+                forwarded.trace_parent = text(value, is_trace_parent);
+            }
+            "x-request-id" if forwarded.request_id.is_none() => {
+                forwarded.request_id = text(value, |id| (1..=128).contains(&id.len()));
+            }
+            name => claimed |= is_claimed(name),
         }
     }
+    if claimed {
+        let names: Vec<_> = headers.keys().filter(|name| is_claimed(name.as_str())).cloned().collect();
+        for name in names {
+            headers.remove(name);
+        }
+    }
+    (forwarded.trace_parent.is_some() || forwarded.request_id.is_some()).then(|| Box::new(forwarded))
 }
 
-/// The route of a gRPC call is a path that its caller wrote.
-fn cut(route: &Arc<str>) -> Arc<str> {
-    match route.split_at(route.floor_char_boundary(MAX_AUDITED_PATH)) {
-        (_, "") => route.clone(),
-        (beginning, _) => beginning.into(),
-    }
+/// Headers under ztlib's own name, and those in which a proxy says whose certificate it saw (Envoy's, and RFC 9440), never come from a
+/// caller, in any spelling: TLS ends here, so whoever sends them speaks for themselves.
+fn is_claimed(name: &str) -> bool {
+    const CLAIMED: [&str; 3] = ["x-forwarded-client-cert", "client-cert", "client-cert-chain"];
+    name.starts_with("ztlib-")
+        || name.starts_with("ztlib_")
+        || CLAIMED.iter().any(|claimed| same_spelling(name, claimed))
+}
+
+fn beginning(path: &str) -> &str {
+    path.split_at(path.floor_char_boundary(MAX_KEPT_PATH)).0
 }
 
 /// W3C Trace Context section 3.2: `00-` 32 hex `-` 16 hex `-` 2 hex.

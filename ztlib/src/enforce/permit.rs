@@ -1,10 +1,12 @@
 //! The permit: proof that a request was let through. It is made in this folder only.
 
-use std::sync::Arc;
+use std::fmt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::authenticate::Principal;
+use crate::authenticate::token::VerifiedClaims;
 use crate::authorize::policy::Revision;
-use crate::observe::RequestId;
+use crate::observe::{AuditEvent, RequestId, Verdict};
 
 /// Proof that the guard let this request through. A handler that takes a `Permit` cannot run without the guard.
 ///
@@ -13,60 +15,104 @@ use crate::observe::RequestId;
 /// ```compile_fail
 /// let forged = ztlib::enforce::Permit { principal: todo!() };
 /// ```
-#[derive(Debug, Clone)]
-pub struct Permit(Arc<Contents>);
-
-#[derive(Debug)]
-struct Contents {
-    id: RequestId,
-    principal: Principal,
-    revision: Option<Revision>,
-    standing: Standing,
-}
-
-/// Why the request went through.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Standing {
-    /// The policies allowed it.
-    Allowed,
-    /// Its route is public by `allow_public_route`.
-    Public,
-    /// It would have been refused, and the guard only observes.
-    Observed,
-}
+#[derive(Clone)]
+pub struct Permit(AuditEvent);
 
 impl Permit {
-    pub(crate) fn new(
-        id: RequestId,
-        principal: Principal,
-        revision: Option<Revision>,
-        standing: Standing,
-    ) -> Self {
-        Self(Arc::new(Contents { id, principal, revision, standing }))
+    /// Only the judgement makes one, for an event that lets the request through.
+    pub(super) fn new(event: AuditEvent) -> Self {
+        Self(event)
     }
 
     /// The id that the audit event of this request carries.
-    pub fn id(&self) -> &RequestId {
-        &self.0.id
+    pub fn id(&self) -> RequestId {
+        self.0.id()
     }
 
     /// Who is calling. On a public route this is [anonymous](Principal::anonymous), save for the address.
     pub fn principal(&self) -> &Principal {
-        &self.0.principal
+        self.0.principal()
+    }
+
+    /// The moment from which this permit is no longer to be relied on, as far as time alone decides: the first of
+    ///
+    /// - the end of the token: `exp` with the issuer's leeway, or its maximum age ([`VerifiedClaims::valid_until`]);
+    /// - the end of the peer's identity: its certificate, an authority above it, or a revocation list
+    ///   ([`PeerIdentity::valid_until`](crate::authenticate::peer::PeerIdentity::valid_until));
+    /// - the next moment at which the policies would be told something else about time (`before`, `in-window`,
+    ///   `authenticated-within`, …). They might still allow: ask again.
+    ///
+    /// None where time ends nothing. It is this request's own, also where the decision came from the cache. Whatever outlives
+    /// the request (a stream, a job, a session) asks again when it comes, at the latest, with [`Guard::ask`](super::Guard::ask): documents, signals, policies and
+    /// revocations may change sooner, and a native policy may look at a clock that nobody sees.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use ztlib::Clock as _;
+    /// use ztlib::authenticate::Principal;
+    /// use ztlib::authorize::policy::{NativePolicy, PolicySetBuilder};
+    /// use ztlib::authorize::{Answer, Fault, Labels, Outcome, Read, Reader, Value};
+    /// use ztlib::enforce::Guard;
+    /// use ztlib_testing::ManualClock;
+    ///
+    /// /// The sale is open until 2026-01-01T01:00:00Z.
+    /// struct WhileOpen;
+    /// impl NativePolicy for WhileOpen {
+    ///     fn decide(&self, question: &mut Reader, _: &mut Outcome) -> Result<Answer, Fault> {
+    ///         let open = question.read(Read::Before(1_767_229_200))? == Value::Bool(true);
+    ///         Ok(if open { Answer::Allow } else { Answer::Deny })
+    ///     }
+    /// }
+    ///
+    /// let clock = ManualClock::default(); // 2026-01-01T00:00:00Z
+    /// let policies = PolicySetBuilder::new().native("while-open", WhileOpen).load()?;
+    /// let guard = Guard::builder().allow_unauthenticated_peers().allow_requests_without_token();
+    /// let guard = guard.policies(policies).clock(clock.clone()).build();
+    /// let ask = || guard.ask(&Principal::anonymous(), "sale.enter", Labels::new());
+    ///
+    /// let Ok(permit) = ask() else { panic!("the sale is open") };
+    /// let end = permit.valid_until().expect("the policy asked for the time");
+    /// assert_eq!(end, clock.now() + Duration::from_secs(3600));
+    /// clock.set(end - Duration::from_secs(1));
+    /// assert!(ask().is_ok());
+    /// clock.set(end);
+    /// assert!(ask().is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn valid_until(&self) -> Option<SystemTime> {
+        let token = self.principal().claims().map(VerifiedClaims::valid_until);
+        // An identity holds for the whole of its last second.
+        let peer =
+            self.principal().peer().and_then(|peer| peer.valid_until().checked_add(Duration::from_secs(1)));
+        // What lies beyond the platform's last moment ends nothing.
+        let change = self.0.changes_at().and_then(|at| UNIX_EPOCH.checked_add(Duration::from_secs(at)));
+        [token, peer, change].into_iter().flatten().min()
     }
 
     /// The policy set that allowed it; none where no policy was asked (a public route, or a refusal that was only observed).
-    pub fn revision(&self) -> Option<&Revision> {
-        self.0.revision.as_ref()
+    pub fn revision(&self) -> Option<Revision> {
+        self.0.revision()
     }
 
     /// Whether this is a real allow. False only under `observe_only`, where the request would have been refused.
     pub fn enforced(&self) -> bool {
-        self.0.standing != Standing::Observed
+        matches!(self.0.verdict(), Verdict::Allow | Verdict::Public)
     }
 
     /// Whether the route is public, so that nobody was asked who they are.
     pub fn is_public(&self) -> bool {
-        self.0.standing == Standing::Public
+        self.0.verdict() == Verdict::Public
+    }
+}
+
+impl fmt::Debug for Permit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Permit")
+            .field("id", &self.id())
+            .field("principal", &self.principal())
+            .field("revision", &self.revision())
+            .field("enforced", &self.enforced())
+            .field("is_public", &self.is_public())
+            .finish()
     }
 }

@@ -122,8 +122,8 @@ impl Refusal {
     }
 
     /// The id that the caller sees and that the audit event carries.
-    pub fn id(&self) -> &RequestId {
-        &self.id
+    pub fn id(&self) -> RequestId {
+        self.id
     }
 
     /// The whole reason, for the operator.
@@ -232,7 +232,7 @@ impl Refusal {
             "title": row.title,
             "status": row.status.as_u16(),
             "code": self.code(),
-            "id": self.id.as_str(),
+            "id": self.id.to_string(),
         });
         if let (Some(members), Some(message)) = (body.as_object_mut(), self.message()) {
             members.insert("detail".to_owned(), message.into());
@@ -252,7 +252,7 @@ impl Refusal {
         if let Ok(value) = HeaderValue::try_from(text) {
             headers.insert(HeaderName::from_static("grpc-message"), value);
         }
-        let details = grpc_status::details(row.grpc, &message, self.code(), self.id.as_str());
+        let details = grpc_status::details(row.grpc, &message, self.code(), &self.id.to_string());
         if let Ok(value) = HeaderValue::try_from(details) {
             headers.insert(HeaderName::from_static("grpc-status-details-bin"), value);
         }

@@ -8,6 +8,7 @@ use tower_service::Service;
 use super::body::ResponseBody;
 use super::future::ResponseFuture;
 use super::guard::Guard;
+use super::layer::FindRoute;
 use super::refusal::Caller;
 
 /// A guarded service. Refusing is a response, not an error.
@@ -15,11 +16,12 @@ use super::refusal::Caller;
 pub struct ZeroTrust<S> {
     inner: S,
     guard: Guard,
+    find_route: FindRoute,
 }
 
 impl<S> ZeroTrust<S> {
-    pub(super) fn new(inner: S, guard: Guard) -> Self {
-        Self { inner, guard }
+    pub(super) fn new(inner: S, guard: Guard, find_route: FindRoute) -> Self {
+        Self { inner, guard, find_route }
     }
 }
 
@@ -39,11 +41,13 @@ where
     /// (see the note on `Service::poll_ready` in tower's documentation), and nothing is left to cancel.
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (parts, body) = request.into_parts();
+        let mut parts = Box::new(parts);
         let caller = Caller::of(&parts.method, parts.version, &parts.headers);
-        let judged = self.guard.judge(parts);
+        let matched = (self.find_route)(&mut parts);
+        let judged = self.guard.judge(parts, matched);
         match judged.result {
             Ok(passage) => {
-                let inner = self.inner.call(Request::from_parts(judged.parts, body));
+                let inner = self.inner.call(Request::from_parts(*judged.parts, body));
                 ResponseFuture::obliged(inner, passage.response_headers, caller)
             }
             Err(refusal) => ResponseFuture::refused(refusal.answer(caller)),

@@ -1,6 +1,7 @@
 //! What a request names: host, path and method. What cannot be judged without guessing is refused before anything else;
 //! nothing is rewritten, so the policy, the router and the handler all see the same bytes.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use http::header::{CONTENT_TYPE, HOST};
@@ -95,14 +96,15 @@ impl std::error::Error for TargetError {}
 
 /// What a request names, checked.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Target {
-    pub(crate) host: Box<str>,
+pub(crate) struct Checked<'r> {
+    /// Canonical.
+    pub(crate) host: Cow<'r, str>,
     /// Whether the path has an escaped slash, which only some routes allow.
     pub(crate) encoded_slash: bool,
 }
 
 /// Checks what a request names. `path` is the path as the outermost router sees it.
-pub(crate) fn check(parts: &Parts, path: &str) -> Result<Target, TargetError> {
+pub(crate) fn check<'r>(parts: &'r Parts, path: &str) -> Result<Checked<'r>, TargetError> {
     if parts.method == Method::CONNECT {
         return Err(TargetError::MethodConnect);
     }
@@ -111,7 +113,7 @@ pub(crate) fn check(parts: &Parts, path: &str) -> Result<Target, TargetError> {
     if parts.headers.get_all(CONTENT_TYPE).iter().nth(1).is_some() {
         return Err(TargetError::HeaderRepeated);
     }
-    Ok(Target { host, encoded_slash })
+    Ok(Checked { host, encoded_slash })
 }
 
 /// RFC 3986 sections 3.3 and 6.2.2. Gives whether there is an escaped slash.
@@ -126,6 +128,9 @@ fn check_path(path: &str, method: &Method) -> Result<bool, TargetError> {
     let Some(relative) = path.strip_prefix('/') else {
         return Err(TargetError::PathNotAbsolute);
     };
+    if is_plain(relative) {
+        return Ok(false);
+    }
     let mut encoded_slash = false;
     let mut segments = relative.split('/').peekable();
     let mut decoded = Vec::new();
@@ -144,6 +149,30 @@ fn check_path(path: &str, method: &Method) -> Result<bool, TargetError> {
     }
     Ok(encoded_slash)
 }
+
+/// Nothing to decode, nothing illegal, no empty segment and none that begins with a dot: nearly every path, in one pass. What is not plain
+/// is looked at closely.
+fn is_plain(relative: &str) -> bool {
+    let mut before = b'/';
+    relative.bytes().all(|byte| {
+        let begins = std::mem::replace(&mut before, byte) == b'/';
+        let plain = PLAIN.get(usize::from(byte)).is_some_and(|plain| *plain);
+        plain && !(begins && matches!(byte, b'.' | b'/'))
+    })
+}
+
+/// What stands for itself in a path, and the slash.
+const PLAIN: [bool; 256] = {
+    let mut plain = [false; 256];
+    let mut byte = 0;
+    let mut rest: &mut [bool] = &mut plain;
+    while let Some((first, others)) = rest.split_first_mut() {
+        *first = is_pchar(byte) || byte == b'/';
+        byte = byte.wrapping_add(1);
+        rest = others;
+    }
+    plain
+};
 
 /// Checks one segment and decodes it. A dot segment is named as such even where it is escaped.
 fn check_segment(segment: &str, decoded: &mut Vec<u8>) -> Result<bool, TargetError> {
@@ -179,12 +208,12 @@ fn check_segment(segment: &str, decoded: &mut Vec<u8>) -> Result<bool, TargetErr
 }
 
 /// RFC 3986 section 2.3.
-fn is_unreserved(byte: u8) -> bool {
+const fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
 
 /// RFC 3986 section 3.3, without the escapes.
-fn is_pchar(byte: u8) -> bool {
+const fn is_pchar(byte: u8) -> bool {
     is_unreserved(byte)
         || matches!(
             byte,
@@ -201,7 +230,7 @@ pub(crate) fn check_parameter(value: &str) -> Result<(), TargetError> {
 }
 
 /// The one host that `:authority`, an absolute request target and `Host` agree on (RFC 9110 section 7.2, RFC 9113 section 8.3.1).
-fn one_host(uri: &Uri, headers: &HeaderMap) -> Result<Box<str>, TargetError> {
+fn one_host<'r>(uri: &'r Uri, headers: &'r HeaderMap) -> Result<Cow<'r, str>, TargetError> {
     let mut values = headers.get_all(HOST).iter();
     let header = match (values.next(), values.next()) {
         (None, _) => None,
@@ -223,14 +252,14 @@ fn one_host(uri: &Uri, headers: &HeaderMap) -> Result<Box<str>, TargetError> {
 }
 
 /// Lower case, without port and without a trailing dot.
-fn canonical_host(text: &str) -> Result<(Box<str>, Option<u16>), TargetError> {
+fn canonical_host(text: &str) -> Result<(Cow<'_, str>, Option<u16>), TargetError> {
     const MALFORMED: TargetError = TargetError::HostMalformed;
     let (host, port) = match text.strip_prefix('[') {
         Some(rest) => {
             let (address, rest) = rest.split_once(']').ok_or(MALFORMED)?;
             let address: std::net::Ipv6Addr = address.parse().map_err(|_| MALFORMED)?;
             let port = if rest.is_empty() { None } else { Some(rest.strip_prefix(':').ok_or(MALFORMED)?) };
-            (format!("[{address}]"), port)
+            (Cow::Owned(format!("[{address}]")), port)
         }
         None => {
             let (host, port) = match text.split_once(':') {
@@ -242,7 +271,11 @@ fn canonical_host(text: &str) -> Result<(Box<str>, Option<u16>), TargetError> {
             if host.len() > 253 || host.split('.').any(str::is_empty) || !host.bytes().all(good) {
                 return Err(MALFORMED);
             }
-            (host.to_ascii_lowercase(), port)
+            if host.bytes().any(|b| b.is_ascii_uppercase()) {
+                (Cow::Owned(host.to_ascii_lowercase()), port)
+            } else {
+                (Cow::Borrowed(host), port)
+            }
         }
     };
     let port = match port {
@@ -250,7 +283,7 @@ fn canonical_host(text: &str) -> Result<(Box<str>, Option<u16>), TargetError> {
         Some(port) if port.bytes().all(|b| b.is_ascii_digit()) => Some(port.parse().map_err(|_| MALFORMED)?),
         Some(_) => return Err(MALFORMED),
     };
-    Ok((host.into(), port))
+    Ok((host, port))
 }
 
 #[cfg(test)]
@@ -344,7 +377,7 @@ mod tests {
     fn exactly_one_host_in_one_form() {
         let host = |uri: &str, hosts: &[&str]| {
             let parts = parts("GET", uri, hosts);
-            one_host(&parts.uri, &parts.headers)
+            one_host(&parts.uri, &parts.headers).map(Cow::into_owned)
         };
         for (uri, hosts) in [
             ("/", &["a.test"][..]),

@@ -2,15 +2,19 @@
 
 use std::io::Write;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use super::audit::{AuditEvent, AuditSink};
 use super::metrics;
+use super::queue::Queue;
 
-/// Writes audit events as lines of JSON on a thread of its own. The queue is bounded: where the writer cannot keep up, events are
-/// lost rather than requests delayed, and every loss is [counted](JsonLinesSink::lost).
+/// How long the writer leaves events alone while more are coming: they are written in larger pieces, and nobody has to wake it for each.
+const NAP: Duration = Duration::from_millis(5);
+
+/// Writes audit events as lines of JSON on a thread of its own, within milliseconds. The queue is bounded: where the writer cannot keep
+/// up, events are lost rather than requests delayed, and every loss is [counted](JsonLinesSink::lost).
 ///
 /// ```
 /// use ztlib::observe::JsonLinesSink;
@@ -19,44 +23,71 @@ use super::metrics;
 /// ```
 #[derive(Debug)]
 pub struct JsonLinesSink {
-    // Taken on drop, so that the thread sees the end of the queue.
-    queue: Option<SyncSender<AuditEvent>>,
+    shared: Arc<Shared>,
+    // Taken on drop.
     writer: Option<JoinHandle<()>>,
-    lost: Arc<AtomicU64>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    queue: Queue<AuditEvent>,
+    /// Whether the writer will look at the queue without being woken.
+    awake: AtomicBool,
+    /// Whether nothing more will be recorded.
+    closed: AtomicBool,
+    /// Whether the writer is there no more.
+    gone: AtomicBool,
+    lost: AtomicU64,
 }
 
 impl JsonLinesSink {
-    /// A sink that writes to `output` and holds at most `capacity` events (at least 1) that are not written yet.
+    /// A sink that writes to `output`. At most `capacity` events (at least 1) wait in its queue, and as many more are being written.
     pub fn new(output: impl Write + Send + 'static, capacity: usize) -> Self {
-        let (queue, events) = sync_channel(capacity.max(1));
-        let lost = Arc::new(AtomicU64::new(0));
-        let counter = lost.clone();
+        let shared = Arc::new(Shared {
+            queue: Queue::new(capacity),
+            awake: AtomicBool::new(true),
+            closed: AtomicBool::new(false),
+            gone: AtomicBool::new(false),
+            lost: AtomicU64::new(0),
+        });
+        let theirs = shared.clone();
         let writer = std::thread::Builder::new()
             .name("ztlib-audit".to_owned())
-            .spawn(move || write_all(&events, output, &counter))
-            .inspect_err(|error| tracing::error!(target: "ztlib::audit", %error, "the audit writer did not start: events are lost"))
+            .spawn(move || theirs.write(output))
+            .inspect_err(|error| {
+                shared.gone.store(true, Ordering::Release);
+                tracing::error!(target: "ztlib::audit", %error, "the audit writer did not start: events are lost");
+            })
             .ok();
-        Self { queue: Some(queue), writer, lost }
+        Self { shared, writer }
     }
 
     /// How many events were lost: the queue was full, or the output failed.
     pub fn lost(&self) -> u64 {
-        self.lost.load(Ordering::Relaxed)
+        self.shared.lost.load(Ordering::Relaxed)
+    }
+
+    fn wake(&self) {
+        if let Some(writer) = &self.writer {
+            writer.thread().unpark();
+        }
     }
 }
 
 impl AuditSink for JsonLinesSink {
     fn record(&self, event: AuditEvent) {
-        // Only `drop` takes the queue, and nobody records after it.
-        let Some(queue) = &self.queue else { return };
-        let writer_is_gone = match queue.try_send(event) {
-            Ok(()) => return,
-            Err(TrySendError::Full(_)) => false,
-            Err(TrySendError::Disconnected(_)) => true,
-        };
-        lose(&self.lost);
-        if writer_is_gone {
+        if self.shared.gone.load(Ordering::Acquire) {
+            self.shared.lose();
             tracing::error!(target: "ztlib::audit", "the audit writer is gone: the event is lost");
+            return;
+        }
+        let Some(filled) = self.shared.queue.push(event) else {
+            return self.shared.lose();
+        };
+        let asleep =
+            !self.shared.awake.load(Ordering::SeqCst) && !self.shared.awake.swap(true, Ordering::SeqCst);
+        if asleep || filled.is_half() {
+            self.wake();
         }
     }
 }
@@ -64,32 +95,57 @@ impl AuditSink for JsonLinesSink {
 impl Drop for JsonLinesSink {
     /// Waits until what is queued is written.
     fn drop(&mut self) {
-        self.queue = None;
+        self.shared.closed.store(true, Ordering::SeqCst);
+        self.wake();
         if let Some(writer) = self.writer.take() {
             let _ = writer.join();
         }
     }
 }
 
-fn write_all(events: &Receiver<AuditEvent>, mut output: impl Write, lost: &AtomicU64) {
-    while let Ok(event) = events.recv() {
-        // Flushed when the queue is empty: a quiet service has its events on disk, a busy one writes in large pieces.
-        let mut next = Some(event);
-        while let Some(event) = next {
-            let mut line = event.to_json();
-            line.push('\n');
-            if output.write_all(line.as_bytes()).is_err() {
-                lose(lost);
+impl Shared {
+    fn write(&self, mut output: impl Write) {
+        /// Also where writing panics.
+        struct Gone<'s>(&'s AtomicBool);
+        impl Drop for Gone<'_> {
+            fn drop(&mut self) {
+                self.0.store(true, Ordering::Release);
             }
-            next = events.try_recv().ok();
         }
-        if let Err(error) = output.flush() {
-            tracing::error!(target: "ztlib::audit", %error, "the audit log cannot be written");
+        let _gone = Gone(&self.gone);
+        loop {
+            // Looked at before the queue: what is recorded before the end is written.
+            let closed = self.closed.load(Ordering::SeqCst);
+            let mut wrote = false;
+            self.queue.drain(|event| {
+                wrote = true;
+                let mut line = event.to_json();
+                line.push('\n');
+                if output.write_all(line.as_bytes()).is_err() {
+                    self.lose();
+                }
+            });
+            if wrote && let Err(error) = output.flush() {
+                tracing::error!(target: "ztlib::audit", %error, "the audit log cannot be written");
+            }
+            if closed {
+                return;
+            }
+            if wrote {
+                std::thread::park_timeout(NAP);
+            } else {
+                self.awake.store(false, Ordering::SeqCst);
+                // Whoever recorded before that has seen the writer awake, and did not wake it.
+                if self.queue.is_empty() && !self.closed.load(Ordering::SeqCst) {
+                    std::thread::park();
+                }
+                self.awake.store(true, Ordering::SeqCst);
+            }
         }
     }
-}
 
-fn lose(lost: &AtomicU64) {
-    lost.fetch_add(1, Ordering::Relaxed);
-    metrics::audit_event_lost();
+    fn lose(&self) {
+        self.lost.fetch_add(1, Ordering::Relaxed);
+        metrics::audit_event_lost();
+    }
 }

@@ -1,27 +1,68 @@
 //! Metrics through the `metrics` facade. Every label has a bounded set of values: none comes from a caller.
 
+use std::cell::RefCell;
 use std::time::Duration;
+
+use ::metrics::{Counter, with_recorder};
 
 use super::audit::{AuditEvent, Verdict};
 
 /// `ztlib_judgements_total{verdict, policy, reason}`: policy and reason are names that the manifest declares, or ztlib's own codes.
 pub(crate) fn judged(event: &AuditEvent) {
-    let verdict = event.verdict.as_str();
-    let reason = event.reason.as_deref().unwrap_or("").to_owned();
-    let policy = event.policy.as_deref().unwrap_or("").to_owned();
-    let enforced = if event.enforced { "yes" } else { "no" };
-    ::metrics::counter!("ztlib_judgements_total", "verdict" => verdict, "policy" => policy, "reason" => reason, "enforced" => enforced)
-        .increment(1);
-    observe("ztlib_authenticate_seconds", event.authenticate);
-    if !matches!(event.verdict, Verdict::BadRequest | Verdict::Unauthenticated | Verdict::Public) {
-        observe("ztlib_authorize_seconds", event.authorize);
+    if event.verdict() == Verdict::Allow && event.cached() {
+        warm();
+    } else {
+        count(event);
+        // Only a judgement that asked the policies names their revision.
+        if event.revision().is_some() {
+            ::metrics::counter!("ztlib_decisions_total", "source" => if event.cached() { "cache" } else { "fresh" })
+                .increment(1);
+        }
+    }
+    if let Some(took) = event.authenticate() {
+        observe("ztlib_authenticate_seconds", took);
+    }
+    if let Some(took) = event.authorize() {
+        observe("ztlib_authorize_seconds", took);
     }
 }
 
-/// `ztlib_decisions_total{source}`: `cache` or `fresh`.
-pub(crate) fn decided(cached: bool) {
-    ::metrics::counter!("ztlib_decisions_total", "source" => if cached { "cache" } else { "fresh" })
+fn count(event: &AuditEvent) {
+    let verdict = event.verdict().as_str();
+    let reason = event.reason().unwrap_or_default().to_owned();
+    let policy = event.policy().unwrap_or_default().to_owned();
+    let enforced = if event.enforced() { "yes" } else { "no" };
+    ::metrics::counter!("ztlib_judgements_total", "verdict" => verdict, "policy" => policy, "reason" => reason, "enforced" => enforced)
         .increment(1);
+}
+
+/// The counters of an allow that was remembered: by far the most frequent, so this thread keeps their handles.
+struct Warm {
+    /// The recorder that gave the handles, by its address: another one gives others.
+    recorder: usize,
+    judgements: Counter,
+    decisions: Counter,
+}
+
+fn warm() {
+    thread_local! {
+        static WARM: RefCell<Option<Warm>> = const { RefCell::new(None) };
+    }
+    let recorder = with_recorder(|recorder| std::ptr::from_ref(recorder).addr());
+    WARM.with(|warm| {
+        // A recorder that is asked while it is being asked: the handles are in use, and these two are not counted twice.
+        let Ok(mut warm) = warm.try_borrow_mut() else { return };
+        let warm = match &mut *warm {
+            Some(known) if known.recorder == recorder => known,
+            other => other.insert(Warm {
+                recorder,
+                judgements: ::metrics::counter!("ztlib_judgements_total", "verdict" => "allow", "policy" => "", "reason" => "", "enforced" => "yes"),
+                decisions: ::metrics::counter!("ztlib_decisions_total", "source" => "cache"),
+            }),
+        };
+        warm.judgements.increment(1);
+        warm.decisions.increment(1);
+    });
 }
 
 /// `ztlib_decisions_not_cacheable_total{why}`: `too-many-reads`, `too-long-reads`, `too-many-sites` or `values-vary`.

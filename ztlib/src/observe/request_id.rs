@@ -1,42 +1,73 @@
 //! The id that ties what a caller was told to what the operator sees.
 
+use std::cell::Cell;
 use std::fmt;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 
 /// The id of one judged request or question: 32 hexadecimal digits, unique to this process's life and unlikely to meet another's.
 /// It is made here; an id that the caller sends never takes its place.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct RequestId(Arc<str>);
+///
+/// The first 16 digits are the process's, the last 16 count; each thread counts in a stretch of its own.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId {
+    process: u64,
+    number: u64,
+}
+
+/// How many numbers a thread takes at once, so that threads do not wait for one counter.
+const STRETCH: u64 = 1024;
 
 impl RequestId {
     pub(crate) fn next() -> Self {
-        static PREFIX: OnceLock<u64> = OnceLock::new();
-        static COUNTER: AtomicU64 = AtomicU64::new(0);
-        let prefix = *PREFIX.get_or_init(|| {
+        static PROCESS: OnceLock<u64> = OnceLock::new();
+        static STRETCHES: AtomicU64 = AtomicU64::new(0);
+        thread_local! {
+            static NEXT: Cell<u64> = const { Cell::new(0) };
+        }
+        let process = *PROCESS.get_or_init(|| {
             let mut random = [0; 8];
             // Without randomness the ids are still unique in this process, which is all that is promised.
             let _ = aws_lc_rs::rand::fill(&mut random);
             u64::from_be_bytes(random)
         });
-        let counter = COUNTER.fetch_add(1, Ordering::Relaxed);
-        Self(format!("{prefix:016x}{counter:016x}").into())
-    }
-
-    /// The id.
-    pub fn as_str(&self) -> &str {
-        &self.0
+        let number = NEXT.with(|next| {
+            let mut number = next.get();
+            if number.is_multiple_of(STRETCH) {
+                number = STRETCHES.fetch_add(STRETCH, Ordering::Relaxed).wrapping_add(1);
+            }
+            next.set(number.wrapping_add(1));
+            number
+        });
+        Self { process, number }
     }
 }
 
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        write!(f, "{:016x}{:016x}", self.process, self.number)
     }
 }
 
 impl fmt::Debug for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn ids_of_many_threads_never_meet() {
+        let threads: Vec<_> = (0..4)
+            .map(|_| std::thread::spawn(|| (0..5000).map(|_| RequestId::next()).collect::<Vec<_>>()))
+            .collect();
+        let ids: Vec<_> = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
+        assert_eq!(ids.iter().collect::<HashSet<_>>().len(), 20_000);
+        assert!(ids.iter().all(|id| id.to_string().len() == 32));
     }
 }

@@ -80,9 +80,7 @@ impl Host<'_> {
     }
 
     pub(crate) fn peer_trust_domain(&self) -> Option<String> {
-        let domain =
-            self.spiffe_id().and_then(|id| id.strip_prefix("spiffe://")).and_then(|id| id.split('/').next());
-        self.read("peer-trust-domain", &[], Ok(domain.map(str::to_owned)))
+        self.read("peer-trust-domain", &[], Ok(self.trust_domain().map(str::to_owned)))
     }
 
     pub(crate) fn peer_authority(&self) -> Option<String> {
@@ -260,6 +258,26 @@ impl Host<'_> {
 
     pub(crate) fn remove_response_header(&self, name: &str) {
         self.attach(|outcome| outcome.response_header(name, None));
+    }
+
+    pub(crate) fn copy_to_request_header(&self, name: &str, source: &str) {
+        let source = self.source(source, false);
+        self.attach(|outcome| outcome.copy_to_request(name, source));
+    }
+
+    pub(crate) fn copy_to_request_header_or_remove(&self, name: &str, source: &str) {
+        let source = self.source(source, true);
+        self.attach(|outcome| outcome.copy_to_request(name, source));
+    }
+
+    pub(crate) fn copy_to_response_header(&self, name: &str, source: &str) {
+        let source = self.source(source, false);
+        self.attach(|outcome| outcome.copy_to_response(name, source));
+    }
+
+    pub(crate) fn copy_to_response_header_or_remove(&self, name: &str, source: &str) {
+        let source = self.source(source, true);
+        self.attach(|outcome| outcome.copy_to_response(name, source));
     }
 
     pub(crate) fn log(&self, text: &str) {

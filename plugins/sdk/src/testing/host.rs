@@ -14,6 +14,10 @@ use super::shown::Shown;
 use super::verdict::{Fault, Read, Verdict};
 use crate::Answer;
 
+/// Headers that carry secrets in every service.
+pub(super) const SECRET_HEADERS: [&str; 5] =
+    ["authorization", "proxy-authorization", "cookie", "set-cookie", "dpop"];
+
 /// The host's default bound on the number of reads.
 const MAX_READS: usize = 256;
 
@@ -65,7 +69,8 @@ impl<'f> Host<'f> {
             let text = format!("the manifest declares no reason `{reason}` for this policy");
             return Err(self.fault("outcome-undeclared-reason", &text));
         }
-        Ok(record.outcome.clone().into_verdict(answer, record.trace.clone()))
+        let settled = record.outcome.clone().into_verdict(answer, record.trace.clone(), self);
+        settled.map_err(|(code, text)| self.fault(code, &text))
     }
 
     pub(super) fn fault(&self, code: &'static str, text: &str) -> Fault {
@@ -160,6 +165,10 @@ impl<'f> Host<'f> {
         }
     }
 
+    pub(super) fn trust_domain(&self) -> Option<&'f str> {
+        self.spiffe_id().and_then(|id| id.strip_prefix("spiffe://")).and_then(|id| id.split('/').next())
+    }
+
     pub(super) fn named(&self) -> Option<(&'f str, &'f [String])> {
         match &self.facts.peer {
             Some(Peer::Named { authority, dns_names }) => Some((authority, dns_names)),
@@ -173,13 +182,12 @@ impl<'f> Host<'f> {
     }
 
     pub(super) fn headers_of(&self, name: &str) -> Result<Vec<String>, Failure> {
-        const SECRET: [&str; 5] = ["authorization", "proxy-authorization", "cookie", "set-cookie", "dpop"];
         let request = self.asked()?;
         let name = name.to_ascii_lowercase();
         if !is_header_name(&name) {
             return Err(malformed("this is not a header name"));
         }
-        if SECRET.contains(&name.as_str()) || self.facts.secret_headers.contains(&name) {
+        if SECRET_HEADERS.contains(&name.as_str()) || self.facts.secret_headers.contains(&name) {
             return Err(("read-secret", "the header carries a secret and cannot be read"));
         }
         Ok(request.headers.iter().filter(|(own, _)| *own == name).map(|(_, value)| value.clone()).collect())

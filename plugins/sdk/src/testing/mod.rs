@@ -37,6 +37,7 @@ mod outcome;
 mod pattern;
 mod sealed;
 mod shown;
+mod source;
 mod verdict;
 
 use std::any::Any;

@@ -136,6 +136,14 @@ pub(crate) fn function(name: &str) -> Option<(Function, usize)> {
         "remove-request-header" => (|q, a| nothing(q.remove_request_header(text(a, 0))), 1),
         "set-response-header" => (|q, a| nothing(q.set_response_header(text(a, 0), text(a, 1))), 2),
         "remove-response-header" => (|q, a| nothing(q.remove_response_header(text(a, 0))), 1),
+        "copy-to-request-header" => (|q, a| nothing(q.copy_to_request_header(text(a, 0), text(a, 1))), 2),
+        "copy-to-request-header-or-remove" => {
+            (|q, a| nothing(q.copy_to_request_header_or_remove(text(a, 0), text(a, 1))), 2)
+        }
+        "copy-to-response-header" => (|q, a| nothing(q.copy_to_response_header(text(a, 0), text(a, 1))), 2),
+        "copy-to-response-header-or-remove" => {
+            (|q, a| nothing(q.copy_to_response_header_or_remove(text(a, 0), text(a, 1))), 2)
+        }
         "log" => (|q, a| nothing(q.log(text(a, 0))), 1),
         _ => return None,
     })

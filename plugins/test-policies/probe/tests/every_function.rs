@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use ztlib_policy::testing::{Facts, StepUp, decide};
+use ztlib_policy::testing::{Facts, HeaderChange, StepUp, decide};
 use ztlib_policy::{Answer, Policy};
 use ztlib_probe::Probe;
 
@@ -33,6 +33,14 @@ fn facts() -> Facts {
         .document("roles", r#"{"users": {"alice": ["clerk"]}, "name": "shop"}"#)
 }
 
+/// What the contract has had since 0.1.1, with arguments that are good in these facts.
+const SINCE_0_1_1: [(&str, [&str; 2]); 4] = [
+    ("copy-to-request-header", ["x-order", "{param:id}"]),
+    ("copy-to-request-header-or-remove", ["x-tenant", "{claim:/tenant}"]),
+    ("copy-to-response-header", ["x-peer", "{peer}"]),
+    ("copy-to-response-header-or-remove", ["x-user", "{subject}"]),
+];
+
 #[test]
 fn every_function_of_the_contract_is_called() {
     let in_contract: BTreeSet<&str> = WIT
@@ -42,8 +50,8 @@ fn every_function_of_the_contract_is_called() {
         // Constants are not facts: they are the SDK's own affair.
         .filter(|name| !["configure", "decide", "put", "seal", "get"].contains(name))
         .collect();
-    let called: BTreeSet<&str> =
-        CONFIG.split("\"call\": \"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    let of_0_1_0 = CONFIG.split("\"call\": \"").skip(1).filter_map(|rest| rest.split('"').next());
+    let called: BTreeSet<&str> = of_0_1_0.chain(SINCE_0_1_1.map(|(name, _)| name)).collect();
     assert_eq!(called, in_contract);
 }
 
@@ -53,6 +61,24 @@ fn each_gives_what_the_log_says() {
     assert_eq!(verdict.log.join("\n") + "\n", LOG);
     assert_eq!((verdict.answer, verdict.reason.as_deref()), (Answer::Deny, Some("probed")));
     assert_eq!(verdict.step_up, Some(StepUp { acr: Some("gold".to_owned()), max_age: Some(60) }));
+}
+
+#[test]
+fn the_functions_since_0_1_1_copy_what_their_sources_stand_for() {
+    let calls = SINCE_0_1_1.map(|(name, [header, source])| {
+        format!(r#"{{ "call": "{name}", "with": ["{header}", "{source}"] }}"#)
+    });
+    let config = format!(r#"{{ "decide": {{ "do": [{}], "answer": "allow" }} }}"#, calls.join(", "));
+    let verdict = decide(&Probe::configure(config.as_bytes()).unwrap(), &facts()).unwrap();
+    let values = |headers: &[HeaderChange]| -> Vec<Option<String>> {
+        headers.iter().map(|header| header.value.clone()).collect()
+    };
+    assert_eq!(values(&verdict.request_headers), [Some("7".to_owned()), None]);
+    assert_eq!(
+        values(&verdict.response_headers),
+        [Some("spiffe://shop.example/ns/prod/sa/web".to_owned()), Some("alice".to_owned())]
+    );
+    assert!(verdict.trace.is_empty());
 }
 
 #[test]

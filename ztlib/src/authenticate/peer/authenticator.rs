@@ -85,6 +85,16 @@ impl PeerAuthenticator {
         certificates.identity(&self.trust.view(), unix_seconds(now)).map(Some)
     }
 
+    /// The identity of a peer that was established before and holds now. None where it is for [`authenticate`](Self::authenticate) to say.
+    pub(crate) fn known(
+        &self,
+        certificates: Option<&PeerCertificates>,
+        now: SystemTime,
+    ) -> Option<PeerIdentity> {
+        let certificates = certificates.filter(|given| given.is_ours() || self.trust_foreign_acceptor)?;
+        certificates.known(self.trust.generation(), unix_seconds(now))
+    }
+
     /// Whether a peer that was established before would be established now, under the roots and revocation lists of now.
     pub(crate) fn recheck(&self, peer: &PeerIdentity, now: u64) -> Result<(), PeerError> {
         peer.recheck(&self.trust.view(), now)

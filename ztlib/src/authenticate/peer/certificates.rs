@@ -9,6 +9,7 @@ use rustls_pki_types::CertificateDer;
 use super::leaf::Leaf;
 use super::trust::TrustView;
 use super::{PeerError, PeerIdentity};
+use crate::authenticate::token::LastTokens;
 
 /// A chain may have this many certificates, the leaf included.
 pub(crate) const MAX_CERTIFICATES: usize = 8;
@@ -32,6 +33,8 @@ struct Inner {
     /// Whether our acceptor saw the peer prove that it holds the leaf's key.
     ours: bool,
     judged: ArcSwapOption<Judged>,
+    /// Lives and goes with the connection.
+    last_tokens: LastTokens,
 }
 
 /// What one generation of roots says about the chain.
@@ -66,11 +69,30 @@ impl PeerCertificates {
         };
         // What is refused for its size is not kept.
         let chain = if leaf.is_ok() { chain.into() } else { Arc::from([]) };
-        Self(Arc::new(Inner { chain, leaf, ours, judged: ArcSwapOption::empty() }))
+        Self(Arc::new(Inner {
+            chain,
+            leaf,
+            ours,
+            judged: ArcSwapOption::empty(),
+            last_tokens: LastTokens::default(),
+        }))
     }
 
     pub(crate) fn is_ours(&self) -> bool {
         self.0.ours
+    }
+
+    /// The tokens that this connection sent last.
+    pub(crate) fn last_tokens(&self) -> &LastTokens {
+        &self.0.last_tokens
+    }
+
+    /// The identity under roots of this generation, where it was established before and holds now.
+    pub(crate) fn known(&self, generation: u64, now: u64) -> Option<PeerIdentity> {
+        let judged = self.0.judged.load();
+        let judged = judged.as_ref().filter(|judged| judged.generation == generation)?;
+        let identity = judged.verdict.as_ref().ok()?;
+        identity.check_validity(now).is_ok().then(|| identity.clone())
     }
 
     /// The identity under these roots at this second, from memory where they have judged before.

@@ -8,11 +8,11 @@ use arc_swap::ArcSwapOption;
 use rustls_pki_types::CertificateDer;
 
 use super::leaf::{Claim, Leaf, Validity};
-use super::printable::hex;
 use super::roots::Vouched;
 use super::trust::TrustView;
 use super::{PeerError, SpiffeId};
 use crate::clock::from_unix_seconds;
+use crate::hex::hex;
 
 /// The identity of the workload at the other end of the connection, read from a certificate chain that was verified under
 /// the roots of exactly the trust domain or authority that may vouch for it.
@@ -47,6 +47,11 @@ impl PeerIdentity {
         generation: u64,
     ) -> Self {
         Self(Arc::new(Facts { leaf, chain, vouched, generation, again: ArcSwapOption::empty() }))
+    }
+
+    /// Where it lies in memory: tells two of them apart for as long as both are there.
+    pub(crate) fn address(&self) -> usize {
+        Arc::as_ptr(&self.0).addr()
     }
 
     /// The SPIFFE ID, unless a named authority vouches for this peer.
@@ -103,9 +108,11 @@ impl PeerIdentity {
     }
 
     /// The last second in which this identity holds: until the leaf, an authority above it, or what the revocation lists
-    /// say, expires, whichever is first.
+    /// say, expires, whichever is first. Where the roots were replaced since, as those say that vouched last.
     pub fn valid_until(&self) -> SystemTime {
-        let Vouched { validity, lists_until, .. } = &self.0.vouched;
+        let again = self.0.again.load();
+        let Vouched { validity, lists_until, .. } =
+            again.as_ref().map_or(&self.0.vouched, |again| &again.vouched);
         from_unix_seconds(lists_until.map_or(validity.not_after, |until| until.min(validity.not_after)))
     }
 

@@ -15,8 +15,9 @@ use x509_parser::prelude::FromDer;
 use x509_parser::public_key::PublicKey;
 use x509_parser::x509::{SubjectPublicKeyInfo, X509Version};
 
-use super::printable::{hex, printable};
+use super::printable::printable;
 use super::{PeerError, SpiffeId};
+use crate::hex::hex;
 
 /// A leaf may have this many subject alternative names.
 const MAX_NAMES: usize = 64;

@@ -3,6 +3,7 @@
 use std::time::SystemTime;
 
 use http::HeaderMap;
+use http::header::AUTHORIZATION;
 
 use super::bearer::BearerToken;
 use super::cache::VerifiedTokens;
@@ -10,6 +11,7 @@ use super::claims::VerifiedClaims;
 use super::error::TokenError;
 use super::trusted::TokenConfigError;
 use super::verifier::TokenVerifier;
+use crate::authenticate::peer::PeerCertificates;
 
 const DEFAULT_CACHE_BYTES: u64 = 16 << 20;
 
@@ -81,13 +83,67 @@ impl TokenAuthenticator {
         headers: &HeaderMap,
         now: SystemTime,
     ) -> Result<Option<VerifiedClaims>, TokenError> {
-        match self.find(headers)? {
-            Some(token) => match &self.verified {
-                Some(verified) => verified.verify(&self.verifier, &token, now).map(Some),
-                None => self.verifier.verify(&token, now).map(Some),
-            },
-            None if self.may_be_missing => Ok(None),
-            None => Err(TokenError::Missing),
+        self.authenticate_on(None, headers, now)
+    }
+
+    /// The same, for a request of this connection.
+    pub(crate) fn authenticate_on(
+        &self,
+        connection: Option<&PeerCertificates>,
+        headers: &HeaderMap,
+        now: SystemTime,
+    ) -> Result<Option<VerifiedClaims>, TokenError> {
+        let Some(token) = self.find(headers)? else {
+            return if self.may_be_missing { Ok(None) } else { Err(TokenError::Missing) };
+        };
+        let Some(verified) = &self.verified else {
+            return self.verifier.verify(&token, now).map(Some);
+        };
+        let claims = verified.verify(&self.verifier, &token, now)?;
+        self.keep(verified, connection, headers, &claims);
+        Ok(Some(claims))
+    }
+
+    /// What the token of a request says, where it was verified before and holds now. None where it is for
+    /// [`authenticate_on`](Self::authenticate_on) to say.
+    pub(crate) fn known(
+        &self,
+        headers: &HeaderMap,
+        connection: Option<&PeerCertificates>,
+        now: SystemTime,
+    ) -> Option<VerifiedClaims> {
+        let verified = self.verified.as_ref()?;
+        if let (Some(connection), Some(header)) = (connection, self.only_header(headers))
+            && let Some(claims) = connection.last_tokens().find(verified.number, header)
+        {
+            return claims.recheck(now).is_ok().then_some(claims);
+        }
+        let claims = verified.known(&self.find(headers).ok()??, now)?;
+        self.keep(verified, connection, headers, &claims);
+        Some(claims)
+    }
+
+    fn keep(
+        &self,
+        verified: &VerifiedTokens,
+        connection: Option<&PeerCertificates>,
+        headers: &HeaderMap,
+        claims: &VerifiedClaims,
+    ) {
+        if let (Some(connection), Some(header)) = (connection, self.only_header(headers)) {
+            connection.last_tokens().keep(verified.number, header, claims);
+        }
+    }
+
+    /// The one `authorization` header, where a token can be nowhere else.
+    fn only_header<'r>(&self, headers: &'r HeaderMap) -> Option<&'r [u8]> {
+        if self.cookie.is_some() || self.subprotocol.is_some() {
+            return None;
+        }
+        let mut values = headers.get_all(AUTHORIZATION).iter();
+        match (values.next(), values.next()) {
+            (Some(value), None) => Some(value.as_bytes()),
+            _ => None,
         }
     }
 

@@ -110,14 +110,29 @@ impl<'r> BearerToken<'r> {
         if bytes.len() > MAX_TOKEN_BYTES {
             return Err(TokenError::TooLong);
         }
-        let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(byte);
-        if bytes.is_empty() || !bytes.iter().all(allowed) {
+        let allowed = |byte: &u8| ALLOWED.get(usize::from(*byte)).is_some_and(|allowed| *allowed);
+        // All bytes are looked at, many at a time, rather than up to the first bad one: nearly always there is none.
+        if bytes.is_empty() || !bytes.iter().map(allowed).fold(true, |all, one| all & one) {
             return Err(TokenError::MalformedCredentials);
         }
         let text = std::str::from_utf8(bytes).map_err(|_| TokenError::MalformedCredentials)?;
         Ok(Self { text, source })
     }
 }
+
+/// The characters of a bearer token (RFC 6750 section 2.1).
+const ALLOWED: [bool; 256] = {
+    let mut allowed = [false; 256];
+    let mut byte = 0_u8;
+    let mut rest: &mut [bool] = &mut allowed;
+    while let Some((first, others)) = rest.split_first_mut() {
+        *first =
+            byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/' | b'=');
+        byte = byte.wrapping_add(1);
+        rest = others;
+    }
+    allowed
+};
 
 /// The only value of a header.
 fn only<'r>(headers: &'r HeaderMap, name: &HeaderName) -> Result<Option<&'r [u8]>, TokenError> {

@@ -3,6 +3,7 @@
 use std::borrow::Borrow;
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use moka::sync::Cache;
@@ -22,14 +23,22 @@ const ENTRY_OVERHEAD: usize = 1024;
 /// Only what cannot change is remembered, which is that the signature fits the key: time, and whether the key is still trusted, are looked at on
 /// every request. Tokens that are refused are not remembered, so a flood of them costs no memory.
 #[derive(Clone)]
-pub(super) struct VerifiedTokens(Cache<Text, VerifiedClaims>);
+pub(super) struct VerifiedTokens {
+    /// Unique in this process.
+    pub(super) number: u64,
+    tokens: Cache<Text, VerifiedClaims>,
+}
 
 impl VerifiedTokens {
     pub(super) fn new(bytes: u64) -> Self {
         let weigh = |text: &Text, _: &VerifiedClaims| {
             u32::try_from(ENTRY_OVERHEAD + text.0.len() * (1 + CLAIMS_PER_BYTE)).unwrap_or(u32::MAX)
         };
-        Self(Cache::builder().max_capacity(bytes).weigher(weigh).build())
+        static NUMBERS: AtomicU64 = AtomicU64::new(1);
+        Self {
+            number: NUMBERS.fetch_add(1, Ordering::Relaxed),
+            tokens: Cache::builder().max_capacity(bytes).weigher(weigh).build(),
+        }
     }
 
     /// What the token says, verified now or before.
@@ -39,23 +48,30 @@ impl VerifiedTokens {
         token: &BearerToken<'_>,
         now: SystemTime,
     ) -> Result<VerifiedClaims, TokenError> {
-        let text = token.as_str().as_bytes();
-        if let Some(claims) = self.0.get(text) {
-            if claims.recheck(now).is_ok() {
-                return Ok(claims);
-            }
-            // Its time is over, or its key is gone. Verifying afresh names the reason, or finds another key that fits.
-            self.0.invalidate(text);
+        if let Some(claims) = self.known(token, now) {
+            return Ok(claims);
         }
         let claims = verifier.verify(token, now)?;
-        self.0.insert(Text(Zeroizing::new(text.into())), claims.clone());
+        self.tokens.insert(Text(Zeroizing::new(token.as_str().as_bytes().into())), claims.clone());
         Ok(claims)
+    }
+
+    /// What a token that was verified before says, where it still holds.
+    pub(super) fn known(&self, token: &BearerToken<'_>, now: SystemTime) -> Option<VerifiedClaims> {
+        let text = token.as_str().as_bytes();
+        let claims = self.tokens.get(text)?;
+        if claims.recheck(now).is_ok() {
+            return Some(claims);
+        }
+        // Its time is over, or its key is gone. Verifying afresh names the reason, or finds another key that fits.
+        self.tokens.invalidate(text);
+        None
     }
 
     #[cfg(test)]
     fn len(&self) -> u64 {
-        self.0.run_pending_tasks();
-        self.0.entry_count()
+        self.tokens.run_pending_tasks();
+        self.tokens.entry_count()
     }
 }
 

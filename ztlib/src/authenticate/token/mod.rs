@@ -56,6 +56,7 @@ mod json;
 mod jws;
 mod key;
 mod keys;
+mod last;
 mod layer;
 mod registered;
 mod service;
@@ -79,3 +80,5 @@ pub use layer::TokenLayer;
 pub use service::TokenService;
 pub use trusted::TokenConfigError;
 pub use verifier::{TokenVerifier, TokenVerifierBuilder};
+
+pub(crate) use last::LastTokens;

@@ -9,23 +9,29 @@
 //! What is not in the trace is not in the key, and need not be: the policy set is the site's root (T6); documents, signals, labels and time are
 //! reads (T5); credentials' own life is checked before this is asked (T7); faults are not stored (T9).
 
+mod front;
 mod key;
 mod read_list;
 #[cfg(test)]
 mod tests;
 
+use std::cell::Cell;
 use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use moka::sync::Cache;
 
-use super::decision::Decision;
-use super::policy::{Digest, Evaluation, PolicySet};
+use super::decision::{Decision, Fault};
+use super::policy::{Digest, PolicySet};
 use super::question::{Asked, Question};
-use super::read::{Read, Value};
+use super::read::Read;
 use super::trace::Trace;
+use crate::clock::Stopwatch;
 use crate::observe::metrics;
 
 use key::Key;
@@ -62,6 +68,8 @@ const ENTRY_OVERHEAD: usize = 256;
 
 /// Decisions that were made before, each found only where a fresh evaluation would say the same.
 pub(crate) struct DecisionCache {
+    /// Unique in this process.
+    number: u64,
     bounds: CacheBounds,
     sites: ArcSwap<HashMap<Site, Arc<ReadList>>>,
     growing: Mutex<()>,
@@ -69,10 +77,18 @@ pub(crate) struct DecisionCache {
 }
 
 /// Where a question is asked: the reads that every evaluation begins with, in effect.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Site {
     root: Digest,
     kind: Kind,
+}
+
+/// Sites of one set differ in their kind: a part of the digest is enough.
+impl Hash for Site {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.root.beginning());
+        self.kind.hash(state);
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -87,30 +103,59 @@ enum Kind {
     Others,
 }
 
-impl Site {
-    fn others(&self) -> Self {
-        Self { root: self.root, kind: Kind::Others }
-    }
-}
-
 struct Entry {
     decision: Decision,
     /// Which reads of the list the evaluation made: bit n for read n.
     made: u64,
 }
 
-/// A decision, and whether a policy was asked for it.
+/// A decision, what it hangs on, and whether a policy was asked for it.
 pub(crate) struct Decided {
-    pub(crate) evaluation: Evaluation,
+    pub(crate) question: Question,
+    pub(crate) result: Result<Decision, Fault>,
+    pub(crate) trace: Arc<Trace>,
+    /// Of a fresh evaluation; a remembered one does not log again.
+    pub(crate) log: Vec<(Arc<str>, Box<str>)>,
+    pub(crate) fuel: u64,
+    /// How long a fresh evaluation took.
+    pub(crate) took: Option<Duration>,
     pub(crate) cached: bool,
+}
+
+impl Decided {
+    /// Asks the policies.
+    pub(crate) fn fresh(policies: &PolicySet, question: Question) -> Self {
+        let watch = Stopwatch::start();
+        let evaluation = policies.evaluate(Box::new(question));
+        Self {
+            question: *evaluation.question,
+            result: evaluation.result,
+            trace: Arc::new(evaluation.trace),
+            log: evaluation.log,
+            fuel: evaluation.fuel,
+            took: Some(watch.elapsed()),
+            cached: false,
+        }
+    }
+
+    fn remembered(question: Question, decision: Decision, trace: Arc<Trace>) -> Self {
+        Self { question, result: Ok(decision), trace, log: Vec::new(), fuel: 0, took: None, cached: true }
+    }
+}
+
+thread_local! {
+    /// Where keys are written: a look-up that finds its decision allocates none.
+    static KEY: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
 impl DecisionCache {
     pub(crate) fn new(bounds: CacheBounds) -> Self {
+        static NUMBERS: AtomicU64 = AtomicU64::new(1);
         let weigh = |key: &Key, entry: &Arc<Entry>| {
             u32::try_from(ENTRY_OVERHEAD + key.0.len() + entry.decision.size()).unwrap_or(u32::MAX)
         };
         Self {
+            number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             bounds: CacheBounds { reads: bounds.reads.min(MAX_READS), ..bounds },
             sites: ArcSwap::default(),
             growing: Mutex::new(()),
@@ -119,64 +164,64 @@ impl DecisionCache {
     }
 
     /// The decision on a question by a policy set: from memory where a fresh evaluation would say the same, otherwise fresh.
-    pub(crate) fn decide(&self, policies: &PolicySet, mut question: Box<Question>) -> Decided {
-        let Some(site) = self.site(policies, &question) else {
-            return Decided { evaluation: policies.evaluate(question), cached: false };
-        };
-        let list = self.list_of(&site);
-        if let Some(list) = &list
-            && let Some((key, values)) = self.key(list, policies, &mut question)
-        {
-            let found = self.entries.get(&key);
-            list.looked_up(found.is_some(), &site.kind);
-            if let Some(entry) = found {
-                let evaluation =
-                    policies.remembered(question, entry.decision.clone(), list.trace(values, entry.made));
-                return Decided { evaluation, cached: true };
-            }
+    pub(crate) fn decide(&self, policies: &PolicySet, mut question: Question) -> Decided {
+        if !is_cacheable(policies, &question) {
+            return Decided::fresh(policies, question);
         }
-        let mut evaluation = policies.evaluate(question);
-        self.store(site, policies, &mut evaluation);
-        Decided { evaluation, cached: false }
+        // A panic can only come from the application's source of signals. The evaluation meets it again, and makes a fault of it.
+        let remembered = catch_unwind(AssertUnwindSafe(|| self.remembered(policies, &mut question)));
+        if let Ok(Some((decision, trace))) = remembered {
+            return Decided::remembered(question, decision, trace);
+        }
+        let mut decided = Decided::fresh(policies, question);
+        let store = AssertUnwindSafe(|| self.store(policies, &mut decided));
+        // Not stored, then: it is still what a fresh evaluation says.
+        let _ = catch_unwind(store);
+        decided
     }
 
-    /// None where decisions are not cached: a set whose policies can look elsewhere (T13), a method that a caller made up.
-    fn site(&self, policies: &PolicySet, question: &Question) -> Option<Site> {
-        if !policies.is_pure() {
-            return None;
+    fn remembered(&self, policies: &PolicySet, question: &mut Question) -> Option<(Decision, Arc<Trace>)> {
+        if let Some(found) = front::get(self.number, policies, question) {
+            return Some(found);
         }
-        let kind = match &question.asked {
-            Asked::Action(action) => Kind::Action(action.clone()),
-            Asked::Request(facts) => {
-                let method = facts.parts.method.clone();
-                let route = facts.route.clone();
-                is_registered(&method).then_some(Kind::Request { route, method })?
-            }
-        };
-        Some(Site { root: policies.root(), kind })
+        let site = Site::of(policies, question);
+        let list = self.list_of(&site)?;
+        let found = self.with_key(&list, policies, question, |key| self.entries.get(key))?;
+        list.looked_up(found.is_some(), &site.kind);
+        let entry = found?;
+        let trace = Arc::new(list.trace(question, policies.view(), entry.made)?);
+        front::put(self.number, site.root, question, &entry.decision, &trace, &list);
+        Some((entry.decision.clone(), trace))
     }
 
-    fn key(
+    /// Remembers a decision under the site's list, which grows by what is new.
+    fn store(&self, policies: &PolicySet, decided: &mut Decided) {
+        // T9: no decision could be reached, so there is none to remember.
+        let Ok(decision) = &decided.result else { return };
+        let site = Site::of(policies, &decided.question);
+        let root = site.root;
+        let Some(list) = self.list_for(site, &decided.trace) else { return };
+        // The same question, view and moment as the evaluation saw: what the trace holds comes out again, and the rest of the list is added.
+        let key = self.with_key(&list, policies, &mut decided.question, |key| Key(key.into()));
+        let Some(key) = key else { return };
+        let made = list.bits(&decided.trace);
+        front::put(self.number, root, &decided.question, decision, &decided.trace, &list);
+        self.entries.insert(key, Arc::new(Entry { decision: decision.clone(), made }));
+    }
+
+    /// Writes the key of a question. None where a read of the list fails or the key is too long.
+    fn with_key<T>(
         &self,
         list: &ReadList,
         policies: &PolicySet,
         question: &mut Question,
-    ) -> Option<(Key, Vec<Value>)> {
-        // A panic can only come from the application's source of signals. The evaluation meets it again, and makes a fault of it.
-        let key = || Key::of(question, list, policies.view(), self.bounds.key_bytes);
-        catch_unwind(AssertUnwindSafe(key)).unwrap_or(None)
-    }
-
-    /// Remembers a decision under the site's list, which grows by what is new.
-    fn store(&self, site: Site, policies: &PolicySet, evaluation: &mut Evaluation) {
-        // T9: no decision could be reached, so there is none to remember.
-        let Ok(decision) = &evaluation.result else { return };
-        let decision = decision.clone();
-        let Some(list) = self.list_for(site, &evaluation.trace) else { return };
-        // The same question, view and moment as the evaluation saw: what the trace holds comes out again, and the rest of the list is added.
-        let Some((key, _)) = self.key(&list, policies, &mut evaluation.question) else { return };
-        let made = list.bits(&evaluation.trace);
-        self.entries.insert(key, Arc::new(Entry { decision, made }));
+        of: impl FnOnce(&[u8]) -> T,
+    ) -> Option<T> {
+        let mut bytes = KEY.take();
+        let written = key::write(&mut bytes, question, list, policies.view(), self.bounds.key_bytes);
+        let made = written.then(|| of(&bytes));
+        KEY.set(bytes);
+        made
     }
 
     /// The list under which a question is looked up: the site's own, or the one that the sites past the bound share.
@@ -231,6 +276,31 @@ impl DecisionCache {
         self.sites.store(Arc::new(sites));
         Some(list)
     }
+}
+
+impl Site {
+    fn of(policies: &PolicySet, question: &Question) -> Self {
+        let kind = match &question.asked {
+            Asked::Action(action) => Kind::Action(action.clone()),
+            Asked::Request(facts) => {
+                Kind::Request { route: facts.route.clone(), method: facts.parts.method.clone() }
+            }
+        };
+        Self { root: policies.root(), kind }
+    }
+
+    fn others(&self) -> Self {
+        Self { root: self.root, kind: Kind::Others }
+    }
+}
+
+/// Not a set whose policies can look elsewhere (T13), and not a method that a caller made up.
+fn is_cacheable(policies: &PolicySet, question: &Question) -> bool {
+    let known = match &question.asked {
+        Asked::Action(_) => true,
+        Asked::Request(facts) => is_registered(&facts.parts.method),
+    };
+    known && policies.is_pure()
 }
 
 /// Methods of the IANA registry that services use. Another one is a word that a caller chose: it has no site.

@@ -1,9 +1,10 @@
 //! The reads that the evaluations of a site have made so far.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use crate::authorize::read::{Read, Value};
+use crate::authorize::question::{Question, View};
+use crate::authorize::read::Read;
 use crate::authorize::trace::Trace;
 use crate::observe::metrics;
 
@@ -15,13 +16,21 @@ pub(super) struct ReadList {
     /// Questions that were looked up under this list, and found.
     lookups: AtomicU64,
     hits: AtomicU64,
+    /// Whether the operator was told.
+    told: AtomicBool,
 }
 
 impl ReadList {
     pub(super) fn new(reads: Vec<Read>) -> Self {
         static NUMBERS: AtomicU64 = AtomicU64::new(1);
         let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
-        Self { number, reads, lookups: AtomicU64::new(0), hits: AtomicU64::new(0) }
+        Self {
+            number,
+            reads,
+            lookups: AtomicU64::new(0),
+            hits: AtomicU64::new(0),
+            told: AtomicBool::new(false),
+        }
     }
 
     /// Which reads of the list are in the trace.
@@ -30,15 +39,22 @@ impl ReadList {
         self.reads.iter().enumerate().map(bit).sum()
     }
 
-    /// The trace of the evaluation that an entry stands for: its reads, with the values that they have for this question.
-    pub(super) fn trace(&self, values: Vec<Value>, made: u64) -> Trace {
+    /// The trace of the evaluation that an entry stands for: its reads, with the values that they have for this question. They have just
+    /// been read for the key.
+    pub(super) fn trace(&self, question: &mut Question, view: &View, made: u64) -> Option<Trace> {
         let mut trace = Trace::default();
-        for (index, (read, value)) in self.reads.iter().zip(values).enumerate() {
+        for (index, read) in self.reads.iter().enumerate() {
             if made & (1_u64 << index) != 0 {
-                trace.record(read.clone(), value);
+                trace.record(read.clone(), question.answer(read, view).ok()?);
             }
         }
-        trace
+        Some(trace)
+    }
+
+    /// Counts answers that were found without asking this list.
+    pub(super) fn found(&self, answers: u64) {
+        self.hits.fetch_add(answers, Ordering::Relaxed);
+        self.lookups.fetch_add(answers, Ordering::Relaxed);
     }
 
     /// Counts, and tells the operator once where a site's list makes its answers useless to remember.
@@ -47,7 +63,7 @@ impl ReadList {
         const ENOUGH: u64 = 4096;
         let hits = self.hits.fetch_add(hit.into(), Ordering::Relaxed);
         let lookups = self.lookups.fetch_add(1, Ordering::Relaxed);
-        if lookups == ENOUGH && hits < ENOUGH / 8 {
+        if lookups >= ENOUGH && hits < lookups / 8 && !self.told.swap(true, Ordering::Relaxed) {
             for (read, better) in self.reads.iter().filter_map(|read| Some((read, coarser(read)?))) {
                 metrics::decision_not_cacheable("values-vary");
                 tracing::warn!(

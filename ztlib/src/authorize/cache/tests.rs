@@ -12,7 +12,10 @@ use super::*;
 use crate::authenticate::Principal;
 use crate::authenticate::token::{Algorithm, BearerToken, Issuer, KeySet, TokenVerifier, VerifiedClaims};
 use crate::authorize::policy::{Policies, PolicySetBuilder};
-use crate::authorize::{Labels, RequestFacts, SignalError, SignalSource};
+use crate::authorize::{
+    Fault, Labels, Params, RequestFacts, Settled, SignalError, SignalSource, Target, next_change,
+};
+use crate::observe::RequestId;
 
 const START: u64 = 1_795_392_000;
 
@@ -116,6 +119,11 @@ fn attach(dice: &mut Dice) -> Json {
         ("set-request-header", &["x-tenant", "acme"]),
         ("remove-request-header", &["x-a"]),
         ("set-response-header", &["x-seen", "yes"]),
+        ("copy-to-request-header", &["x-user", "{subject}"]),
+        ("copy-to-request-header-or-remove", &["x-tenant", "{claim:/tenant}"]),
+        ("copy-to-request-header-or-remove", &["x-a", "{header:x-b}"]),
+        ("copy-to-response-header-or-remove", &["x-class", "{label:class}"]),
+        ("copy-to-response-header", &["x-id", "{request-id}"]),
     ];
     let (name, arguments) = *dice.pick(CALLS);
     json!({ "call": name, "with": arguments })
@@ -240,18 +248,17 @@ impl Sketch {
         for (name, value) in &self.headers {
             request = request.header(*name, *value);
         }
+        let mut params = Params::default();
+        if self.route == Some("/orders/{id}") {
+            params.push("id", "7");
+        }
         let facts = RequestFacts {
-            parts: request.body(()).unwrap().into_parts().0,
-            host: "shop.example".into(),
-            path: self.path.split('?').next().unwrap().into(),
+            parts: Box::new(request.body(()).unwrap().into_parts().0),
+            target: Target::new("shop.example", self.path.split('?').next().unwrap()),
             route: self.route.map(Into::into),
-            params: if self.route == Some("/orders/{id}") {
-                vec![("id".into(), "7".into())]
-            } else {
-                Vec::new()
-            },
+            params,
         };
-        Box::new(Question::new(principal, Asked::Request(Box::new(facts)), labels, self.now))
+        Box::new(Question::new(principal, Asked::Request(facts), labels, self.now))
     }
 }
 
@@ -292,10 +299,18 @@ fn cached_equals_fresh(seed: u64, sets: usize, questions: usize) -> (usize, usiz
             }
             let sketch = Sketch::random(&mut dice, &people, UNIX_EPOCH + Duration::from_secs(now));
             let view = policies.current();
-            let fresh = view.evaluate(sketch.question());
-            let decided = cache.decide(&view, sketch.question());
+            let mut fresh = view.evaluate(sketch.question());
+            let mut decided = cache.decide(&view, *sketch.question());
             assert_eq!(
-                decided.evaluation.result, fresh.result,
+                decided.result, fresh.result,
+                "seed {seed}, question {asked}, cached: {}",
+                decided.cached
+            );
+            // T10: what is copied comes from this request.
+            let id = RequestId::next();
+            assert_eq!(
+                settled(&decided.result, &mut decided.question, &view, id),
+                settled(&fresh.result, &mut fresh.question, &view, id),
                 "seed {seed}, question {asked}, cached: {}",
                 decided.cached
             );
@@ -305,16 +320,25 @@ fn cached_equals_fresh(seed: u64, sets: usize, questions: usize) -> (usize, usiz
                 reads.sort();
                 reads
             };
-            assert_eq!(
-                sorted(&decided.evaluation.trace),
-                sorted(&fresh.trace),
-                "seed {seed}, question {asked}"
-            );
+            assert_eq!(sorted(&decided.trace), sorted(&fresh.trace), "seed {seed}, question {asked}");
             asked += 1;
             hits += usize::from(decided.cached);
         }
     }
     (asked, hits)
+}
+
+/// What an allow comes to for the question that was asked: the headers, or the fault of what cannot be copied.
+fn settled(
+    result: &Result<Decision, Fault>,
+    question: &mut Question,
+    policies: &PolicySet,
+    id: RequestId,
+) -> Option<Result<Settled, Fault>> {
+    match result {
+        Ok(Decision::Allow(obligations)) => Some(obligations.settle(question, policies.view(), id)),
+        _ => None,
+    }
 }
 
 /// T1-T13 together: whatever changes, what is remembered is what a fresh evaluation says.
@@ -372,9 +396,9 @@ fn a_source_of_signals_that_panics_in_a_look_up_is_a_fault_and_no_panic() {
     let policies = allowing_after(&json!([{ "call": "signal", "with": ["risk"] }]), feed);
     let cache = DecisionCache::new(CacheBounds::default());
     let view = policies.current();
-    assert!(cache.decide(&view, sketch().question()).evaluation.result.is_ok());
-    let decided = cache.decide(&view, sketch().question());
-    assert_eq!(decided.evaluation.result.unwrap_err().code(), "panicked");
+    assert!(cache.decide(&view, *sketch().question()).result.is_ok());
+    let decided = cache.decide(&view, *sketch().question());
+    assert_eq!(decided.result.unwrap_err().code(), "panicked");
     assert!(!decided.cached);
 }
 
@@ -385,11 +409,11 @@ fn sites_that_callers_make_up_do_not_keep_others_from_being_remembered() {
     let cache = DecisionCache::new(CacheBounds { sites: 8, ..CacheBounds::default() });
     let view = policies.current();
     for method in 0..100 {
-        cache.decide(&view, at_route(&format!("/shop.Orders/Made{method}Up")));
+        cache.decide(&view, *at_route(&format!("/shop.Orders/Made{method}Up")));
     }
-    assert!(!cache.decide(&view, at_route("/shop.Orders/List")).cached);
+    assert!(!cache.decide(&view, *at_route("/shop.Orders/List")).cached);
     assert!(
-        cache.decide(&view, at_route("/shop.Orders/List")).cached,
+        cache.decide(&view, *at_route("/shop.Orders/List")).cached,
         "a flood of made up methods shut it out"
     );
     assert!(cache.sites.load().len() <= 9, "{} sites", cache.sites.load().len());
@@ -404,9 +428,48 @@ fn what_a_read_list_holds_is_bounded_in_bytes_too() {
     let cache = DecisionCache::new(CacheBounds::default());
     let view = policies.current();
     for _ in 0..2 {
-        assert!(!cache.decide(&view, sketch().question()).cached);
+        assert!(!cache.decide(&view, *sketch().question()).cached);
     }
     let held: usize =
         cache.sites.load().values().flat_map(|list| &list.reads).map(crate::authorize::Read::size).sum();
     assert!(held <= 16 * 1024, "a list holds {held} bytes");
+}
+
+/// T5: until the end that a decision's own reads have, and nothing but time changing, the policies say the same.
+#[test]
+fn a_decision_holds_until_the_end_that_its_reads_have() {
+    let (component, people) = (probe(), people());
+    let mut dice = Dice(7);
+    let feed = Feed::default();
+    feed.0.lock().unwrap().insert("risk", Some("3".to_owned()));
+    let (mut ends, mut changed) = (0, 0);
+    for _ in 0..12 {
+        let policies = set(&mut dice, &component, &feed).load().unwrap();
+        let view = policies.current();
+        for _ in 0..100 {
+            let now = START + dice.roll(120) as u64;
+            let sketch = Sketch::random(&mut dice, &people, UNIX_EPOCH + Duration::from_secs(now));
+            let at = |seconds| Sketch { now: UNIX_EPOCH + Duration::from_secs(seconds), ..sketch.clone() };
+            let evaluation = view.evaluate(sketch.question());
+            if evaluation.result.is_err() {
+                continue;
+            }
+            let reads = evaluation.trace.reads().map(|(read, _)| read);
+            let end = next_change(reads, &evaluation.question.principal, now);
+            ends += usize::from(end.is_some());
+            let last = end.map_or(now + 1_000_000, |end| end - 1);
+            let between = now + (dice.roll(1 << 20) as u64) % (last - now + 1);
+            for second in [between, last] {
+                let then = view.evaluate(at(second).question());
+                assert_eq!(then.result, evaluation.result, "from {now} to {second}, end {end:?}");
+                assert_eq!(then.trace, evaluation.trace);
+            }
+            if let Some(end) = end {
+                let then = view.evaluate(at(end).question());
+                assert_ne!(then.trace, evaluation.trace, "at {end}");
+                changed += usize::from(then.result != evaluation.result);
+            }
+        }
+    }
+    assert!(ends > 100 && changed > 10, "{ends} ends and {changed} changes are too few to prove anything");
 }

@@ -4,6 +4,8 @@ use std::fmt;
 
 use aws_lc_rs::digest::{Context, SHA256, digest};
 
+use crate::hex::hex;
+
 /// A SHA-256 digest. It prints as 64 lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Digest([u8; 32]);
@@ -27,6 +29,11 @@ impl Digest {
         &self.0
     }
 
+    /// The first eight bytes, for hashing.
+    pub(crate) fn beginning(&self) -> u64 {
+        self.0.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
+    }
+
     fn from_slice(bytes: &[u8]) -> Self {
         let mut digest = [0_u8; 32];
         digest.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
@@ -36,7 +43,7 @@ impl Digest {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&hex(&self.0))
     }
 }
 

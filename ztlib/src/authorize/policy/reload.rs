@@ -200,7 +200,12 @@ impl Policies {
         self.current().evaluate(Box::new(Question::new(principal, Asked::Action(action.into()), labels, now)))
     }
 
-    /// The set that is in force: taken once a request.
+    /// The set that is in force: taken once a request, without touching a count that all threads share.
+    pub(crate) fn in_force(&self) -> arc_swap::Guard<Arc<PolicySet>> {
+        self.0.current.load()
+    }
+
+    /// The set that is in force, to keep.
     pub(crate) fn current(&self) -> Arc<PolicySet> {
         self.0.current.load_full()
     }

@@ -14,10 +14,12 @@ use super::wasm::{Budget, Evaluated, WasmPolicy};
 use super::{Call, NativePolicy};
 use crate::authorize::decision::{Decision, Denial, Fault, Obligations};
 use crate::authorize::documents::Documents;
-use crate::authorize::outcome::{Answer, Outcome, OutcomeFault, OutcomeLimits, Reason};
+use crate::authorize::outcome::{Answer, Outcome, OutcomeLimits, Reason};
+use crate::authorize::outcome_fault::OutcomeFault;
 use crate::authorize::question::{Question, View};
 use crate::authorize::reader::{ReadLimits, Reader};
 use crate::authorize::trace::Trace;
+use crate::hex::hex;
 
 /// The name under which the set itself denies.
 pub(super) const SET_NAME: &str = "policy-set";
@@ -38,7 +40,7 @@ impl Revision {
 
 impl fmt::Display for Revision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0.to_string().get(..12).unwrap_or_default())
+        f.write_str(&hex(self.0.as_bytes().get(..6).unwrap_or_default()))
     }
 }
 
@@ -71,6 +73,7 @@ pub(crate) struct PolicySet {
     /// What the revision names besides the documents.
     root: Digest,
     entries: Vec<Entry>,
+    is_pure: bool,
     pub(super) view: View,
 }
 
@@ -139,7 +142,8 @@ impl PolicySet {
             revision.part(name.as_bytes());
             revision.part(document.to_string().as_bytes());
         }
-        Self { revision: Revision(revision.finish()), root, entries, view }
+        let is_pure = entries.iter().all(|entry| matches!(entry.policy, Policy::Wasm(_)));
+        Self { revision: Revision(revision.finish()), root, entries, is_pure, view }
     }
 
     /// The same set with other contents of one document. Nothing is compiled.
@@ -166,7 +170,7 @@ impl PolicySet {
 
     /// Whether every fact that a decision hangs on is in its trace. Otherwise it is not cached.
     pub(crate) fn is_pure(&self) -> bool {
-        self.entries.iter().all(|entry| matches!(entry.policy, Policy::Wasm(_)))
+        self.is_pure
     }
 
     /// What the revision names besides the documents: the root of every trace (T6). Documents are reads.
@@ -179,19 +183,6 @@ impl PolicySet {
         &self.view
     }
 
-    /// An earlier evaluation's decision, for a question that it holds for. Nobody was asked: there are no answers, no log and no fuel.
-    pub(crate) fn remembered(&self, question: Box<Question>, decision: Decision, trace: Trace) -> Evaluation {
-        Evaluation {
-            question,
-            result: Ok(decision),
-            trace,
-            log: Vec::new(),
-            answers: Vec::new(),
-            fuel: 0,
-            revision: self.revision,
-        }
-    }
-
     /// Asks the policies in order.
     pub(crate) fn evaluate(&self, question: Box<Question>) -> Evaluation {
         let nothing = ReadLimits { calls: 0, bytes: 0 };
@@ -201,7 +192,7 @@ impl PolicySet {
         let (mut log, mut answers, mut fuel) = (Vec::new(), Vec::with_capacity(self.entries.len()), 0_u64);
         let mut decided = None;
         for entry in &self.entries {
-            let asked = entry.ask(call);
+            let asked = entry.ask(call, &self.view);
             call = asked.call;
             fuel = fuel.saturating_add(asked.fuel);
             log.extend(call.outcome.log.drain(..).map(|line| (entry.name.clone(), line)));
@@ -219,9 +210,9 @@ impl PolicySet {
 
 impl Entry {
     /// Asks this policy, with what earlier ones read still known and a budget of its own.
-    fn ask(&self, mut call: Box<Call>) -> Evaluated {
+    fn ask(&self, mut call: Box<Call>, view: &View) -> Evaluated {
         call.reader.begin(self.budget.reads);
-        call.outcome = Outcome::new(self.budget.outcome);
+        call.outcome = Outcome::new(self.budget.outcome).keeping(&view.secret_headers);
         match &self.policy {
             Policy::Wasm(policy) => policy.evaluate(call),
             Policy::Native(policy) => {

@@ -118,6 +118,10 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     say_two_texts(to, "set-request-header", Outcome::set_request_header)?;
     say_text(to, "remove-request-header", Outcome::remove_request_header)?;
     say_two_texts(to, "set-response-header", Outcome::set_response_header)?;
+    say_two_texts(to, "copy-to-request-header", Outcome::copy_to_request_header)?;
+    say_two_texts(to, "copy-to-request-header-or-remove", Outcome::copy_to_request_header_or_remove)?;
+    say_two_texts(to, "copy-to-response-header", Outcome::copy_to_response_header)?;
+    say_two_texts(to, "copy-to-response-header-or-remove", Outcome::copy_to_response_header_or_remove)?;
     say_text(to, "remove-response-header", Outcome::remove_response_header)?;
     say_text(to, "log", Outcome::log)?;
 
@@ -313,8 +317,9 @@ mod tests {
     use super::*;
     use crate::authenticate::Principal;
     use crate::authorize::policy::{Budget, Evaluation, PolicySetBuilder};
-    use crate::authorize::question::{Asked, Question, RequestFacts};
+    use crate::authorize::question::{Asked, Question};
     use crate::authorize::{Decision, Labels, SignalError, SignalSource};
+    use crate::authorize::{Params, RequestFacts, Target};
 
     struct Risk;
     impl SignalSource for Risk {
@@ -336,12 +341,13 @@ mod tests {
             .header("x-b", "three")
             .header("authorization", "Bearer secret");
         let (parts, ()) = request.body(()).unwrap().into_parts();
+        let mut params = Params::default();
+        params.push("id", "7");
         let facts = RequestFacts {
-            parts,
-            host: "shop.test".into(),
-            path: "/orders/7".into(),
+            parts: Box::new(parts),
+            target: Target::new("shop.test", "/orders/7"),
             route: Some("/orders/{id}".into()),
-            params: vec![("id".into(), "7".into())],
+            params,
         };
         let principal = Principal::anonymous().from_address(Some([10, 1, 2, 3].into()));
         let labels = Labels::new().with("owner", "alice");
@@ -354,12 +360,7 @@ mod tests {
             .document("roles", serde_json::json!({"alice": "admin", "users": ["alice"]}))
             .load()
             .unwrap();
-        policies.current().evaluate(Box::new(Question::new(
-            principal,
-            Asked::Request(Box::new(facts)),
-            labels,
-            now,
-        )))
+        policies.current().evaluate(Box::new(Question::new(principal, Asked::Request(facts), labels, now)))
     }
 
     macro_rules! guest {
@@ -446,7 +447,7 @@ mod tests {
     fn a_source_of_signals_that_panics_is_a_fault_and_the_question_comes_back() {
         let evaluation = ask_with_signal(guest!("undeclared-signal"), Budget::default(), "never-declared");
         assert_eq!(evaluation.result().clone().unwrap_err().code(), "panicked");
-        assert_eq!(evaluation.question.request().unwrap().host.as_ref(), "shop.test");
+        assert_eq!(evaluation.question.request().unwrap().target.host(), "shop.test");
     }
 
     #[test]
@@ -483,7 +484,7 @@ mod tests {
     fn the_question_comes_back_after_a_fault() {
         let evaluation = ask(guest!("trap"), Budget::default());
         assert_eq!(evaluation.result().clone().unwrap_err().code(), "trap");
-        assert_eq!(evaluation.question.request().unwrap().host.as_ref(), "shop.test");
+        assert_eq!(evaluation.question.request().unwrap().target.host(), "shop.test");
     }
 
     #[test]

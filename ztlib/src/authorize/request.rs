@@ -1,0 +1,154 @@
+//! What a policy may ask of a request: its parts, and what the router found.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use http::HeaderName;
+use http::request::Parts;
+
+use super::fact::Fact;
+use super::question::View;
+use super::read::ReadFault;
+
+/// A request, checked to be in normal form (`enforce::target`).
+#[derive(Debug)]
+pub(crate) struct RequestFacts {
+    /// In a box: a question moves from hand to hand.
+    pub(crate) parts: Box<Parts>,
+    pub(crate) target: Target,
+    pub(crate) route: Option<Arc<str>>,
+    pub(crate) params: Params,
+}
+
+/// Host and path of a request, in one piece.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Target {
+    text: String,
+    host: usize,
+}
+
+impl Target {
+    /// `host` is canonical; `path` is the path as the router saw it, while the request's own may have lost a prefix in a nested router.
+    pub(crate) fn new(host: &str, path: &str) -> Self {
+        let mut text = String::with_capacity(host.len() + path.len());
+        text.push_str(host);
+        text.push_str(path);
+        Self { text, host: host.len() }
+    }
+
+    /// The one host, canonical; empty where it is not known.
+    pub(crate) fn host(&self) -> &str {
+        self.text.get(..self.host).unwrap_or_default()
+    }
+
+    pub(crate) fn path(&self) -> &str {
+        self.text.get(self.host..).unwrap_or_default()
+    }
+
+    /// Keeps at most so many bytes of the path.
+    pub(crate) fn cut(&mut self, path_bytes: usize) {
+        if self.text.len() > self.host + path_bytes {
+            self.text.truncate(self.text.floor_char_boundary(self.host + path_bytes));
+            self.text.shrink_to_fit();
+        }
+    }
+}
+
+/// The parameters of a route, decoded, in one piece: each name is followed by its value.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Params {
+    text: String,
+    /// Where each name, and each value, ends.
+    ends: Vec<(usize, usize)>,
+}
+
+impl Params {
+    pub(crate) fn push(&mut self, name: &str, value: &str) {
+        self.text.push_str(name);
+        let end = self.text.len();
+        self.text.push_str(value);
+        self.ends.push((end, self.text.len()));
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        let mut begin = 0;
+        self.ends.iter().map(move |&(name_end, value_end)| {
+            let name = self.text.get(begin..name_end).unwrap_or_default();
+            begin = value_end;
+            (name, self.text.get(name_end..value_end).unwrap_or_default())
+        })
+    }
+}
+
+impl RequestFacts {
+    pub(super) fn header<'q>(&'q self, name: &str, view: &View) -> Result<Fact<'q>, ReadFault> {
+        let name = readable(name, view)?;
+        let mut values = self.parts.headers.get_all(&name).iter();
+        match (values.next(), values.next()) {
+            (None, _) => Ok(Fact::Absent),
+            (Some(value), None) => Ok(Fact::Text(utf8(value)?.into())),
+            (Some(_), Some(_)) => Err(ReadFault::SeveralValues),
+        }
+    }
+
+    pub(super) fn header_values<'q>(&'q self, name: &str, view: &View) -> Result<Fact<'q>, ReadFault> {
+        let name = readable(name, view)?;
+        let values: Result<Vec<&str>, ReadFault> =
+            self.parts.headers.get_all(&name).iter().map(utf8).collect();
+        Ok(Fact::list(values?))
+    }
+
+    pub(super) fn query<'q>(&'q self, name: &str) -> Result<Fact<'q>, ReadFault> {
+        let mut found = None;
+        for pair in self.parts.uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            if decode(key)? == name && found.replace(decode(value)?).is_some() {
+                return Err(ReadFault::SeveralValues);
+            }
+        }
+        Ok(Fact::text(found))
+    }
+}
+
+/// Headers that carry secrets in every service.
+pub(super) const SECRET_HEADERS: [&str; 5] =
+    ["authorization", "proxy-authorization", "cookie", "set-cookie", "dpop"];
+
+/// Secrets cannot be read at all, whoever asks.
+fn readable(name: &str, view: &View) -> Result<HeaderName, ReadFault> {
+    if name.len() > 128 {
+        return Err(ReadFault::Malformed("a header name is at most 128 bytes"));
+    }
+    let name: HeaderName = name.parse().map_err(|_| ReadFault::Malformed("this is not a header name"))?;
+    if SECRET_HEADERS.contains(&name.as_str()) || view.secret_headers.contains(&name) {
+        return Err(ReadFault::Secret);
+    }
+    Ok(name)
+}
+
+fn utf8(value: &http::HeaderValue) -> Result<&str, ReadFault> {
+    std::str::from_utf8(value.as_bytes()).map_err(|_| ReadFault::NotUtf8)
+}
+
+/// Decodes a part of a query as forms are decoded (WHATWG URL, application/x-www-form-urlencoded): `+` is a space. A `%`
+/// without two hexadecimal digits behind it is a fault: readers disagree on it.
+fn decode(text: &str) -> Result<Cow<'_, str>, ReadFault> {
+    const MALFORMED: ReadFault = ReadFault::Malformed("the query has a `%` without two hexadecimal digits");
+    if !text.contains(['+', '%']) {
+        return Ok(Cow::Borrowed(text));
+    }
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'+' => b' ',
+            b'%' => {
+                let mut digit = || rest.next().and_then(|b| char::from(b).to_digit(16)).ok_or(MALFORMED);
+                let value = digit()? * 16 + digit()?;
+                u8::try_from(value).map_err(|_| MALFORMED)?
+            }
+            other => other,
+        });
+    }
+    String::from_utf8(bytes).map(Cow::Owned).map_err(|_| ReadFault::NotUtf8)
+}

@@ -1,0 +1,148 @@
+//! An audit event as one line of JSON.
+
+use std::fmt::Display;
+use std::time::{Duration, SystemTime};
+
+use serde::{Serialize, Serializer};
+
+use super::audit::AuditEvent;
+use super::redaction::AuditedRead;
+use super::request_id::RequestId;
+use crate::authenticate::peer::PeerIdentity;
+use crate::authorize::Value;
+use crate::authorize::policy::Revision;
+
+/// The members of a line, in their order; what is absent is left out.
+#[derive(Serialize)]
+struct Line<'e> {
+    /// Milliseconds since 1970.
+    time: u64,
+    #[serde(serialize_with = "shown")]
+    id: RequestId,
+    verdict: &'static str,
+    enforced: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'e str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'e str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy: Option<&'e str>,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "shown_if_any")]
+    revision: Option<Revision>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    reads: Vec<Read<'e>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    log: Vec<Logged<'e>>,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "shown_if_any")]
+    peer: Option<&'e PeerIdentity>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peer_fingerprint: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    issuer: Option<&'e str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<&'e str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remote_ip: Option<std::net::IpAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    action: Option<&'e str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    method: Option<&'e str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host: Option<&'e str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<&'e str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    route: Option<&'e str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace_parent: Option<&'e str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<&'e str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fuel: Option<u64>,
+    cached: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    authenticate_us: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    authorize_us: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct Read<'e> {
+    read: &'e str,
+    #[serde(serialize_with = "shown_if_any")]
+    value: Option<&'e Value>,
+}
+
+#[derive(Serialize)]
+struct Logged<'e> {
+    policy: &'e str,
+    line: &'e str,
+}
+
+/// The line, without its break.
+pub(super) fn of(event: &AuditEvent) -> String {
+    let micros = |took: Duration| took.as_nanos() as f64 / 1000.0;
+    let since = event.time().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let (peer, claims) = (event.principal().peer(), event.principal().claims());
+    let reads = event.reads();
+    let line = Line {
+        time: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
+        id: event.id(),
+        verdict: event.verdict().as_str(),
+        enforced: event.enforced(),
+        reason: event.reason(),
+        detail: event.detail(),
+        policy: event.policy(),
+        revision: event.revision(),
+        reads: reads
+            .iter()
+            .map(|read: &AuditedRead| Read { read: read.read(), value: read.value() })
+            .collect(),
+        log: event.log().into_iter().map(|(policy, line)| Logged { policy, line }).collect(),
+        peer,
+        peer_fingerprint: peer.map(PeerIdentity::fingerprint_hex),
+        issuer: claims.map(|claims| claims.issuer()),
+        subject: claims.and_then(|claims| claims.subject()),
+        remote_ip: event.principal().remote_ip(),
+        action: event.action(),
+        method: event.method().map(http::Method::as_str),
+        host: event.host(),
+        path: event.path(),
+        route: event.route(),
+        trace_parent: event.trace_parent(),
+        request_id: event.request_id(),
+        fuel: Some(event.fuel()).filter(|fuel| *fuel > 0),
+        cached: event.cached(),
+        authenticate_us: event.authenticate().map(micros),
+        authorize_us: event.authorize().map(micros),
+    };
+    // Nothing in a line can fail to be written: its keys are texts and its numbers finite.
+    escape(serde_json::to_string(&line).unwrap_or_default())
+}
+
+fn shown<S: Serializer>(value: &impl Display, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
+}
+
+fn shown_if_any<S: Serializer>(value: &Option<impl Display>, serializer: S) -> Result<S::Ok, S::Error> {
+    match value {
+        Some(value) => serializer.collect_str(value),
+        None => serializer.serialize_none(),
+    }
+}
+
+/// JSON escapes the controls of ASCII; a terminal or a viewer may also act on DEL, the C1 controls, line separators and marks
+/// that turn the direction of text.
+fn escape(json: String) -> String {
+    let acts = |c: char| matches!(c, '\u{7f}'..='\u{9f}' | '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
+    // The controls of ASCII are escaped already, but for the last.
+    if (json.is_ascii() && !json.contains('\u{7f}')) || !json.contains(acts) {
+        return json;
+    }
+    let mut escaped = String::with_capacity(json.len() + 16);
+    for c in json.chars() {
+        // All of them are in the basic plane, so four digits do.
+        if acts(c) { escaped.push_str(&format!("\\u{:04x}", u32::from(c))) } else { escaped.push(c) }
+    }
+    escaped
+}
