@@ -18,7 +18,7 @@ case $check in '' | --check) ;; *) echo "usage: plugins/build.sh [--check]" >&2;
 # Rust policies: name of the package. Everything in hostile/*.wat comes besides.
 packages=(
     ztlib-rbac ztlib-peer-allow-list ztlib-token-scope ztlib-step-up
-    ztlib-allow-all ztlib-deny-all ztlib-probe
+    ztlib-allow-all ztlib-deny-all ztlib-rbac-linear ztlib-probe
 )
 
 missing_toolchain() {

@@ -15,6 +15,9 @@ const V0_1_0: &[u8] = include_bytes!("../../plugins/compat/v0_1_0.wasm");
 /// A configuration that calls every function of the contract 0.1.0.
 const EVERY_FUNCTION: &str = include_str!("../../plugins/compat/every-function.json");
 
+/// `rbac` of the contract 0.1.1: the first that puts constants aside.
+const V0_1_1: &[u8] = include_bytes!("../../plugins/compat/v0_1_1_rbac.wasm");
+
 struct Risk;
 
 impl SignalSource for Risk {
@@ -104,4 +107,33 @@ fn its_reads_of_a_request_are_still_faults_where_there_is_none() {
     let policies = load(&json!({"decide": {"do": [{"call": "method"}], "answer": "allow"}}));
     let evaluation = policies.rehearse(Principal::anonymous(), "a", Labels::new(), SystemTime::UNIX_EPOCH);
     assert!(evaluation.result().is_err(), "{:?}", evaluation.result());
+}
+
+#[test]
+fn a_component_that_sealed_constants_under_0_1_1_goes_on_working() {
+    let config = json!({
+        "roles": {"document": {"name": "roles", "pointer": "/everybody"}},
+        "permissions": {
+            "clerk": [{"actions": ["orders.read"]}, {"methods": ["GET"], "routes": ["/orders/**"]}],
+            "admin": [{"actions": ["orders.cancel"]}],
+        },
+    });
+    let policies = PolicySetBuilder::new()
+        .component("old", V0_1_1)
+        .reasons(["no-rule", "no-role"])
+        .config(config)
+        .document("roles", json!({"everybody": ["clerk"]}))
+        .load()
+        .unwrap();
+    for (action, reason) in
+        [("orders.read", None), ("orders.cancel", Some("no-role")), ("orders.destroy", Some("no-rule"))]
+    {
+        let evaluation =
+            policies.rehearse(Principal::anonymous(), action, Labels::new(), SystemTime::UNIX_EPOCH);
+        let denied = match evaluation.result().as_ref().unwrap() {
+            Decision::Allow(_) => None,
+            Decision::Deny(denial) => Some(denial.reason().as_str().to_owned()),
+        };
+        assert_eq!(denied.as_deref(), reason, "{action}");
+    }
 }

@@ -2,7 +2,8 @@
 //!
 //! An input is a module that Rust built (`ztlib_rbac.wasm` becomes `rbac.wasm`) or a hand-written one in the text format
 //! (`endless-loop.wat` becomes `endless-loop.wasm`; a first line `;; world: NAME` names a world of
-//! `hostile/wit` instead of the contract's, and a text that begins with `(component` is taken as it is). What
+//! `hostile/wit` instead of the contract's, and a text that begins with `(component` is taken as it is). In these the
+//! contract is written as `@0.1.0`, whichever version of that line `sdk/wit` is. What
 //! comes out holds no custom sections: the same module gives the same bytes.
 
 use std::error::Error;
@@ -32,7 +33,8 @@ fn main() -> Result<()> {
 
 fn componentize(input: &Path) -> Result<Vec<u8>> {
     let module = if input.extension() == Some(OsStr::new("wat")) {
-        let text = fs::read_to_string(input)?;
+        let text = fs::read_to_string(input)?.replace("@0.1.0\"", &format!("{}\"", version()?));
+        let text = text.replace("@0.1.0#", &format!("{}#", version()?));
         let binary = wat::parse_str(&text)?;
         if Parser::is_component(&binary) {
             return strip(&binary, true);
@@ -47,6 +49,14 @@ fn componentize(input: &Path) -> Result<Vec<u8>> {
     let component =
         ComponentEncoder::default().debug_names(false).validate(true).module(&module)?.encode()?;
     strip(&component, true)
+}
+
+/// The version of the contract, as it stands behind the names of its interfaces: "@0.1.1".
+fn version() -> Result<String> {
+    let contract = Path::new(env!("CARGO_MANIFEST_DIR")).join("../sdk/wit/policy.wit");
+    let text = fs::read_to_string(contract)?;
+    let line = text.lines().find_map(|line| line.strip_prefix("package ztlib:policy")?.strip_suffix(';'));
+    Ok(line.ok_or("the contract names no version")?.to_owned())
 }
 
 /// Say in a module which world it is of, as wit-bindgen does for Rust.
@@ -149,7 +159,7 @@ mod tests {
                         for import in imports {
                             let import = import.unwrap().name.name.to_owned();
                             let of_contract =
-                                import.starts_with("ztlib:policy/") && import.ends_with("@0.1.0");
+                                import.starts_with("ztlib:policy/") && import.ends_with(&version().unwrap());
                             let foreign = ["forbidden-import", "future-contract"].contains(&name.as_str());
                             assert!(of_contract || foreign, "{name} imports {import}");
                         }

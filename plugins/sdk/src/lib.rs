@@ -7,6 +7,7 @@ pub extern crate alloc;
 #[cfg(target_arch = "wasm32")]
 mod arena;
 pub mod config;
+pub mod constants;
 #[cfg(target_arch = "wasm32")]
 #[doc(hidden)]
 pub mod guest;
@@ -35,7 +36,8 @@ pub enum Answer {
 
 /// A policy: made from its configuration, asked one question.
 ///
-/// An instance is made afresh for every evaluation, so nothing that `decide` learns survives it.
+/// An instance is made afresh for every evaluation, so nothing that `decide` learns survives it. Where the policy is exported as
+/// *sealed* ([`export_policy!`]), it is configured once, when it is loaded; otherwise in each instance before `decide`.
 pub trait Policy: Sized {
     /// Make the policy from the configuration that the manifest names, as JSON (the host turns YAML and TOML into
     /// JSON); empty where it names none.

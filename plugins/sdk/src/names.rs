@@ -1,6 +1,5 @@
-//! A numbered set of names: what both the index of rules and the check for members that occur twice stand on.
+//! A numbered set of names: what the index of rules, tables and the check for members that occur twice stand on.
 
-use alloc::string::String;
 use alloc::vec::Vec;
 
 /// Names, each with the number that it got when it was added first: 0, 1, 2…
@@ -18,7 +17,7 @@ use alloc::vec::Vec;
 #[derive(Debug, Clone, Default)]
 pub struct Names {
     /// Every name, one after the other: entries point into it.
-    text: String,
+    bytes: Vec<u8>,
     entries: Vec<Entry>,
     /// Open addressing: 0 is free, otherwise the entry's number and one. A power of two long.
     table: Vec<u32>,
@@ -34,23 +33,22 @@ struct Entry {
 impl Names {
     /// No names.
     pub const fn new() -> Self {
-        Self { text: String::new(), entries: Vec::new(), table: Vec::new() }
+        Self { bytes: Vec::new(), entries: Vec::new(), table: Vec::new() }
     }
 
     /// Add a name: its number, and whether it is new.
     pub fn add(&mut self, name: &str) -> (usize, bool) {
-        self.add_hashed(hash(name), name)
+        self.add_bytes(name.as_bytes())
     }
 
     /// The number of a name.
     pub fn find(&self, name: &str) -> Option<usize> {
-        self.find_hashed(hash(name), name)
+        self.find_hashed(hash(name.as_bytes()), name.as_bytes())
     }
 
     /// The name with a number.
     pub fn name(&self, number: usize) -> Option<&str> {
-        let entry = self.entries.get(number)?;
-        self.text.get(entry.start as usize..entry.end as usize)
+        core::str::from_utf8(self.bytes_of(self.entries.get(number)?)?).ok()
     }
 
     /// How many names there are.
@@ -63,16 +61,16 @@ impl Names {
         self.entries.is_empty()
     }
 
-    /// [`add`](Self::add) with any hash that is a function of the name and of what else tells two names apart: the
-    /// same text under another hash is another name.
-    pub(crate) fn add_hashed(&mut self, hash: u32, name: &str) -> (usize, bool) {
+    /// [`add`](Self::add) for a name that is not a text.
+    pub(crate) fn add_bytes(&mut self, name: &[u8]) -> (usize, bool) {
+        let hash = hash(name);
         if let Some(number) = self.find_hashed(hash, name) {
             return (number, false);
         }
         let number = self.entries.len();
-        let start = self.text.len() as u32;
-        self.text.push_str(name);
-        self.entries.push(Entry { hash, start, end: self.text.len() as u32 });
+        let start = self.bytes.len() as u32;
+        self.bytes.extend_from_slice(name);
+        self.entries.push(Entry { hash, start, end: self.bytes.len() as u32 });
         // At most half full, so that a search ends soon.
         if self.entries.len() * 2 > self.table.len() {
             self.table.clear();
@@ -84,13 +82,18 @@ impl Names {
         (number, true)
     }
 
-    pub(crate) fn find_hashed(&self, hash: u32, name: &str) -> Option<usize> {
+    fn bytes_of(&self, entry: &Entry) -> Option<&[u8]> {
+        self.bytes.get(entry.start as usize..entry.end as usize)
+    }
+
+    fn find_hashed(&self, hash: u32, name: &[u8]) -> Option<usize> {
         let mask = self.table.len().checked_sub(1)?;
         let mut slot = place(hash) as usize & mask;
         // The table is never full: the search ends at a free place.
         loop {
             let number = self.table.get(slot)?.checked_sub(1)? as usize;
-            if self.entries.get(number)?.hash == hash && self.name(number)? == name {
+            let entry = self.entries.get(number)?;
+            if entry.hash == hash && self.bytes_of(entry)? == name {
                 return Some(number);
             }
             slot = (slot + 1) & mask;
@@ -113,14 +116,8 @@ impl Names {
 }
 
 /// FNV-1a, 32 bits: names come from the operator and the router, so nobody can choose them to collide.
-pub(crate) const HASH_START: u32 = 0x811c_9dc5;
-
-pub(crate) fn step(state: u32, byte: u8) -> u32 {
-    (state ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-}
-
-pub(crate) fn hash(name: &str) -> u32 {
-    name.bytes().fold(HASH_START, step)
+fn hash(name: &[u8]) -> u32 {
+    name.iter().fold(0x811c_9dc5, |state, byte| (state ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
 }
 
 /// Where the search for a name begins. The high bits are folded in: FNV's low ones alone are weak.

@@ -43,6 +43,14 @@ impl<'a> Question<'a> {
         Self { host, lifetime: PhantomData }
     }
 
+    /// Bytes that the policy put aside when it was loaded. Not a read: they are the same for every question.
+    pub(crate) fn constant(&self, key: &str) -> Option<Vec<u8>> {
+        #[cfg(target_arch = "wasm32")]
+        return contract::constants::get(key);
+        #[cfg(not(target_arch = "wasm32"))]
+        return self.host.constant(key);
+    }
+
     /// Deny for this reason: [`reason`](Self::reason) and the answer in one.
     #[must_use = "it is the answer of `decide`"]
     pub fn deny(&self, reason: &str) -> Answer {

@@ -1,12 +1,18 @@
 //! Rules by method, route and action, found through an index: two thousand cost no more to ask than two.
 
-use alloc::format;
+mod keys;
+mod links;
+
+use alloc::borrow::Cow;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::marker::PhantomData;
 
 use crate::Question;
 use crate::config::{Names, NonEmpty, Text};
-use crate::names::{HASH_START, hash, step};
+use crate::constants::{Constant, Packer, Space, Unpacker, broken, packed};
+use keys::{Kind, Shape, methods_of, route_key};
+use links::{INLINE_BYTES, Link, offset};
 
 /// What a rule is for, as it stands in a configuration: methods together with routes, actions, or both.
 ///
@@ -27,7 +33,8 @@ pub struct Covers<'a> {
     pub actions: Option<NonEmpty<Text<'a>>>,
 }
 
-/// Rules with a value each. Made once in `configure`, asked in `decide`.
+/// Rules with a value each. Made in `configure`, asked in `decide`; a policy that is exported as *sealed* has a constant for each
+/// route, and unpacks the one or two that the question's route needs.
 ///
 /// ```
 /// use ztlib_policy::rules::{Covers, Rules};
@@ -36,10 +43,10 @@ pub struct Covers<'a> {
 /// let list = |json: &'static str| from_json(json.as_bytes()).ok();
 /// let mut rules = Rules::new();
 /// let orders = Covers { methods: list(r#"["GET"]"#), routes: list(r#"["/orders/**"]"#), actions: None };
-/// rules.add(&orders, "orders:read")?;
+/// rules.add(&orders, &String::from("orders:read"))?;
 ///
 /// let facts = Facts::request("GET", "/orders/7").route("/orders/{id}");
-/// assert_eq!(ask(&facts, |question| rules.find(question).copied().collect::<Vec<_>>()).unwrap(), ["orders:read"]);
+/// assert_eq!(ask(&facts, |question| rules.find(question).collect::<Vec<_>>()).unwrap(), ["orders:read"]);
 ///
 /// // Another method, and a request that matched no route, are under no rule.
 /// let facts = Facts::request("DELETE", "/orders/7").route("/orders/{id}");
@@ -50,39 +57,13 @@ pub struct Covers<'a> {
 /// ```
 #[derive(Debug, Clone)]
 pub struct Rules<T> {
-    values: Vec<T>,
-    /// Routes, prefixes of routes and actions, told apart by their hash.
-    keys: Names,
-    /// For each key the newest of its links and one; 0 is none.
-    newest: Vec<u32>,
-    links: Vec<Link>,
-    methods: Names,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    /// The whole route.
-    Exact = 1,
-    /// Everything but the last segment, which is any one.
-    Segment = 2,
-    /// A prefix that ends at a segment's end.
-    Rest = 3,
-    Action = 4,
-}
-
-impl Kind {
-    /// The hash of a key of this kind. Kinds differ in the two lowest bits, so that equal texts of two kinds are two keys.
-    fn mark(self, hash: u32) -> u32 {
-        (hash << 2) | (self as u32 & 3)
-    }
-}
-
-#[derive(Debug, Clone)]
-struct Link {
-    /// The method's number and one; 0 is any.
-    method: u32,
-    value: u32,
-    next: u32,
+    rules: u32,
+    shape: Shape,
+    /// Under the mark of a kind and a route, a prefix of one or an action: the links of its rules, one after the other.
+    keys: Space,
+    /// Values as they are packed: equal ones have one number.
+    values: Names,
+    value: PhantomData<fn() -> T>,
 }
 
 impl<T> Default for Rules<T> {
@@ -95,29 +76,48 @@ impl<T> Rules<T> {
     /// No rules: nothing is found.
     pub fn new() -> Self {
         Self {
-            values: Vec::new(),
-            keys: Names::new(),
-            newest: Vec::new(),
-            links: Vec::new(),
-            methods: Names::new(),
+            rules: 0,
+            shape: Shape::default(),
+            keys: Space::new(),
+            values: Names::new(),
+            value: PhantomData,
         }
     }
 
+    /// How many rules there are.
+    pub fn len(&self) -> usize {
+        self.rules as usize
+    }
+
+    /// Whether there is no rule.
+    pub fn is_empty(&self) -> bool {
+        self.rules == 0
+    }
+}
+
+impl<T: for<'a> Constant<'a>> Rules<T> {
     /// Add a rule.
     ///
     /// # Errors
     /// Methods without routes or routes without methods, neither these nor actions, a route that does not begin with
-    /// `/` or has a wildcard elsewhere than as its last segment, a method in lower case: what, and the text of it.
-    pub fn add(&mut self, covers: &Covers<'_>, value: T) -> Result<(), String> {
-        let number = self.values.len() as u32;
+    /// `/` or has a wildcard elsewhere than as its last segment, a method in lower case: what, and the text of it. Rules
+    /// that were sealed take no more.
+    pub fn add(&mut self, covers: &Covers<'_>, value: &T) -> Result<(), String> {
+        let value = packed(value);
+        let (number, new) = self.values.add_bytes(&value);
+        let inline = value.len() <= INLINE_BYTES;
+        if new && !inline {
+            self.append(Kind::Value, &number.to_string(), &value)?;
+        }
+        let inline = inline.then_some(value.as_slice());
+        let rule = self.rules;
+        let link = |methods: &[&str]| Link::packed(rule, methods, number as u64, inline);
         match (&covers.methods, &covers.routes, &covers.actions) {
             (Some(methods), Some(routes), _) => {
-                for method in methods.as_slice() {
-                    let method = self.method_number(method.as_str())?;
-                    for route in routes.as_slice() {
-                        let (kind, key) = route_key(route.as_str())?;
-                        self.link(kind, key, method, number);
-                    }
+                let link = link(&methods_of(methods)?);
+                for route in routes.as_slice() {
+                    let (kind, key) = route_key(route.as_str())?;
+                    self.append(kind, key, &link)?;
                 }
             }
             (None, None, Some(_)) => {}
@@ -125,133 +125,139 @@ impl<T> Rules<T> {
             (Some(_), None, _) => return Err("`methods` needs `routes`".to_string()),
             (None, Some(_), _) => return Err("`routes` needs `methods`; write `[\"*\"]` for any".to_string()),
         }
-        for action in covers.actions.iter().flat_map(NonEmpty::as_slice) {
-            self.link(Kind::Action, action.as_str(), 0, number);
+        if let Some(actions) = &covers.actions {
+            let link = link(&[]);
+            for action in actions.as_slice() {
+                self.append(Kind::Action, action.as_str(), &link)?;
+            }
         }
-        self.values.push(value);
+        self.rules += 1;
         Ok(())
     }
 
-    /// The values of all rules that the question is under, in the order in which they were added. It reads the action
-    /// and, where there is none, the route, and the method where the route has a rule.
-    pub fn find(&self, question: &Question<'_>) -> impl Iterator<Item = &T> {
-        let mut found = Vec::new();
+    /// The values of all rules that the question is under, in the order in which they were added; of equal values the
+    /// first. It reads the action and, where there is none, the route, and the method where the route has a rule
+    /// for certain methods.
+    pub fn find<'r>(&'r self, question: &'r Question<'_>) -> impl Iterator<Item = T> + 'r {
+        let mut lists = Lists::default();
         if let Some(action) = question.action() {
-            self.collect(Kind::Action, hash(&action), &action, &mut found);
+            if self.shape.action {
+                lists.extend(self.keys.get(question, &[Kind::Action.mark(), &action]));
+            }
         } else if let Some(route) = question.route() {
-            self.routes(&route, &mut found);
+            self.routes(question, &route, &mut lists);
         }
+        self.covering(question, &lists).into_iter().map(move |found| match found.inline {
+            Some((list, start)) => {
+                let bytes = lists.get(list).and_then(|list| list.get(start..)).unwrap_or_default();
+                T::unpack(&mut Unpacker::new(bytes)).unwrap_or_else(|| broken())
+            }
+            None => {
+                let bytes = self.keys.get(question, &[Kind::Value.mark(), &found.value.to_string()]);
+                bytes.and_then(|bytes| Unpacker::whole(&bytes)).unwrap_or_else(|| broken())
+            }
+        })
+    }
+
+    /// The rules among these links that cover the question: in their order, each value once.
+    fn covering(&self, question: &Question<'_>, lists: &Lists<'_>) -> Vec<Found> {
         // The method is read only where a rule names one: a rule for any method does not hang on it.
         let mut method = None;
-        let mut values: Vec<u32> = Vec::new();
-        for link in found {
-            let covered = link.method == 0
-                || self
-                    .methods
-                    .name(link.method as usize - 1)
-                    .is_some_and(|wanted| method.get_or_insert_with(|| question.method()).as_str() == wanted);
-            // Few rules cover one question: keeping their order costs next to nothing.
-            if covered && let Err(at) = values.binary_search(&link.value) {
-                values.insert(at, link.value);
+        let mut found: Vec<Found> = Vec::new();
+        for (number, list) in lists.iter().enumerate() {
+            let mut from = Unpacker::new(list);
+            while !from.is_empty() {
+                let Some(link) = Link::unpack(&mut from) else { broken() };
+                let covered = link.is_for_any()
+                    || link.names(method.get_or_insert_with(|| question.method()).as_bytes());
+                if covered {
+                    let inline = link.inline.map(|value| (number, offset(list, value)));
+                    // Under each key they are in order, and few rules cover one question: keeping it costs next to nothing.
+                    let at = found.partition_point(|earlier| earlier.rule <= link.rule);
+                    found.insert(at, Found { rule: link.rule, value: link.value, inline });
+                }
             }
         }
-        values.into_iter().filter_map(|value| self.values.get(value as usize))
+        let mut seen: Vec<u64> = Vec::new();
+        found.retain(|found| {
+            let first = !seen.contains(&found.value);
+            if first {
+                seen.push(found.value);
+            }
+            first
+        });
+        found
     }
 
-    /// How many rules there are.
-    pub fn len(&self) -> usize {
-        self.values.len()
-    }
-
-    /// Whether there is no rule.
-    pub fn is_empty(&self) -> bool {
-        self.values.is_empty()
-    }
-
-    /// Every key that covers a route, in one pass: the hash of each prefix falls out of the hash of the whole.
-    fn routes<'a>(&'a self, route: &str, found: &mut Vec<&'a Link>) {
-        let mut state = HASH_START;
+    /// The links of every key that covers a route.
+    fn routes<'r>(&'r self, question: &Question<'_>, route: &str, lists: &mut Lists<'r>) {
+        let mut slashes = 0;
         let mut last = None;
-        for (at, byte) in route.bytes().enumerate() {
-            if byte == b'/' {
-                let prefix = route.get(..at).unwrap_or_default();
-                self.collect(Kind::Rest, state, prefix, found);
-                last = Some((at, state));
+        if self.shape.has_wildcards() {
+            for (at, _) in route.bytes().enumerate().filter(|(_, byte)| *byte == b'/') {
+                if self.shape.has_rest(slashes) {
+                    let prefix = route.get(..at).unwrap_or_default();
+                    lists.extend(self.keys.get(question, &[Kind::Rest.mark(), prefix]));
+                }
+                last = Some((at, slashes));
+                slashes += 1;
             }
-            state = step(state, byte);
+            if self.shape.has_rest(slashes) {
+                lists.extend(self.keys.get(question, &[Kind::Rest.mark(), route]));
+            }
         }
-        self.collect(Kind::Rest, state, route, found);
-        self.collect(Kind::Exact, state, route, found);
-        if let Some((at, state)) = last {
+        if self.shape.exact {
+            lists.extend(self.keys.get(question, &[Kind::Exact.mark(), route]));
+        }
+        if let Some((at, slashes)) = last {
             let segment = route.get(at + 1..).unwrap_or_default();
-            if !segment.is_empty() && !segment.starts_with("{*") {
-                self.collect(Kind::Segment, state, route.get(..at).unwrap_or_default(), found);
+            if self.shape.has_segment(slashes) && !segment.is_empty() && !segment.starts_with("{*") {
+                let prefix = route.get(..at).unwrap_or_default();
+                lists.extend(self.keys.get(question, &[Kind::Segment.mark(), prefix]));
             }
         }
     }
 
-    fn collect<'a>(&'a self, kind: Kind, hash: u32, key: &str, found: &mut Vec<&'a Link>) {
-        let number = self.keys.find_hashed(kind.mark(hash), key);
-        let mut next = number.and_then(|number| self.newest.get(number)).copied().unwrap_or_default();
-        while let Some(link) = next.checked_sub(1).and_then(|number| self.links.get(number as usize)) {
-            found.push(link);
-            next = link.next;
-        }
-    }
-
-    fn link(&mut self, kind: Kind, key: &str, method: u32, value: u32) {
-        let (number, new) = self.keys.add_hashed(kind.mark(hash(key)), key);
-        if new {
-            self.newest.push(0);
-        }
-        if let Some(newest) = self.newest.get_mut(number) {
-            self.links.push(Link { method, value, next: *newest });
-            *newest = self.links.len() as u32;
-        }
-    }
-
-    fn method_number(&mut self, method: &str) -> Result<u32, String> {
-        if method == "*" {
-            return Ok(0);
-        }
-        if !method.bytes().all(|byte| byte.is_ascii_uppercase() || matches!(byte, b'-' | b'_')) {
-            return Err(format!(
-                "`{method}` is not a method: they are upper case, as in `GET`; `*` stands for any"
-            ));
-        }
-        Ok(self.methods.add(method).0 as u32 + 1)
+    fn append(&mut self, kind: Kind, key: &str, bytes: &[u8]) -> Result<(), String> {
+        self.shape.note(kind, key);
+        let whole = [kind.mark(), key].concat();
+        let (place, _) = self.keys.place(&whole).ok_or("the rules were sealed and take no more")?;
+        place.extend_from_slice(bytes);
+        Ok(())
     }
 }
 
-/// What kind of key a route of a configuration is, and the key.
-fn route_key(route: &str) -> Result<(Kind, &str), String> {
-    if !route.starts_with('/') {
-        return Err(format!("the route `{route}` does not begin with `/`"));
-    }
-    let Some(star) = route.bytes().position(|byte| byte == b'*') else { return Ok((Kind::Exact, route)) };
-    let prefix = route.get(..star).unwrap_or_default();
-    match (prefix.strip_suffix('/'), route.get(star..)) {
-        (Some(prefix), Some("*")) => Ok((Kind::Segment, prefix)),
-        (Some(prefix), Some("**")) => Ok((Kind::Rest, prefix)),
-        // A router marks a catch-all by a star inside of the braces, as its last segment: "/files/{*rest}".
-        (None, Some(rest)) if prefix.ends_with("/{") && is_catch_all(rest) => Ok((Kind::Exact, route)),
-        _ => Err(format!("the route `{route}` has a wildcard elsewhere than as its whole last segment")),
-    }
+/// What was found under the keys of one question.
+type Lists<'r> = Vec<Cow<'r, [u8]>>;
+
+/// A rule that covers the question.
+struct Found {
+    rule: u64,
+    value: u64,
+    /// In which list, and where in it, the value begins.
+    inline: Option<(usize, usize)>,
 }
 
-/// What follows the opening brace of a catch-all: a star, a name, the closing brace, nothing else.
-fn is_catch_all(rest: &str) -> bool {
-    let name = rest.strip_prefix('*').and_then(|rest| rest.strip_suffix('}'));
-    name.is_some_and(|name| {
-        !name.is_empty() && !name.bytes().any(|byte| matches!(byte, b'*' | b'/' | b'{' | b'}'))
-    })
+impl<T> Constant<'_> for Rules<T> {
+    fn pack(&self, to: &mut Packer) {
+        to.number(self.rules.into());
+        self.shape.pack(to);
+        self.keys.pack(to);
+    }
+
+    fn unpack(from: &mut Unpacker<'_>) -> Option<Self> {
+        let (rules, shape, keys) = (u32::unpack(from)?, Shape::unpack(from)?, Space::unpack(from)?);
+        Some(Self { rules, shape, keys, values: Names::new(), value: PhantomData })
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::from_json;
-    use crate::testing::{Facts, ask};
+    use crate::testing::{Facts, Sealed, ask, decide};
+    use crate::{Answer, Policy, constant_struct};
+    use alloc::format;
 
     fn covers<'a>(methods: &'a str, routes: &'a str) -> Covers<'a> {
         Covers {
@@ -264,7 +270,7 @@ mod tests {
     fn under(method: &str, route: &str, pattern: &str) -> bool {
         let (methods, routes) = (r#"["GET"]"#, format!(r#"["{pattern}"]"#));
         let mut rules = Rules::new();
-        rules.add(&covers(methods, &routes), ()).unwrap();
+        rules.add(&covers(methods, &routes), &()).unwrap();
         ask(&Facts::request(method, "/any").route(route), |question| rules.find(question).count() == 1)
             .unwrap()
     }
@@ -309,7 +315,7 @@ mod tests {
         assert!(!under("HEAD", "/orders", "/orders"));
         assert!(!under("get", "/orders", "/orders"));
         let mut rules = Rules::new();
-        rules.add(&covers(r#"["*"]"#, r#"["/orders"]"#), ()).unwrap();
+        rules.add(&covers(r#"["*"]"#, r#"["/orders"]"#), &()).unwrap();
         let facts = Facts::request("PURGE", "/orders").route("/orders");
         let host = ask(&facts, |question| rules.find(question).count()).unwrap();
         assert_eq!(host, 1);
@@ -318,7 +324,7 @@ mod tests {
     #[test]
     fn no_route_and_an_action_are_under_no_rule_for_routes() {
         let mut rules = Rules::new();
-        rules.add(&covers(r#"["*"]"#, r#"["/**"]"#), ()).unwrap();
+        rules.add(&covers(r#"["*"]"#, r#"["/**"]"#), &()).unwrap();
         assert_eq!(ask(&Facts::request("GET", "/orders"), |q| rules.find(q).count()).unwrap(), 0);
         assert_eq!(ask(&Facts::action("/orders"), |q| rules.find(q).count()).unwrap(), 0);
     }
@@ -327,7 +333,7 @@ mod tests {
     fn an_action_is_under_the_rules_that_name_it() {
         let mut rules = Rules::new();
         let actions = Covers { actions: from_json(br#"["orders.cancel"]"#).ok(), ..Covers::default() };
-        rules.add(&actions, ()).unwrap();
+        rules.add(&actions, &()).unwrap();
         assert_eq!(ask(&Facts::action("orders.cancel"), |q| rules.find(q).count()).unwrap(), 1);
         assert_eq!(ask(&Facts::action("orders.cancel.all"), |q| rules.find(q).count()).unwrap(), 0);
         let facts = Facts::request("GET", "/orders.cancel").route("orders.cancel");
@@ -337,18 +343,18 @@ mod tests {
     #[test]
     fn what_is_found_comes_once_and_in_the_order_of_the_rules() {
         let mut rules = Rules::new();
-        rules.add(&covers(r#"["*", "GET"]"#, r#"["/a/**", "/a/b", "/a/*"]"#), 0).unwrap();
-        rules.add(&covers(r#"["POST"]"#, r#"["/a/b"]"#), 1).unwrap();
-        rules.add(&covers(r#"["GET"]"#, r#"["/a/*"]"#), 2).unwrap();
-        rules.add(&covers(r#"["GET"]"#, r#"["/**"]"#), 3).unwrap();
+        rules.add(&covers(r#"["*", "GET"]"#, r#"["/a/**", "/a/b", "/a/*"]"#), &0_u32).unwrap();
+        rules.add(&covers(r#"["POST"]"#, r#"["/a/b"]"#), &1).unwrap();
+        rules.add(&covers(r#"["GET"]"#, r#"["/a/*"]"#), &2).unwrap();
+        rules.add(&covers(r#"["GET"]"#, r#"["/**"]"#), &3).unwrap();
         let facts = Facts::request("GET", "/a/b").route("/a/b");
-        assert_eq!(ask(&facts, |q| rules.find(q).copied().collect::<Vec<_>>()).unwrap(), [0, 2, 3]);
+        assert_eq!(ask(&facts, |q| rules.find(q).collect::<Vec<_>>()).unwrap(), [0, 2, 3]);
     }
 
     #[test]
     fn rules_that_could_be_misread_are_refused() {
         let refused =
-            |methods: &str, routes: &str| Rules::new().add(&covers(methods, routes), ()).unwrap_err();
+            |methods: &str, routes: &str| Rules::new().add(&covers(methods, routes), &()).unwrap_err();
         for route in ["orders", "/a*", "/*/b", "/**/b", "/a/{id}*", "/***", "/a/{x*}", "/a/{*}", "/{*a}/b"] {
             let error = refused(r#"["GET"]"#, &format!(r#"["{route}"]"#));
             assert!(error.contains(&format!("`{route}`")), "{error}");
@@ -357,7 +363,7 @@ mod tests {
         let only = |methods: Option<&'static str>, routes: Option<&'static str>| {
             let list = |text: &'static str| from_json(text.as_bytes()).unwrap();
             let covers = Covers { methods: methods.map(list), routes: routes.map(list), actions: None };
-            Rules::new().add(&covers, ()).unwrap_err()
+            Rules::new().add(&covers, &()).unwrap_err()
         };
         assert!(only(Some(r#"["GET"]"#), None).contains("needs `routes`"));
         assert!(only(None, Some(r#"["/a"]"#)).contains("needs `methods`"));
@@ -376,13 +382,18 @@ mod tests {
         patterns.extend(["/*".to_owned(), "/**".to_owned()]);
         let mut rules = Rules::new();
         for (number, pattern) in patterns.iter().enumerate() {
-            rules.add(&covers(r#"["GET"]"#, &format!(r#"["{pattern}"]"#)), number).unwrap();
+            let number = number as u64;
+            rules.add(&covers(r#"["GET"]"#, &format!(r#"["{pattern}"]"#)), &number).unwrap();
         }
         for route in &routes {
-            let slow: Vec<usize> =
-                patterns.iter().enumerate().filter(|(_, p)| matches(p, route)).map(|(n, _)| n).collect();
+            let slow: Vec<u64> = patterns
+                .iter()
+                .enumerate()
+                .filter(|(_, p)| matches(p, route))
+                .map(|(n, _)| n as u64)
+                .collect();
             let facts = Facts::request("GET", "/any").route(route);
-            assert_eq!(ask(&facts, |q| rules.find(q).copied().collect::<Vec<_>>()).unwrap(), slow, "{route}");
+            assert_eq!(ask(&facts, |q| rules.find(q).collect::<Vec<_>>()).unwrap(), slow, "{route}");
         }
     }
 
@@ -401,15 +412,143 @@ mod tests {
     #[test]
     fn two_thousand_rules_are_told_apart() {
         let mut rules = Rules::new();
-        for number in 0..2000 {
+        for number in 0..2000_u32 {
             rules
-                .add(&covers(r#"["GET"]"#, &format!(r#"["/api/v{}/r{number}/{{id}}"]"#, number % 7)), number)
+                .add(&covers(r#"["GET"]"#, &format!(r#"["/api/v{}/r{number}/{{id}}"]"#, number % 7)), &number)
                 .unwrap();
         }
-        for number in 0..2000 {
+        for number in 0..2000_u32 {
             let facts =
                 Facts::request("GET", "/any").route(&format!("/api/v{}/r{number}/{{id}}", number % 7));
-            assert_eq!(ask(&facts, |q| rules.find(q).copied().collect::<Vec<_>>()).unwrap(), [number]);
+            assert_eq!(ask(&facts, |q| rules.find(q).collect::<Vec<_>>()).unwrap(), [number]);
         }
+    }
+
+    constant_struct! {
+        #[derive(Debug)]
+        struct Numbered { rules: Rules<Vec<u32>> }
+    }
+
+    impl Policy for Numbered {
+        fn configure(config: &[u8]) -> Result<Self, String> {
+            let (mut rules, mut draw) = (Rules::new(), Draw(u64::from_le_bytes(config.try_into().unwrap())));
+            for rule in rules_of(&mut draw) {
+                let json = [&rule.methods, &rule.routes, &rule.actions].map(|texts| format!("{texts:?}"));
+                let [methods, routes, actions] =
+                    [0, 1, 2].map(|at: usize| from_json(json[at].as_bytes()).ok());
+                let covers = Covers { methods, routes, actions };
+                rules.add(&covers, &rule.value).unwrap();
+            }
+            Ok(Self { rules })
+        }
+
+        fn decide(&self, question: &Question<'_>) -> Answer {
+            self.rules.find(question).for_each(|value| question.log(&format!("{value:?}")));
+            Answer::Abstain
+        }
+    }
+
+    struct Rule {
+        methods: Vec<String>,
+        routes: Vec<String>,
+        actions: Vec<String>,
+        value: Vec<u32>,
+    }
+
+    impl Rule {
+        fn covers(&self, asked: &Result<(&str, String), String>) -> bool {
+            match asked {
+                Ok((method, route)) => {
+                    self.methods.iter().any(|own| own == "*" || own == method)
+                        && self.routes.iter().any(|pattern| matches(pattern, route))
+                }
+                Err(action) => self.actions.contains(action),
+            }
+        }
+    }
+
+    /// Numbers that look like chance, the same in each run (Knuth's linear congruential generator).
+    struct Draw(u64);
+
+    impl Draw {
+        fn below(&mut self, limit: usize) -> usize {
+            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (self.0 >> 33) as usize % limit
+        }
+
+        fn of<'t>(&mut self, texts: &[&'t str]) -> &'t str {
+            texts[self.below(texts.len())]
+        }
+
+        fn route(&mut self) -> String {
+            let middle: String =
+                (0..self.below(4)).map(|_| format!("/{}", self.of(&["a", "b", "{id}", ""]))).collect();
+            format!("{middle}/{}", self.of(&["a", "b", "{id}", "", "{*rest}"]))
+        }
+    }
+
+    fn rules_of(draw: &mut Draw) -> Vec<Rule> {
+        let many = |draw: &mut Draw, one: &mut dyn FnMut(&mut Draw) -> String| {
+            (0..=draw.below(3)).map(|_| one(draw)).collect::<Vec<_>>()
+        };
+        let rule = |draw: &mut Draw| {
+            let kind = draw.below(4);
+            let pattern = &mut |draw: &mut Draw| match draw.below(3) {
+                0 => format!("{}{}", draw.route().rsplit_once('/').unwrap().0, draw.of(&["/*", "/**"])),
+                _ => draw.route().replace("{*rest}/", ""),
+            };
+            let routes = if kind > 0 { many(draw, pattern) } else { Vec::new() };
+            let methods = &mut |draw: &mut Draw| draw.of(&["GET", "POST", "*"]).to_owned();
+            let methods = if kind > 0 { many(draw, methods) } else { Vec::new() };
+            let actions = &mut |draw: &mut Draw| draw.of(&["read", "write", "/a"]).to_owned();
+            let actions = if kind < 2 { many(draw, actions) } else { Vec::new() };
+            // Some are equal; some are too long to stand in each link.
+            let value = (0..=draw.below(2) * 40).map(|_| draw.below(2) as u32 * 100_000).collect();
+            Rule { methods, routes, actions, value }
+        };
+        (0..draw.below(30)).map(|_| rule(draw)).collect()
+    }
+
+    /// The index among the constants, and the one in memory, against the rules one by one.
+    #[test]
+    fn sealed_rules_find_what_a_search_through_all_rules_finds() {
+        let mut found = 0;
+        for seed in 0..400_u64 {
+            let config = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes();
+            let mut draw = Draw(u64::from_le_bytes(config));
+            let all = rules_of(&mut draw);
+            let (here, sealed) =
+                (Numbered::configure(&config).unwrap(), Sealed::<Numbered>::configure(&config).unwrap());
+            for _ in 0..30 {
+                let asked = match draw.below(5) {
+                    0 => Err(draw.of(&["read", "write", "/a", "/b"]).to_owned()),
+                    _ => Ok((draw.of(&["GET", "POST", "HEAD"]), draw.route())),
+                };
+                let facts = match &asked {
+                    Ok((method, route)) => Facts::request(method, "/any").route(route),
+                    Err(action) => Facts::action(action),
+                };
+                let mut slow: Vec<String> = Vec::new();
+                for rule in all.iter().filter(|rule| rule.covers(&asked)) {
+                    let value = format!("{:?}", rule.value);
+                    if !slow.contains(&value) {
+                        slow.push(value);
+                    }
+                }
+                found += slow.len();
+                let verdict = sealed.decide(&facts).unwrap();
+                assert_eq!(verdict.log, slow, "seed {seed}: {asked:?}");
+                assert_eq!(decide(&here, &facts).unwrap(), verdict, "seed {seed}: {asked:?}");
+            }
+        }
+        assert!(found > 10_000, "{found}");
+    }
+
+    #[test]
+    fn sealed_rules_take_no_more() {
+        let bytes = packed(&Rules::<()>::new());
+        let mut rules: Rules<()> = Unpacker::whole(&bytes).unwrap();
+        let error = rules.add(&covers(r#"["GET"]"#, r#"["/a"]"#), &()).unwrap_err();
+        assert!(error.contains("sealed"), "{error}");
     }
 }

@@ -31,7 +31,8 @@ fn a_policy_that_keeps_state_says_the_same_whether_it_is_asked_or_remembered() {
     for n in 0..20 {
         let mut ask = Ask::get("/");
         ask.route = Some(format!("/route-{n}"));
-        assert_eq!(stage.told(ask), fresh("deny"), "call {n} of another site");
+        // What hangs on nothing may be remembered from anywhere.
+        assert_eq!(stage.told(ask).0, "deny", "call {n} of another site");
     }
 }
 

@@ -10,29 +10,35 @@ use alloc::vec::Vec;
 
 use ztlib_policy::config::{NonEmpty, PeerPattern, Text, from_json};
 use ztlib_policy::rules::{Covers, Rules};
-use ztlib_policy::{Answer, Policy, Question, config_struct, export_policy};
+use ztlib_policy::{Answer, Policy, Question, config_struct, constant_struct, export_policy};
 
 /// No rule for the route names the peer, or there is no peer, or no rule covers the route.
 pub const PEER_NOT_ALLOWED: &str = "peer-not-allowed";
 
-/// Which peers may call which routes.
-#[derive(Debug)]
-pub struct PeerAllowList {
-    rules: Rules<Peers>,
+constant_struct! {
+    /// Which peers may call which routes.
+    #[derive(Debug)]
+    pub struct PeerAllowList {
+        rules: Rules<Peers>,
+    }
 }
 
-#[derive(Debug)]
-struct Peers {
-    /// Patterns of SPIFFE IDs.
-    patterns: Vec<Box<str>>,
-    named: Vec<Named>,
+constant_struct! {
+    #[derive(Debug)]
+    struct Peers {
+        /// Patterns of SPIFFE IDs.
+        patterns: Vec<Box<str>>,
+        named: Vec<Named>,
+    }
 }
 
-/// A peer without a SPIFFE ID. A name is worth what the authority behind it is worth: neither goes without the other.
-#[derive(Debug)]
-struct Named {
-    authority: Box<str>,
-    dns_name: Box<str>,
+constant_struct! {
+    /// A peer without a SPIFFE ID. A name is worth what the authority behind it is worth: neither goes without the other.
+    #[derive(Debug)]
+    struct Named {
+        authority: Box<str>,
+        dns_name: Box<str>,
+    }
 }
 
 impl Policy for PeerAllowList {
@@ -54,7 +60,7 @@ impl Policy for PeerAllowList {
                     })
                     .collect(),
             };
-            rules.add(&Covers { methods, routes, actions }, peers).map_err(place)?;
+            rules.add(&Covers { methods, routes, actions }, &peers).map_err(place)?;
         }
         Ok(Self { rules })
     }
@@ -95,5 +101,4 @@ config_struct! {
     }
 }
 
-// Some two hundred rules.
-export_policy!(PeerAllowList, arena = 128 * 1024, no_std);
+export_policy!(PeerAllowList, sealed, no_std);

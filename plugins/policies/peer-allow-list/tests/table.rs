@@ -2,15 +2,19 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use ztlib_peer_allow_list::{PEER_NOT_ALLOWED, PeerAllowList};
-use ztlib_policy::testing::{Facts, decide};
-use ztlib_policy::{Answer, Policy};
+use ztlib_policy::Answer;
+use ztlib_policy::testing::{Facts, Fault, Sealed, Verdict};
 
 const SAMPLE: &str = include_str!("../sample.yaml");
 
+fn decide(policy: &Sealed<PeerAllowList>, facts: &Facts) -> Result<Verdict, Fault> {
+    policy.decide(facts)
+}
+
 /// As the host does it: YAML is made into JSON, and JSON is what the policy gets.
-fn configure(yaml: &str) -> Result<PeerAllowList, String> {
+fn configure(yaml: &str) -> Result<Sealed<PeerAllowList>, String> {
     let value: serde_json::Value = serde_norway::from_str(yaml).unwrap();
-    PeerAllowList::configure(&serde_json::to_vec(&value).unwrap())
+    Sealed::<PeerAllowList>::configure(&serde_json::to_vec(&value).unwrap())
 }
 
 fn allowed(facts: Facts) -> bool {

@@ -65,18 +65,13 @@ pub(crate) fn read(config: &[u8]) -> Result<Rbac, String> {
     {
         return Err("roles: nobody has a role; give `claims`, `groups`, `peers` or `document`".to_string());
     }
-    let (mut names, mut roles, mut permissions) = (Names::new(), Vec::new(), Rules::new());
-    for (name, list) in granted.0 {
+    let (mut names, mut roles) = (Names::new(), Vec::new());
+    for (name, _) in &granted.0 {
         if name.is_empty() {
             return Err("permissions: a role has no name".to_string());
         }
-        let number = names.add(&name).0 as u32;
-        for (at, Permission { methods, routes, actions }) in list.into_iter().enumerate() {
-            permissions
-                .add(&Covers { methods, routes, actions }, number)
-                .map_err(|error| format!("permissions.{name}[{at}]: {error}"))?;
-        }
-        roles.push(Role { name: (*name).into(), ..Role::default() });
+        names.add(name);
+        roles.push(Role { name: (**name).into(), ..Role::default() });
     }
     // A role that has no permissions is most likely misspelt.
     let known = |name: &Text<'_>, place: &dyn Fn() -> String| {
@@ -103,6 +98,14 @@ pub(crate) fn read(config: &[u8]) -> Result<Rbac, String> {
             }
         }
     }
+    let mut permissions = Rules::new();
+    for ((name, list), role) in granted.0.into_iter().zip(&roles) {
+        for (at, Permission { methods, routes, actions }) in list.into_iter().enumerate() {
+            permissions
+                .add(&Covers { methods, routes, actions }, role)
+                .map_err(|error| format!("permissions.{name}[{at}]: {error}"))?;
+        }
+    }
     Ok(Rbac {
         claims: sources.claims.iter().map(|pointer| pointer.as_str().into()).collect(),
         group_claim,
@@ -110,7 +113,6 @@ pub(crate) fn read(config: &[u8]) -> Result<Rbac, String> {
             name: document.name.as_str().into(),
             pointer: document.pointer.as_str().into(),
         }),
-        roles,
         permissions,
     })
 }

@@ -10,7 +10,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use ztlib_policy::rules::Rules;
-use ztlib_policy::{Answer, Policy, Question, export_policy};
+use ztlib_policy::{Answer, Policy, Question, constant_struct, export_policy};
 
 /// No permission covers the method and route, or the action.
 pub const NO_RULE: &str = "no-rule";
@@ -18,33 +18,38 @@ pub const NO_RULE: &str = "no-rule";
 /// Permissions cover it, but the caller has none of their roles.
 pub const NO_ROLE: &str = "no-role";
 
-/// Role-based access control.
-#[derive(Debug)]
-pub struct Rbac {
-    /// JSON pointers of claims that hold names of roles.
-    claims: Vec<Box<str>>,
-    /// The JSON pointer of the claim that holds names of groups.
-    group_claim: Box<str>,
-    document: Option<Document>,
-    roles: Vec<Role>,
-    /// Which role, by number, may do what.
-    permissions: Rules<u32>,
+constant_struct! {
+    /// Role-based access control.
+    #[derive(Debug)]
+    pub struct Rbac {
+        /// JSON pointers of claims that hold names of roles.
+        claims: Vec<Box<str>>,
+        /// The JSON pointer of the claim that holds names of groups.
+        group_claim: Box<str>,
+        document: Option<Document>,
+        /// Which role may do what.
+        permissions: Rules<Role>,
+    }
 }
 
-/// A document that holds names of roles by caller.
-#[derive(Debug)]
-struct Document {
-    name: Box<str>,
-    pointer: Box<str>,
+constant_struct! {
+    /// A document that holds names of roles by caller.
+    #[derive(Debug)]
+    struct Document {
+        name: Box<str>,
+        pointer: Box<str>,
+    }
 }
 
-#[derive(Debug, Default)]
-struct Role {
-    name: Box<str>,
-    /// Groups whose members have this role.
-    groups: Vec<Box<str>>,
-    /// Patterns of SPIFFE IDs that have this role.
-    peers: Vec<Box<str>>,
+constant_struct! {
+    #[derive(Debug, Default)]
+    struct Role {
+        name: Box<str>,
+        /// Groups whose members have this role.
+        groups: Vec<Box<str>>,
+        /// Patterns of SPIFFE IDs that have this role.
+        peers: Vec<Box<str>>,
+    }
 }
 
 impl Policy for Rbac {
@@ -53,17 +58,14 @@ impl Policy for Rbac {
     }
 
     fn decide(&self, question: &Question<'_>) -> Answer {
-        let mut asked: Vec<u32> = Vec::new();
-        for &number in self.permissions.find(question) {
-            if asked.contains(&number) {
-                continue;
-            }
-            asked.push(number);
-            if self.roles.get(number as usize).is_some_and(|role| self.has(question, role)) {
+        let mut reason = NO_RULE;
+        for role in self.permissions.find(question) {
+            if self.has(question, &role) {
                 return Answer::Allow;
             }
+            reason = NO_ROLE;
         }
-        question.deny(if asked.is_empty() { NO_RULE } else { NO_ROLE })
+        question.deny(reason)
     }
 }
 
@@ -80,5 +82,4 @@ impl Rbac {
     }
 }
 
-// Two thousand permissions as JSON, what is parsed from them and the index take about 900 KB.
-export_policy!(Rbac, arena = 1024 * 1024, no_std);
+export_policy!(Rbac, sealed, no_std);

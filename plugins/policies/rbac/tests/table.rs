@@ -1,16 +1,20 @@
 //! The policy, natively: tables of questions and what is said to them.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
-use ztlib_policy::testing::{Facts, decide};
-use ztlib_policy::{Answer, Policy};
+use ztlib_policy::Answer;
+use ztlib_policy::testing::{Facts, Fault, Sealed, Verdict};
 use ztlib_rbac::{NO_ROLE, NO_RULE, Rbac};
 
 const SAMPLE: &str = include_str!("../sample.yaml");
 
+fn decide(policy: &Sealed<Rbac>, facts: &Facts) -> Result<Verdict, Fault> {
+    policy.decide(facts)
+}
+
 /// As the host does it: YAML is made into JSON, and JSON is what the policy gets.
-fn configure(yaml: &str) -> Result<Rbac, String> {
+fn configure(yaml: &str) -> Result<Sealed<Rbac>, String> {
     let value: serde_json::Value = serde_norway::from_str(yaml).unwrap();
-    Rbac::configure(&serde_json::to_vec(&value).unwrap())
+    Sealed::<Rbac>::configure(&serde_json::to_vec(&value).unwrap())
 }
 
 /// `Ok` for an allow, the reason of a denial otherwise.
@@ -175,7 +179,7 @@ fn a_configuration_that_could_be_misread_is_refused_by_name() {
     ] {
         assert_eq!(configure(yaml).unwrap_err(), wanted, "{yaml}");
     }
-    assert!(Rbac::configure(b"").unwrap_err().contains("needs a configuration"));
+    assert!(Sealed::<Rbac>::configure(b"").unwrap_err().contains("needs a configuration"));
 }
 
 /// The same task as in the benches: the matching rule is the last but nine of many.
@@ -185,7 +189,7 @@ fn two_thousand_permissions_are_told_apart() {
         .map(|n| serde_json::json!({"methods": ["GET"], "routes": [format!("/api/v{}/users/{{id}}/items/{n}", n % 7)]}))
         .collect();
     let config = serde_json::json!({"roles": {"claims": ["/roles"]}, "permissions": {"user": permissions}});
-    let rbac = Rbac::configure(config.to_string().as_bytes()).unwrap();
+    let rbac = Sealed::<Rbac>::configure(config.to_string().as_bytes()).unwrap();
     let facts = get("/api/v3/users/{id}/items/1991").token(r#"{"roles": ["user"]}"#);
     assert_eq!(decide(&rbac, &facts).unwrap().answer, Answer::Allow);
     let facts = get("/api/v4/users/{id}/items/1991").token(r#"{"roles": ["user"]}"#);

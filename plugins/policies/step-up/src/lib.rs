@@ -10,28 +10,32 @@ use alloc::vec::Vec;
 
 use ztlib_policy::config::{NonEmpty, Text, from_json};
 use ztlib_policy::rules::{Covers, Rules};
-use ztlib_policy::{Answer, Policy, Question, config_struct, export_policy};
+use ztlib_policy::{Answer, Policy, Question, config_struct, constant_struct, export_policy};
 
 /// The login is too weak or too long ago. The refusal says what would do (RFC 9470).
 pub const STEP_UP_REQUIRED: &str = "step-up-required";
 
-/// A stronger or fresher login for some routes.
-#[derive(Debug)]
-pub struct StepUp {
-    rules: Rules<Login>,
+constant_struct! {
+    /// A stronger or fresher login for some routes.
+    #[derive(Debug)]
+    pub struct StepUp {
+        rules: Rules<Login>,
+    }
 }
 
-/// What a login must be like: all that is given here.
-#[derive(Debug)]
-struct Login {
-    /// One of these methods was used (`amr`).
-    methods: Vec<Box<str>>,
-    /// The authentication context class (`acr`) is one of these.
-    classes: Vec<Box<str>>,
-    /// It was at most this many seconds ago.
-    max_age: Option<u32>,
-    /// The class to ask for.
-    challenge: Option<Box<str>>,
+constant_struct! {
+    /// What a login must be like: all that is given here.
+    #[derive(Debug)]
+    struct Login {
+        /// One of these methods was used (`amr`).
+        methods: Vec<Box<str>>,
+        /// The authentication context class (`acr`) is one of these.
+        classes: Vec<Box<str>>,
+        /// It was at most this many seconds ago.
+        max_age: Option<u32>,
+        /// The class to ask for.
+        challenge: Option<Box<str>>,
+    }
 }
 
 impl Policy for StepUp {
@@ -40,7 +44,7 @@ impl Policy for StepUp {
         for (at, rule) in from_json::<Config<'_>>(config)?.rules.into_iter().enumerate() {
             let place = |error: String| format!("rules[{at}]: {error}");
             let (covers, login) = rule.split().map_err(place)?;
-            rules.add(&covers, login).map_err(place)?;
+            rules.add(&covers, &login).map_err(place)?;
         }
         Ok(Self { rules })
     }
@@ -106,5 +110,4 @@ fn boxed(texts: Option<&NonEmpty<Text<'_>>>) -> Vec<Box<str>> {
     texts.into_iter().flat_map(NonEmpty::as_slice).map(|text| text.as_str().into()).collect()
 }
 
-// Some two hundred rules.
-export_policy!(StepUp, arena = 128 * 1024, no_std);
+export_policy!(StepUp, sealed, no_std);

@@ -1,16 +1,20 @@
 //! The policy, natively: tables of questions and what is said to them.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
-use ztlib_policy::testing::{Facts, StepUp as Challenge, Verdict, decide};
-use ztlib_policy::{Answer, Policy};
+use ztlib_policy::Answer;
+use ztlib_policy::testing::{Facts, Fault, Sealed, StepUp as Challenge, Verdict};
 use ztlib_step_up::{STEP_UP_REQUIRED, StepUp};
 
 const SAMPLE: &str = include_str!("../sample.yaml");
 
+fn decide(policy: &Sealed<StepUp>, facts: &Facts) -> Result<Verdict, Fault> {
+    policy.decide(facts)
+}
+
 /// As the host does it: YAML is made into JSON, and JSON is what the policy gets.
-fn configure(yaml: &str) -> Result<StepUp, String> {
+fn configure(yaml: &str) -> Result<Sealed<StepUp>, String> {
     let value: serde_json::Value = serde_norway::from_str(yaml).unwrap();
-    StepUp::configure(&serde_json::to_vec(&value).unwrap())
+    Sealed::<StepUp>::configure(&serde_json::to_vec(&value).unwrap())
 }
 
 const NOW: u64 = 1_795_392_000;

@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 
 use ztlib_policy::config::{NonEmpty, Text, from_json};
 use ztlib_policy::rules::{Covers, Rules};
-use ztlib_policy::{Answer, Policy, Question, config_struct, export_policy};
+use ztlib_policy::{Answer, Policy, Question, config_struct, constant_struct, export_policy};
 
 /// No rule covers the method and route, or the action.
 pub const NO_RULE: &str = "no-rule";
@@ -18,16 +18,20 @@ pub const NO_RULE: &str = "no-rule";
 /// The token lacks a scope that a rule requires, or there is no token.
 pub const MISSING_SCOPE: &str = "missing-scope";
 
-/// Scopes of the bearer token that routes need.
-#[derive(Debug)]
-pub struct TokenScope {
-    rules: Rules<Scopes>,
+constant_struct! {
+    /// Scopes of the bearer token that routes need.
+    #[derive(Debug)]
+    pub struct TokenScope {
+        rules: Rules<Scopes>,
+    }
 }
 
-#[derive(Debug)]
-struct Scopes {
-    all: Vec<Box<str>>,
-    any: Vec<Box<str>>,
+constant_struct! {
+    #[derive(Debug)]
+    struct Scopes {
+        all: Vec<Box<str>>,
+        any: Vec<Box<str>>,
+    }
 }
 
 impl Policy for TokenScope {
@@ -43,7 +47,7 @@ impl Policy for TokenScope {
                 ));
             }
             let scopes = Scopes { all: boxed(all.as_ref()), any: boxed(any.as_ref()) };
-            rules.add(&Covers { methods, routes, actions }, scopes).map_err(place)?;
+            rules.add(&Covers { methods, routes, actions }, &scopes).map_err(place)?;
         }
         Ok(Self { rules })
     }
@@ -102,5 +106,4 @@ fn boxed(scopes: Option<&NonEmpty<Scope<'_>>>) -> Vec<Box<str>> {
     scopes.into_iter().flat_map(NonEmpty::as_slice).map(|scope| scope.0.as_str().into()).collect()
 }
 
-// Some two hundred rules.
-export_policy!(TokenScope, arena = 128 * 1024, no_std);
+export_policy!(TokenScope, sealed, no_std);

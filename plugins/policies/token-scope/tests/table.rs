@@ -1,16 +1,20 @@
 //! The policy, natively: tables of questions and what is said to them.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
-use ztlib_policy::testing::{Facts, decide};
-use ztlib_policy::{Answer, Policy};
+use ztlib_policy::Answer;
+use ztlib_policy::testing::{Facts, Fault, Sealed, Verdict};
 use ztlib_token_scope::{MISSING_SCOPE, NO_RULE, TokenScope};
 
 const SAMPLE: &str = include_str!("../sample.yaml");
 
+fn decide(policy: &Sealed<TokenScope>, facts: &Facts) -> Result<Verdict, Fault> {
+    policy.decide(facts)
+}
+
 /// As the host does it: YAML is made into JSON, and JSON is what the policy gets.
-fn configure(yaml: &str) -> Result<TokenScope, String> {
+fn configure(yaml: &str) -> Result<Sealed<TokenScope>, String> {
     let value: serde_json::Value = serde_norway::from_str(yaml).unwrap();
-    TokenScope::configure(&serde_json::to_vec(&value).unwrap())
+    Sealed::<TokenScope>::configure(&serde_json::to_vec(&value).unwrap())
 }
 
 fn say(method: &str, route: &str, scopes: &str) -> Result<(), String> {

@@ -9,6 +9,7 @@ use super::documents::{Failure, WRONG_TYPE, check_pointer, find, malformed};
 use super::facts::{Asked, Facts, Peer, Request, Signal};
 use super::outcome::Outcome;
 use super::pattern::Malformed;
+use super::sealed::Constants;
 use super::shown::Shown;
 use super::verdict::{Fault, Read, Verdict};
 use crate::Answer;
@@ -24,6 +25,8 @@ const MAX_READS: usize = 256;
 #[derive(Debug)]
 pub(crate) struct Host<'f> {
     pub(super) facts: &'f Facts,
+    /// What a sealed policy put aside; none where the policy was configured here.
+    constants: Option<&'f Constants>,
     record: RefCell<Record>,
 }
 
@@ -42,7 +45,16 @@ impl From<Malformed> for Failure {
 
 impl<'f> Host<'f> {
     pub(super) fn new(facts: &'f Facts) -> Self {
-        Self { facts, record: RefCell::default() }
+        Self { facts, constants: None, record: RefCell::default() }
+    }
+
+    pub(super) fn with_constants(facts: &'f Facts, constants: &'f Constants) -> Self {
+        Self { facts, constants: Some(constants), record: RefCell::default() }
+    }
+
+    /// Not a read: nothing is written down.
+    pub(crate) fn constant(&self, key: &str) -> Option<Vec<u8>> {
+        self.constants.and_then(|constants| constants.get(key)).cloned()
     }
 
     pub(super) fn verdict(&self, answer: Answer) -> Result<Verdict, Fault> {

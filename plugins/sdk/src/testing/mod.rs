@@ -35,6 +35,7 @@ mod facts;
 mod host;
 mod outcome;
 mod pattern;
+mod sealed;
 mod shown;
 mod source;
 mod verdict;
@@ -44,6 +45,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 pub use facts::Facts;
 pub(crate) use host::Host;
+pub use sealed::Sealed;
 pub use verdict::{Fault, HeaderChange, Read, StepUp, Verdict};
 
 use crate::{Policy, Question};

@@ -5,15 +5,17 @@ extern crate alloc;
 
 use alloc::string::String;
 
-use ztlib_policy::{Answer, Policy, Question, export_policy};
+use ztlib_policy::{Answer, Policy, Question, constant_struct, export_policy};
 
-/// A policy that reads nothing and has no configuration.
-#[derive(Debug)]
-pub struct AllowAll;
+constant_struct! {
+    /// A policy that reads nothing and has no configuration.
+    #[derive(Debug)]
+    pub struct AllowAll {}
+}
 
 impl Policy for AllowAll {
     fn configure(config: &[u8]) -> Result<Self, String> {
-        if config.is_empty() { Ok(Self) } else { Err(String::from("this policy takes no configuration")) }
+        if config.is_empty() { Ok(Self {}) } else { Err(String::from("this policy takes no configuration")) }
     }
 
     fn decide(&self, _: &Question<'_>) -> Answer {
@@ -21,4 +23,4 @@ impl Policy for AllowAll {
     }
 }
 
-export_policy!(AllowAll, arena = 4 * 1024, no_std);
+export_policy!(AllowAll, sealed, arena = 4 * 1024, no_std);

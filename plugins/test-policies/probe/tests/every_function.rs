@@ -47,7 +47,8 @@ fn every_function_of_the_contract_is_called() {
         .lines()
         .filter_map(|line| line.trim().split_once(": func("))
         .map(|(name, _)| name.trim_start_matches('%'))
-        .filter(|name| !["configure", "decide"].contains(name))
+        // Constants are not facts: they are the SDK's own affair.
+        .filter(|name| !["configure", "decide", "put", "seal", "get"].contains(name))
         .collect();
     let of_0_1_0 = CONFIG.split("\"call\": \"").skip(1).filter_map(|rest| rest.split('"').next());
     let called: BTreeSet<&str> = of_0_1_0.chain(SINCE_0_1_1.map(|(name, _)| name)).collect();

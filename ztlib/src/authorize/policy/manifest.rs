@@ -21,7 +21,7 @@ const MAX_DOCUMENT_BYTES: usize = 16 << 20;
 const TOP_KEYS: [&str; 5] = ["format", "policy", "document", "signals", "secret-headers"];
 const POLICY_KEYS: [&str; 7] = ["name", "module", "sha256", "config", "reasons", "may-abstain", "budget"];
 const DOCUMENT_KEYS: [&str; 3] = ["name", "file", "sha256"];
-const BUDGET_KEYS: [&str; 16] = [
+const BUDGET_KEYS: [&str; 19] = [
     "fuel",
     "config-fuel",
     "memory-bytes",
@@ -38,6 +38,9 @@ const BUDGET_KEYS: [&str; 16] = [
     "functions",
     "function-bytes",
     "config-bytes",
+    "constants",
+    "constant-bytes",
+    "constant-key-bytes",
 ];
 
 /// Reads a manifest and all that it names.
@@ -169,6 +172,9 @@ fn budget(policy: &Table<'_>) -> Result<Budget, LoadError> {
     small("functions", &mut budget.functions)?;
     size("function-bytes", &mut budget.function_bytes)?;
     size("config-bytes", &mut budget.config_bytes)?;
+    size("constants", &mut budget.constants)?;
+    size("constant-bytes", &mut budget.constant_bytes)?;
+    size("constant-key-bytes", &mut budget.constant_key_bytes)?;
     budget.check().map_err(|error| policy.place(error, "budget"))?;
     Ok(budget)
 }

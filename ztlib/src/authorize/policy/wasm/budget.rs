@@ -29,7 +29,8 @@ pub struct Budget {
     /// Fuel for `decide`: about one unit an instruction and one a byte that is copied; a host call costs
     /// 200 and one a byte of its arguments and of what comes back. It is deterministic: the same question costs the same fuel each time.
     pub fuel: u64,
-    /// Fuel for starting an instance and for `configure`, which happens in every evaluation.
+    /// Fuel for starting an instance and for `configure`. A policy that seals its constants is configured once, when it is loaded; any other
+    /// in every evaluation.
     pub config_fuel: u64,
     /// Bytes of all linear memories together. Growing further is a trap, not a −1 that the policy could look at.
     pub memory_bytes: usize,
@@ -52,11 +53,17 @@ pub struct Budget {
     pub function_bytes: usize,
     /// Bytes of the configuration, as JSON.
     pub config_bytes: usize,
+    /// Constants that the policy may put aside when it is loaded. They live as long as the revision.
+    pub constants: usize,
+    /// Bytes of all constants together, their keys included.
+    pub constant_bytes: usize,
+    /// Bytes of the key of one constant.
+    pub constant_key_bytes: usize,
 }
 
 impl Default for Budget {
     /// 10 million units of fuel, 50 million for `configure`, 8 MiB of memory, 10 000 table elements, 100 ms, 16 KiB a host call; a module of
-    /// 4 MiB with 20 000 functions of at most 512 KiB, 256 KiB of configuration; reads and outcome as [`ReadLimits`] and [`OutcomeLimits`] say.
+    /// 4 MiB with 20 000 functions of at most 512 KiB, 256 KiB of configuration; 16 384 constants of together 2 MiB with keys of at most 1 KiB; reads and outcome as [`ReadLimits`] and [`OutcomeLimits`] say.
     fn default() -> Self {
         Self {
             fuel: 10_000_000,
@@ -71,6 +78,9 @@ impl Default for Budget {
             functions: 20_000,
             function_bytes: 512 << 10,
             config_bytes: 256 << 10,
+            constants: 16_384,
+            constant_bytes: 2 << 20,
+            constant_key_bytes: 1 << 10,
         }
     }
 }
@@ -96,6 +106,9 @@ impl Budget {
             functions: 200_000,
             function_bytes: 4 << 20,
             config_bytes: 4 << 20,
+            constants: 262_144,
+            constant_bytes: 32 << 20,
+            constant_key_bytes: 16 << 10,
         }
     }
 
@@ -122,6 +135,9 @@ impl Budget {
             ("functions", self.functions <= most.functions),
             ("function-bytes", self.function_bytes <= most.function_bytes),
             ("config-bytes", self.config_bytes <= most.config_bytes),
+            ("constants", self.constants <= most.constants),
+            ("constant-bytes", self.constant_bytes <= most.constant_bytes),
+            ("constant-key-bytes", self.constant_key_bytes <= most.constant_key_bytes),
         ];
         match parts.into_iter().find(|(_, fits)| !fits) {
             None => Ok(()),

@@ -6,19 +6,24 @@
 use std::sync::Arc;
 
 use wasmtime::StoreContextMut;
-use wasmtime::component::{ComponentNamedList, Linker, LinkerInstance, Lower, WasmStr};
+use wasmtime::component::{ComponentNamedList, Linker, LinkerInstance, Lower, WasmList, WasmStr};
 
 use super::evaluate::State;
 use super::stop::Stop;
 use crate::authorize::{Outcome, OutcomeFault, Read, Value};
 
 /// The interfaces that a policy may import, without version.
-pub(super) const IMPORTS: [&str; 4] =
-    ["ztlib:policy/request", "ztlib:policy/principal", "ztlib:policy/context", "ztlib:policy/outcome"];
+pub(super) const IMPORTS: [&str; 5] = [
+    "ztlib:policy/request",
+    "ztlib:policy/principal",
+    "ztlib:policy/context",
+    "ztlib:policy/outcome",
+    "ztlib:policy/constants",
+];
 /// The interface that a policy exports, without version.
 pub(super) const EXPORT: &str = "ztlib:policy/guard";
 /// The version that this host speaks. A policy of an older one of the same line runs too.
-const VERSION: &str = "0.1.0";
+const VERSION: &str = "0.1.1";
 
 /// What a host call costs before its arguments are looked at.
 const CALL_FUEL: u64 = 200;
@@ -31,7 +36,7 @@ pub(super) fn is_spoken(name: &str, interface: &str) -> bool {
 
 /// Offers the whole contract to policies.
 pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    let [request, principal, context, outcome] = IMPORTS.map(|name| format!("{name}@{VERSION}"));
+    let [request, principal, context, outcome, constants] = IMPORTS.map(|name| format!("{name}@{VERSION}"));
 
     let to = &mut linker.instance(&request)?;
     read::<Option<Arc<str>>>(to, Read::Action)?;
@@ -118,7 +123,16 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     say_two_texts(to, "copy-to-response-header", Outcome::copy_to_response_header)?;
     say_two_texts(to, "copy-to-response-header-or-remove", Outcome::copy_to_response_header_or_remove)?;
     say_text(to, "remove-response-header", Outcome::remove_response_header)?;
-    say_text(to, "log", Outcome::log)
+    say_text(to, "log", Outcome::log)?;
+
+    let to = &mut linker.instance(&constants)?;
+    to.func_wrap("put", put)?;
+    to.func_wrap("seal", |mut store: StoreContextMut<'_, State>, ()| {
+        pay(&mut store, CALL_FUEL)?;
+        store.data_mut().loading("seal")?.seal();
+        Ok(())
+    })?;
+    to.func_wrap("get", get)
 }
 
 /// A `list<string>`.
@@ -266,6 +280,29 @@ fn say(
     pay(&mut store, CALL_FUEL.saturating_add(bytes as u64))?;
     of(&mut store.data_mut().deciding(function)?.outcome).map_err(Stop::Outcome)?;
     Ok(())
+}
+
+/// Puts a constant aside. The policy pays before its bytes are copied.
+fn put(mut store: StoreContextMut<'_, State>, (key, value): (WasmStr, WasmList<u8>)) -> wasmtime::Result<()> {
+    let key = text(&store, &key)?;
+    let bytes = key.len().saturating_add(value.len());
+    pay(&mut store, CALL_FUEL.saturating_add(bytes as u64))?;
+    store.data_mut().loading("put")?.admit(&key, value.len()).map_err(Stop::Constant)?;
+    let value = value.as_le_slice(&store).into();
+    store.data_mut().loading("put")?.put(key, value).map_err(Stop::Constant)?;
+    Ok(())
+}
+
+/// Gets a constant. It is the same in every evaluation of a revision: nothing is recorded.
+fn get(mut store: StoreContextMut<'_, State>, (key,): (WasmStr,)) -> wasmtime::Result<(Option<Arc<[u8]>>,)> {
+    let (value, bytes) = {
+        let key = key.to_str(&store).map_err(|_| Stop::NotUtf8)?;
+        let value = store.data().constant("get", &key)?;
+        let bytes = key.len().saturating_add(value.as_ref().map_or(0, |value| value.len()));
+        (value, bytes)
+    };
+    pay(&mut store, CALL_FUEL.saturating_add(bytes as u64))?;
+    Ok((value,))
 }
 
 fn pay(store: &mut StoreContextMut<'_, State>, fuel: u64) -> wasmtime::Result<()> {

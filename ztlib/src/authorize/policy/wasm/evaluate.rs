@@ -7,6 +7,7 @@ use wasmtime::component::{ComponentType, Instance, Lift};
 use wasmtime::{ResourceLimiter, Store};
 
 use super::budget::Budget;
+use super::constants::{ConstantError, Constants, Gathering};
 use super::engine::TICK;
 use super::load::Compiled;
 use super::stop::{self, Stop};
@@ -17,8 +18,17 @@ use crate::authorize::{Answer, Fault};
 #[derive(Clone)]
 pub(crate) struct WasmPolicy {
     compiled: Arc<Compiled>,
-    config: Arc<[u8]>,
     budget: Arc<Budget>,
+    configured: Configured,
+}
+
+/// When `configure` is called.
+#[derive(Clone)]
+enum Configured {
+    /// It was, when the policy was loaded, and left these behind.
+    Once(Arc<Constants>),
+    /// In every instance, with this configuration.
+    EachTime(Arc<[u8]>),
 }
 
 /// What came of one evaluation. The call comes back whatever happened.
@@ -46,13 +56,27 @@ impl WasmPolicy {
                 ),
             ));
         }
-        let policy = Self { compiled, config, budget };
-        let mut store = policy.store(Box::new(Call::nobody_asks()));
-        policy
-            .start(&mut store)
-            .and_then(|instance| policy.compiled.decide(&instance, &mut store).map(drop))
-            .map_err(|error| stop::load_error(&error))?;
+        let mut policy = Self { compiled, budget, configured: Configured::EachTime(config.clone()) };
+        if let Some(constants) = policy.configure_once(config).map_err(|error| stop::load_error(&error))? {
+            policy.configured = Configured::Once(constants);
+        }
         Ok(policy)
+    }
+
+    /// Starts and configures the policy; the constants that it sealed.
+    fn configure_once(&self, config: Arc<[u8]>) -> wasmtime::Result<Option<Arc<Constants>>> {
+        let mut store = self.store(Box::new(Call::nobody_asks()));
+        // A constant may be as long as all of them together. What is a little longer is refused in words of its own.
+        let constant_bytes = self.budget.constant_bytes.saturating_mul(2);
+        store.set_hostcall_fuel(self.budget.argument_bytes.saturating_add(constant_bytes));
+        let instance = self.start(&mut store)?;
+        store.data_mut().phase = Phase::Loading(Box::new(Gathering::new(&self.budget)));
+        self.configure(&instance, &mut store, config)?;
+        self.compiled.decide(&instance, &mut store)?;
+        match store.into_data().phase {
+            Phase::Loading(gathering) => Ok(gathering.finish().map_err(Stop::Constant)?),
+            Phase::Starting | Phase::Deciding => Ok(None),
+        }
     }
 
     pub(crate) fn compiled(&self) -> &Arc<Compiled> {
@@ -77,31 +101,47 @@ impl WasmPolicy {
     /// `given` is the fuel that the policy was given so far, less what it gave back.
     fn run(&self, store: &mut Store<State>, given: &mut u64) -> wasmtime::Result<Answer> {
         let instance = self.start(store)?;
+        if let Configured::EachTime(config) = &self.configured {
+            self.configure(&instance, store, config.clone())?;
+        }
         let decide = self.compiled.decide(&instance, store)?;
         *given = given.saturating_sub(store.get_fuel()?).saturating_add(self.budget.fuel);
         store.set_fuel(self.budget.fuel)?;
-        store.data_mut().deciding = true;
+        store.data_mut().phase = Phase::Deciding;
         let (answer,) = decide.call(&mut *store, ())?;
         Ok(answer.into())
     }
 
-    /// A started and configured instance.
+    /// A fresh instance.
     fn start(&self, store: &mut Store<State>) -> wasmtime::Result<Instance> {
         store.set_fuel(self.budget.config_fuel)?;
         let ticks = self.budget.wall_clock.as_nanos().div_ceil(TICK.as_nanos());
         // One more: the tick that is running has begun already.
         store.set_epoch_deadline(u64::try_from(ticks).unwrap_or(u64::MAX / 2).saturating_add(1));
-        let instance = self.compiled.instance(store)?;
-        let configure = self.compiled.configure(&instance, store)?;
-        match configure.call(&mut *store, (self.config.clone(),))? {
-            (Ok(()),) => Ok(instance),
+        self.compiled.instance(store)
+    }
+
+    fn configure(
+        &self,
+        instance: &Instance,
+        store: &mut Store<State>,
+        config: Arc<[u8]>,
+    ) -> wasmtime::Result<()> {
+        let configure = self.compiled.configure(instance, store)?;
+        match configure.call(&mut *store, (config,))? {
+            (Ok(()),) => Ok(()),
             (Err(text),) => Err(Stop::Refused(text).into()),
         }
     }
 
     fn store(&self, call: Box<Call>) -> Store<State> {
         let limits = Limits::new(&self.budget);
-        let mut store = Store::new(self.compiled.engine(), State { call, deciding: false, limits });
+        let constants = match &self.configured {
+            Configured::Once(constants) => Some(constants.clone()),
+            Configured::EachTime(_) => None,
+        };
+        let state = State { call, phase: Phase::Starting, constants, limits };
+        let mut store = Store::new(self.compiled.engine(), state);
         store.limiter(|state| &mut state.limits);
         store.set_hostcall_fuel(self.budget.argument_bytes);
         store.set_max_component_handles(Limits::HANDLES);
@@ -112,14 +152,44 @@ impl WasmPolicy {
 /// What a store holds for its policy.
 pub(super) struct State {
     call: Box<Call>,
-    /// Whether `decide` runs: only then may the policy ask or say anything.
-    deciding: bool,
+    phase: Phase,
+    /// What a sealed policy put aside.
+    constants: Option<Arc<Constants>>,
     limits: Limits,
+}
+
+/// What a policy may do.
+enum Phase {
+    /// Put constants aside: `configure` runs when the policy is loaded.
+    Loading(Box<Gathering>),
+    /// Nothing: an instance is made, or configured once more.
+    Starting,
+    /// Ask, say, and get constants: `decide` runs.
+    Deciding,
 }
 
 impl State {
     pub(super) fn deciding(&mut self, function: &'static str) -> Result<&mut Call, Stop> {
-        if self.deciding { Ok(&mut self.call) } else { Err(Stop::OutsideDecide(function)) }
+        if matches!(self.phase, Phase::Deciding) {
+            Ok(&mut self.call)
+        } else {
+            Err(Stop::OutsideDecide(function))
+        }
+    }
+
+    /// Where constants are put aside.
+    pub(super) fn loading(&mut self, function: &'static str) -> Result<&mut Gathering, Stop> {
+        match &mut self.phase {
+            Phase::Loading(gathering) => Ok(gathering),
+            Phase::Starting | Phase::Deciding => Err(ConstantError::NotLoading(function).into()),
+        }
+    }
+
+    pub(super) fn constant(&self, function: &'static str, key: &str) -> Result<Option<Arc<[u8]>>, Stop> {
+        match self.phase {
+            Phase::Deciding => Ok(self.constants.as_ref().and_then(|constants| constants.get(key))),
+            Phase::Loading(_) | Phase::Starting => Err(Stop::OutsideDecide(function)),
+        }
     }
 }
 

@@ -206,9 +206,8 @@ fn exports(
         .exports(&engine.engine)
         .map(|(name, _)| name)
         .find(|name| contract::is_spoken(name, EXPORT))
-        .ok_or_else(|| missing("`ztlib:policy/guard@0.1.0`"))?;
-    let guard =
-        component.get_export_index(None, name).ok_or_else(|| missing("`ztlib:policy/guard@0.1.0`"))?;
+        .ok_or_else(|| missing("`ztlib:policy/guard@0.1`"))?;
+    let guard = component.get_export_index(None, name).ok_or_else(|| missing("`ztlib:policy/guard@0.1`"))?;
     let function = |function: &str| {
         component.get_export_index(Some(&guard), function).ok_or_else(|| missing(&format!("`{function}`")))
     };

@@ -2,6 +2,7 @@
 
 use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
 
+use super::constants::ConstantError;
 use crate::authorize::policy::LoadError;
 use crate::authorize::policy::error::shown;
 use crate::authorize::{Fault, OutcomeFault, ReadFault};
@@ -13,6 +14,8 @@ pub(super) enum Stop {
     Read(#[from] ReadFault),
     #[error(transparent)]
     Outcome(#[from] OutcomeFault),
+    #[error(transparent)]
+    Constant(#[from] ConstantError),
     #[error("the policy's fuel is spent")]
     FuelSpent,
     #[error("the policy's memory may not grow to {wanted} bytes: the limit is {limit}")]
@@ -36,6 +39,7 @@ impl Stop {
         match self {
             Self::Read(fault) => fault.code(),
             Self::Outcome(fault) => fault.code(),
+            Self::Constant(error) => error.code(),
             Self::FuelSpent => "fuel-spent",
             Self::Memory { .. } => "memory-limit",
             Self::Table { .. } => "table-limit",
@@ -57,6 +61,9 @@ pub(super) fn fault(error: &wasmtime::Error) -> Fault {
 /// Why a policy cannot start: the same, at load.
 pub(super) fn load_error(error: &wasmtime::Error) -> LoadError {
     let (code, detail) = explain(error);
+    if let Some(Stop::Constant(error)) = error.downcast_ref::<Stop>() {
+        return LoadError::new(code, format!("{detail}: {}", error.advice()));
+    }
     match code {
         "configure-refused" => {
             LoadError::new(code, format!("{detail}: correct the configuration that the manifest names"))
