@@ -48,18 +48,31 @@ fn with_functions(count: usize) -> Result<Vec<u8>, Failure> {
 
 /// A loop over memory with branches and calls: what compiled policies are full of.
 fn function(text: &mut String, n: usize) -> Result<(), Failure> {
-    writeln!(text, "  (func $f{n} (param $from i32) (param $to i32) (result i64) (local $sum i64) (local $at i32)")?;
+    writeln!(
+        text,
+        "  (func $f{n} (param $from i32) (param $to i32) (result i64) (local $sum i64) (local $at i32)"
+    )?;
     writeln!(text, "    (local.set $at (local.get $from))")?;
     writeln!(text, "    (block $done (loop $next")?;
     writeln!(text, "      (br_if $done (i32.ge_u (local.get $at) (local.get $to)))")?;
     for step in 0..6 {
         let (offset, mask) = (step * 8, (n * 31 + step * 7) % 1000);
         writeln!(text, "      (if (i32.and (i32.load offset={offset} (local.get $at)) (i32.const {mask}))")?;
-        writeln!(text, "        (then (local.set $sum (i64.add (local.get $sum) (i64.load offset={offset} (local.get $at)))))")?;
-        writeln!(text, "        (else (local.set $sum (i64.xor (i64.mul (local.get $sum) (i64.const {mask})) (i64.extend_i32_u (local.get $at))))))")?;
+        writeln!(
+            text,
+            "        (then (local.set $sum (i64.add (local.get $sum) (i64.load offset={offset} (local.get $at)))))"
+        )?;
+        writeln!(
+            text,
+            "        (else (local.set $sum (i64.xor (i64.mul (local.get $sum) (i64.const {mask})) (i64.extend_i32_u (local.get $at))))))"
+        )?;
     }
     if n > 0 {
-        writeln!(text, "      (local.set $sum (i64.add (local.get $sum) (call $f{} (local.get $at) (i32.const 64))))", n - 1)?;
+        writeln!(
+            text,
+            "      (local.set $sum (i64.add (local.get $sum) (call $f{} (local.get $at) (i32.const 64))))",
+            n - 1
+        )?;
     }
     writeln!(text, "      (i64.store (local.get $at) (local.get $sum))")?;
     writeln!(text, "      (local.set $at (i32.add (local.get $at) (i32.const 48)))")?;

@@ -95,9 +95,8 @@ fn measure_in(wire: &Wire, bytes: usize, folder: &std::path::Path) -> Result<Dro
         fs::write(folder.join(name), component)?;
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, component);
         let digest: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-        let text = format!(
-            "format = 1\n[[policy]]\nname = \"guard\"\nmodule = \"{name}\"\nsha256 = \"{digest}\"\n"
-        );
+        let text =
+            format!("format = 1\n[[policy]]\nname = \"guard\"\nmodule = \"{name}\"\nsha256 = \"{digest}\"\n");
         fs::write(folder.join("policies.toml.next"), text)?;
         fs::rename(folder.join("policies.toml.next"), &manifest)?;
         Ok(())

@@ -55,7 +55,11 @@ impl Servers {
     /// A server does not start.
     pub fn start(wire: &Wire) -> Result<Self, Failure> {
         let runtime = |name: &str| {
-            tokio::runtime::Builder::new_multi_thread().worker_threads(1).thread_name(name).enable_all().build()
+            tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(1)
+                .thread_name(name)
+                .enable_all()
+                .build()
         };
         let servers = [runtime(THREADS[0])?, runtime(THREADS[1])?];
         let (guard, log) = whole_guard(wire, rbac(&crate::task::rules(200))?)?;
@@ -110,8 +114,10 @@ impl Servers {
                 }
             }
         }
-        let served =
-            |which: usize| Served { per_second: median(&mut throughput[which].clone()), cpu: median(&mut cpu[which].clone()) };
+        let served = |which: usize| Served {
+            per_second: median(&mut throughput[which].clone()),
+            cpu: median(&mut cpu[which].clone()),
+        };
         Ok([served(0), served(1)])
     }
 
@@ -121,7 +127,8 @@ impl Servers {
             Protocol::Http2 => load.connections(8).http2(32),
             Protocol::Http1 => load.connections(32),
         };
-        let (bearer, http2) = (http::HeaderValue::try_from(self.bearer.as_str())?, protocol == Protocol::Http2);
+        let (bearer, http2) =
+            (http::HeaderValue::try_from(self.bearer.as_str())?, protocol == Protocol::Http2);
         let make = move |_| {
             let mut request = Request::new(Full::<Bytes>::default());
             // HTTP/1.1 names the host in a header, HTTP/2 in the URI.

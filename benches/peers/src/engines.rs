@@ -144,7 +144,7 @@ allow if {
 /// compiled globs is raised above the number of rules: with the 128 it has, it forgets each pattern before its next use
 /// (<https://docs.rs/regorus/0.14.1/regorus/cache/index.html>).
 fn compile(rules: &[Rule]) -> Result<(CompiledPolicy, Value), Failure> {
-    regorus::cache::configure(regorus::cache::Config { glob: 4096, ..Default::default() });
+    regorus::cache::configure(regorus::cache::Config { glob: 65_536, ..Default::default() });
     let rules: Vec<_> = rules
         .iter()
         .map(|rule| serde_json::json!({ "role": rule.role, "method": "GET", "path": format!("{}/**", rule.below) }))

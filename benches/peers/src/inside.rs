@@ -24,7 +24,12 @@ use crate::task::Asked;
 ///
 /// # Errors
 /// The floor cannot be set up.
-pub fn fresh_decision(time: Duration, wire: &Wire, policies: &Policies, asked: &Asked) -> Result<f64, Failure> {
+pub fn fresh_decision(
+    time: Duration,
+    wire: &Wire,
+    policies: &Policies,
+    asked: &Asked,
+) -> Result<f64, Failure> {
     difference(time, wire, Judge::new(wire, policies.clone(), Caching::Off), asked)
 }
 

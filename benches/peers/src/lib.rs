@@ -14,7 +14,9 @@ pub mod ours;
 pub mod plot;
 pub mod table;
 pub mod task;
+pub mod threads;
 pub mod tokens;
+pub mod traffic;
 
 /// What ends a run: a part that could not be set up, or an answer that differs.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;

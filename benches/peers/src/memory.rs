@@ -14,7 +14,7 @@ use ztlib::observe::{AuditEvent, AuditSink};
 
 use crate::Failure;
 use crate::measure::resident;
-use crate::ours::Wire;
+use crate::ours::{Wire, patient};
 
 /// The committed policy that does what its configuration says.
 pub const PROBE: &[u8] = include_bytes!("../../../plugins/artifacts/probe.wasm");
@@ -28,10 +28,12 @@ pub const CHILD: &str = "measure-memory";
 /// It does not load.
 pub fn reading(reads: &[(&str, &[&str])]) -> Result<Policies, Failure> {
     let deny = json!({ "answer": "deny" });
-    let step = reads.iter().rev().fold(json!({ "answer": "allow" }), |then, (call, with)| {
-        json!({ "if": { "call": call, "with": with }, "then": then, "else": deny })
-    });
-    let builder = PolicySetBuilder::new().component("probe", PROBE).config(json!({ "decide": step }));
+    let step = reads.iter().rev().fold(
+        json!({ "answer": "allow" }),
+        |then, (call, with)| json!({ "if": { "call": call, "with": with }, "then": then, "else": deny }),
+    );
+    let builder =
+        PolicySetBuilder::new().component("probe", PROBE).config(json!({ "decide": step })).budget(patient());
     Ok(builder.load()?)
 }
 
@@ -76,7 +78,12 @@ impl Asker {
 
     fn ask(&self, number: u64) {
         let labels = Labels::new().with("object", format!("order-{number:010}")).with("class", "internal");
-        assert!(self.guard.ask(&self.principal, "orders.read", labels).is_ok());
+        let answer = self.guard.ask(&self.principal, "orders.read", labels);
+        assert!(
+            answer.is_ok(),
+            "{}",
+            answer.map_or_else(|refusal| refusal.cause().to_string(), |_| String::new())
+        );
     }
 }
 
@@ -100,7 +107,9 @@ pub fn grow(questions: u64, bound: u64) -> Result<Found, Failure> {
         .args([CHILD, &questions.to_string(), &bound.to_string()])
         .output()?;
     if !output.status.success() {
-        return Err(format!("the process that measures memory: {}", String::from_utf8_lossy(&output.stderr)).into());
+        return Err(
+            format!("the process that measures memory: {}", String::from_utf8_lossy(&output.stderr)).into()
+        );
     }
     let found: Value = serde_json::from_slice(&output.stdout)?;
     let point = |point: &Value| Some((point.get(0)?.as_u64()?, point.get(1)?.as_u64()?));

@@ -61,11 +61,22 @@ impl Chart {
         );
         for tick in x.ticks() {
             let at = LEFT + x.place(tick);
-            let _ = writeln!(svg, r##"<path d="M{at:.1} {TOP}V{bottom}" stroke="#e4e4e4"/><text x="{at:.1}" y="{}" text-anchor="middle">{}</text>"##, bottom + 18.0, label(tick));
+            let _ = writeln!(
+                svg,
+                r##"<path d="M{at:.1} {TOP}V{bottom}" stroke="#e4e4e4"/><text x="{at:.1}" y="{}" text-anchor="middle">{}</text>"##,
+                bottom + 18.0,
+                label(tick)
+            );
         }
         for tick in y.ticks() {
             let at = bottom - y.place(tick);
-            let _ = writeln!(svg, r##"<path d="M{LEFT} {at:.1}H{right}" stroke="#e4e4e4"/><text x="{}" y="{:.1}" text-anchor="end">{}</text>"##, LEFT - 6.0, at + 4.0, label(tick));
+            let _ = writeln!(
+                svg,
+                r##"<path d="M{LEFT} {at:.1}H{right}" stroke="#e4e4e4"/><text x="{}" y="{:.1}" text-anchor="end">{}</text>"##,
+                LEFT - 6.0,
+                at + 4.0,
+                label(tick)
+            );
         }
         for (n, series) in self.series.iter().enumerate() {
             let colour = COLOURS[n % COLOURS.len()];
@@ -74,13 +85,24 @@ impl Chart {
                 .iter()
                 .map(|point| format!("{:.1},{:.1}", LEFT + x.place(point.0), bottom - y.place(point.1)))
                 .collect();
-            let _ = writeln!(svg, r#"<polyline points="{}" fill="none" stroke="{colour}" stroke-width="2"/>"#, points.join(" "));
+            let _ = writeln!(
+                svg,
+                r#"<polyline points="{}" fill="none" stroke="{colour}" stroke-width="2"/>"#,
+                points.join(" ")
+            );
             for point in points {
                 let (cx, cy) = point.split_once(',').unwrap_or_default();
                 let _ = writeln!(svg, r#"<circle cx="{cx}" cy="{cy}" r="3" fill="{colour}"/>"#);
             }
             let at = TOP + 14.0 + 20.0 * n as f64;
-            let _ = writeln!(svg, r#"<path d="M{} {at}h18" stroke="{colour}" stroke-width="3"/><text x="{}" y="{}">{}</text>"#, right + 12.0, right + 36.0, at + 4.0, series.name);
+            let _ = writeln!(
+                svg,
+                r#"<path d="M{} {at}h18" stroke="{colour}" stroke-width="3"/><text x="{}" y="{}">{}</text>"#,
+                right + 12.0,
+                right + 36.0,
+                at + 4.0,
+                series.name
+            );
         }
         svg.push_str("</svg>\n");
         svg

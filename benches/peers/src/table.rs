@@ -45,9 +45,7 @@ impl Row {
     pub fn pass(&self) -> bool {
         let reached = match self.target {
             Target::AtMost(most) => self.ours.map(|ours| ours <= most),
-            Target::AtMostOverPeer(more) => {
-                self.ours.zip(self.peer).map(|(ours, peer)| ours <= peer + more)
-            }
+            Target::AtMostOverPeer(more) => self.ours.zip(self.peer).map(|(ours, peer)| ours <= peer + more),
             Target::RatioAtMost(most) => self.ratio().map(|ratio| ratio <= most),
             Target::RatioAtLeast(least) => self.ratio().map(|ratio| ratio >= least),
         };
@@ -57,7 +55,10 @@ impl Row {
     /// `name, ours, peer, ratio, target, pass`, and nothing else. `target` is the number of the row's [`Target`].
     pub fn to_json(&self) -> Value {
         let target = match self.target {
-            Target::AtMost(n) | Target::AtMostOverPeer(n) | Target::RatioAtMost(n) | Target::RatioAtLeast(n) => n,
+            Target::AtMost(n)
+            | Target::AtMostOverPeer(n)
+            | Target::RatioAtMost(n)
+            | Target::RatioAtLeast(n) => n,
         };
         json!({
             "name": self.name,
@@ -100,7 +101,11 @@ impl Table {
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let width = self.0.iter().map(|row| row.name.chars().count()).max().unwrap_or(4);
-        writeln!(f, "| {:width$} | {:>9} | {:>13} | {:>7} | {:>16} | pass |", "what", "ours", "peer or floor", "ratio", "target")?;
+        writeln!(
+            f,
+            "| {:width$} | {:>9} | {:>13} | {:>7} | {:>16} | pass |",
+            "what", "ours", "peer or floor", "ratio", "target"
+        )?;
         writeln!(f, "|-{:-<width$}-|-{:->9}:|-{:->13}:|-{:->7}:|-{:->16}:|------|", "", "", "", "", "")?;
         for row in &self.0 {
             let target = match row.target {
@@ -111,7 +116,11 @@ impl fmt::Display for Table {
             };
             let (ours, peer, ratio) = (number(row.ours), number(row.peer), number(row.ratio()));
             let pass = if row.pass() { "yes" } else { "NO" };
-            writeln!(f, "| {:width$} | {ours:>9} | {peer:>13} | {ratio:>7} | {target:>16} | {pass:<4} |", row.name)?;
+            writeln!(
+                f,
+                "| {:width$} | {ours:>9} | {peer:>13} | {ratio:>7} | {target:>16} | {pass:<4} |",
+                row.name
+            )?;
         }
         write!(f, "{} of {} rows reach their target", self.passed(), self.0.len())
     }

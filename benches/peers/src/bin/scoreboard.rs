@@ -15,18 +15,18 @@ use std::time::{Duration, Instant, SystemTime};
 
 use axum::body::Body;
 use http::{HeaderValue, StatusCode};
-use tower::Layer as _;
 use ztlib::authenticate::token::{Algorithm, BearerToken, TokenLayer};
-use ztlib::enforce::{Guard, ZeroTrustLayer};
+use ztlib::enforce::Guard;
 use ztlib_axum::GuardedRouter;
 use ztlib_peers::end_to_end::{Protocol, Servers};
 use ztlib_peers::engines::{self, Engine};
-use ztlib_peers::measure::{in_turn, in_turn_settling, median};
+use ztlib_peers::measure::{in_turn, in_turn_settling};
 use ztlib_peers::ours::{
-    AuditLog, Caching, Judge, Wire, call_router, rbac, rbac_like, rbac_linear, record_metrics, router, whole_guard,
+    Caching, Judge, Wire, call_router, rbac, rbac_like, rbac_linear, record_metrics, router, whole_guard,
 };
 use ztlib_peers::table::{Row, Table, Target};
 use ztlib_peers::task::{Asked, checked, rules, rules_with_five_reads, timed};
+use ztlib_peers::threads::threads;
 use ztlib_peers::tokens::{Decoder, Old};
 use ztlib_peers::{Failure, drop_in, inside, memory};
 
@@ -70,7 +70,10 @@ fn run() -> Result<(), Failure> {
     policy_dropped_in(&mut table, es256)?;
 
     println!("{table}");
-    println!("{:.0} s; times are medians of batches, ours and the peer's in turn", began.elapsed().as_secs_f64());
+    println!(
+        "{:.0} s; times are medians of batches, ours and the peer's in turn",
+        began.elapsed().as_secs_f64()
+    );
     if let Some(file) = json {
         std::fs::write(file, serde_json::to_vec_pretty(&table.to_json())?)?;
     }
@@ -133,7 +136,8 @@ fn token_answers_are_equal(wire: &Wire) -> Result<(), Failure> {
     let (decoder, verifier) = (Decoder::new(caller)?, caller.verifier());
     for (name, token, good) in asked {
         let bearer = HeaderValue::try_from(format!("Bearer {token}"))?;
-        let ours = BearerToken::new(&token).is_ok_and(|token| verifier.verify(&token, SystemTime::now()).is_ok());
+        let ours =
+            BearerToken::new(&token).is_ok_and(|token| verifier.verify(&token, SystemTime::now()).is_ok());
         let answers = [
             ("ztlib", ours),
             ("jwt-authorizer", theirs.status(Some(bearer)) == StatusCode::OK),
@@ -153,7 +157,8 @@ fn warm_requests(table: &mut Table, wire: &Wire, rs256: &Wire) -> Result<(), Fai
     let (guard, log) = whole_guard(wire, rbac(&rules(200))?)?;
     let mut bare = router().into_service::<Body>();
     let mut guarded = GuardedRouter::new(guard, router());
-    let (mut old_bare, mut old_guarded) = (Old::bare(&rs256.token)?, Old::guarded(&rs256.caller, &rs256.token)?);
+    let (mut old_bare, mut old_guarded) =
+        (Old::bare(&rs256.token)?, Old::guarded(&rs256.caller, &rs256.token)?);
     let asked = AtomicU64::new(0);
     let medians = in_turn_settling(
         TIME * 4,
@@ -232,7 +237,12 @@ fn remembered_decisions(table: &mut Table, wire: &Wire) -> Result<(), Failure> {
                 let asked = timed(count);
                 let reads = inside::reads(wire, &policies, &asked)?;
                 let took = inside::remembered_decision(TIME, wire, &policies, &asked)?;
-                by_size.push((count, reads, Some(took), inside::front_decision(TIME, wire, &policies, &asked)));
+                by_size.push((
+                    count,
+                    reads,
+                    Some(took),
+                    inside::front_decision(TIME, wire, &policies, &asked),
+                ));
             }
             Err(failure) => {
                 eprintln!("{count} rules do not load: {failure}");
@@ -347,7 +357,8 @@ fn time_engine(engine: &mut dyn Engine, asked: &Asked) -> f64 {
 fn tokens(table: &mut Table, wires: &[Wire; 3]) -> Result<(), Failure> {
     for wire in wires {
         let name = wire.caller.issuer.algorithm().name();
-        let (decoder, verifier, when) = (Decoder::new(&wire.caller)?, wire.caller.verifier(), SystemTime::now());
+        let (decoder, verifier, when) =
+            (Decoder::new(&wire.caller)?, wire.caller.verifier(), SystemTime::now());
         let mut remembered = inside::token_in_cache(wire);
         let medians = in_turn(
             TIME,
@@ -393,7 +404,7 @@ fn two_threads(table: &mut Table, wire: &Wire) -> Result<(), Failure> {
         .tokens(wire.tokens())
         .policies(policies.clone())
         .build();
-    let [one, two] = threads(wire, &silent, None);
+    let [one, two] = threads(wire, &silent, &timed(200), None);
     table.push(Row::new(
         "two threads, warm, metrics, no audit log: judgements/s (floor: one thread)",
         Some(two),
@@ -401,7 +412,7 @@ fn two_threads(table: &mut Table, wire: &Wire) -> Result<(), Failure> {
         Target::RatioAtLeast(1.8),
     ));
     let (guard, log) = whole_guard(wire, policies)?;
-    let [one, two] = threads(wire, &guard, Some(&log));
+    let [one, two] = threads(wire, &guard, &timed(200), Some(&log));
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     table.push(Row::new(
         format!("two threads, the same and the audit log's writer on {cores} cores: judgements/s (floor: one thread)"),
@@ -410,44 +421,6 @@ fn two_threads(table: &mut Table, wire: &Wire) -> Result<(), Failure> {
         Target::RatioAtLeast(1.8),
     ));
     Ok(())
-}
-
-fn threads(wire: &Wire, guard: &Guard, log: Option<&AuditLog>) -> [f64; 2] {
-    const CALLS: u64 = 20_000;
-    let mut samples = [Vec::new(), Vec::new()];
-    let mut asked = 0;
-    for round in 0..9 {
-        for (samples, count) in samples.iter_mut().zip([1, 2]) {
-            let barrier = std::sync::Barrier::new(count);
-            let took = std::thread::scope(|scope| {
-                let one = || {
-                    let mut service = ZeroTrustLayer::new(guard.clone()).layer(ztlib_peers::ours::Nothing);
-                    let (run, asked) = (&mut service, timed(200));
-                    let template = ztlib::enforce::MatchedRoute::new(asked.route);
-                    barrier.wait();
-                    let start = Instant::now();
-                    for _ in 0..CALLS {
-                        let mut request = wire.request("GET", "/");
-                        request.extensions_mut().insert(template.clone());
-                        let answer = ztlib_peers::measure::now(tower::Service::call(run, request));
-                        assert!(answer.is_ok_and(|answer| answer.status() == StatusCode::OK));
-                    }
-                    start.elapsed()
-                };
-                let threads: Vec<_> = (0..count).map(|_| scope.spawn(one)).collect();
-                // The slower of them: both work until the end.
-                threads.into_iter().filter_map(|thread| thread.join().ok()).max().unwrap_or_default()
-            });
-            asked += CALLS * count as u64;
-            if let Some(log) = log {
-                log.wait_for(asked);
-            }
-            if round > 0 {
-                samples.push((CALLS * count as u64) as f64 / took.as_secs_f64());
-            }
-        }
-    }
-    samples.map(|mut samples| median(&mut samples))
 }
 
 fn memory_rows(table: &mut Table) -> Result<(), Failure> {
@@ -486,7 +459,17 @@ fn policy_dropped_in(table: &mut Table, wire: &Wire) -> Result<(), Failure> {
     table.push(row("requests refused", dropped.refused as f64, None, 0.0));
     let (delayed, before) = (dropped.delayed as f64, dropped.delayed_before as f64);
     table.push(row("requests delayed by over 5 ms (floor: with no change)", delayed, Some(before), 0.0));
-    table.push(row("longest delay, ms (floor: the same)", dropped.longest, Some(dropped.longest_before), 5.0));
-    table.push(row("requests judged by an older revision after a newer", dropped.out_of_order as f64, None, 0.0));
+    table.push(row(
+        "longest delay, ms (floor: the same)",
+        dropped.longest,
+        Some(dropped.longest_before),
+        5.0,
+    ));
+    table.push(row(
+        "requests judged by an older revision after a newer",
+        dropped.out_of_order as f64,
+        None,
+        0.0,
+    ));
     Ok(())
 }
