@@ -1,7 +1,7 @@
 //! What `benches/instructions.sh` runs under callgrind: one path, so many times. Twice with different numbers, and the difference is what one
 //! time costs, without the setting up.
 
-#![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark")]
+#![allow(missing_docs, clippy::panic, clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark")]
 
 use std::convert::Infallible;
 use std::future::Future;
