@@ -77,20 +77,24 @@ fn thread_time() -> Duration {
     Duration::from_secs(part(time.tv_sec)) + Duration::from_nanos(part(time.tv_nsec))
 }
 
-/// How many runs make a batch. It is a warm-up too.
+/// How many runs make a batch. It is a warm-up too: the first run of what is remembered is not, and must not make all batches short.
 fn calibrate(lane: &mut Lane<'_>, settle: &mut dyn FnMut()) -> u64 {
-    let mut size = 1;
-    loop {
+    let mut took = |size| {
         let start = Instant::now();
         lane(size);
         let took = start.elapsed();
         settle();
-        if took >= BATCH || size == MOST {
-            return size;
-        }
-        // Twice at most: the first runs are slow, and would make all batches short.
+        took
+    };
+    for _ in 0..3 {
+        took(1);
+    }
+    let mut size = 1;
+    // Long enough twice in a row: once may be a slow spell.
+    while size < MOST && (took(size) < BATCH || took(size) < BATCH) {
         size = (size * 2).min(MOST);
     }
+    size
 }
 
 /// The median; 0 of nothing.

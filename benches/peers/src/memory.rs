@@ -22,11 +22,14 @@ pub const PROBE: &[u8] = include_bytes!("../../../plugins/artifacts/probe.wasm")
 /// The first argument of the process that measures.
 pub const CHILD: &str = "measure-memory";
 
+/// Calls of the contract with their arguments.
+pub type Reads<'r> = &'r [(&'r str, &'r [&'r str])];
+
 /// A policy that allows where all of these reads are true or there, made in this order.
 ///
 /// # Errors
 /// It does not load.
-pub fn reading(reads: &[(&str, &[&str])]) -> Result<Policies, Failure> {
+pub fn reading(reads: Reads<'_>) -> Result<Policies, Failure> {
     let deny = json!({ "answer": "deny" });
     let step = reads.iter().rev().fold(
         json!({ "answer": "allow" }),

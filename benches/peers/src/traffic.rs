@@ -13,7 +13,7 @@ use ztlib::observe::{AuditEvent, AuditSink};
 use ztlib_testing::ManualClock;
 
 use crate::Failure;
-use crate::memory::reading;
+use crate::memory::{Reads, reading};
 use crate::ours::Wire;
 
 /// Random numbers that are the same in each run (xorshift64*).
@@ -27,7 +27,7 @@ impl Random {
     }
 
     /// The next one.
-    pub fn next(&mut self) -> u64 {
+    pub fn number(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -36,7 +36,7 @@ impl Random {
 
     /// From 0 up to and without 1.
     pub fn unit(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+        (self.number() >> 11) as f64 / (1_u64 << 53) as f64
     }
 }
 
@@ -72,7 +72,7 @@ impl Zipf {
 }
 
 /// What a policy reads of the caller: from the question that it has, to everything.
-pub const GRANULARITIES: [(&str, &[(&str, &[&str])]); 4] = [
+pub const GRANULARITIES: [(&str, Reads<'static>); 4] = [
     (
         "has-scope",
         &[("action", &[]), ("has-scope", &["orders:read"]), ("claim-contains", &["/roles", "clerk"])],
@@ -107,7 +107,7 @@ impl AuditSink for Remembered {
 ///
 /// # Errors
 /// The policy does not load, or a request is refused as a fault.
-pub fn hit_rates(requests: u64, reads: &[(&str, &[&str])]) -> Result<(Vec<(f64, f64)>, f64), Failure> {
+pub fn hit_rates(requests: u64, reads: Reads<'_>) -> Result<(Vec<(f64, f64)>, f64), Failure> {
     let wire = Wire::new(Algorithm::ES256)?;
     let clock = ManualClock::new(SystemTime::now());
     let remembered = Remembered::default();
@@ -118,7 +118,7 @@ pub fn hit_rates(requests: u64, reads: &[(&str, &[&str])]) -> Result<(Vec<(f64, 
     let roles = |random: &mut Random| -> Vec<&str> {
         // Every caller may do what is asked; what else they are varies.
         let others = ["buyer", "auditor", "admin", "support", "night-shift"];
-        let chosen = random.next();
+        let chosen = random.number();
         let others =
             others.into_iter().enumerate().filter(|(n, _)| chosen >> n & 1 == 1).map(|(_, role)| role);
         ["clerk"].into_iter().chain(others).collect()
@@ -134,7 +134,7 @@ pub fn hit_rates(requests: u64, reads: &[(&str, &[&str])]) -> Result<(Vec<(f64, 
     for number in 1..=requests {
         clock.advance(Duration::from_millis(1));
         let user = by_user.pick(&mut random);
-        if random.next() % 100 == 0 {
+        if random.number().is_multiple_of(100) {
             users[user] = wire.principal(&roles(&mut random), user)?;
         }
         let answer = guard.ask(&users[user], &routes[by_route.pick(&mut random)], Labels::new());
@@ -172,7 +172,7 @@ pub fn working_set(distinct: u64, asked: u64) -> Result<WorkingSet, Failure> {
     let guard = guard.cache_bounds(CacheBounds::default()).audit(remembered.clone()).build();
     let mut random = Random::new();
     let mut ask = |principal: &Principal| {
-        let object = format!("order-{:010}", random.next() % distinct);
+        let object = format!("order-{:010}", random.number() % distinct);
         let answer = guard.ask(principal, "orders.read", Labels::new().with("object", object));
         answer.map_err(|refusal| format!("refused: {}", refusal.cause()))
     };
