@@ -32,7 +32,7 @@ const AUDIT_QUEUE: usize = 65_536;
 #[derive(Debug)]
 pub struct Wire {
     /// Authorities, peer and issuer.
-    pub caller: Caller,
+    pub caller: Arc<Caller>,
     /// Who is trusted.
     pub trust: Trust,
     /// Of the connection.
@@ -48,11 +48,23 @@ impl Wire {
     /// # Errors
     /// The handshake failed.
     pub fn new(algorithm: Algorithm) -> Result<Self, Failure> {
-        let caller = Caller::new(algorithm);
+        let caller = Arc::new(Caller::new(algorithm));
         let trust = caller.trust();
+        Self::connect(caller, trust, 0)
+    }
+
+    /// Another connection of the same service, with another user's token. It shares no memory with the first, as in a server.
+    ///
+    /// # Errors
+    /// The handshake failed.
+    pub fn another(&self, user: usize) -> Result<Self, Failure> {
+        Self::connect(self.caller.clone(), self.trust.clone(), user)
+    }
+
+    fn connect(caller: Arc<Caller>, trust: Trust, user: usize) -> Result<Self, Failure> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let extensions = runtime.block_on(caller.extensions(&trust));
-        let token = token_with(&caller, crate::task::ROLES, 0);
+        let token = token_with(&caller, crate::task::ROLES, user);
         let bearer = HeaderValue::try_from(format!("Bearer {token}"))?;
         Ok(Self { caller, trust, extensions, token, bearer })
     }

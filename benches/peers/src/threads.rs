@@ -1,4 +1,4 @@
-//! One thread and two, each with a service of its own around the same guard.
+//! One thread and two, each with a connection, a user and a service of its own around the same guard.
 
 use std::sync::Barrier;
 use std::time::Instant;
@@ -7,24 +7,34 @@ use http::StatusCode;
 use tower::{Layer as _, Service as _};
 use ztlib::enforce::{Guard, MatchedRoute, ZeroTrustLayer};
 
+use crate::Failure;
 use crate::measure::{median, now};
 use crate::ours::{AuditLog, Nothing, Wire};
 use crate::task::Asked;
 
 /// Judgements a second: by one thread, and by two.
 ///
+/// # Errors
+/// A connection cannot be made.
+///
 /// # Panics
 /// A request is not allowed.
-pub fn threads(wire: &Wire, guard: &Guard, asked: &Asked, log: Option<&AuditLog>) -> [f64; 2] {
+pub fn threads(
+    wire: &Wire,
+    guard: &Guard,
+    asked: &Asked,
+    log: Option<&AuditLog>,
+) -> Result<[f64; 2], Failure> {
     const CALLS: u64 = 20_000;
-    let template = MatchedRoute::new(asked.route.as_str());
+    let wires = [wire.another(1)?, wire.another(2)?];
     let mut samples = [Vec::new(), Vec::new()];
     let mut judged = 0;
     for round in 0..9 {
         for (samples, count) in samples.iter_mut().zip([1, 2]) {
             let barrier = Barrier::new(count);
             let took = std::thread::scope(|scope| {
-                let one = || {
+                let one = |wire: &Wire| {
+                    let template = MatchedRoute::new(asked.route.as_str());
                     let mut service = ZeroTrustLayer::new(guard.clone()).layer(Nothing);
                     barrier.wait();
                     let start = Instant::now();
@@ -36,7 +46,8 @@ pub fn threads(wire: &Wire, guard: &Guard, asked: &Asked, log: Option<&AuditLog>
                     }
                     start.elapsed()
                 };
-                let threads: Vec<_> = (0..count).map(|_| scope.spawn(one)).collect();
+                let threads: Vec<_> =
+                    wires.iter().take(count).map(|wire| scope.spawn(move || one(wire))).collect();
                 // The slower of them: both work until the end.
                 threads
                     .into_iter()
@@ -53,5 +64,5 @@ pub fn threads(wire: &Wire, guard: &Guard, asked: &Asked, log: Option<&AuditLog>
             }
         }
     }
-    samples.map(|mut samples| median(&mut samples))
+    Ok(samples.map(|mut samples| median(&mut samples)))
 }

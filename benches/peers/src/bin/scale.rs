@@ -161,7 +161,7 @@ fn by_threads(wire: &Wire) -> Result<(), Failure> {
         || Guard::builder().allow_unauthenticated_peers().tokens(wire.tokens()).policies(policies.clone());
     let guards = [("remembered", guard().build()), ("fresh", guard().without_decision_cache().build())];
     for (name, guard) in guards {
-        let [one, two] = threads(wire, &guard, &timed(200), None);
+        let [one, two] = threads(wire, &guard, &timed(200), None)?;
         println!("| {name} | {one:.0} | {two:.0} | {:.2} |", two / one);
     }
     Ok(())

@@ -404,7 +404,7 @@ fn two_threads(table: &mut Table, wire: &Wire) -> Result<(), Failure> {
         .tokens(wire.tokens())
         .policies(policies.clone())
         .build();
-    let [one, two] = threads(wire, &silent, &timed(200), None);
+    let [one, two] = threads(wire, &silent, &timed(200), None)?;
     table.push(Row::new(
         "two threads, warm, metrics, no audit log: judgements/s (floor: one thread)",
         Some(two),
@@ -412,7 +412,7 @@ fn two_threads(table: &mut Table, wire: &Wire) -> Result<(), Failure> {
         Target::RatioAtLeast(1.8),
     ));
     let (guard, log) = whole_guard(wire, policies)?;
-    let [one, two] = threads(wire, &guard, &timed(200), Some(&log));
+    let [one, two] = threads(wire, &guard, &timed(200), Some(&log))?;
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     table.push(Row::new(
         format!("two threads, the same and the audit log's writer on {cores} cores: judgements/s (floor: one thread)"),
