@@ -22,6 +22,7 @@ fmt:
     cargo fmt --all
     cd plugins && cargo fmt --all
     cd fuzz && cargo fmt --all
+    cd benches/peers && cargo fmt --all
 
 # The policies' own tests, native: no WebAssembly needed.
 policy-tests:
@@ -54,6 +55,14 @@ flood count="1000000":
 # Criterion, one bench a stage.
 bench *arguments:
     cargo bench -p ztlib-benches {{arguments}}
+
+# Every promise of speed beside the peers, in one table. Builds them the first time, which takes long.
+scoreboard *arguments:
+    cargo run --release --manifest-path benches/peers/Cargo.toml --bin scoreboard -- {{arguments}}
+
+# Count the instructions of each path anew and write them down. Needs valgrind.
+instructions:
+    benches/instructions.sh --renew
 
 # Licenses, bans and advisories. Needs cargo-deny; the advisories need the network.
 deny:

@@ -6,10 +6,12 @@ use std::hint::black_box;
 use std::time::SystemTime;
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderValue};
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{DecodingKey, Validation, decode};
 use ztlib::authenticate::peer::PeerAuthenticator;
-use ztlib::authenticate::token::{Algorithm, BearerToken};
+use ztlib::authenticate::token::{Algorithm, BearerToken, TokenAuthenticator};
 use ztlib_benches::Caller;
 
 fn peer(c: &mut Criterion) {
@@ -37,6 +39,12 @@ fn token(c: &mut Criterion) {
         let mut group = c.benchmark_group(format!("authenticate/token {ours:?}"));
         group.bench_function("ztlib", |b| {
             b.iter(|| verifier.verify(&BearerToken::new(black_box(&caller.token)).unwrap(), now).unwrap());
+        });
+        let tokens = TokenAuthenticator::new(caller.verifier());
+        let bearer = HeaderValue::try_from(format!("Bearer {}", caller.token)).unwrap();
+        let headers = HeaderMap::from_iter([(AUTHORIZATION, bearer)]);
+        group.bench_function("ztlib, verified before", |b| {
+            b.iter(|| tokens.authenticate(black_box(&headers), now).unwrap());
         });
         let set: JwkSet = serde_json::from_slice(&caller.issuer.jwks()).unwrap();
         let key = DecodingKey::from_jwk(set.keys.first().unwrap()).unwrap();

@@ -44,13 +44,18 @@ fn end_to_end(c: &mut Criterion) {
             let request = request.header("authorization", format!("Bearer {}", caller.token));
             request.body(Empty::<Bytes>::new()).unwrap()
         };
+        let connect = |protocol: &'static str| {
+            let client = TlsClient::new(&caller.mesh, Some(&caller.peer)).protocols(&[protocol]);
+            async move {
+                let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+                stream.set_nodelay(true).unwrap();
+                let name = ServerName::try_from("localhost").unwrap();
+                TokioIo::new(client.connector().connect(name, stream).await.unwrap())
+            }
+        };
         let client = runtime.block_on(async {
-            let stream = tokio::net::TcpStream::connect(address).await.unwrap();
-            stream.set_nodelay(true).unwrap();
-            let tls = TlsClient::new(&caller.mesh, Some(&caller.peer)).protocols(&["h2"]).connector();
-            let stream = tls.connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap();
             let (client, connection) =
-                hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+                hyper::client::conn::http2::handshake(TokioExecutor::new(), connect("h2").await)
                     .await
                     .unwrap();
             tokio::spawn(connection);
@@ -61,6 +66,25 @@ fn end_to_end(c: &mut Criterion) {
                 let mut client = client.clone();
                 runtime.block_on(async move {
                     let response = client.send_request(build()).await.unwrap();
+                    assert_eq!(response.status(), 200);
+                    response.into_body().collect().await.unwrap()
+                })
+            });
+        });
+        let mut client = runtime.block_on(async {
+            let (client, connection) =
+                hyper::client::conn::http1::handshake(connect("http/1.1").await).await.unwrap();
+            tokio::spawn(connection);
+            client
+        });
+        group.bench_function(format!("http/1.1, {name}"), |b| {
+            b.iter(|| {
+                runtime.block_on(async {
+                    client.ready().await.unwrap();
+                    let mut request = build();
+                    *request.uri_mut() = "/orders/7".parse().unwrap();
+                    request.headers_mut().insert("host", "localhost".parse().unwrap());
+                    let response = client.send_request(request).await.unwrap();
                     assert_eq!(response.status(), 200);
                     response.into_body().collect().await.unwrap()
                 })

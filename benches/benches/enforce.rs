@@ -11,6 +11,7 @@ use tower::{Service, ServiceExt};
 use ztlib::authenticate::peer::{PeerAuthenticator, PeerIdentityLayer};
 use ztlib::authenticate::token::{Algorithm, TokenAuthenticator, TokenLayer};
 use ztlib::enforce::Guard;
+use ztlib::observe::JsonLinesSink;
 use ztlib_axum::GuardedRouter;
 use ztlib_benches::{Caller, allow_all, guard, rbac, request, router};
 
@@ -66,6 +67,14 @@ fn stages(c: &mut Criterion) {
         GuardedRouter::new(guard(&caller, &trust, rbac(200)), router()),
         token
     );
+    // Written to nowhere, but written: the writer's thread is part of the machine's work.
+    let audited = Guard::builder()
+        .peers(PeerAuthenticator::new(trust.clone()))
+        .tokens(TokenAuthenticator::new(caller.verifier()))
+        .policies(rbac(200))
+        .audit(JsonLinesSink::new(std::io::sink(), 65_536))
+        .build();
+    bench!("all stages, rbac 200 rules, audit log", GuardedRouter::new(audited, router()), token);
     group.finish();
 }
 

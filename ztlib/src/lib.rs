@@ -19,6 +19,10 @@ pub mod observe;
 // The acceptor that both adapters use.
 pub mod tls;
 
+#[cfg(feature = "bench")]
+#[doc(hidden)]
+pub mod bench;
+
 mod clock;
 mod hex;
 pub use clock::{Clock, SystemClock};

@@ -64,7 +64,7 @@ const MAX_READS: usize = 64;
 const MAX_LIST_BYTES: usize = 16 * 1024;
 
 /// What an entry costs besides its key and what it holds: moka's own nodes and counters, and allocations. Measured in `benches/`.
-const ENTRY_OVERHEAD: usize = 256;
+const ENTRY_OVERHEAD: usize = 400;
 
 /// Decisions that were made before, each found only where a fresh evaluation would say the same.
 pub(crate) struct DecisionCache {
@@ -184,6 +184,15 @@ impl DecisionCache {
         if let Some(found) = front::get(self.number, policies, question) {
             return Some(found);
         }
+        self.shared(policies, question)
+    }
+
+    /// From the cache that all threads share.
+    pub(crate) fn shared(
+        &self,
+        policies: &PolicySet,
+        question: &mut Question,
+    ) -> Option<(Decision, Arc<Trace>)> {
         let site = Site::of(policies, question);
         let list = self.list_of(&site)?;
         let found = self.with_key(&list, policies, question, |key| self.entries.get(key))?;
