@@ -18,6 +18,7 @@ mod scenes;
 mod serve;
 mod shop;
 mod table;
+mod timing;
 mod world;
 
 use std::net::SocketAddr;
@@ -36,6 +37,7 @@ use client::Answer;
 use inventory::{InventoryServer, Warehouse};
 use scenes::{Expected, Scene};
 use table::Row;
+use timing::Timings;
 use world::{Failure, World};
 
 #[tokio::main]
@@ -68,6 +70,9 @@ async fn main() -> ExitCode {
     }
 }
 
+/// How often a request is sent again to see what it costs then.
+const AGAIN: usize = 15;
+
 /// Audit events for the table.
 struct Events(Mutex<std::sync::mpsc::Sender<AuditEvent>>);
 
@@ -80,12 +85,16 @@ impl AuditSink for Events {
     }
 }
 
+/// Both services: their guard, where they listen, and what they take.
+pub struct Services {
+    guard: Guard,
+    shop: SocketAddr,
+    inventory: SocketAddr,
+    timings: Timings,
+}
+
 /// Both services, until the program ends.
-pub async fn start(
-    world: &World,
-    ports: (u16, u16),
-    audit: impl AuditSink,
-) -> Result<(Guard, SocketAddr, SocketAddr), Failure> {
+pub async fn start(world: &World, ports: (u16, u16), audit: impl AuditSink) -> Result<Services, Failure> {
     let (guard, trust) = world.guard(audit)?;
     guard.policies().watch()?;
     let named = |port: u16| {
@@ -94,18 +103,21 @@ pub async fn start(
     let shop = world.server(ports.0, &trust, false).await.map_err(named(ports.0))?;
     let inventory = world.server(ports.1, &trust, true).await.map_err(named(ports.1))?;
     let addresses = (shop.local_addr()?, inventory.local_addr()?);
-    let router = shop::guarded(guard.clone());
+    let timings = Timings::default();
+    let router = shop::guarded(guard.clone()).layer_outside(timings.clone());
     let routes = GuardedRoutes::new(guard.clone(), Routes::new(InventoryServer::new(Warehouse)));
+    let routes = routes.layer_outside(timings.clone());
     tokio::spawn(ztlib_axum::serve(shop, router, std::future::pending()));
     tokio::spawn(ztlib_tonic::serve(inventory, routes, std::future::pending()));
-    Ok((guard, addresses.0, addresses.1))
+    Ok(Services { guard, shop: addresses.0, inventory: addresses.1, timings })
 }
 
 /// Plays all scenes and prints the table. Gives how many decisions were not the expected ones.
 async fn play(folder: &Path) -> Result<usize, Failure> {
     let world = World::make(folder)?;
     let (sender, events) = channel();
-    let (guard, shop, inventory) = start(&world, (0, 0), Events(Mutex::new(sender))).await?;
+    let services = start(&world, (0, 0), Events(Mutex::new(sender))).await?;
+    let (guard, shop, inventory) = (&services.guard, services.shop, services.inventory);
 
     println!("A shop (axum, {shop}) and an inventory (tonic, {inventory}), guarded by ztlib.");
     println!(
@@ -116,11 +128,15 @@ async fn play(folder: &Path) -> Result<usize, Failure> {
         "why: the policy and its reason, or the code of what else refused; read: what the policies asked, in order, and what they were told."
     );
     println!(
+        "first, again: microseconds inside of the service, of the first such request and of the same again (the median of {AGAIN}, each on a connection of its own). \
+         Where the policies were asked, what they read is the key under which the answer is found again."
+    );
+    println!(
         "no connection: the handshake failed with this TLS alert; no HTTP was spoken, and there is no audit event.\n"
     );
     let mut rows = Vec::new();
     for scene in scenes::all(&world) {
-        rows.push(play_one(&world, scene, shop, inventory, &events).await?);
+        rows.push(play_one(&world, scene, &services, &events).await?);
     }
     table::print(&rows);
 
@@ -147,7 +163,7 @@ async fn play(folder: &Path) -> Result<usize, Failure> {
     );
     let mut changed = Vec::new();
     for scene in scenes::after_the_change(&world) {
-        changed.push(play_one(&world, scene, shop, inventory, &events).await?);
+        changed.push(play_one(&world, scene, &services, &events).await?);
     }
     table::print(&changed);
     rows.append(&mut changed);
@@ -157,15 +173,22 @@ async fn play(folder: &Path) -> Result<usize, Failure> {
 async fn play_one(
     world: &World,
     scene: Scene,
-    shop: SocketAddr,
-    inventory: SocketAddr,
+    services: &Services,
     events: &Receiver<AuditEvent>,
 ) -> Result<Row, Failure> {
     // What earlier scenes left behind is not this one's.
     while events.try_recv().is_ok() {}
-    let answer = client::send(world, &scene, shop, inventory).await?;
+    services.timings.take();
+    let answer = client::send(world, &scene, services.shop, services.inventory).await?;
     // The last event decides: a handler that asks leaves one of its own.
     let event = events.try_iter().last();
+    let first = services.timings.take().first().copied();
+    for _ in 0..if first.is_some() { AGAIN } else { 0 } {
+        client::send(world, &scene, services.shop, services.inventory).await?;
+    }
+    let mut again = services.timings.take();
+    again.sort_unstable();
+    let took = first.zip(again.get(again.len() / 2).copied());
     let reason = event.as_ref().and_then(|event| event.reason());
     let as_expected = match (&scene.expected, &answer) {
         (Expected::NoConnection, Answer::NoConnection(_)) => event.is_none(),
@@ -177,5 +200,5 @@ async fn play_one(
         (Expected::Refused(code, why), Answer::Grpc(actual)) => code == actual && reason == Some(why),
         _ => false,
     };
-    Ok(Row::new(scene, &answer, event.as_ref(), as_expected))
+    Ok(Row::new(scene, &answer, event.as_ref(), took, as_expected))
 }

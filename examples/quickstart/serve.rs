@@ -15,7 +15,8 @@ pub async fn run(folder: &Path) -> Result<(), Failure> {
     let world = World::make(folder)?;
     write_files(&world)?;
     let log = fs::File::create(folder.join("audit.jsonl"))?;
-    let (guard, shop, inventory) = crate::start(&world, PORTS, JsonLinesSink::new(log, 65_536)).await?;
+    let crate::Services { guard, shop, inventory, .. } =
+        crate::start(&world, PORTS, JsonLinesSink::new(log, 65_536)).await?;
     let at = folder.display();
     println!("The shop (axum) listens on {shop}, the inventory (tonic) on {inventory}.");
     println!(

@@ -1,4 +1,6 @@
-//! The table: caller, request, decision, why, microseconds.
+//! The table: caller, request, decision, microseconds, why.
+
+use std::time::Duration;
 
 use ztlib::observe::AuditEvent;
 
@@ -6,12 +8,18 @@ use crate::client::Answer;
 use crate::scenes::{Ask, Scene};
 
 pub struct Row {
-    cells: [String; 5],
+    cells: [String; 6],
     pub as_expected: bool,
 }
 
 impl Row {
-    pub fn new(scene: Scene, answer: &Answer, event: Option<&AuditEvent>, as_expected: bool) -> Self {
+    pub fn new(
+        scene: Scene,
+        answer: &Answer,
+        event: Option<&AuditEvent>,
+        took: Option<(Duration, Duration)>,
+        as_expected: bool,
+    ) -> Self {
         let request = match scene.request {
             Ask::Http(method, path) => format!("{method} {path}"),
             Ask::Grpc(method) => format!("grpc {method}"),
@@ -26,13 +34,11 @@ impl Row {
             (_, Some(event)) => why(event),
             (_, None) => String::new(),
         };
-        let micros = event.map_or_else(String::new, |event| {
-            let worked = event.authenticate().unwrap_or_default() + event.authorize().unwrap_or_default();
-            format!("{:.0}", worked.as_nanos() as f64 / 1000.0)
-        });
+        let micros = |took: Duration| format!("{:.0}", took.as_nanos() as f64 / 1000.0);
+        let (first, again) = took.map(|(first, again)| (micros(first), micros(again))).unwrap_or_default();
         let decision =
             if as_expected { decision } else { format!("{decision} (NOT EXPECTED: {:?})", scene.expected) };
-        Self { cells: [scene.caller.to_owned(), request, decision, micros, why], as_expected }
+        Self { cells: [scene.caller.to_owned(), request, decision, first, again, why], as_expected }
     }
 }
 
@@ -59,14 +65,14 @@ fn grpc_name(code: u16) -> &'static str {
 }
 
 pub fn print(rows: &[Row]) {
-    let heads = ["caller", "request", "decision", "µs", "why"];
+    let heads = ["caller", "request", "decision", "first µs", "again µs", "why"];
     let mut widths = heads.map(|head| head.chars().count());
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(&row.cells) {
             *width = (*width).max(cell.chars().count());
         }
     }
-    let line = |cells: [&str; 5]| {
+    let line = |cells: [&str; 6]| {
         let padded = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
         println!("{}", padded.collect::<Vec<_>>().join("  ").trim_end());
     };
