@@ -254,11 +254,11 @@ impl AuditEvent {
 
     /// What the policies read, in order, values hidden by the rule of [`Redaction`].
     pub fn reads(&self) -> Vec<AuditedRead> {
-        let Some(trace) = &self.0.trace else { return Vec::new() };
-        match &self.0.redaction {
-            Some(redaction) => redaction.apply(trace),
-            None => Redaction::new().apply(trace),
-        }
+        self.shown().to_vec()
+    }
+
+    pub(super) fn shown(&self) -> &[AuditedRead] {
+        self.0.trace.as_ref().map_or(&[][..], |trace| trace.shown(self.0.redaction.as_deref()))
     }
 
     /// The event as one line of JSON, without the line break. Every control character is escaped, so text from a

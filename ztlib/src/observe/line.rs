@@ -36,7 +36,7 @@ struct Line<'e> {
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "shown_if_any")]
     peer: Option<&'e PeerIdentity>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    peer_fingerprint: Option<String>,
+    peer_fingerprint: Option<&'e str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     issuer: Option<&'e str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -84,7 +84,6 @@ pub(super) fn of(event: &AuditEvent) -> String {
     let micros = |took: Duration| took.as_nanos() as f64 / 1000.0;
     let since = event.time().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let (peer, claims) = (event.principal().peer(), event.principal().claims());
-    let reads = event.reads();
     let line = Line {
         time: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
         id: event.id(),
@@ -94,7 +93,8 @@ pub(super) fn of(event: &AuditEvent) -> String {
         detail: event.detail(),
         policy: event.policy(),
         revision: event.revision(),
-        reads: reads
+        reads: event
+            .shown()
             .iter()
             .map(|read: &AuditedRead| Read { read: read.read(), value: read.value() })
             .collect(),

@@ -12,7 +12,6 @@ use super::roots::Vouched;
 use super::trust::TrustView;
 use super::{PeerError, SpiffeId};
 use crate::clock::from_unix_seconds;
-use crate::hex::hex;
 
 /// The identity of the workload at the other end of the connection, read from a certificate chain that was verified under
 /// the roots of exactly the trust domain or authority that may vouch for it.
@@ -83,8 +82,8 @@ impl PeerIdentity {
     }
 
     /// [`fingerprint`](Self::fingerprint) in lower-case hexadecimal.
-    pub fn fingerprint_hex(&self) -> String {
-        hex(self.fingerprint())
+    pub fn fingerprint_hex(&self) -> &str {
+        &self.0.leaf.fingerprint_hex
     }
 
     /// The distinguished name of the leaf's issuer, escaped and cut for logs. It is not an identity.

@@ -30,6 +30,7 @@ pub(crate) struct Leaf {
     pub(crate) claim: Claim,
     /// SHA-256 of the whole certificate.
     pub(crate) fingerprint: [u8; 32],
+    pub(crate) fingerprint_hex: Box<str>,
     pub(crate) issuer: Box<str>,
     pub(crate) serial: Box<str>,
     pub(crate) validity: Validity,
@@ -78,6 +79,7 @@ impl Leaf {
         Ok(Self {
             claim,
             fingerprint,
+            fingerprint_hex: hex(&fingerprint).into(),
             issuer: printable(&certificate.issuer().to_string()).into(),
             serial: hex(certificate.raw_serial()).into(),
             validity: validity(&certificate),
