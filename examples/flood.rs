@@ -36,7 +36,7 @@ const DECISIONS: u64 = 32 * MIB;
 const TOKENS: u64 = 16 * MIB;
 /// For what is not counted to the byte: the allocator's own rounding and free lists, the caches' counters, the pages of the sandbox's
 /// pool that have been touched once.
-const SLACK: u64 = 48 * MIB;
+const SLACK: u64 = 16 * MIB;
 const THREADS: usize = 2;
 
 /// A request, and what the router found for it.

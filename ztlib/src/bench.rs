@@ -69,10 +69,9 @@ impl Decisions {
             }
             From::Shared => {
                 let found = self.cache.shared(&policies, &mut question);
-                (
-                    found.as_ref().is_some_and(|(decision, _)| matches!(decision, Decision::Allow(_))),
-                    found.is_some(),
-                )
+                let allow =
+                    |entry: &crate::authorize::Remembered| matches!(entry.decision, Decision::Allow(_));
+                (found.as_ref().is_some_and(|(_, entry)| allow(entry)), found.is_some())
             }
             From::Front => {
                 let decided = self.cache.decide(&policies, question);

@@ -8,6 +8,7 @@ use serde_json::Value as Json;
 
 use super::fact::Fact;
 use super::read::ReadFault;
+use crate::authenticate::token::canonical_text;
 
 /// The longest JSON pointer that is looked at, in bytes, and its most segments.
 const MAX_POINTER_BYTES: usize = 1024;
@@ -42,10 +43,9 @@ impl Documents {
         pointer: &str,
         symbols: &impl Symbols,
     ) -> Result<Fact<'_>, ReadFault> {
-        // serde_json's map is sorted by name (its `preserve_order` feature is off), so equal values give equal texts.
         Ok(self
             .find(document, pointer, symbols)?
-            .map_or(Fact::Absent, |json| Fact::Text(json.to_string().into())))
+            .map_or(Fact::Absent, |json| Fact::Text(canonical_text(json).into())))
     }
 
     pub(crate) fn contains(

@@ -33,6 +33,8 @@ pub use reader::{ReadLimits, Reader};
 pub use signals::{SignalError, SignalSource};
 pub use trace::Trace;
 
+#[cfg(feature = "bench")]
+pub(crate) use cache::Entry as Remembered;
 pub(crate) use cache::{Decided, DecisionCache};
 pub(crate) use obligation::{HeaderChange, Settled, same_spelling};
 pub(crate) use question::{Asked, Question};

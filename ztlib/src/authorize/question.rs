@@ -29,7 +29,7 @@ const MAX_SIGNAL_ERROR_BYTES: usize = 256;
 /// assert_eq!(labels.label("Owner"), None);
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Labels(BTreeMap<Box<str>, Arc<str>>);
+pub struct Labels(Option<Arc<BTreeMap<Box<str>, Arc<str>>>>);
 
 impl Labels {
     /// No labels.
@@ -40,13 +40,13 @@ impl Labels {
     /// The same with one more; a label of the same name is replaced.
     #[must_use]
     pub fn with(mut self, name: impl Into<Box<str>>, value: impl Into<Arc<str>>) -> Self {
-        self.0.insert(name.into(), value.into());
+        Arc::make_mut(self.0.get_or_insert_default()).insert(name.into(), value.into());
         self
     }
 
     /// The label of this name.
     pub fn label(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(AsRef::as_ref)
+        self.0.as_ref()?.get(name).map(AsRef::as_ref)
     }
 }
 
@@ -59,7 +59,7 @@ pub(crate) struct Question {
     /// The request's one moment: every read of time sees it.
     pub(crate) now: SystemTime,
     /// Signals that were asked for already: each is asked once a question.
-    signals: BTreeMap<Box<str>, Result<Option<Arc<str>>, ReadFault>>,
+    signals: Vec<(Box<str>, Result<Option<Arc<str>>, ReadFault>)>,
 }
 
 /// What is asked about.
@@ -86,7 +86,7 @@ pub(crate) struct View {
 
 impl Question {
     pub(crate) fn new(principal: Principal, asked: Asked, labels: Labels, now: SystemTime) -> Self {
-        Self { principal, asked, labels, now, signals: BTreeMap::new() }
+        Self { principal, asked, labels, now, signals: Vec::new() }
     }
 
     /// Answers one read.
@@ -238,7 +238,7 @@ impl Question {
         if !view.declared_signals.contains(name) {
             return Err(ReadFault::UndeclaredSignal);
         }
-        if self.signals.contains_key(name) {
+        if self.signals.iter().any(|(asked, _)| **asked == *name) {
             return Ok(());
         }
         let value = match &view.signal_source {
@@ -251,13 +251,13 @@ impl Question {
                 })
             }
         };
-        self.signals.insert(name.into(), value);
+        self.signals.push((name.into(), value));
         Ok(())
     }
 
     /// What the source said.
     fn signal(&self, name: &str) -> Result<Option<&str>, ReadFault> {
-        match self.signals.get(name) {
+        match self.signals.iter().find(|(asked, _)| **asked == *name).map(|(_, said)| said) {
             Some(Ok(value)) => Ok(value.as_deref()),
             Some(Err(fault)) => Err(fault.clone()),
             None => Err(ReadFault::UndeclaredSignal),

@@ -267,15 +267,16 @@ fn canonical_host(text: &str) -> Result<(Cow<'_, str>, Option<u16>), TargetError
                 None => (text, None),
             };
             let host = host.strip_suffix('.').unwrap_or(host);
-            let good = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-            if host.len() > 253 || host.split('.').any(str::is_empty) || !host.bytes().all(good) {
+            let (mut before, mut upper) = (b'.', false);
+            let good = |b: u8| {
+                upper |= b.is_ascii_uppercase();
+                let after_dot = std::mem::replace(&mut before, b) == b'.';
+                b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_') || (b == b'.' && !after_dot)
+            };
+            if host.len() > 253 || !host.bytes().all(good) || before == b'.' {
                 return Err(MALFORMED);
             }
-            if host.bytes().any(|b| b.is_ascii_uppercase()) {
-                (Cow::Owned(host.to_ascii_lowercase()), port)
-            } else {
-                (Cow::Borrowed(host), port)
-            }
+            if upper { (Cow::Owned(host.to_ascii_lowercase()), port) } else { (Cow::Borrowed(host), port) }
         }
     };
     let port = match port {

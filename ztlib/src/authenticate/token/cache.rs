@@ -15,8 +15,8 @@ use super::error::TokenError;
 use super::verifier::TokenVerifier;
 
 /// What the claims of a token cost beside its text, at a guess on the safe side: they are parsed, so they are larger.
-const CLAIMS_PER_BYTE: usize = 4;
-const ENTRY_OVERHEAD: usize = 1024;
+const CLAIMS_PER_BYTE: usize = 6;
+const ENTRY_OVERHEAD: usize = 3 * 1024;
 
 /// Remembers the claims of tokens whose signature was good. The exact token is the key, compared in full.
 ///

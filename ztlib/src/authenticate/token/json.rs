@@ -75,7 +75,7 @@ pub(super) fn read_object(bytes: &[u8], limits: Limits) -> Result<Map<String, Va
 }
 
 /// Text with members in the order of their names and no white space, whatever features `serde_json` was built with.
-pub(super) fn canonical_text(value: &Value) -> String {
+pub(crate) fn canonical_text(value: &Value) -> String {
     let mut text = String::new();
     write_canonical(value, &mut text);
     text

@@ -81,4 +81,5 @@ pub use service::TokenService;
 pub use trusted::TokenConfigError;
 pub use verifier::{TokenVerifier, TokenVerifierBuilder};
 
+pub(crate) use json::canonical_text;
 pub(crate) use last::LastTokens;

@@ -24,6 +24,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use foldhash::quality::FixedState;
 use moka::sync::Cache;
 
 use super::decision::{Decision, Fault};
@@ -71,10 +72,13 @@ pub(crate) struct DecisionCache {
     /// Unique in this process.
     number: u64,
     bounds: CacheBounds,
-    sites: ArcSwap<HashMap<Site, Arc<ReadList>>>,
+    sites: ArcSwap<Sites>,
     growing: Mutex<()>,
-    entries: Cache<Key, Arc<Entry>>,
+    entries: Cache<Key, Arc<Entry>, FixedState>,
 }
+
+/// Hashed with a seed that nobody knows; what is found is compared in full (T8).
+type Sites = HashMap<Site, Arc<ReadList>, FixedState>;
 
 /// Where a question is asked: the reads that every evaluation begins with, in effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,8 +107,8 @@ enum Kind {
     Others,
 }
 
-struct Entry {
-    decision: Decision,
+pub(crate) struct Entry {
+    pub(crate) decision: Decision,
     /// Which reads of the list the evaluation made: bit n for read n.
     made: u64,
 }
@@ -151,15 +155,22 @@ thread_local! {
 impl DecisionCache {
     pub(crate) fn new(bounds: CacheBounds) -> Self {
         static NUMBERS: AtomicU64 = AtomicU64::new(1);
+        let mut seed = [0; 8];
+        // Without randomness callers could at worst make look-ups slower: a table is no wider than its bound.
+        let _ = aws_lc_rs::rand::fill(&mut seed);
+        let hasher = FixedState::with_seed(u64::from_ne_bytes(seed));
         let weigh = |key: &Key, entry: &Arc<Entry>| {
             u32::try_from(ENTRY_OVERHEAD + key.0.len() + entry.decision.size()).unwrap_or(u32::MAX)
         };
         Self {
             number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             bounds: CacheBounds { reads: bounds.reads.min(MAX_READS), ..bounds },
-            sites: ArcSwap::default(),
+            sites: ArcSwap::from_pointee(Sites::with_hasher(hasher.clone())),
             growing: Mutex::new(()),
-            entries: Cache::builder().max_capacity(bounds.bytes).weigher(weigh).build(),
+            entries: Cache::builder()
+                .max_capacity(bounds.bytes)
+                .weigher(weigh)
+                .build_with_hasher(hasher.clone()),
         }
     }
 
@@ -169,8 +180,12 @@ impl DecisionCache {
             return Decided::fresh(policies, question);
         }
         // A panic can only come from the application's source of signals. The evaluation meets it again, and makes a fault of it.
-        let remembered = catch_unwind(AssertUnwindSafe(|| self.remembered(policies, &mut question)));
-        if let Ok(Some((decision, trace))) = remembered {
+        let remembered = if policies.view().declared_signals.is_empty() {
+            self.remembered(policies, &mut question)
+        } else {
+            catch_unwind(AssertUnwindSafe(|| self.remembered(policies, &mut question))).unwrap_or(None)
+        };
+        if let Some((decision, trace)) = remembered {
             return Decided::remembered(question, decision, trace);
         }
         let mut decided = Decided::fresh(policies, question);
@@ -184,23 +199,23 @@ impl DecisionCache {
         if let Some(found) = front::get(self.number, policies, question) {
             return Some(found);
         }
-        self.shared(policies, question)
+        let (list, entry) = self.shared(policies, question)?;
+        let trace = Arc::new(list.trace(question, policies.view(), entry.made)?);
+        front::put(self.number, policies.root(), question, &entry.decision, &trace, &list);
+        Some((entry.decision.clone(), trace))
     }
 
-    /// From the cache that all threads share.
+    /// Looks into the cache that all threads share.
     pub(crate) fn shared(
         &self,
         policies: &PolicySet,
         question: &mut Question,
-    ) -> Option<(Decision, Arc<Trace>)> {
+    ) -> Option<(Arc<ReadList>, Arc<Entry>)> {
         let site = Site::of(policies, question);
         let list = self.list_of(&site)?;
         let found = self.with_key(&list, policies, question, |key| self.entries.get(key))?;
         list.looked_up(found.is_some(), &site.kind);
-        let entry = found?;
-        let trace = Arc::new(list.trace(question, policies.view(), entry.made)?);
-        front::put(self.number, site.root, question, &entry.decision, &trace, &list);
-        Some((entry.decision.clone(), trace))
+        Some((list, found?))
     }
 
     /// Remembers a decision under the site's list, which grows by what is new.
@@ -277,7 +292,7 @@ impl DecisionCache {
             metrics::decision_not_cacheable("too-long-reads");
             return None;
         }
-        let mut sites = HashMap::clone(&sites);
+        let mut sites = Sites::clone(&sites);
         // Sites of sets that are not in force any more are of no use.
         sites.retain(|other, _| other.root == site.root);
         let list = Arc::new(ReadList::new(reads));

@@ -9,7 +9,7 @@ use crate::authorize::trace::Trace;
 use crate::observe::metrics;
 
 /// The reads that the evaluations of a site have made so far. Immutable: a longer one takes its place under another number.
-pub(super) struct ReadList {
+pub(crate) struct ReadList {
     /// Unique in this process.
     pub(super) number: u64,
     pub(super) reads: Vec<Read>,
