@@ -6,6 +6,8 @@
 //! contract is written as `@0.1.0`, whichever version of that line `sdk/wit` is. What
 //! comes out holds no custom sections: the same module gives the same bytes.
 
+mod direct;
+
 use std::error::Error;
 use std::ffi::OsStr;
 use std::fs;
@@ -48,7 +50,8 @@ fn componentize(input: &Path) -> Result<Vec<u8>> {
     let module = strip(&module, false)?;
     let component =
         ComponentEncoder::default().debug_names(false).validate(true).module(&module)?.encode()?;
-    strip(&component, true)
+    let direct = if direct::pays(&component)? { direct::component(&module)? } else { None };
+    strip(&direct.unwrap_or(component), true)
 }
 
 /// The version of the contract, as it stands behind the names of its interfaces: "@0.1.1".
