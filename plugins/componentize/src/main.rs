@@ -177,9 +177,14 @@ mod tests {
     #[test]
     fn a_policy_of_the_sdk_has_its_memory_in_a_module_of_its_own_and_no_table_between() {
         // `allow-all` and `deny-all` import nothing that takes a text. The last is of another tool than the SDK.
-        for (name, modules) in
-            [("rbac", 2), ("rbac-linear", 2), ("probe", 2), ("step-up", 2), ("allow-all", 1), ("flip-flop", 3)]
-        {
+        for (name, modules) in [
+            ("rbac", 2),
+            ("rbac-linear", 2),
+            ("probe", 2),
+            ("step-up", 2),
+            ("allow-all", 1),
+            ("flip-flop", 3),
+        ] {
             let binary = fs::read(plugins().join("artifacts").join(name).with_extension("wasm")).unwrap();
             let payloads = Parser::new(0).parse_all(&binary).map(|payload| payload.unwrap());
             let found = payloads.filter(|payload| matches!(payload, Payload::ModuleSection { .. })).count();

@@ -32,8 +32,7 @@ impl Allocator {
         let (mut modules, mut globals, mut state) = (Vec::new(), Vec::new(), None);
         for payload in Parser::new(0).parse_all(RBAC) {
             match payload.unwrap() {
-                Payload::ModuleSection { unchecked_range: range, .. } => modules
-                    .push(&RBAC[usize::try_from(range.start).unwrap()..usize::try_from(range.end).unwrap()]),
+                Payload::ModuleSection { unchecked_range: range, .. } => modules.push(&RBAC[range]),
                 Payload::GlobalSection(section) => globals = section.into_iter().collect(),
                 Payload::ExportSection(exports) => {
                     let exports = exports.into_iter().map(Result::unwrap);
@@ -144,7 +143,7 @@ fn values_larger_than_the_arena_grow_the_memory_up_to_the_budget() {
         let policies = PolicySetBuilder::new()
             .component("probe", PROBE)
             .budget(budget)
-            .config(&json!({ "decide": decide }))
+            .config(json!({ "decide": decide }))
             .document("large", "x".repeat(300 << 10))
             .document("small", "y")
             .load()
