@@ -16,6 +16,8 @@ use ztlib_benches::{ALLOW_ALL, Caller, RBAC};
 
 /// rbac that goes through its rules one by one.
 const RBAC_LINEAR: &[u8] = include_bytes!("../../plugins/artifacts/rbac-linear.wasm");
+/// rbac as `wit-component` puts it together, with a table between it and its imports.
+const RBAC_THROUGH_A_TABLE: &[u8] = include_bytes!("../../plugins/compat/v0_1_1_rbac.wasm");
 /// rbac that is configured in every evaluation, as policies of the contract 0.1.0 are.
 const PROBE: &[u8] = include_bytes!("../../plugins/artifacts/probe.wasm");
 
@@ -26,6 +28,7 @@ fn fresh(c: &mut Criterion) {
     for rules in [20, 200, 2_000, 10_000] {
         bench.run(&mut group, &format!("rbac, {rules} rules"), &many(1, RBAC, &rbac(rules)));
     }
+    bench.run(&mut group, "rbac, 200 rules, through a table", &many(1, RBAC_THROUGH_A_TABLE, &rbac(200)));
     bench.run(&mut group, "rbac-linear, 20 rules", &many(1, RBAC_LINEAR, &rbac(20)));
     bench.run(&mut group, "rbac-linear, 200 rules", &many(1, RBAC_LINEAR, &rbac(200)));
     let reads = json!({ "decide": { "do": [{ "call": "action" }], "answer": "allow" } });

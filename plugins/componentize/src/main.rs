@@ -4,7 +4,10 @@
 //! (`endless-loop.wat` becomes `endless-loop.wasm`; a first line `;; world: NAME` names a world of
 //! `hostile/wit` instead of the contract's, and a text that begins with `(component` is taken as it is). In these the
 //! contract is written as `@0.1.0`, whichever version of that line `sdk/wit` is. What
-//! comes out holds no custom sections: the same module gives the same bytes.
+//! comes out holds no custom sections: the same module gives the same bytes. A policy that has the SDK's arena becomes a component
+//! whose imports are lowered [directly](direct), everything else what `wit-component` makes of it.
+
+mod direct;
 
 use std::error::Error;
 use std::ffi::OsStr;
@@ -48,7 +51,8 @@ fn componentize(input: &Path) -> Result<Vec<u8>> {
     let module = strip(&module, false)?;
     let component =
         ComponentEncoder::default().debug_names(false).validate(true).module(&module)?.encode()?;
-    strip(&component, true)
+    let direct = if direct::pays(&component)? { direct::component(&module)? } else { None };
+    strip(&direct.unwrap_or(component), true)
 }
 
 /// The version of the contract, as it stands behind the names of its interfaces: "@0.1.1".
@@ -167,6 +171,24 @@ mod tests {
                     _ => {}
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_policy_of_the_sdk_has_its_memory_in_a_module_of_its_own_and_no_table_between() {
+        // `allow-all` and `deny-all` import nothing that takes a text. The last is of another tool than the SDK.
+        for (name, modules) in [
+            ("rbac", 2),
+            ("rbac-linear", 2),
+            ("probe", 2),
+            ("step-up", 2),
+            ("allow-all", 1),
+            ("flip-flop", 3),
+        ] {
+            let binary = fs::read(plugins().join("artifacts").join(name).with_extension("wasm")).unwrap();
+            let payloads = Parser::new(0).parse_all(&binary).map(|payload| payload.unwrap());
+            let found = payloads.filter(|payload| matches!(payload, Payload::ModuleSection { .. })).count();
+            assert_eq!(found, modules, "{name}");
         }
     }
 

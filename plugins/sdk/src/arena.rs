@@ -11,43 +11,55 @@ const PAGE: usize = 64 * 1024;
 /// Grown memory comes in steps of this many pages: each step costs system calls on the host.
 const GROW_PAGES: usize = 4;
 
+/// The room that an arena hands out: all zero, so that it is zero pages and not a part of the module.
+#[repr(C, align(16))]
+pub struct Room<const BYTES: usize>(UnsafeCell<[u8; BYTES]>);
+
+// SAFETY: a guest has one thread (the contract offers none, and the host does not enable them).
+unsafe impl<const BYTES: usize> Sync for Room<BYTES> {}
+
+impl<const BYTES: usize> Room<BYTES> {
+    /// `BYTES` bytes.
+    #[allow(clippy::new_without_default, reason = "it is made once, as a static")]
+    pub const fn new() -> Self {
+        Self(UnsafeCell::new([0; BYTES]))
+    }
+}
+
 /// An allocator that hands out one static array and takes nothing back.
 ///
 /// An instance lives for one evaluation, which ends long before its memory does: with nothing to give back the compiler leaves
 /// out all code that would, a third of a policy. An instance that never grows its memory is made in half the time. Where
 /// the arena is used up the memory grows all the same, up to the host's budget.
-#[repr(C, align(16))]
-pub struct Arena<const BYTES: usize> {
-    memory: UnsafeCell<[u8; BYTES]>,
-    state: UnsafeCell<State>,
-}
+///
+/// `componentize` makes a second allocator, for what the host returns, that takes from the same room: it knows that an arena is two addresses, and
+/// looks for where it lies under the name `ztlib-arena`.
+#[repr(transparent)]
+pub struct Arena(UnsafeCell<State>);
 
-/// All zero at first, so that the whole arena is zero pages and not a part of the module. Addresses; 0 is "not yet".
+/// Where free room begins and where it ends.
+#[repr(C)]
 struct State {
-    next: usize,
-    end: usize,
+    next: *mut u8,
+    end: *mut u8,
 }
 
-// SAFETY: a guest has one thread (the contract offers none, and the host does not enable them).
-unsafe impl<const BYTES: usize> Sync for Arena<BYTES> {}
+// SAFETY: as above.
+unsafe impl Sync for Arena {}
 
-impl<const BYTES: usize> Arena<BYTES> {
-    /// An arena of `BYTES` bytes, nothing of it in use.
-    #[allow(clippy::new_without_default, reason = "it is made once, as a static")]
-    pub const fn new() -> Self {
-        Self { memory: UnsafeCell::new([0; BYTES]), state: UnsafeCell::new(State { next: 0, end: 0 }) }
+impl Arena {
+    /// An arena with nothing of its room in use. It is the only one of this room.
+    pub const fn of<const BYTES: usize>(room: &'static Room<BYTES>) -> Self {
+        let next = room.0.get().cast::<u8>();
+        // SAFETY: the end of the room.
+        let end = unsafe { next.add(BYTES) };
+        Self(UnsafeCell::new(State { next, end }))
     }
 
-    /// The state, with the arena taken into use at the first call.
     #[allow(clippy::mut_from_ref, reason = "one thread, and no caller keeps it across another call")]
     fn state(&self) -> &mut State {
         // SAFETY: one thread, and the reference does not outlive the allocator's call that asked for it.
-        let state = unsafe { &mut *self.state.get() };
-        if state.end == 0 {
-            state.next = self.memory.get() as usize;
-            state.end = state.next.saturating_add(BYTES);
-        }
-        state
+        unsafe { &mut *self.0.get() }
     }
 }
 
@@ -62,10 +74,10 @@ impl State {
 
     fn fit(&mut self, layout: Layout) -> usize {
         let mask = layout.align().wrapping_sub(1);
-        let Some(start) = self.next.checked_add(mask).map(|start| start & !mask) else { return 0 };
+        let Some(start) = self.next.addr().checked_add(mask).map(|start| start & !mask) else { return 0 };
         match start.checked_add(layout.size()) {
-            Some(end) if end <= self.end => {
-                self.next = end;
+            Some(end) if end <= self.end.addr() => {
+                self.next = end as *mut u8;
                 start
             }
             _ => 0,
@@ -81,18 +93,18 @@ impl State {
             return false;
         }
         let start = before.wrapping_mul(PAGE);
-        if start != self.end {
-            self.next = start;
+        if start != self.end.addr() {
+            self.next = start as *mut u8;
         }
         // The very last byte of the address space stays unused, so that the end is a number.
-        self.end = start.checked_add(pages.wrapping_mul(PAGE)).unwrap_or(usize::MAX);
+        self.end = start.checked_add(pages.wrapping_mul(PAGE)).unwrap_or(usize::MAX) as *mut u8;
         true
     }
 }
 
 // SAFETY: what `take` returns is aligned, lies inside the arena or inside pages that this allocator added, and is not
 // handed out again: `next` moves back only where the piece that was handed out last shrinks.
-unsafe impl<const BYTES: usize> GlobalAlloc for Arena<BYTES> {
+unsafe impl GlobalAlloc for Arena {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         self.state().take(layout) as *mut u8
     }
@@ -102,10 +114,10 @@ unsafe impl<const BYTES: usize> GlobalAlloc for Arena<BYTES> {
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         let state = self.state();
         let start = pointer as usize;
-        if start.wrapping_add(layout.size()) == state.next {
+        if start.wrapping_add(layout.size()) == state.next.addr() {
             match start.checked_add(new_size) {
-                Some(end) if end <= state.end => {
-                    state.next = end;
+                Some(end) if end <= state.end.addr() => {
+                    state.next = end as *mut u8;
                     return pointer;
                 }
                 _ => {}

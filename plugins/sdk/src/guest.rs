@@ -8,7 +8,7 @@ use core::cell::UnsafeCell;
 use crate::constants::{Constant, Packer, Unpacker};
 use crate::{Answer, Policy, Question};
 
-pub use crate::arena::Arena;
+pub use crate::arena::{Arena, Room};
 pub use bindings::exports::ztlib::policy::guard;
 use bindings::ztlib::policy::constants;
 

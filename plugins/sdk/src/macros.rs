@@ -88,8 +88,11 @@ macro_rules! export_policy {
         mod __ztlib_policy {
             use super::*;
 
+            static ROOM: $crate::guest::Room<{ $bytes }> = $crate::guest::Room::new();
+
             #[global_allocator]
-            static ARENA: $crate::guest::Arena<{ $bytes }> = $crate::guest::Arena::new();
+            #[unsafe(export_name = "ztlib-arena")]
+            static ARENA: $crate::guest::Arena = $crate::guest::Arena::of(&ROOM);
 
             $($item)*
 

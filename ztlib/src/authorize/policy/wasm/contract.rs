@@ -377,9 +377,32 @@ mod tests {
         };
         assert_eq!((obligations.request.len(), obligations.response.len()), (2, 2));
         assert_eq!(evaluation.log().collect::<Vec<_>>(), [("policy", "all was read")]);
-        let reads: Vec<String> =
-            evaluation.trace().reads().map(|(read, value)| format!("{read} = {value}")).collect();
-        let expected = r#"
+        assert_eq!(reads_of(&evaluation), expected_reads());
+    }
+
+    /// It also puts a constant aside, and copies headers by symbols.
+    #[test]
+    fn a_policy_that_was_compiled_against_0_1_1_goes_on_working() {
+        let evaluation = ask(include_bytes!("../../../../tests/contract/0.1.1.wasm"), Budget::default());
+        let Ok(Decision::Allow(obligations)) = evaluation.result() else {
+            panic!("{:?}", evaluation.result())
+        };
+        assert_eq!((obligations.request.len(), obligations.response.len()), (4, 4));
+        let log: Vec<_> = evaluation.log().collect();
+        assert_eq!(log, [("policy", "all was read"), ("policy", "what was kept")]);
+        assert_eq!(reads_of(&evaluation), expected_reads(), "neither a constant nor a copy is a read");
+    }
+
+    fn reads_of(evaluation: &Evaluation) -> Vec<String> {
+        evaluation.trace().reads().map(|(read, value)| format!("{read} = {value}")).collect()
+    }
+
+    fn expected_reads() -> Vec<&'static str> {
+        EVERY_READ.lines().map(str::trim).filter(|line| !line.is_empty()).collect()
+    }
+
+    /// What both guests in `tests/contract` read, in their order.
+    const EVERY_READ: &str = r#"
             action = absent
             method = "DELETE"
             host = "shop.test"
@@ -425,9 +448,6 @@ mod tests {
             data-json("roles", "") = "{\"alice\":\"admin\",\"users\":[\"alice\"]}"
             data-contains("roles", "/users", "alice") = yes
         "#;
-        let expected: Vec<&str> = expected.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-        assert_eq!(reads, expected);
-    }
 
     #[test]
     fn reads_of_a_request_that_fail_are_faults() {

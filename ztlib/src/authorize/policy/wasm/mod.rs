@@ -9,6 +9,8 @@ mod contract;
 mod engine;
 mod evaluate;
 mod load;
+#[cfg(test)]
+mod returned_values;
 mod stop;
 
 pub use budget::Budget;
