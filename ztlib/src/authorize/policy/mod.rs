@@ -64,10 +64,12 @@ mod digest;
 mod error;
 mod folder;
 mod json;
+mod loader;
 mod manifest;
 mod manifest_loader;
 mod reload;
 mod set;
+mod signature;
 mod status;
 mod toml_table;
 mod wasm;
@@ -83,9 +85,10 @@ use crate::authenticate::Principal;
 
 pub use builder::PolicySetBuilder;
 pub use error::LoadError;
-pub use manifest_loader::ManifestLoader;
+pub use manifest_loader::{ManifestLoader, Verified};
 pub use reload::Policies;
 pub use set::{Evaluation, Revision};
+pub use signature::{KeyId, SigningKey, TrustedKey};
 pub use status::Status;
 pub use wasm::{Allocator, Budget};
 

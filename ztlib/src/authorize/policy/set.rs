@@ -58,6 +58,8 @@ pub(crate) struct Entry {
     pub(crate) reasons: Arc<BTreeSet<Box<str>>>,
     pub(crate) budget: Arc<Budget>,
     pub(crate) policy: Policy,
+    /// Of all that a configured sandbox is made of: module, configuration, budget.
+    pub(crate) made_of: Digest,
 }
 
 /// Who answers.
@@ -154,13 +156,26 @@ impl PolicySet {
         Self::new(self.root, self.entries.clone(), view)
     }
 
-    /// The modules that this set has compiled.
-    pub(super) fn compiled(&self) -> Known {
-        let policies = self.entries.iter().filter_map(|entry| match &entry.policy {
-            Policy::Wasm(policy) => Some((policy.compiled().digest(), policy.compiled().clone())),
-            Policy::Native(_) => None,
-        });
-        policies.collect()
+    /// The same set with the contents that other documents have, where it declares a document of that name. Nothing is compiled.
+    pub(super) fn with_documents(&self, others: &Documents) -> Self {
+        let mut documents = Documents::clone(&self.view.documents);
+        for (name, document) in &mut documents.0 {
+            if let Some(other) = others.0.get(name) {
+                *document = other.clone();
+            }
+        }
+        let view = View { documents: Arc::new(documents), ..self.view.clone() };
+        Self::new(self.root, self.entries.clone(), view)
+    }
+
+    /// Notes what this set has compiled and configured.
+    pub(super) fn known(&self, known: &mut Known) {
+        for entry in &self.entries {
+            if let Policy::Wasm(policy) = &entry.policy {
+                known.compiled.insert(policy.compiled().digest(), policy.compiled().clone());
+                known.configured.insert(entry.made_of, policy.clone());
+            }
+        }
     }
 
     /// The revision's name.
