@@ -109,7 +109,11 @@ impl Loader {
         let mut known = Known::default();
         let kept = self.kept.iter().map(|kept| &kept.set);
         kept.chain(current).for_each(|set| set.known(&mut known));
-        let set = blueprint.build(engine, &known, self.signal_source.clone())?;
+        let set = blueprint.build(engine, &known, self.signal_source.clone());
+        let set = set.map_err(|error| match &self.origin {
+            Origin::Manifest(from) => error.at(&from.path, None),
+            Origin::Code(_) => error,
+        })?;
         Ok(Candidate { set: Arc::new(set), provenance })
     }
 

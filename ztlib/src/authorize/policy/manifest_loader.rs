@@ -122,7 +122,7 @@ impl ManifestLoader {
         self
     }
 
-    /// The clock that tells since when a revision is in force.
+    /// The clock that tells since when a revision is in force and when it was confirmed: the guard's.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = SharedClock::new(clock);
         self

@@ -106,6 +106,7 @@ mod builder;
 mod digest;
 mod error;
 mod folder;
+mod in_force;
 mod json;
 mod loader;
 mod manifest;

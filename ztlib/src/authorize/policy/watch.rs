@@ -9,7 +9,7 @@ use std::time::Duration;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 
 use super::LoadError;
-use super::reload::{By, Shared};
+use super::in_force::{By, Shared};
 
 /// How often the files are looked at even where the system has said nothing: network file systems say nothing.
 const POLL: Duration = Duration::from_millis(500);
