@@ -2,6 +2,7 @@
 
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::indexing_slicing,
     clippy::print_stdout,
     clippy::disallowed_methods,
@@ -371,7 +372,7 @@ fn a_file_that_is_half_written_is_refused_until_it_is_whole() {
     // The same with the manifest itself.
     let next = folder.draft(3, "allow.wasm", "");
     folder.put("policies.toml.sig", key.sign(next.as_bytes()).unwrap());
-    folder.write("policies.toml", &next[..40]);
+    folder.write("policies.toml", next.split_at(40).0);
     assert!(refused("bad-signature"), "{:?}", policies.status());
     folder.write("policies.toml", &next);
     assert!(policies.wait_until(LONG, |status| status.version == Some(3)));
@@ -685,16 +686,19 @@ fn every_load_refusal_and_rollback_is_counted() {
 
 /// Counts what was judged, and keeps which revision was seen with which values. Each thread has a place of its own, so that none waits.
 #[derive(Clone, Default)]
-struct Seen(Arc<[Mutex<HashMap<(Revision, String), u64>>; 4]>);
+struct Seen(Arc<[Mutex<Judged>; 4]>);
+
+/// How many requests a revision judged with these reads and values.
+type Judged = HashMap<(Revision, String), u64>;
 
 impl Seen {
-    fn mine(&self) -> &Mutex<HashMap<(Revision, String), u64>> {
+    fn mine(&self) -> &Mutex<Judged> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         thread_local!(static MINE: u64 = NEXT.fetch_add(1, Ordering::Relaxed));
         &self.0[(MINE.with(|mine| *mine) % 4) as usize]
     }
 
-    fn all(&self) -> HashMap<(Revision, String), u64> {
+    fn all(&self) -> Judged {
         let mut all = HashMap::new();
         for (key, count) in self.0.iter().flat_map(|place| place.lock().unwrap().clone()) {
             *all.entry(key).or_default() += count;

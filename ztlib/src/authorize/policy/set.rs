@@ -497,13 +497,28 @@ mod tests {
 
     #[test]
     fn modules_that_have_not_changed_are_not_compiled_again() {
+        let known = |policies: &super::super::Policies| {
+            let mut known = Known::default();
+            policies.current().known(&mut known);
+            known
+        };
         let allow_all = include_bytes!("../../../../plugins/artifacts/allow-all.wasm");
         let policies =
             PolicySetBuilder::new().component("a", allow_all).component("b", allow_all).load().unwrap();
-        let before = policies.current().compiled();
-        assert_eq!(before.len(), 1);
+        let before = known(&policies);
+        assert_eq!((before.compiled.len(), before.configured.len()), (1, 1));
         policies.replace(PolicySetBuilder::new().component("c", allow_all)).unwrap();
-        let after = policies.current().compiled();
-        assert!(before.iter().all(|(digest, compiled)| Arc::ptr_eq(compiled, &after[digest])));
+        let after = known(&policies);
+        let same = |(digest, compiled): (_, &Arc<_>)| Arc::ptr_eq(compiled, &after.compiled[digest]);
+        assert!(before.compiled.iter().all(same));
+        // What is configured in another way, or has another budget, is a sandbox of its own.
+        let mut budget = Budget::default();
+        budget.fuel += 1;
+        let flip_flop = include_bytes!("../../../../plugins/artifacts/flip-flop.wasm");
+        let builder = PolicySetBuilder::new().component("a", flip_flop).config("one");
+        let builder = builder.component("b", flip_flop).config("two");
+        policies.replace(builder.component("c", flip_flop).config("two").budget(budget)).unwrap();
+        let last = known(&policies);
+        assert_eq!((last.compiled.len(), last.configured.len()), (1, 3));
     }
 }
