@@ -447,9 +447,16 @@ fn the_format_of_cosign_is_verified() {
     let folder = Folder::new();
     folder.write("policies.toml", folder.draft(1, "allow.wasm", ""));
     shell(&folder, "COSIGN_PASSWORD= cosign generate-key-pair");
+    // Version 3 writes bundles, unless it is told not to; version 2 does not know all of these words.
+    let help = shell(&folder, "cosign sign-blob --help");
+    let classic =
+        ["--new-bundle-format", "--use-signing-config"].into_iter().filter(|flag| help.contains(flag));
+    let classic: String = classic.map(|flag| format!("{flag}=false ")).collect();
     shell(
         &folder,
-        "COSIGN_PASSWORD= cosign sign-blob --yes --tlog-upload=false --key cosign.key --output-signature policies.toml.sig policies.toml",
+        &format!(
+            "COSIGN_PASSWORD= cosign sign-blob --yes {classic}--tlog-upload=false --key cosign.key --output-signature policies.toml.sig policies.toml"
+        ),
     );
     Policies::from_manifest(folder.manifest()).trust_key(folder.read("cosign.pub")).load().unwrap();
 }

@@ -52,12 +52,13 @@
 //! or the bytes themselves (DER for ECDSA), so that these all make one:
 //!
 //! ```sh
+//! # from cosign 3 on also: --new-bundle-format=false --use-signing-config=false
 //! cosign sign-blob --tlog-upload=false --key cosign.key --output-signature policies.toml.sig policies.toml
 //! openssl dgst -sha256 -sign p256.pem -out policies.toml.sig policies.toml
 //! openssl pkeyutl -sign -rawin -inkey ed25519.pem -in policies.toml -out policies.toml.sig
 //! ```
 //!
-//! and [`SigningKey::sign_manifest`] does, which first checks that the manifest is complete. Use the key for policy sets alone: a signature does not say
+//! (cosign's own bundles are not read), and [`SigningKey::sign_manifest`] does, which first checks that the manifest is complete. Use the key for policy sets alone: a signature does not say
 //! what it was meant for.
 //!
 //! *Old sets.* A signed manifest has a `version`. Once a set has been in force, a lower version is refused (`older-version`), and so is the same version
