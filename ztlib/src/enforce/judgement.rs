@@ -233,6 +233,10 @@ impl<'g> Judgement<'g> {
     }
 
     fn authorize(&mut self, asked: Asked, labels: Labels) -> (Asked, Result<Settled, Cause>) {
+        if let Some(fault) = self.settings.policies.too_old(self.now) {
+            self.revision = Some(*self.policies.revision());
+            return (asked, Err(Cause::Fault(fault)));
+        }
         let principal = std::mem::take(&mut self.principal);
         let question = Question::new(principal, asked, labels, self.now);
         let mut decided = match &self.settings.cache {

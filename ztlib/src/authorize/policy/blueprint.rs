@@ -71,8 +71,15 @@ impl PolicyPlan {
     }
 }
 
-/// Modules that are compiled already, by digest: a reload compiles only what has changed.
-pub(crate) type Known = HashMap<Digest, Arc<Compiled>>;
+/// What is there already: a reload compiles and configures only what has changed.
+#[derive(Default)]
+pub(crate) struct Known {
+    /// Modules, by their digest.
+    pub(crate) compiled: HashMap<Digest, Arc<Compiled>>,
+    /// Sandboxes with their constants, by the digest of what they are made of. `configure` reads nothing but its argument, so that it would
+    /// put the same aside again.
+    pub(crate) configured: HashMap<Digest, WasmPolicy>,
+}
 
 impl Blueprint {
     /// Compiles, links, starts and configures everything; all of it works or there is no set.
@@ -83,7 +90,7 @@ impl Blueprint {
         signal_source: Option<Arc<dyn SignalSource>>,
     ) -> Result<PolicySet, LoadError> {
         self.check()?;
-        let mut fresh = Known::new();
+        let mut fresh = HashMap::new();
         let mut root = Digester::new("ztlib policy set 1");
         root.part(&(self.policies.len() as u64).to_be_bytes());
         let mut entries = Vec::with_capacity(self.policies.len());
@@ -183,31 +190,42 @@ impl PolicyPlan {
         &self,
         engine: &Arc<Engine>,
         known: &Known,
-        fresh: &mut Known,
+        fresh: &mut HashMap<Digest, Arc<Compiled>>,
         root: &mut Digester,
     ) -> Result<Entry, LoadError> {
         self.budget.check()?;
-        let (policy, identity) = match &self.source {
+        // All of a budget's fields, by name.
+        let budget = format!("{:?}", self.budget);
+        let mut made_of = Digester::new("ztlib sandbox 1");
+        made_of.part(&self.config);
+        made_of.part(budget.as_bytes());
+        let (policy, identity, made_of) = match &self.source {
             PolicySource::Component(bytes) => {
                 let digest = Digest::of(bytes);
-                let compiled = match known.get(&digest).or_else(|| fresh.get(&digest)) {
-                    Some(compiled) => compiled.clone(),
-                    None => Arc::new(Compiled::new(engine.clone(), bytes, &self.budget)?),
+                made_of.part(digest.as_bytes());
+                let made_of = made_of.finish();
+                let policy = match known.configured.get(&made_of) {
+                    Some(policy) => policy.clone(),
+                    None => {
+                        let compiled = match known.compiled.get(&digest).or_else(|| fresh.get(&digest)) {
+                            Some(compiled) => compiled.clone(),
+                            None => Arc::new(Compiled::new(engine.clone(), bytes, &self.budget)?),
+                        };
+                        fresh.insert(digest, compiled.clone());
+                        WasmPolicy::new(compiled, self.config.clone(), Arc::new(self.budget.clone()))?
+                    }
                 };
-                fresh.insert(digest, compiled.clone());
-                let policy = WasmPolicy::new(compiled, self.config.clone(), Arc::new(self.budget.clone()))?;
-                (Policy::Wasm(policy), digest.to_string())
+                (Policy::Wasm(policy), digest.to_string(), made_of)
             }
             PolicySource::Native { policy, type_name } => {
-                (Policy::Native(policy.clone()), (*type_name).to_owned())
+                (Policy::Native(policy.clone()), (*type_name).to_owned(), made_of.finish())
             }
         };
         root.part(self.name.as_bytes());
         root.part(identity.as_bytes());
         root.part(&self.config);
         root.part(if self.may_abstain { b"may-abstain" } else { b"required" });
-        // All of a budget's fields, by name.
-        root.part(format!("{:?}", self.budget).as_bytes());
+        root.part(budget.as_bytes());
         root.list(self.reasons.iter().map(|reason| reason.as_bytes()));
         Ok(Entry {
             name: self.name.as_ref().into(),
@@ -215,6 +233,7 @@ impl PolicyPlan {
             reasons: Arc::new(self.reasons.clone()),
             budget: Arc::new(self.budget.clone()),
             policy,
+            made_of,
         })
     }
 }

@@ -1,11 +1,13 @@
 //! A policy set made in code, without files: for embedders and tests.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 
 use super::blueprint::{Blueprint, PolicyPlan, PolicySource};
-use super::reload::{Origin, Policies};
+use super::loader::Origin;
+use super::reload::{Policies, Start};
 use super::{Budget, LoadError, NativePolicy};
 use crate::authorize::signals::SignalSource;
 use crate::clock::{Clock, SharedClock};
@@ -34,6 +36,7 @@ pub struct PolicySetBuilder {
     pub(super) blueprint: Blueprint,
     pub(super) signal_source: Option<Arc<dyn SignalSource>>,
     pub(super) clock: SharedClock,
+    max_age: Option<Duration>,
     /// The first mistake made while building.
     mistake: Option<LoadError>,
 }
@@ -123,13 +126,21 @@ impl PolicySetBuilder {
         self
     }
 
+    /// Refuses everything that the policies judge, as the fault `policy-too-old`, once the set has neither been loaded nor been confirmed by
+    /// [`Policies::reload`] or [`Policies::replace`] for so long. Said of a set that replaces another, it means nothing: the first word holds.
+    pub fn max_policy_age(mut self, age: Duration) -> Self {
+        self.max_age = Some(age);
+        self
+    }
+
     /// Compiles, links, starts and configures all policies. It takes milliseconds to seconds and blocks meanwhile.
     ///
     /// # Errors
     /// [`LoadError`], naming the policy and what to do.
     pub fn load(self) -> Result<Policies, LoadError> {
-        let (signal_source, clock) = (self.signal_source.clone(), self.clock.clone());
-        Policies::load(Origin::Code(Box::new(self.finish()?)), signal_source, clock)
+        let (signal_source, clock, max_age) = (self.signal_source.clone(), self.clock.clone(), self.max_age);
+        let origin = Origin::Code(Box::new(self.finish()?));
+        Policies::load(Start { origin, signal_source, clock, max_age })
     }
 
     pub(super) fn finish(self) -> Result<Blueprint, LoadError> {

@@ -64,6 +64,11 @@ impl Folder {
         Ok(Self { root, named: named.to_owned(), looked_for: LookedFor::new() })
     }
 
+    /// What to look for where the folder itself is not there.
+    pub(crate) fn missing(file: &Path) -> LookedFor {
+        vec![(file.to_owned(), Stamp::of(file))]
+    }
+
     pub(crate) fn into_looked_for(self) -> LookedFor {
         self.looked_for
     }

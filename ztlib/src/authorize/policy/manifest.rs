@@ -10,17 +10,19 @@ use super::digest::Digest;
 use super::error::shown;
 use super::folder::Folder;
 use super::json::Format;
+use super::signature::{KeyId, Trust};
 use super::toml_table::{Table, Text};
 use super::{Budget, LoadError};
 
 /// The largest manifest, in bytes.
-const MAX_MANIFEST_BYTES: usize = 256 << 10;
+pub(crate) const MAX_MANIFEST_BYTES: usize = 256 << 10;
 /// The largest document, in bytes.
 const MAX_DOCUMENT_BYTES: usize = 16 << 20;
 
-const TOP_KEYS: [&str; 5] = ["format", "policy", "document", "signals", "secret-headers"];
-const POLICY_KEYS: [&str; 7] = ["name", "module", "sha256", "config", "reasons", "may-abstain", "budget"];
-const DOCUMENT_KEYS: [&str; 3] = ["name", "file", "sha256"];
+const TOP_KEYS: [&str; 6] = ["format", "version", "policy", "document", "signals", "secret-headers"];
+const POLICY_KEYS: [&str; 8] =
+    ["name", "module", "sha256", "config", "config-sha256", "reasons", "may-abstain", "budget"];
+const DOCUMENT_KEYS: [&str; 4] = ["name", "file", "sha256", "allow-unsigned"];
 const BUDGET_KEYS: [&str; 19] = [
     "fuel",
     "config-fuel",
@@ -43,11 +45,59 @@ const BUDGET_KEYS: [&str; 19] = [
     "constant-key-bytes",
 ];
 
-/// Reads a manifest and all that it names.
-pub(crate) fn read(path: &Path, folder: &mut Folder) -> Result<Blueprint, LoadError> {
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let text = folder.read_text(name, MAX_MANIFEST_BYTES)?;
-    let text = Text { file: path, text: &text };
+/// What a manifest says.
+pub(crate) struct Manifest {
+    pub(crate) blueprint: Blueprint,
+    /// What the manifest calls itself; it means something where the set is signed.
+    pub(crate) version: Option<u64>,
+    /// Who vouches for it.
+    pub(crate) signed: Option<Signed>,
+    /// Documents of a signed set that nobody vouches for.
+    pub(crate) unsigned_documents: Vec<Box<str>>,
+}
+
+/// What was signed, and by whom.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Signed {
+    pub(crate) signer: KeyId,
+    pub(crate) version: u64,
+    /// Of the manifest's bytes.
+    pub(crate) manifest: Digest,
+}
+
+/// Reads a manifest and all that it names. The manifest is read once: the bytes that are parsed are those that were verified, and nothing of
+/// them is looked at before. Everything that it names is read once, too.
+pub(crate) fn read(path: &Path, folder: &mut Folder, trust: &Trust) -> Result<Manifest, LoadError> {
+    let name = file_name(path)?;
+    let bytes = folder.read(name, MAX_MANIFEST_BYTES).map_err(|error| error.at(path, None))?;
+    let signer = trust.vouch(name, &bytes, folder)?;
+    let mut manifest = parse(path, &bytes, signer.is_some(), folder)?;
+    manifest.signed = signer.zip(manifest.version).map(|(signer, version)| Signed {
+        signer,
+        version,
+        manifest: Digest::of(&bytes),
+    });
+    Ok(manifest)
+}
+
+/// The manifest's name in its folder.
+pub(crate) fn file_name(path: &Path) -> Result<&str, LoadError> {
+    path.file_name().and_then(|name| name.to_str()).ok_or_else(|| {
+        LoadError::new("file-not-readable", "this is not the path of a file with a name in UTF-8")
+            .at(path, None)
+    })
+}
+
+/// Parses a manifest and reads what it names. Where it is `bound`, it has to have a version and the digest of all of it.
+pub(crate) fn parse(
+    path: &Path,
+    bytes: &[u8],
+    bound: bool,
+    folder: &mut Folder,
+) -> Result<Manifest, LoadError> {
+    let text = std::str::from_utf8(bytes)
+        .map_err(|_| LoadError::new("file-not-utf8", "the manifest is not UTF-8 text").at(path, None))?;
+    let text = Text { file: path, text };
     let parsed = text.parse()?;
     let top = text.table(&parsed, &TOP_KEYS)?;
     match top.integer("format")? {
@@ -57,26 +107,36 @@ pub(crate) fn read(path: &Path, folder: &mut Folder) -> Result<Blueprint, LoadEr
         }
         None => return Err(top.missing("format", "write `format = 1` at the top")),
     }
+    let version = top.integer("version")?;
+    if bound && version.is_none() {
+        let text = "a signed set has a number that grows with every change: write `version = 1` at the top, and more each time that you sign";
+        return Err(top.missing("version", text));
+    }
     let mut blueprint = Blueprint::default();
+    let mut unsigned_documents = Vec::new();
     for policy in top.tables("policy", &POLICY_KEYS)? {
-        blueprint.policies.push(plan(&policy, folder)?);
+        blueprint.policies.push(plan(&policy, bound, folder)?);
     }
     for document in top.tables("document", &DOCUMENT_KEYS)? {
         let name = document
             .required_text("name", "give the document the name by which policies look things up in it")?;
-        let json = read_document(&document, folder)?;
+        let unsigned = document.boolean("allow-unsigned")?.unwrap_or(false);
+        let json = read_document(&document, bound && !unsigned, unsigned, folder)?;
         if blueprint.documents.insert(name.into(), json.into()).is_some() {
             let text = format!("there are two documents `{}`", shown(name));
             return Err(document.error("name", "duplicate-name", &text));
+        }
+        if bound && unsigned {
+            unsigned_documents.push(name.into());
         }
     }
     blueprint.signals.extend(top.texts("signals")?.into_iter().map(Into::into));
     let secret = top.texts("secret-headers")?;
     blueprint.secret_headers.extend(secret.into_iter().map(|name| name.to_ascii_lowercase().into()));
-    Ok(blueprint)
+    Ok(Manifest { blueprint, version, signed: None, unsigned_documents })
 }
 
-fn plan(table: &Table<'_>, folder: &mut Folder) -> Result<PolicyPlan, LoadError> {
+fn plan(table: &Table<'_>, bound: bool, folder: &mut Folder) -> Result<PolicyPlan, LoadError> {
     let name =
         table.required_text("name", "give the policy a name: it stands in denials and audit events")?;
     let within = |error: LoadError| error.in_policy(&shown(name));
@@ -86,13 +146,21 @@ fn plan(table: &Table<'_>, folder: &mut Folder) -> Result<PolicyPlan, LoadError>
         folder.read(module, budget.module_bytes).map_err(|error| within(table.place(error, "module")))?;
     let digest =
         table.required_text("sha256", &format!("pin the module: `sha256 = \"{}\"`", Digest::of(&bytes)));
-    check_digest(table, module, &bytes, digest.map_err(within)?).map_err(within)?;
+    check_digest(table, "sha256", module, &bytes, digest.map_err(within)?).map_err(within)?;
     let mut plan = PolicyPlan::new(name, PolicySource::Component(bytes.into()));
-    if let Some(config) = table.text("config").map_err(within)? {
+    let config = table.text("config").map_err(within)?;
+    let config_digest = table.text("config-sha256").map_err(within)?;
+    if let Some(config) = config {
         let bytes = folder.read_text(config, budget.config_bytes.saturating_mul(2));
         let bytes = bytes.map_err(|error| within(table.place(error, "config")))?;
-        plan.config =
-            parse(table, "config", config, &bytes, folder).map_err(within)?.to_string().into_bytes().into();
+        check_bound(table, "config-sha256", bound, config, bytes.as_bytes()).map_err(within)?;
+        plan.config = parse_json(table, "config", config, &bytes, folder)
+            .map_err(within)?
+            .to_string()
+            .into_bytes()
+            .into();
+    } else if config_digest.is_some() {
+        return Err(within(table.missing("config", "`config-sha256` pins a file that is not named")));
     }
     plan.reasons.extend(table.texts("reasons").map_err(within)?.into_iter().map(Into::into));
     plan.may_abstain = table.boolean("may-abstain").map_err(within)?.unwrap_or(false);
@@ -101,19 +169,48 @@ fn plan(table: &Table<'_>, folder: &mut Folder) -> Result<PolicyPlan, LoadError>
     Ok(plan)
 }
 
-fn read_document(table: &Table<'_>, folder: &mut Folder) -> Result<Json, LoadError> {
+fn read_document(
+    table: &Table<'_>,
+    bound: bool,
+    unsigned: bool,
+    folder: &mut Folder,
+) -> Result<Json, LoadError> {
     let file = table.required_text("file", "name the document's file (.json, .yaml or .toml)")?;
-    let text = folder.read_text(file, MAX_DOCUMENT_BYTES).map_err(|error| table.place(error, "file"))?;
-    if let Some(digest) = table.text("sha256")? {
-        check_digest(table, file, text.as_bytes(), digest)?;
+    if unsigned && table.text("sha256")?.is_some() {
+        let text = "a document whose digest is pinned is vouched for: leave out `sha256` or `allow-unsigned`";
+        return Err(table.error("allow-unsigned", "contradicting-keys", text));
     }
-    parse(table, "file", file, &text, folder)
+    let text = folder.read_text(file, MAX_DOCUMENT_BYTES).map_err(|error| table.place(error, "file"))?;
+    check_bound(table, "sha256", bound, file, text.as_bytes())?;
+    parse_json(table, "file", file, &text, folder)
 }
 
-fn check_digest(table: &Table<'_>, file: &str, bytes: &[u8], expected: &str) -> Result<(), LoadError> {
+/// A digest that is there is right; it has to be there where the set is bound.
+fn check_bound(table: &Table<'_>, key: &str, bound: bool, file: &str, bytes: &[u8]) -> Result<(), LoadError> {
+    match table.text(key)? {
+        Some(digest) => check_digest(table, key, file, bytes, digest),
+        None if bound => {
+            let advice = format!(
+                "a signed set binds everything that it names: write `{key} = \"{}\"` if you vouch for `{}`",
+                Digest::of(bytes),
+                shown(file)
+            );
+            Err(table.missing(key, &advice))
+        }
+        None => Ok(()),
+    }
+}
+
+fn check_digest(
+    table: &Table<'_>,
+    key: &str,
+    file: &str,
+    bytes: &[u8],
+    expected: &str,
+) -> Result<(), LoadError> {
     let Some(expected) = Digest::parse(expected) else {
         return Err(table.error(
-            "sha256",
+            key,
             "bad-digest",
             "a SHA-256 digest is 64 hexadecimal digits (`sha256sum FILE`)",
         ));
@@ -126,11 +223,17 @@ fn check_digest(table: &Table<'_>, file: &str, bytes: &[u8], expected: &str) -> 
         "`{}` has the SHA-256 digest {actual}, the manifest expects {expected}: put the right file there, or, if you trust this one, pin its digest",
         shown(file)
     );
-    Err(table.error("sha256", "digest-mismatch", &text))
+    Err(table.error(key, "digest-mismatch", &text))
 }
 
 /// A file's contents as JSON. Mistakes are reported in the file itself.
-fn parse(table: &Table<'_>, key: &str, file: &str, text: &str, folder: &Folder) -> Result<Json, LoadError> {
+fn parse_json(
+    table: &Table<'_>,
+    key: &str,
+    file: &str,
+    text: &str,
+    folder: &Folder,
+) -> Result<Json, LoadError> {
     let Some(format) = Format::of(file) else {
         let text = format!("`{}` ends with none of .json, .yaml, .yml and .toml", shown(file));
         return Err(table.error(key, "unknown-format", &text));

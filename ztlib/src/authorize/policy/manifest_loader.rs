@@ -2,29 +2,117 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::LoadError;
-use super::reload::{Origin, Policies};
+use super::loader::{FromManifest, Origin};
+use super::reload::{Policies, Start};
+use super::signature::{KeyId, Trust, Versions};
 use crate::authorize::signals::SignalSource;
 use crate::clock::{Clock, SharedClock};
 
-/// A manifest that is about to be loaded.
+/// A manifest that is about to be loaded. By default it has to be signed, by a key that is trusted here; mistakes are reported by
+/// [`load`](Self::load). How sets are signed is described with the [module](super#signed-sets).
+///
+/// ```
+/// use std::time::Duration;
+/// use ztlib::authorize::policy::{Policies, SigningKey};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = std::env::temp_dir().join(format!("ztlib-manifest-loader-{}", std::process::id()));
+/// # std::fs::create_dir_all(&folder)?;
+/// # let manifest = folder.join("policies.toml");
+/// # std::fs::write(&manifest, "format = 1\nversion = 3\n")?;
+/// let (signer, _private_key_pem) = SigningKey::generate()?;
+/// let load = || {
+///     Policies::from_manifest(&manifest)
+///         .trust_key(signer.public_key_pem())
+///         .keep_version_in(folder.join("highest-version"))
+///         .max_policy_age(Duration::from_secs(3600))
+/// };
+/// assert_eq!(load().load().unwrap_err().code(), "unsigned-set");
+/// signer.sign_manifest(&manifest)?;
+/// let verified = load().verify()?;
+/// assert_eq!((verified.version, verified.signer), (Some(3), Some(signer.id())));
+/// std::fs::write(&manifest, "format = 1\nversion = 4\n")?;
+/// assert_eq!(load().verify().unwrap_err().code(), "bad-signature");
+/// # std::fs::remove_dir_all(&folder)?;
+/// # Ok(())
+/// # }
+/// ```
 #[must_use]
 pub struct ManifestLoader {
     path: PathBuf,
-    unsigned_allowed: bool,
+    trust: Trust,
+    versions: Versions,
     signal_source: Option<Arc<dyn SignalSource>>,
     clock: SharedClock,
+    max_age: Option<Duration>,
+    /// The first mistake made while building.
+    mistake: Option<LoadError>,
+}
+
+/// What is known of a manifest whose signature and digests hold.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Verified {
+    /// The key that vouches for the set; none where nobody does and that is allowed.
+    pub signer: Option<KeyId>,
+    /// What the manifest calls itself.
+    pub version: Option<u64>,
+    /// Documents that the signer left open: whoever can write to their files decides what is in them.
+    pub unsigned_documents: Vec<Box<str>>,
 }
 
 impl ManifestLoader {
     pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, unsigned_allowed: false, signal_source: None, clock: SharedClock::default() }
+        Self {
+            path,
+            trust: Trust::default(),
+            versions: Versions::default(),
+            signal_source: None,
+            clock: SharedClock::default(),
+            max_age: None,
+            mistake: None,
+        }
     }
 
-    /// Takes the set although nobody signed it: whoever can write to its folder decides what the service allows.
+    /// Trusts a key (or all keys of a PEM text, 16 together) to sign the set: public keys in PEM, Ed25519 or ECDSA on P-256. A set signed by any
+    /// one of them is taken. So keys are rotated: trust the new one beside the old one, sign with the new one, then trust it alone.
+    pub fn trust_key(mut self, pem: impl AsRef<[u8]>) -> Self {
+        if let Err(error) = self.trust.add_pem(pem.as_ref()) {
+            self.mistake.get_or_insert(error);
+        }
+        self
+    }
+
+    /// Takes the set although nobody signed it: whoever can write to its folder decides what the service allows. Where keys are trusted, too, a
+    /// signature that is there must still be good.
     pub fn allow_unsigned(mut self) -> Self {
-        self.unsigned_allowed = true;
+        self.trust.allow_unsigned();
+        self
+    }
+
+    /// The least `version` of a signed set that is taken. It protects from the first start on, and where nothing can be written.
+    pub fn least_version(mut self, version: u64) -> Self {
+        self.versions.least = version;
+        self
+    }
+
+    /// Where the highest version that was in force is written down, so that an older signed set is refused after a restart, too. The file is
+    /// made when it is missing, and belongs to one process at a time. Keep it where whoever delivers policies cannot write: who can remove it can bring back an old set.
+    ///
+    /// Within a process the highest version is known without a file.
+    pub fn keep_version_in(mut self, file: impl Into<PathBuf>) -> Self {
+        self.versions.file = Some(file.into());
+        self
+    }
+
+    /// Refuses everything that the policies judge, as the fault `policy-too-old`, once what is in force has not been confirmed for so long. It is
+    /// confirmed when it is loaded, when [`Policies::reload`] succeeds, and, while [`Policies::watch`] watches, twice a second as long as the files are those
+    /// that were loaded. A candidate that cannot be loaded confirms nothing: so a service does not go on for ever with policies that were meant to be replaced.
+    pub fn max_policy_age(mut self, age: Duration) -> Self {
+        self.max_age = Some(age);
         self
     }
 
@@ -34,7 +122,7 @@ impl ManifestLoader {
         self
     }
 
-    /// The clock that tells since when a revision is in force.
+    /// The clock that tells since when a revision is in force and when it was confirmed: the guard's.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = SharedClock::new(clock);
         self
@@ -43,12 +131,31 @@ impl ManifestLoader {
     /// Reads, checks, compiles and configures. It takes milliseconds to seconds and blocks meanwhile.
     ///
     /// # Errors
-    /// [`LoadError`], naming the file, the line and what to do; `unsigned-set` without [`allow_unsigned`](Self::allow_unsigned).
+    /// [`LoadError`], naming the file, the line and what to do; `unsigned-set` where nobody signed it and that is not allowed.
     pub fn load(self) -> Result<Policies, LoadError> {
-        if !self.unsigned_allowed {
-            let text = "the set is not signed: say `allow_unsigned()` if you trust everybody who can write to its folder";
-            return Err(LoadError::new("unsigned-set", text).at(&self.path, None));
+        let (signal_source, clock, max_age) = (self.signal_source.clone(), self.clock.clone(), self.max_age);
+        let origin = Origin::Manifest(Box::new(self.finish()?));
+        Policies::load(Start { origin, signal_source, clock, max_age })
+    }
+
+    /// Checks the signature, the version and all digests without compiling anything or writing down the version.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn verify(self) -> Result<Verified, LoadError> {
+        let (manifest, _) = self.finish()?.read();
+        let manifest = manifest?;
+        Ok(Verified {
+            signer: manifest.signed.map(|signed| signed.signer),
+            version: manifest.version,
+            unsigned_documents: manifest.unsigned_documents,
+        })
+    }
+
+    fn finish(self) -> Result<FromManifest, LoadError> {
+        match self.mistake {
+            Some(mistake) => Err(mistake),
+            None => Ok(FromManifest { path: self.path, trust: self.trust, versions: self.versions }),
         }
-        Policies::load(Origin::Manifest(self.path), self.signal_source, self.clock)
     }
 }

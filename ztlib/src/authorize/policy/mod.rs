@@ -13,6 +13,7 @@
 //!
 //! ```toml
 //! format = 1
+//! version = 12                     # of a signed set: grows with every change
 //! signals = ["risk"]               # what the service supplies while it runs; nothing else can be asked for
 //! secret-headers = ["x-api-key"]   # that no policy may read, besides those that none may read anyway
 //!
@@ -21,6 +22,7 @@
 //! module = "rbac.wasm"             # paths are relative to the manifest's folder and stay in it
 //! sha256 = "9c56cc51b374c3ba189210d5b6d4bf57790d351c96c47c02190ecf1e430635ab"
 //! config = "rbac.yaml"             # .yaml, .json or .toml; the policy is given it as JSON
+//! config-sha256 = "…"              # of that file; may be left out where the set is not signed
 //! reasons = ["no-role", "no-rule"] # with which it may deny
 //! may-abstain = false              # the default: it must allow
 //!
@@ -31,7 +33,8 @@
 //! [[document]]                     # what policies look things up in
 //! name = "roles"
 //! file = "roles.json"
-//! sha256 = "…"                     # may be left out: data changes more often than code
+//! sha256 = "…"                     # may be left out where the set is not signed
+//! # allow-unsigned = true          # instead of `sha256` in a signed set: whoever can write the file decides what is in it
 //! ```
 //!
 //! The keys of a budget are those of [`Budget`] with dashes: `fuel`, `config-fuel`, `memory-bytes`, `table-elements`,
@@ -39,6 +42,46 @@
 //! `module-bytes`, `functions`, `function-bytes`, `config-bytes`, `constants`, `constant-bytes`, `constant-key-bytes`. A manifest is at most 256 KiB, a document at most 16 MiB; a set has
 //! at most 64 policies, documents, signals and secret headers. Unknown keys, members that are there twice, dates and
 //! merge keys are errors.
+//!
+//! # Signed sets
+//!
+//! A set from files is signed, unless [`allow_unsigned`](ManifestLoader::allow_unsigned) says otherwise: beside `policies.toml` lies
+//! `policies.toml.sig`, a signature over the exact bytes of the manifest by a key that the service [trusts](ManifestLoader::trust_key). The manifest
+//! binds everything else: each module, configuration and document by its SHA-256 digest, all of which are then required. Nothing of a manifest is
+//! parsed before its signature holds, and no file is read twice. Keys are Ed25519 (RFC 8032) or ECDSA on P-256 with SHA-256; the signature is base64
+//! or the bytes themselves (DER for ECDSA), so that these all make one:
+//!
+//! ```sh
+//! # from cosign 3 on also: --new-bundle-format=false --use-signing-config=false
+//! cosign sign-blob --tlog-upload=false --key cosign.key --output-signature policies.toml.sig policies.toml
+//! openssl dgst -sha256 -sign p256.pem -out policies.toml.sig policies.toml
+//! openssl pkeyutl -sign -rawin -inkey ed25519.pem -in policies.toml -out policies.toml.sig
+//! ```
+//!
+//! (cosign's own bundles are not read), and [`SigningKey::sign_manifest`] does, which first checks that the manifest is complete. Use the key for policy sets alone: a signature does not say
+//! what it was meant for.
+//!
+//! *Old sets.* A signed manifest has a `version`. Once a set has been in force, a lower version is refused (`older-version`), and so is the same version
+//! with another manifest (`version-reused`). Within a process this needs nothing. Across restarts it needs either
+//! [`least_version`](ManifestLoader::least_version), which is delivered with the service, or [`keep_version_in`](ManifestLoader::keep_version_in), a file that the service writes;
+//! without either, a restart believes whatever signed set it finds. To go back, sign the older contents under a higher version.
+//!
+//! *Documents* change more often than policies. There are three ways: sign the manifest again with the new digest (nothing is compiled or configured
+//! again); give them to the service in another way that it trusts and call [`Policies::set_document`]; or write `allow-unsigned = true`
+//! in the signed manifest, which leaves that one document to whoever can write its file. [`Status::unsigned_documents`] names those.
+//!
+//! *What it does not do.* Whoever can keep new sets from arriving can keep an old one in force: a signature does not expire.
+//!
+//! # Changing what is in force
+//!
+//! [`Policies::watch`] loads whenever the files change: renamed over, written in place, swapped behind a symbolic link. A candidate is read, verified, compiled and
+//! configured in a thread of its own, one at a time, and takes the place of the whole set by one pointer; what does not load changes nothing, and
+//! [`Policies::status`], a log line at `error` and `ztlib_policy_loads_total{result="refused", code}` say why. What this process has compiled and still keeps
+//! (the set in force and three before it) is not compiled again. Put files in place by a rename, the signature before the manifest; in between the candidate
+//! is refused (`bad-signature`), and loads when it is whole.
+//!
+//! [`Policies::rollback`] returns to the policies before, without a file. [`max_policy_age`](ManifestLoader::max_policy_age) bounds how long a service goes on
+//! with a set that could not be replaced.
 //!
 //! # Codes of faults
 //!
@@ -56,6 +99,7 @@
 //! | `read-outside-decide` | it read or said something while it was started or configured |
 //! | `configure-refused` | it refused a configuration that it had taken when it was loaded |
 //! | `pool-exhausted` | more evaluations at once than there are places for (512) |
+//! | `policy-too-old` | the policies were not confirmed for longer than [`max_policy_age`](ManifestLoader::max_policy_age) |
 //! | `panicked` | the application's own code, a native policy or a source of signals, panicked |
 
 mod blueprint;
@@ -63,11 +107,14 @@ mod builder;
 mod digest;
 mod error;
 mod folder;
+mod in_force;
 mod json;
+mod loader;
 mod manifest;
 mod manifest_loader;
 mod reload;
 mod set;
+mod signature;
 mod status;
 mod toml_table;
 mod wasm;
@@ -83,9 +130,10 @@ use crate::authenticate::Principal;
 
 pub use builder::PolicySetBuilder;
 pub use error::LoadError;
-pub use manifest_loader::ManifestLoader;
+pub use manifest_loader::{ManifestLoader, Verified};
 pub use reload::Policies;
 pub use set::{Evaluation, Revision};
+pub use signature::{KeyId, SigningKey, TrustedKey};
 pub use status::Status;
 pub use wasm::{Allocator, Budget};
 

@@ -1,25 +1,25 @@
 //! The handle on the set that is in force, and how another one takes its place: whole or not at all.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use serde::Serialize;
-use serde_json::Value as Json;
 
-use super::blueprint::Blueprint;
+use super::LoadError;
 use super::builder::{PolicySetBuilder, json};
-use super::folder::{Folder, LookedFor, Stamp};
+use super::in_force::{By, Change, Shared, milliseconds};
+use super::loader::{Candidate, Loader, Origin};
 use super::manifest_loader::ManifestLoader;
 use super::set::{Evaluation, PolicySet, Revision};
-use super::status::{Status, count, in_force_since};
+use super::status::{self, Status, count};
 use super::wasm::Engine;
 use super::watch::Watch;
-use super::{LoadError, manifest};
 use crate::authenticate::Principal;
+use crate::authorize::decision::Fault;
 use crate::authorize::question::{Asked, Labels, Question};
 use crate::authorize::signals::SignalSource;
 use crate::clock::SharedClock;
@@ -32,31 +32,12 @@ use crate::clock::SharedClock;
 #[derive(Clone)]
 pub struct Policies(Arc<Shared>);
 
-pub(super) struct Shared {
-    current: ArcSwap<PolicySet>,
-    /// One load at a time.
-    loader: Mutex<Loader>,
-    status: Mutex<Status>,
-    /// Signalled after every change of the status.
-    changed: Condvar,
-    watch: Mutex<Option<Watch>>,
-    engine: Arc<Engine>,
-    clock: SharedClock,
-}
-
-struct Loader {
-    origin: Origin,
-    /// Documents that the program has set: they outlast reloads, since the program's word is newer than the file's.
-    set_documents: BTreeMap<Box<str>, Arc<Json>>,
-    signal_source: Option<Arc<dyn SignalSource>>,
-    /// The files that the last load looked for.
-    looked_for: LookedFor,
-}
-
-/// Where a set comes from, again and again.
-pub(super) enum Origin {
-    Code(Box<Blueprint>),
-    Manifest(PathBuf),
+/// What a handle begins with.
+pub(super) struct Start {
+    pub(super) origin: Origin,
+    pub(super) signal_source: Option<Arc<dyn SignalSource>>,
+    pub(super) clock: SharedClock,
+    pub(super) max_age: Option<Duration>,
 }
 
 impl Policies {
@@ -65,53 +46,112 @@ impl Policies {
     /// ```no_run
     /// use ztlib::authorize::policy::Policies;
     ///
-    /// let policies = Policies::from_manifest("/etc/shop/policies.toml").allow_unsigned().load()?;
+    /// let key = std::fs::read("/etc/shop/policy-signer.pub")?;
+    /// let policies = Policies::from_manifest("/etc/shop/policies.toml").trust_key(key).load()?;
     /// policies.watch()?; // from now on a change of the files is in force within a second
-    /// # Ok::<(), ztlib::authorize::policy::LoadError>(())
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn from_manifest(path: impl Into<PathBuf>) -> ManifestLoader {
         ManifestLoader::new(path.into())
     }
 
-    pub(super) fn load(
-        origin: Origin,
-        signal_source: Option<Arc<dyn SignalSource>>,
-        clock: SharedClock,
-    ) -> Result<Self, LoadError> {
+    pub(super) fn load(start: Start) -> Result<Self, LoadError> {
         let engine = Engine::shared()?;
-        let mut loader =
-            Loader { origin, set_documents: BTreeMap::new(), signal_source, looked_for: LookedFor::new() };
-        let set = loader.load(&engine, None)?;
-        let status = Status {
+        let mut loader = Loader::new(start.origin, start.signal_source);
+        let Candidate { set, provenance } = loader.load(&engine, None)?;
+        loader.raise_version(&provenance)?;
+        (loader.last_loaded, loader.provenance) = (Some(set.root()), provenance);
+        let now = start.clock.now();
+        let mut status = Status {
             revision: set.revision,
-            since: clock.now(),
+            since: now,
+            confirmed: now,
+            version: None,
+            signer: None,
+            highest_version: None,
+            unsigned_documents: Vec::new(),
             loads: 1,
             failures: 0,
             last_error: None,
+            rolled_back_from: None,
+            kept: Vec::new(),
             allocator: engine.allocator(),
         };
-        count("loaded");
-        in_force_since(status.since);
-        tracing::info!(revision = %status.revision, allocator = %status.allocator, "a policy set is in force");
+        loader.describe(&mut status);
+        count("loaded", "");
+        status::in_force_since(now);
+        status::confirmed(now);
+        tracing::info!(
+            revision = %status.revision, version = ?status.version, signer = ?status.signer, allocator = %status.allocator,
+            "a policy set is in force"
+        );
         Ok(Self(Arc::new(Shared {
-            current: ArcSwap::from_pointee(set),
+            current: ArcSwap::new(set),
             loader: Mutex::new(loader),
             status: Mutex::new(status),
             changed: Condvar::new(),
             watch: Mutex::new(None),
             engine,
-            clock,
+            clock: start.clock,
+            max_age: start.max_age,
+            confirmed: AtomicU64::new(milliseconds(now)),
         })))
     }
 
-    /// Loads the set again from where it came from and puts it in force. Modules that have not changed are not compiled again.
+    /// Loads the set again from where it came from and puts it in force. Modules that have not changed are not compiled again. A rollback
+    /// ends here: what is loaded is in force, even if it was rolled back from.
     ///
     /// It blocks for as long as compiling takes (milliseconds to seconds): call it where blocking is allowed.
     ///
     /// # Errors
     /// [`LoadError`]; what was in force stays in force.
     pub fn reload(&self) -> Result<Revision, LoadError> {
-        self.0.reload()
+        self.0.reload(By::Program)
+    }
+
+    /// Puts back in force what was before: the newest set with other policies that this process still keeps (it keeps three). Documents go
+    /// on as they are now, because they may hold what somebody has lost since.
+    ///
+    /// It holds until the files describe other policies, or [`reload`](Self::reload) or [`replace`](Self::replace) is called; meanwhile
+    /// changes of documents go on being taken over. It does not outlast the process: put the older manifest back, too (when signed, under a higher
+    /// version).
+    ///
+    /// ```
+    /// use ztlib::authorize::policy::{NativePolicy, Policies, PolicySetBuilder};
+    /// use ztlib::authorize::{Answer, Fault, Outcome, Reader};
+    ///
+    /// struct Says(Answer);
+    /// impl NativePolicy for Says {
+    ///     fn decide(&self, _: &mut Reader, _: &mut Outcome) -> Result<Answer, Fault> {
+    ///         Ok(self.0)
+    ///     }
+    /// }
+    ///
+    /// let policies = PolicySetBuilder::new().native("careful", Says(Answer::Deny)).load()?;
+    /// let first = policies.status().revision;
+    /// policies.replace(PolicySetBuilder::new().native("hasty", Says(Answer::Allow)))?;
+    /// assert_eq!(policies.rollback()?, first);
+    /// assert_eq!(policies.rollback().unwrap_err().code(), "nothing-kept");
+    /// # Ok::<(), ztlib::authorize::policy::LoadError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `nothing-kept` where no set with other policies was in force before, or none is kept any more.
+    pub fn rollback(&self) -> Result<Revision, LoadError> {
+        let mut loader = self.0.loader();
+        let Some(kept) = loader.kept.pop_back() else {
+            return Err(LoadError::new(
+                "nothing-kept",
+                "no earlier policies are kept: put the older manifest back and reload",
+            ));
+        };
+        let current = self.0.current.load_full();
+        let set = Arc::new(kept.set.with_documents(&current.view.documents));
+        loader.held = loader.last_loaded;
+        loader.provenance = kept.provenance;
+        count("rolled-back", "");
+        tracing::warn!(revision = %set.revision, from = %current.revision, "the policies were rolled back");
+        Ok(self.0.install(set, &loader, Change::RolledBack { from: current.revision }))
     }
 
     /// Puts another set in force, made in code, and reloads from that from now on. Documents that were set stay set.
@@ -121,14 +161,12 @@ impl Policies {
     pub fn replace(&self, builder: PolicySetBuilder) -> Result<Revision, LoadError> {
         let mut loader = self.0.loader();
         let signal_source = builder.signal_source.clone().or_else(|| loader.signal_source.clone());
-        let candidate = builder.finish().map(|blueprint| Loader {
-            origin: Origin::Code(Box::new(blueprint)),
-            set_documents: loader.set_documents.clone(),
-            signal_source,
-            looked_for: LookedFor::new(),
-        });
-        let mut candidate = candidate.map_err(|error| self.0.refuse(error))?;
-        let revision = self.0.put_in_force(&mut candidate)?;
+        let blueprint = builder.finish().map_err(|error| self.0.refuse(error))?;
+        let mut candidate = Loader::new(Origin::Code(Box::new(blueprint)), signal_source);
+        candidate.set_documents.clone_from(&loader.set_documents);
+        candidate.provenance = loader.provenance.clone();
+        candidate.kept.clone_from(&loader.kept);
+        let revision = self.0.put_in_force(&mut candidate, By::Program)?;
         *loader = candidate;
         Ok(revision)
     }
@@ -152,7 +190,7 @@ impl Policies {
         }
         let set = self.0.current.load().with_document(name, document.clone());
         loader.set_documents.insert(name.into(), document);
-        Ok(self.0.install(set, false))
+        Ok(self.0.install(Arc::new(set), &loader, Change::Document))
     }
 
     /// Reloads whenever the manifest or a file that it names changes, is replaced by a rename, or is reached through a symbolic
@@ -200,6 +238,23 @@ impl Policies {
         self.current().evaluate(Box::new(Question::new(principal, Asked::Action(action.into()), labels, now)))
     }
 
+    /// Why nothing is judged any more: what is in force was not confirmed for too long.
+    pub(crate) fn too_old(&self, now: SystemTime) -> Option<Fault> {
+        let most = self.0.max_age?;
+        let confirmed = self.0.confirmed.load(Ordering::Relaxed);
+        let age = Duration::from_millis(milliseconds(now).saturating_sub(confirmed));
+        (age > most).then(|| {
+            Fault::new(
+                "policy-too-old",
+                format!(
+                    "the policies were last confirmed {} s ago and may be {} s old: see why the newest did not load",
+                    age.as_secs(),
+                    most.as_secs()
+                ),
+            )
+        })
+    }
+
     /// The set that is in force: taken once a request, without touching a count that all threads share.
     pub(crate) fn in_force(&self) -> arc_swap::Guard<Arc<PolicySet>> {
         self.0.current.load()
@@ -214,89 +269,6 @@ impl Policies {
 impl fmt::Debug for Policies {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Policies").field("status", &*self.0.status()).finish_non_exhaustive()
-    }
-}
-
-impl Shared {
-    /// Whether a file that the last load looked for is another one now.
-    pub(super) fn has_changed(&self) -> bool {
-        self.loader().looked_for.iter().any(|(path, stamp)| Stamp::of(path) != *stamp)
-    }
-
-    /// The files that the last load looked for, as they are now.
-    pub(super) fn files(&self) -> LookedFor {
-        let now = |path: &PathBuf| (path.clone(), Stamp::of(path));
-        self.loader().looked_for.iter().map(|(path, _)| now(path)).collect()
-    }
-
-    pub(super) fn reload(&self) -> Result<Revision, LoadError> {
-        self.put_in_force(&mut self.loader())
-    }
-
-    fn put_in_force(&self, loader: &mut Loader) -> Result<Revision, LoadError> {
-        let current = self.current.load_full();
-        let set = loader.load(&self.engine, Some(&current)).map_err(|error| self.refuse(error))?;
-        Ok(self.install(set, true))
-    }
-
-    /// The one place where a revision changes. All of the status changes at once: whoever waits for a revision sees no
-    /// error of an earlier candidate beside it. A new document is no load, and heals no bad candidate.
-    fn install(&self, set: PolicySet, loaded: bool) -> Revision {
-        let revision = set.revision;
-        self.current.store(Arc::new(set));
-        let mut status = self.status();
-        if status.revision != revision {
-            tracing::info!(%revision, previous = %status.revision, "a policy set is in force");
-            status.revision = revision;
-            status.since = self.clock.now();
-            in_force_since(status.since);
-        }
-        if loaded {
-            status.loads = status.loads.saturating_add(1);
-            status.last_error = None;
-            count("loaded");
-        }
-        self.changed.notify_all();
-        revision
-    }
-
-    fn refuse(&self, error: LoadError) -> LoadError {
-        let mut status = self.status();
-        tracing::error!(code = error.code(), %error, in_force = %status.revision, "a policy set was refused; the last good one stays in force");
-        status.failures = status.failures.saturating_add(1);
-        status.last_error = Some((error.clone(), self.clock.now()));
-        count("refused");
-        self.changed.notify_all();
-        error
-    }
-
-    fn loader(&self) -> MutexGuard<'_, Loader> {
-        self.loader.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn status(&self) -> MutexGuard<'_, Status> {
-        self.status.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Loader {
-    fn load(&mut self, engine: &Arc<Engine>, current: Option<&PolicySet>) -> Result<PolicySet, LoadError> {
-        let mut blueprint = match &self.origin {
-            Origin::Code(blueprint) => blueprint.as_ref().clone(),
-            Origin::Manifest(path) => {
-                let mut folder = Folder::of(path)?;
-                let blueprint = manifest::read(path, &mut folder);
-                self.looked_for = folder.into_looked_for();
-                blueprint?
-            }
-        };
-        for (name, document) in &mut blueprint.documents {
-            if let Some(set) = self.set_documents.get(name) {
-                *document = set.clone();
-            }
-        }
-        let known = current.map(PolicySet::compiled).unwrap_or_default();
-        blueprint.build(engine, &known, self.signal_source.clone())
     }
 }
 

@@ -58,6 +58,8 @@ pub(crate) struct Entry {
     pub(crate) reasons: Arc<BTreeSet<Box<str>>>,
     pub(crate) budget: Arc<Budget>,
     pub(crate) policy: Policy,
+    /// Of all that a configured sandbox is made of: module, configuration, budget.
+    pub(crate) made_of: Digest,
 }
 
 /// Who answers.
@@ -154,13 +156,26 @@ impl PolicySet {
         Self::new(self.root, self.entries.clone(), view)
     }
 
-    /// The modules that this set has compiled.
-    pub(super) fn compiled(&self) -> Known {
-        let policies = self.entries.iter().filter_map(|entry| match &entry.policy {
-            Policy::Wasm(policy) => Some((policy.compiled().digest(), policy.compiled().clone())),
-            Policy::Native(_) => None,
-        });
-        policies.collect()
+    /// The same set with the contents that other documents have, where it declares a document of that name. Nothing is compiled.
+    pub(super) fn with_documents(&self, others: &Documents) -> Self {
+        let mut documents = Documents::clone(&self.view.documents);
+        for (name, document) in &mut documents.0 {
+            if let Some(other) = others.0.get(name) {
+                *document = other.clone();
+            }
+        }
+        let view = View { documents: Arc::new(documents), ..self.view.clone() };
+        Self::new(self.root, self.entries.clone(), view)
+    }
+
+    /// Notes what this set has compiled and configured.
+    pub(super) fn known(&self, known: &mut Known) {
+        for entry in &self.entries {
+            if let Policy::Wasm(policy) = &entry.policy {
+                known.compiled.insert(policy.compiled().digest(), policy.compiled().clone());
+                known.configured.insert(entry.made_of, policy.clone());
+            }
+        }
     }
 
     /// The revision's name.
@@ -482,13 +497,28 @@ mod tests {
 
     #[test]
     fn modules_that_have_not_changed_are_not_compiled_again() {
+        let known = |policies: &super::super::Policies| {
+            let mut known = Known::default();
+            policies.current().known(&mut known);
+            known
+        };
         let allow_all = include_bytes!("../../../../plugins/artifacts/allow-all.wasm");
         let policies =
             PolicySetBuilder::new().component("a", allow_all).component("b", allow_all).load().unwrap();
-        let before = policies.current().compiled();
-        assert_eq!(before.len(), 1);
+        let before = known(&policies);
+        assert_eq!((before.compiled.len(), before.configured.len()), (1, 1));
         policies.replace(PolicySetBuilder::new().component("c", allow_all)).unwrap();
-        let after = policies.current().compiled();
-        assert!(before.iter().all(|(digest, compiled)| Arc::ptr_eq(compiled, &after[digest])));
+        let after = known(&policies);
+        let same = |(digest, compiled): (_, &Arc<_>)| Arc::ptr_eq(compiled, &after.compiled[digest]);
+        assert!(before.compiled.iter().all(same));
+        // What is configured in another way, or has another budget, is a sandbox of its own.
+        let mut budget = Budget::default();
+        budget.fuel += 1;
+        let flip_flop = include_bytes!("../../../../plugins/artifacts/flip-flop.wasm");
+        let builder = PolicySetBuilder::new().component("a", flip_flop).config("one");
+        let builder = builder.component("b", flip_flop).config("two");
+        policies.replace(builder.component("c", flip_flop).config("two").budget(budget)).unwrap();
+        let last = known(&policies);
+        assert_eq!((last.compiled.len(), last.configured.len()), (1, 3));
     }
 }

@@ -2,11 +2,12 @@
 
 use std::time::SystemTime;
 
+use super::signature::KeyId;
 use super::wasm::Allocator;
 use super::{LoadError, Revision};
 use crate::clock::unix_seconds;
 
-/// What is in force, since when, and why nothing newer is.
+/// What is in force, since when, on whose word, and why nothing newer is.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Status {
@@ -14,26 +15,55 @@ pub struct Status {
     pub revision: Revision,
     /// Since when.
     pub since: SystemTime,
+    /// When it was last found to be what its source says: at the newest load that succeeded, or when the watched files were last found
+    /// unchanged since. [`max_policy_age`](super::ManifestLoader::max_policy_age) counts from here.
+    pub confirmed: SystemTime,
+    /// What its manifest calls itself.
+    pub version: Option<u64>,
+    /// The key that vouches for it; none where nobody does.
+    pub signer: Option<KeyId>,
+    /// The highest signed version that has been in force: lower ones are refused.
+    pub highest_version: Option<u64>,
+    /// Documents of a signed set that its signer left open (`allow-unsigned`).
+    pub unsigned_documents: Vec<Box<str>>,
     /// How often a set was loaded without error, counting the first.
     pub loads: u64,
     /// How often a candidate was refused.
     pub failures: u64,
     /// Why the newest candidate is not in force, and since when; none where it is.
     pub last_error: Option<(LoadError, SystemTime)>,
+    /// What was rolled back from, while that holds.
+    pub rolled_back_from: Option<Revision>,
+    /// The revisions that [`rollback`](super::Policies::rollback) can return to, the one that is next last.
+    pub kept: Vec<Revision>,
     /// Where the memory of policies comes from.
     pub allocator: Allocator,
 }
 
-/// `ztlib_policy_loads_total{result}`: sets that were loaded or refused.
-pub(super) fn count(result: &'static str) {
-    ::metrics::counter!("ztlib_policy_loads_total", "result" => result).increment(1);
+/// `ztlib_policy_loads_total{result, code}`: sets that were loaded, refused (and why) or rolled back to.
+pub(super) fn count(result: &'static str, code: &'static str) {
+    ::metrics::counter!("ztlib_policy_loads_total", "result" => result, "code" => code).increment(1);
 }
 
 /// `ztlib_policies_in_force_since_seconds`: since when the revision in force is, in seconds since 1970.
 pub(super) fn in_force_since(since: SystemTime) {
+    seconds("ztlib_policies_in_force_since_seconds", unix_seconds(since));
+}
+
+/// `ztlib_policies_confirmed_seconds`: when what is in force was last found to be what its source says, in seconds since 1970.
+pub(super) fn confirmed(at: SystemTime) {
+    seconds("ztlib_policies_confirmed_seconds", unix_seconds(at));
+}
+
+/// `ztlib_policies_version`: the version that the manifest in force calls itself; 0 where it says none.
+pub(super) fn version(version: Option<u64>) {
+    seconds("ztlib_policies_version", version.unwrap_or(0));
+}
+
+fn seconds(name: &'static str, number: u64) {
     #[allow(
         clippy::cast_precision_loss,
-        reason = "whole seconds are exact in a float for 285 million years"
+        reason = "whole seconds are exact in a float for 285 million years, and nobody signs as often"
     )]
-    ::metrics::gauge!("ztlib_policies_in_force_since_seconds").set(unix_seconds(since) as f64);
+    ::metrics::gauge!(name).set(number as f64);
 }

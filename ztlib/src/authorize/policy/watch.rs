@@ -9,7 +9,7 @@ use std::time::Duration;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 
 use super::LoadError;
-use super::reload::Shared;
+use super::in_force::{By, Shared};
 
 /// How often the files are looked at even where the system has said nothing: network file systems say nothing.
 const POLL: Duration = Duration::from_millis(500);
@@ -69,6 +69,7 @@ impl Watching {
         while self.wait(POLL) {
             let Some(shared) = self.shared.upgrade() else { return };
             if !shared.has_changed() {
+                shared.confirm();
                 drop(shared);
                 // Whatever else is written there as often as it likes: it is not looked at more often than this.
                 std::thread::sleep(SETTLE);
@@ -80,7 +81,7 @@ impl Watching {
             }
             let Some(shared) = self.shared.upgrade() else { return };
             // It reports a failure itself: in the log and in the status.
-            let _ = shared.reload();
+            let _ = shared.reload(By::Watch);
             self.follow();
         }
     }

@@ -1,0 +1,155 @@
+//! What is in force, behind all handles, and the one place where another set takes its place.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use arc_swap::ArcSwap;
+
+use super::LoadError;
+use super::folder::{LookedFor, Stamp};
+use super::loader::{Candidate, Loader};
+use super::set::{PolicySet, Revision};
+use super::status::{self, Status, count};
+use super::wasm::Engine;
+use super::watch::Watch;
+use crate::clock::{SharedClock, Stopwatch};
+
+/// What all handles on the same policies share.
+pub(super) struct Shared {
+    pub(super) current: ArcSwap<PolicySet>,
+    /// One load at a time.
+    pub(super) loader: Mutex<Loader>,
+    pub(super) status: Mutex<Status>,
+    /// Signalled after every change of the status.
+    pub(super) changed: Condvar,
+    pub(super) watch: Mutex<Option<Watch>>,
+    pub(super) engine: Arc<Engine>,
+    pub(super) clock: SharedClock,
+    pub(super) max_age: Option<Duration>,
+    /// When what is in force was last found to be what its source says, in milliseconds since 1970.
+    pub(super) confirmed: AtomicU64,
+}
+
+/// Who asks for a set to be loaded again.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum By {
+    Program,
+    Watch,
+}
+
+impl Shared {
+    /// Whether a file that the last load looked for is another one now.
+    pub(super) fn has_changed(&self) -> bool {
+        self.loader().looked_for.iter().any(|(path, stamp)| Stamp::of(path) != *stamp)
+    }
+
+    /// The files that the last load looked for, as they are now.
+    pub(super) fn files(&self) -> LookedFor {
+        let now = |path: &PathBuf| (path.clone(), Stamp::of(path));
+        self.loader().looked_for.iter().map(|(path, _)| now(path)).collect()
+    }
+
+    /// What is in force was looked for where it comes from, and is still there. Where the newest candidate was refused, it is not.
+    pub(super) fn confirm(&self) {
+        let mut status = self.status();
+        if status.last_error.is_none() {
+            self.confirmed_now(&mut status);
+            self.changed.notify_all();
+        }
+    }
+
+    fn confirmed_now(&self, status: &mut Status) {
+        status.confirmed = self.clock.now();
+        self.confirmed.store(milliseconds(status.confirmed), Ordering::Relaxed);
+        status::confirmed(status.confirmed);
+    }
+
+    pub(super) fn reload(&self, by: By) -> Result<Revision, LoadError> {
+        self.put_in_force(&mut self.loader(), by)
+    }
+
+    pub(super) fn put_in_force(&self, loader: &mut Loader, by: By) -> Result<Revision, LoadError> {
+        let watch = Stopwatch::start();
+        let current = self.current.load_full();
+        let candidate = loader.load(&self.engine, Some(&current)).map_err(|error| self.refuse(error))?;
+        loader.raise_version(&candidate.provenance).map_err(|error| self.refuse(error))?;
+        let root = candidate.set.root();
+        if by == By::Watch && loader.held == Some(root) {
+            // Somebody rolled back from these policies. Their documents are data all the same, and may say that an access was lost.
+            let set = Arc::new(current.with_documents(&candidate.set.view.documents));
+            return Ok(self.install(set, loader, Change::Loaded));
+        }
+        let before = Candidate { set: current, provenance: std::mem::take(&mut loader.provenance) };
+        loader.keep(before, root);
+        (loader.held, loader.last_loaded, loader.provenance) = (None, Some(root), candidate.provenance);
+        let revision = self.install(candidate.set, loader, Change::Loaded);
+        tracing::debug!(%revision, took = ?watch.elapsed(), "loaded");
+        Ok(revision)
+    }
+
+    /// The one place where a revision changes. All of the status changes at once: whoever waits for a revision sees no
+    /// error of an earlier candidate beside it. A new document is no load, and heals no bad candidate; nor does a rollback.
+    pub(super) fn install(&self, set: Arc<PolicySet>, loader: &Loader, change: Change) -> Revision {
+        let revision = set.revision;
+        self.current.store(set);
+        let mut status = self.status();
+        if status.revision != revision {
+            tracing::info!(
+                %revision, previous = %status.revision, version = ?loader.provenance.version,
+                signer = ?loader.provenance.signed.map(|signed| signed.signer), "a policy set is in force"
+            );
+            status.revision = revision;
+            status.since = self.clock.now();
+            status::in_force_since(status.since);
+        }
+        match change {
+            Change::Document => {}
+            Change::RolledBack { from } => status.rolled_back_from = Some(from),
+            Change::Loaded => {
+                status.loads = status.loads.saturating_add(1);
+                status.last_error = None;
+                if loader.held.is_none() {
+                    status.rolled_back_from = None;
+                }
+                self.confirmed_now(&mut status);
+                count("loaded", "");
+            }
+        }
+        loader.describe(&mut status);
+        self.changed.notify_all();
+        revision
+    }
+
+    pub(super) fn refuse(&self, error: LoadError) -> LoadError {
+        let mut status = self.status();
+        tracing::error!(code = error.code(), %error, in_force = %status.revision, "a policy set was refused; the last good one stays in force");
+        status.failures = status.failures.saturating_add(1);
+        status.last_error = Some((error.clone(), self.clock.now()));
+        count("refused", error.code());
+        self.changed.notify_all();
+        error
+    }
+
+    pub(super) fn loader(&self) -> MutexGuard<'_, Loader> {
+        self.loader.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn status(&self) -> MutexGuard<'_, Status> {
+        self.status.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Milliseconds since 1970; a clock before that is 1970.
+pub(super) fn milliseconds(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// What makes a revision change.
+pub(super) enum Change {
+    Loaded,
+    Document,
+    RolledBack { from: Revision },
+}

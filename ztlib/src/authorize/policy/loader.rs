@@ -1,0 +1,169 @@
+//! Where a set comes from, again and again, and what was in force before it.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde_json::Value as Json;
+
+use super::LoadError;
+use super::blueprint::{Blueprint, Known};
+use super::digest::Digest;
+use super::folder::{Folder, LookedFor};
+use super::manifest::{self, Manifest, Signed};
+use super::set::PolicySet;
+use super::signature::{Trust, Versions};
+use super::status::{self, Status};
+use super::wasm::Engine;
+use crate::authorize::signals::SignalSource;
+
+/// How many sets that were in force before are kept, so that one can return to them.
+const MAX_KEPT: usize = 3;
+
+/// Loads candidates, one at a time, and remembers what it takes to judge and to undo them.
+pub(super) struct Loader {
+    pub(super) origin: Origin,
+    /// Documents that the program has set: they outlast reloads, since the program's word is newer than the file's.
+    pub(super) set_documents: BTreeMap<Box<str>, Arc<Json>>,
+    pub(super) signal_source: Option<Arc<dyn SignalSource>>,
+    /// The files that the last load looked for.
+    pub(super) looked_for: LookedFor,
+    /// What is known of the set in force.
+    pub(super) provenance: Provenance,
+    /// The policies (without documents) that were loaded last: what the files or the code say.
+    pub(super) last_loaded: Option<Digest>,
+    /// The policies that were rolled back from: found again by watching, they stay out of force.
+    pub(super) held: Option<Digest>,
+    /// Sets that were in force before, each with other policies; the newest last.
+    pub(super) kept: VecDeque<Candidate>,
+}
+
+/// Where a set comes from.
+pub(super) enum Origin {
+    Code(Box<Blueprint>),
+    Manifest(Box<FromManifest>),
+}
+
+/// A manifest, and whose word is taken for it.
+pub(super) struct FromManifest {
+    pub(super) path: PathBuf,
+    pub(super) trust: Trust,
+    pub(super) versions: Versions,
+}
+
+/// A set with what is known of it.
+#[derive(Clone)]
+pub(super) struct Candidate {
+    pub(super) set: Arc<PolicySet>,
+    pub(super) provenance: Provenance,
+}
+
+/// Who vouches for a set.
+#[derive(Clone, Default)]
+pub(super) struct Provenance {
+    pub(super) version: Option<u64>,
+    pub(super) signed: Option<Signed>,
+    pub(super) unsigned_documents: Arc<[Box<str>]>,
+}
+
+impl Loader {
+    pub(super) fn new(origin: Origin, signal_source: Option<Arc<dyn SignalSource>>) -> Self {
+        Self {
+            origin,
+            set_documents: BTreeMap::new(),
+            signal_source,
+            looked_for: LookedFor::new(),
+            provenance: Provenance::default(),
+            last_loaded: None,
+            held: None,
+            kept: VecDeque::new(),
+        }
+    }
+
+    /// Reads, verifies, compiles and configures. What this process has compiled and still keeps is not compiled again.
+    pub(super) fn load(
+        &mut self,
+        engine: &Arc<Engine>,
+        current: Option<&Arc<PolicySet>>,
+    ) -> Result<Candidate, LoadError> {
+        let (mut blueprint, provenance) = match &self.origin {
+            Origin::Code(blueprint) => (blueprint.as_ref().clone(), Provenance::default()),
+            Origin::Manifest(from) => {
+                let (manifest, looked_for) = from.read();
+                // Also where it failed: what was missing is what may come.
+                self.looked_for = looked_for;
+                let manifest = manifest?;
+                let provenance = Provenance {
+                    version: manifest.version,
+                    signed: manifest.signed,
+                    unsigned_documents: manifest.unsigned_documents.into(),
+                };
+                (manifest.blueprint, provenance)
+            }
+        };
+        for (name, document) in &mut blueprint.documents {
+            if let Some(set) = self.set_documents.get(name) {
+                *document = set.clone();
+            }
+        }
+        let mut known = Known::default();
+        let kept = self.kept.iter().map(|kept| &kept.set);
+        kept.chain(current).for_each(|set| set.known(&mut known));
+        let set = blueprint.build(engine, &known, self.signal_source.clone());
+        let set = set.map_err(|error| match &self.origin {
+            Origin::Manifest(from) => error.at(&from.path, None),
+            Origin::Code(_) => error,
+        })?;
+        Ok(Candidate { set: Arc::new(set), provenance })
+    }
+
+    /// Notes that a signed candidate is about to be in force.
+    pub(super) fn raise_version(&mut self, provenance: &Provenance) -> Result<(), LoadError> {
+        match (&mut self.origin, &provenance.signed) {
+            (Origin::Manifest(from), Some(signed)) => from.versions.raise(signed),
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes down what is known of the set in force and of those before.
+    pub(super) fn describe(&self, status: &mut Status) {
+        status.version = self.provenance.version;
+        status.signer = self.provenance.signed.map(|signed| signed.signer);
+        status.unsigned_documents = self.provenance.unsigned_documents.to_vec();
+        status.highest_version = match &self.origin {
+            Origin::Code(_) => None,
+            Origin::Manifest(from) => from.versions.highest(),
+        };
+        status.kept = self.kept.iter().map(|kept| kept.set.revision).collect();
+        status::version(status.version);
+    }
+
+    /// Keeps a set that something else takes the place of. A set with the same policies is kept once, and not beside the one in force.
+    pub(super) fn keep(&mut self, before: Candidate, in_force: Digest) {
+        let root = before.set.root();
+        self.kept.retain(|kept| kept.set.root() != root && kept.set.root() != in_force);
+        if root == in_force {
+            return;
+        }
+        self.kept.push_back(before);
+        while self.kept.len() > MAX_KEPT {
+            self.kept.pop_front();
+        }
+    }
+}
+
+impl FromManifest {
+    /// The manifest, verified, and the files that were looked for on the way, whether they were found or not.
+    pub(super) fn read(&self) -> (Result<Manifest, LoadError>, LookedFor) {
+        let mut folder = match Folder::of(&self.path) {
+            Ok(folder) => folder,
+            Err(error) => return (Err(error), Folder::missing(&self.path)),
+        };
+        let manifest = manifest::read(&self.path, &mut folder, &self.trust).and_then(|manifest| {
+            // Before anything is compiled: an old set costs nothing.
+            let checked = manifest.signed.as_ref().map_or(Ok(()), |signed| self.versions.check(signed));
+            checked.map(|()| manifest).map_err(|error| error.at(&self.path, None))
+        });
+        (manifest, folder.into_looked_for())
+    }
+}

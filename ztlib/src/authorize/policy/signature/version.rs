@@ -1,0 +1,115 @@
+//! Which versions may still be loaded: the guard against an old set that was once signed and is put back.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::PathBuf;
+
+use super::signing::write_whole;
+use crate::authorize::policy::LoadError;
+use crate::authorize::policy::digest::Digest;
+use crate::authorize::policy::error::shown;
+use crate::authorize::policy::manifest::Signed;
+
+/// The longest mark, in bytes: a number, a space, a digest.
+const MAX_MARK_BYTES: u64 = 128;
+
+/// The highest version that has been in force, and what is asked of the next.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Versions {
+    /// What the service itself was told.
+    pub(crate) least: u64,
+    /// Where the mark outlasts the process.
+    pub(crate) file: Option<PathBuf>,
+    highest: Option<Mark>,
+}
+
+/// A version and the manifest that carried it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Mark {
+    version: u64,
+    manifest: Digest,
+}
+
+impl Versions {
+    /// The highest version that has been in force.
+    pub(crate) fn highest(&self) -> Option<u64> {
+        self.highest.map(|mark| mark.version)
+    }
+
+    /// Whether this set may come after those that were in force.
+    pub(crate) fn check(&self, signed: &Signed) -> Result<(), LoadError> {
+        if signed.version < self.least {
+            return Err(older(signed.version, self.least, "the service was told to take no lower one"));
+        }
+        let Some(highest) = self.mark()? else { return Ok(()) };
+        if signed.version < highest.version {
+            return Err(older(signed.version, highest.version, "that one has been in force"));
+        }
+        if signed.version == highest.version && signed.manifest != highest.manifest {
+            return Err(LoadError::new(
+                "version-reused",
+                format!(
+                    "another manifest of version {} has been in force: give this one a higher `version` and sign it again",
+                    signed.version
+                ),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Notes that this set is about to be in force: in the file first, so that no crash can make the next process forget it.
+    pub(crate) fn raise(&mut self, signed: &Signed) -> Result<(), LoadError> {
+        let mark = Mark { version: signed.version, manifest: signed.manifest };
+        if self.highest == Some(mark) {
+            return Ok(());
+        }
+        if let Some(file) = &self.file {
+            write_whole(file, format!("{} {}\n", mark.version, mark.manifest).as_bytes()).map_err(|error| {
+                LoadError::new(
+                    "version-not-kept",
+                    format!(
+                        "the version cannot be written down: {error}: let the service write to the file's folder, which nobody who delivers policies can write to"
+                    ),
+                )
+                .at(file, None)
+            })?;
+        }
+        self.highest = Some(mark);
+        Ok(())
+    }
+
+    /// What is known of earlier sets: by this process, or by the last one that kept the file.
+    fn mark(&self) -> Result<Option<Mark>, LoadError> {
+        let (None, Some(path)) = (self.highest, &self.file) else { return Ok(self.highest) };
+        let mut text = String::new();
+        let read = File::open(path).and_then(|file| file.take(MAX_MARK_BYTES).read_to_string(&mut text));
+        let unreadable = |why: &str| {
+            LoadError::new(
+                "version-mark-unreadable",
+                format!(
+                    "the highest version so far cannot be read: {why}: put the file back, or remove it if you are sure that the manifest is the newest one"
+                ),
+            )
+            .at(path, None)
+        };
+        match read {
+            Ok(_) => {
+                let (version, digest) = text.trim_end().split_once(' ').unwrap_or_default();
+                let mark = version.parse().ok().zip(Digest::parse(digest));
+                let (version, manifest) = mark.ok_or_else(|| unreadable("it holds no version and digest"))?;
+                Ok(Some(Mark { version, manifest }))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(unreadable(&shown(&error.to_string()))),
+        }
+    }
+}
+
+fn older(version: u64, than: u64, why: &str) -> LoadError {
+    LoadError::new(
+        "older-version",
+        format!(
+            "the set's version is {version}, and {than} is the least that is taken, since {why}: to return to an older set, give it a higher `version` and sign it again"
+        ),
+    )
+}
