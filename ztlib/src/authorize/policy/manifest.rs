@@ -11,15 +11,16 @@ use super::error::shown;
 use super::folder::Folder;
 use super::json::Format;
 use super::toml_table::{Table, Text};
-use super::{Budget, LoadError};
+use super::{Budget, LoadError, cases};
 
 /// The largest manifest, in bytes.
-const MAX_MANIFEST_BYTES: usize = 256 << 10;
+pub(super) const MAX_MANIFEST_BYTES: usize = 256 << 10;
 /// The largest document, in bytes.
 const MAX_DOCUMENT_BYTES: usize = 16 << 20;
 
-const TOP_KEYS: [&str; 5] = ["format", "policy", "document", "signals", "secret-headers"];
-const POLICY_KEYS: [&str; 7] = ["name", "module", "sha256", "config", "reasons", "may-abstain", "budget"];
+const TOP_KEYS: [&str; 6] = ["format", "policy", "document", "signals", "secret-headers", "tests"];
+const POLICY_KEYS: [&str; 8] =
+    ["name", "module", "sha256", "config", "reasons", "may-abstain", "budget", "tests"];
 const DOCUMENT_KEYS: [&str; 3] = ["name", "file", "sha256"];
 const BUDGET_KEYS: [&str; 19] = [
     "fuel",
@@ -59,8 +60,11 @@ pub(crate) fn read(path: &Path, folder: &mut Folder) -> Result<Blueprint, LoadEr
     }
     let mut blueprint = Blueprint::default();
     for policy in top.tables("policy", &POLICY_KEYS)? {
-        blueprint.policies.push(plan(&policy, folder)?);
+        let plan = plan(&policy, folder)?;
+        cases::read_named(&policy, Some(&plan.name), folder, &mut blueprint.cases)?;
+        blueprint.policies.push(plan);
     }
+    cases::read_named(&top, None, folder, &mut blueprint.cases)?;
     for document in top.tables("document", &DOCUMENT_KEYS)? {
         let name = document
             .required_text("name", "give the document the name by which policies look things up in it")?;

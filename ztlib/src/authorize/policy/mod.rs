@@ -23,6 +23,7 @@
 //! config = "rbac.yaml"             # .yaml, .json or .toml; the policy is given it as JSON
 //! reasons = ["no-role", "no-rule"] # with which it may deny
 //! may-abstain = false              # the default: it must allow
+//! tests = ["tests/rbac/*.toml"]    # cases that it must pass alone, see `cases`; also at the top, for the whole set
 //!
 //! [policy.budget]                  # what differs from the default `Budget`
 //! fuel = 2_000_000
@@ -60,12 +61,14 @@
 
 mod blueprint;
 mod builder;
+pub mod cases;
 mod digest;
 mod error;
 mod folder;
 mod json;
 mod manifest;
 mod manifest_loader;
+mod pin;
 mod reload;
 mod set;
 mod status;
@@ -84,10 +87,11 @@ use crate::authenticate::Principal;
 pub use builder::PolicySetBuilder;
 pub use error::LoadError;
 pub use manifest_loader::ManifestLoader;
+pub use pin::{Pinned, pin};
 pub use reload::Policies;
 pub use set::{Evaluation, Revision};
 pub use status::Status;
-pub use wasm::{Allocator, Budget};
+pub use wasm::{Allocator, Budget, Module};
 
 pub(crate) use digest::Digest;
 pub(crate) use set::PolicySet;

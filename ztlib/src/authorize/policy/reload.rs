@@ -18,7 +18,7 @@ use super::set::{Evaluation, PolicySet, Revision};
 use super::status::{Status, count, in_force_since};
 use super::wasm::Engine;
 use super::watch::Watch;
-use super::{LoadError, manifest};
+use super::{LoadError, cases, manifest};
 use crate::authenticate::Principal;
 use crate::authorize::question::{Asked, Labels, Question};
 use crate::authorize::signals::SignalSource;
@@ -296,7 +296,9 @@ impl Loader {
             }
         }
         let known = current.map(PolicySet::compiled).unwrap_or_default();
-        blueprint.build(engine, &known, self.signal_source.clone())
+        let set = blueprint.build(engine, &known, self.signal_source.clone())?;
+        cases::gate(&set, &blueprint.cases)?;
+        Ok(set)
     }
 }
 

@@ -8,11 +8,13 @@ mod constants;
 mod contract;
 mod engine;
 mod evaluate;
+mod inspect;
 mod load;
 mod stop;
 
 pub use budget::Budget;
 pub use engine::Allocator;
+pub use inspect::Module;
 
 pub(crate) use engine::Engine;
 pub(crate) use evaluate::{Evaluated, WasmPolicy};
