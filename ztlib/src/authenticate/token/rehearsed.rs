@@ -17,16 +17,19 @@ use super::trusted::TrustedIssuer;
 
 /// The issuer of a token of which a case does not say who issued it.
 const SOMEBODY: &str = "https://issuer.test";
+/// Whom such a token is for.
+const SOME_SERVICE: &str = "service.test";
 /// How long such a token has to live, in seconds.
 const LIFE: u64 = 300;
 
 impl VerifiedClaims {
-    /// The claims of a token. One that was verified always has `iss` and `exp`: where they are left out, they are put in.
+    /// The claims of a token. One that was verified always has `iss`, `aud` and `exp`: where they are left out, they are put in.
     ///
     /// # Errors
     /// [`TokenError::ClaimForm`] for a registered claim that no verified token could have.
     pub(crate) fn rehearsed(mut claims: Map<String, Value>, now: u64) -> Result<Self, TokenError> {
         claims.entry("iss").or_insert_with(|| SOMEBODY.into());
+        claims.entry("aud").or_insert_with(|| SOME_SERVICE.into());
         claims.entry("exp").or_insert_with(|| now.saturating_add(LIFE).into());
         let mut registered = Registered::read(&claims)?;
         registered.expires_at = 0;

@@ -73,7 +73,7 @@ impl Folder {
 
     /// How a file of the folder is shown in errors.
     pub(crate) fn show(&self, name: &str) -> PathBuf {
-        self.named.join(name)
+        if self.named == Path::new(".") { PathBuf::from(name) } else { self.named.join(name) }
     }
 
     /// The contents of a file in the folder or below it, if they are at most `limit` bytes.

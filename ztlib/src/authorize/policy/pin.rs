@@ -26,14 +26,14 @@ pub struct Pinned {
     pub changed: bool,
 }
 
-/// Writes the digests of the modules that a manifest names into it, in the place of those that are there; everything else in the file stays as it
+/// Writes the digests of those modules that a manifest names and `wanted` says yes to into it, in the place of those that are there; everything else in the file stays as it
 /// is. The file is replaced by a rename, so that a service which watches it sees the old one or the new one.
 ///
 /// Pinning says "I trust these files": call it for what you have built yourself.
 ///
 /// # Errors
 /// [`LoadError`] where the manifest or a module cannot be read, or the manifest cannot be written (`file-not-writable`).
-pub fn pin(manifest: impl AsRef<Path>) -> Result<Vec<Pinned>, LoadError> {
+pub fn pin(manifest: impl AsRef<Path>, wanted: impl Fn(&str) -> bool) -> Result<Vec<Pinned>, LoadError> {
     let path = manifest.as_ref();
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let mut folder = Folder::of(path)?;
@@ -48,6 +48,9 @@ pub fn pin(manifest: impl AsRef<Path>) -> Result<Vec<Pinned>, LoadError> {
         else {
             continue;
         };
+        if !wanted(module) {
+            continue;
+        }
         let line = line_of(&text, at.start);
         let bytes = folder
             .read(module, Budget::maximum().module_bytes)
@@ -114,16 +117,17 @@ mod tests {
         let manifest = folder.join("policies.toml");
         let before = "format = 1 # one\n[[policy]]\nname = \"a\"\nmodule = \"a.wasm\" # mine\nsha256 = \"00\" # old\n[[policy]]\nmodule = 'b.wasm'\n";
         fs::write(&manifest, before).unwrap();
-        let pinned = pin(&manifest).unwrap();
+        let pinned = pin(&manifest, |_| true).unwrap();
         assert!(pinned.iter().all(|pinned| pinned.changed));
         let (a, b) = (Digest::of(b"a"), Digest::of(b"b"));
         let after = format!(
             "format = 1 # one\n[[policy]]\nname = \"a\"\nmodule = \"a.wasm\" # mine\nsha256 = \"{a}\" # old\n[[policy]]\nmodule = 'b.wasm'\nsha256 = \"{b}\"\n"
         );
         assert_eq!(fs::read_to_string(&manifest).unwrap(), after);
-        assert!(pin(&manifest).unwrap().iter().all(|pinned| !pinned.changed), "once is enough");
+        assert!(pin(&manifest, |_| true).unwrap().iter().all(|pinned| !pinned.changed), "once is enough");
         fs::write(&manifest, "[[policy]]\nmodule = 'c.wasm'\n").unwrap();
-        let error = pin(&manifest).unwrap_err();
+        assert_eq!(pin(&manifest, |module| module != "c.wasm"), Ok(vec![]), "another's is left alone");
+        let error = pin(&manifest, |_| true).unwrap_err();
         assert_eq!((error.code(), error.line()), ("file-not-found", Some(2)));
         fs::remove_dir_all(&folder).unwrap();
     }

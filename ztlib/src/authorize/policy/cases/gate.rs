@@ -87,7 +87,9 @@ mod tests {
 
         /// What the policy asks for.
         fn scope(&self, scope: &str) {
-            let config = format!(r#"{{"rules": [{{"routes": ["/orders/{{id}}"], "scopes": ["{scope}"]}}]}}"#);
+            let config = format!(
+                r#"{{"rules": [{{"methods": ["*"], "routes": ["/orders/{{id}}"], "scopes": ["{scope}"]}}]}}"#
+            );
             fs::write(self.0.join("p.json"), config).unwrap();
         }
 

@@ -45,7 +45,7 @@
 //! step-up = { acr = "urn:example:strong", max-age = 300 }
 //! ```
 //!
-//! A token of which the case does not say so has the issuer `https://issuer.test` and five minutes to live: one that was verified always has both.
+//! A token of which the case does not say so has the issuer `https://issuer.test`, the audience `service.test` and five minutes to live: one that was verified always has them.
 //! A file has at most 256 KiB, 512 cases and 512 callers; a set at most 2048 cases in 64 files for each pattern. Unknown keys, and keys and names
 //! that are there twice, are errors. So is a request that the guard refuses before it asks a policy (a path that is not in normal form).
 //!
@@ -57,6 +57,7 @@
 
 mod candidate;
 mod case;
+mod coverage;
 mod expectation;
 mod file;
 mod gate;
@@ -70,6 +71,7 @@ use super::{LoadError, Policies, PolicySet};
 use case::Case;
 
 pub use candidate::{Candidate, PolicyFacts};
+pub use coverage::Coverage;
 pub use expectation::Verdict;
 pub use lint::{Finding, Route, Routes};
 pub use report::{Difference, Rehearsal, Report, Timing};

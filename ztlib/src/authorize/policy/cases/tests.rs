@@ -65,7 +65,8 @@ fn differences(case: &str, alone: bool) -> Vec<String> {
         .native("does", Does)
         .reasons(["stronger"])
         .document("roles", serde_json::json!({"alice": ["admin"]}))
-        .signals(["risk"], NoSignals)
+        .signal("risk")
+        .signals(NoSignals)
         .load()
         .unwrap();
     let text = format!("format = 1\n[[case]]\nname = 'c'\npath = '/'\n{case}\n");
