@@ -54,6 +54,7 @@ impl From<LoadError> for Failure {
 
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
-        Self::new(BROKEN, "io", error.to_string())
+        let exit = if error.kind() == std::io::ErrorKind::BrokenPipe { 0 } else { BROKEN };
+        Self::new(exit, "io", error.to_string())
     }
 }

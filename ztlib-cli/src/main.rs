@@ -35,19 +35,20 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let mut out = io::stdout().lock();
     let mut desk = Desk { out: &mut out, json: cli.json };
-    let ended = run(cli.command, &mut desk);
-    let printed = match &ended {
-        Ok(_) => Ok(()),
-        Err(failure) if cli.json => desk.value(&failure.json()),
-        Err(failure) => Ok(writeln!(io::stderr().lock(), "error: {}", failure.text()).unwrap_or(())),
+    let failure = match run(cli.command, &mut desk) {
+        Ok(Ended::Well) => return ExitCode::SUCCESS,
+        Ok(Ended::Failed) => return ExitCode::from(FAILED),
+        Err(failure) => failure,
     };
-    match (ended, printed) {
-        // Whoever reads has read enough: `ztlib … | head`.
-        (_, Err(_)) => ExitCode::SUCCESS,
-        (Ok(Ended::Well), _) => ExitCode::SUCCESS,
-        (Ok(Ended::Failed), _) => ExitCode::from(FAILED),
-        (Err(failure), _) => ExitCode::from(failure.exit),
+    // Whoever reads has read enough (`ztlib … | head`): there is nobody to tell.
+    if failure.exit != 0 {
+        let told = match cli.json {
+            true => desk.value(&failure.json()),
+            false => writeln!(io::stderr().lock(), "error: {}", failure.text()),
+        };
+        drop(told);
     }
+    ExitCode::from(failure.exit)
 }
 
 fn run(command: Command, desk: &mut Desk<'_>) -> Result<Ended, Failure> {
@@ -60,7 +61,10 @@ fn run(command: Command, desk: &mut Desk<'_>) -> Result<Ended, Failure> {
         Command::Policy(PolicyCommand::Inspect(inspect)) => inspect::run(&inspect, desk),
         Command::Set(SetCommand::Lint(lint)) => lint::run(&lint, desk),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "ztlib", desk.out);
+            // It panics where it cannot write.
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "ztlib", &mut script);
+            desk.out.write_all(&script)?;
             Ok(Ended::Well)
         }
     }

@@ -35,8 +35,11 @@ pub(crate) fn run(test: &Test, desk: &mut Desk<'_>) -> Result<Ended, Failure> {
                 one.policy, one.allowed, one.denied, one.abstained, one.faults
             ))?;
             for (reason, times) in &one.reasons {
-                let times =
-                    if *times == 0 { "never given".to_owned() } else { format!("given {times} times") };
+                let times = match times {
+                    0 => "never given".to_owned(),
+                    1 => "given once".to_owned(),
+                    times => format!("given {times} times"),
+                };
                 desk.line(&format!("  reason `{reason}`: {times}"))?;
             }
         }

@@ -1,6 +1,13 @@
 //! docs/tutorial.md is a transcript: each command in it is run here, and must say what it says there.
 
-#![allow(missing_docs, reason = "tests say what they show by their names")]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test says what it shows by its name, and fails by panicking"
+)]
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -28,7 +28,14 @@ impl PeerIdentity {
 
 fn rehearsed(claim: Claim, authority: Option<Box<str>>) -> PeerIdentity {
     let never = Validity { not_before: 0, not_after: 0 };
-    let leaf = Leaf { claim, fingerprint: [0; 32], issuer: "".into(), serial: "".into(), validity: never };
+    let leaf = Leaf {
+        claim,
+        fingerprint: [0; 32],
+        fingerprint_hex: "".into(),
+        issuer: "".into(),
+        serial: "".into(),
+        validity: never,
+    };
     let vouched = Vouched { authority, validity: never, lists_until: None };
     PeerIdentity::new(Arc::new(leaf), Arc::new([]), vouched, u64::MAX)
 }

@@ -78,7 +78,7 @@ impl Facts {
         view
     }
 
-    pub(super) fn from_address(mut self, address: Option<IpAddr>) -> Self {
+    pub(super) fn calling_from(mut self, address: Option<IpAddr>) -> Self {
         self.principal = self.principal.from_address(address);
         self
     }

@@ -220,7 +220,7 @@ fn case(table: &Table<'_>, callers: &BTreeMap<&str, Caller>, bare: bool) -> Resu
     Ok(Case {
         name: name.into(),
         line: table.line("name"),
-        facts: facts.from_address(caller.remote_ip),
+        facts: facts.calling_from(caller.remote_ip),
         expect: expectation(table, bare)?,
     })
 }
