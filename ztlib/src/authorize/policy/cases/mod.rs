@@ -100,6 +100,17 @@ pub struct Cases {
     cases: Vec<Case>,
 }
 
+impl std::fmt::Debug for Cases {
+    /// How many, without what their callers claim.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cases")
+            .field("file", &self.file)
+            .field("policy", &self.policy)
+            .field("cases", &self.len())
+            .finish()
+    }
+}
+
 impl Cases {
     /// Reads a file.
     ///
@@ -196,7 +207,7 @@ impl Cases {
 /// "#;
 /// let report = cases::run(&policies, &Cases::parse(Path::new("t.toml"), text)?)?;
 /// let failures: Vec<String> = report.failures().map(|difference| difference.to_string()).collect();
-/// assert_eq!(failures, ["t.toml:12: case `a guest may`: expected allow, got deny `no-role` by `clerks`"]);
+/// assert_eq!(failures, ["t.toml:13: case `a guest may`: expected allow, got deny `no-role` by `clerks`"]);
 /// # Ok::<(), ztlib::authorize::policy::LoadError>(())
 /// ```
 ///
