@@ -28,6 +28,10 @@ fmt:
 policy-tests:
     cd plugins && cargo test
 
+# Write docs/tutorial.md anew from what its commands say. Needs a compiler for wasm32-unknown-unknown.
+tutorial:
+    ZTLIB_BLESS=1 cargo test --workspace --test tutorial
+
 # Build every policy from source into plugins/artifacts (see plugins/README.md for the toolchain).
 policies:
     plugins/build.sh

@@ -44,6 +44,11 @@ impl Labels {
         self
     }
 
+    /// The names of the labels, sorted.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().flat_map(|labels| labels.keys()).map(AsRef::as_ref)
+    }
+
     /// The label of this name.
     pub fn label(&self, name: &str) -> Option<&str> {
         self.0.as_ref()?.get(name).map(AsRef::as_ref)

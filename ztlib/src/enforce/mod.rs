@@ -31,3 +31,4 @@ pub use target::{MAX_PATH_BYTES, TargetError};
 
 pub(crate) use guard::Established;
 pub(crate) use refusal::Caller;
+pub(crate) use target::{check as check_target, check_parameter};

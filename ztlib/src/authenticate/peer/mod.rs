@@ -30,6 +30,7 @@ mod identity;
 mod layer;
 mod leaf;
 mod printable;
+mod rehearsed;
 mod revocation;
 mod roots;
 mod service;

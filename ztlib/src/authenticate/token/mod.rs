@@ -59,6 +59,7 @@ mod keys;
 mod last;
 mod layer;
 mod registered;
+mod rehearsed;
 mod service;
 mod trusted;
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use http::HeaderName;
 use serde_json::Value as Json;
 
+use super::cases::Cases;
 use super::digest::{Digest, Digester};
 use super::error::shown;
 use super::set::{Entry, Policy, PolicySet, SET_NAME};
@@ -28,6 +29,8 @@ pub(crate) struct Blueprint {
     pub(crate) signals: BTreeSet<Box<str>>,
     /// In lower case.
     pub(crate) secret_headers: BTreeSet<Box<str>>,
+    /// What the set is asked before it is in force. It decides nothing, and is no part of the revision.
+    pub(crate) cases: Vec<Cases>,
 }
 
 /// One policy of it.

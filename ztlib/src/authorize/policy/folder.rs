@@ -8,6 +8,9 @@ use std::time::SystemTime;
 use super::LoadError;
 use super::error::shown;
 
+/// The most files that one pattern may name.
+const MAX_MATCHES: usize = 64;
+
 /// The folder of a manifest with everything that was looked for in it.
 #[derive(Debug)]
 pub(crate) struct Folder {
@@ -75,7 +78,7 @@ impl Folder {
 
     /// How a file of the folder is shown in errors.
     pub(crate) fn show(&self, name: &str) -> PathBuf {
-        self.named.join(name)
+        if self.named == Path::new(".") { PathBuf::from(name) } else { self.named.join(name) }
     }
 
     /// The contents of a file in the folder or below it, if they are at most `limit` bytes.
@@ -120,6 +123,45 @@ impl Folder {
             ));
         }
         Ok(bytes)
+    }
+
+    /// The files that a pattern names, sorted: a path, with `*` for any letters in its last part. The folder that they lie in is looked for too, so
+    /// that one more file in it is noticed.
+    pub(crate) fn matching(&mut self, pattern: &str) -> Result<Vec<String>, LoadError> {
+        let Some((before, after)) = pattern.split_once('*') else { return Ok(vec![pattern.to_owned()]) };
+        let (folder, prefix) = before.rsplit_once('/').unwrap_or(("", before));
+        let plain = |part| matches!(part, Component::Normal(_));
+        if after.contains(['*', '/']) || !Path::new(folder).components().all(plain) {
+            let text = format!(
+                "`{}` cannot be understood: one `*` may stand in the last part of a path inside of the manifest's folder",
+                shown(pattern)
+            );
+            return Err(LoadError::new("bad-pattern", text));
+        }
+        let path = self.named.join(folder);
+        self.looked_for.push((path.clone(), Stamp::of(&path)));
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&path).map_err(|error| unreadable(folder, &error))? {
+            let entry = entry.map_err(|error| unreadable(folder, &error))?;
+            let file_name = entry.file_name();
+            let Some(name) = file_name.to_str() else { continue };
+            let rest = name.strip_prefix(prefix).filter(|_| !name.starts_with('.'));
+            if rest.is_some_and(|rest| rest.ends_with(after)) {
+                names.push(if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") });
+            }
+            if names.len() > MAX_MATCHES {
+                return Err(LoadError::new(
+                    "too-many-files",
+                    format!("`{}` names more than {MAX_MATCHES} files", shown(pattern)),
+                ));
+            }
+        }
+        names.sort_unstable();
+        if names.is_empty() {
+            let text = format!("`{}` names no file: write one, or correct the pattern", shown(pattern));
+            return Err(LoadError::new("file-not-found", text));
+        }
+        Ok(names)
     }
 
     /// The same as text.

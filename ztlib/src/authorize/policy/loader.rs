@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use serde_json::Value as Json;
 
-use super::LoadError;
 use super::blueprint::{Blueprint, Known};
 use super::digest::Digest;
 use super::folder::{Folder, LookedFor};
@@ -15,6 +14,7 @@ use super::set::PolicySet;
 use super::signature::{Trust, Versions};
 use super::status::{self, Status};
 use super::wasm::Engine;
+use super::{LoadError, cases};
 use crate::authorize::signals::SignalSource;
 
 /// How many sets that were in force before are kept, so that one can return to them.
@@ -109,7 +109,10 @@ impl Loader {
         let mut known = Known::default();
         let kept = self.kept.iter().map(|kept| &kept.set);
         kept.chain(current).for_each(|set| set.known(&mut known));
+        let cases = std::mem::take(&mut blueprint.cases);
         let set = blueprint.build(engine, &known, self.signal_source.clone());
+        // A set that does not pass its own cases is not in force.
+        let set = set.and_then(|set| cases::gate(&set, &cases).map(|()| set));
         let set = set.map_err(|error| match &self.origin {
             Origin::Manifest(from) => error.at(&from.path, None),
             Origin::Code(_) => error,

@@ -12,16 +12,16 @@ use super::folder::Folder;
 use super::json::Format;
 use super::signature::{KeyId, Trust};
 use super::toml_table::{Table, Text};
-use super::{Budget, LoadError};
+use super::{Budget, LoadError, cases};
 
 /// The largest manifest, in bytes.
 pub(crate) const MAX_MANIFEST_BYTES: usize = 256 << 10;
 /// The largest document, in bytes.
 const MAX_DOCUMENT_BYTES: usize = 16 << 20;
 
-const TOP_KEYS: [&str; 6] = ["format", "version", "policy", "document", "signals", "secret-headers"];
-const POLICY_KEYS: [&str; 8] =
-    ["name", "module", "sha256", "config", "config-sha256", "reasons", "may-abstain", "budget"];
+const TOP_KEYS: [&str; 7] = ["format", "version", "policy", "document", "signals", "secret-headers", "tests"];
+const POLICY_KEYS: [&str; 9] =
+    ["name", "module", "sha256", "config", "config-sha256", "reasons", "may-abstain", "budget", "tests"];
 const DOCUMENT_KEYS: [&str; 4] = ["name", "file", "sha256", "allow-unsigned"];
 const BUDGET_KEYS: [&str; 19] = [
     "fuel",
@@ -115,8 +115,11 @@ pub(crate) fn parse(
     let mut blueprint = Blueprint::default();
     let mut unsigned_documents = Vec::new();
     for policy in top.tables("policy", &POLICY_KEYS)? {
-        blueprint.policies.push(plan(&policy, bound, folder)?);
+        let plan = plan(&policy, bound, folder)?;
+        cases::read_named(&policy, Some(&plan.name), folder, &mut blueprint.cases)?;
+        blueprint.policies.push(plan);
     }
+    cases::read_named(&top, None, folder, &mut blueprint.cases)?;
     for document in top.tables("document", &DOCUMENT_KEYS)? {
         let name = document
             .required_text("name", "give the document the name by which policies look things up in it")?;

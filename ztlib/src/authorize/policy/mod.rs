@@ -25,6 +25,7 @@
 //! config-sha256 = "…"              # of that file; may be left out where the set is not signed
 //! reasons = ["no-role", "no-rule"] # with which it may deny
 //! may-abstain = false              # the default: it must allow
+//! tests = ["tests/rbac/*.toml"]    # cases that it must pass alone, see `cases`; also at the top, for the whole set
 //!
 //! [policy.budget]                  # what differs from the default `Budget`
 //! fuel = 2_000_000
@@ -104,6 +105,7 @@
 
 mod blueprint;
 mod builder;
+pub mod cases;
 mod digest;
 mod error;
 mod folder;
@@ -112,6 +114,7 @@ mod json;
 mod loader;
 mod manifest;
 mod manifest_loader;
+mod pin;
 mod reload;
 mod set;
 mod signature;
@@ -131,11 +134,12 @@ use crate::authenticate::Principal;
 pub use builder::PolicySetBuilder;
 pub use error::LoadError;
 pub use manifest_loader::{ManifestLoader, Verified};
+pub use pin::{Pinned, pin};
 pub use reload::Policies;
 pub use set::{Evaluation, Revision};
 pub use signature::{KeyId, SigningKey, TrustedKey};
 pub use status::Status;
-pub use wasm::{Allocator, Budget};
+pub use wasm::{Allocator, Budget, Module};
 
 pub(crate) use digest::Digest;
 pub(crate) use set::PolicySet;

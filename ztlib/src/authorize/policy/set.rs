@@ -156,6 +156,18 @@ impl PolicySet {
         Self::new(self.root, self.entries.clone(), view)
     }
 
+    /// The same policies, or one of them alone, with another view. For rehearsals: nothing is enforced by it.
+    pub(super) fn rehearsal(&self, alone: Option<&str>, view: View) -> Self {
+        let entries = self.entries.iter().filter(|entry| alone.is_none_or(|name| *entry.name == *name));
+        let entries = entries.cloned().collect();
+        Self { revision: self.revision, root: self.root, entries, is_pure: self.is_pure, view }
+    }
+
+    /// The names of the policies, in order.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().map(|entry| entry.name.as_ref())
+    }
+
     /// The same set with the contents that other documents have, where it declares a document of that name. Nothing is compiled.
     pub(super) fn with_documents(&self, others: &Documents) -> Self {
         let mut documents = Documents::clone(&self.view.documents);

@@ -75,6 +75,15 @@ impl<'t> Table<'t> {
         line_of(self.text.text, at)
     }
 
+    /// The value of a key, whatever it is, and the line that a byte of the file is in.
+    pub(crate) fn raw(&self, key: &str) -> Option<&'t Spanned<DeValue<'t>>> {
+        self.table.get(key)
+    }
+
+    pub(crate) fn line_at(&self, byte: usize) -> usize {
+        line_of(self.text.text, byte)
+    }
+
     /// An error about a key.
     pub(crate) fn error(&self, key: &str, code: &'static str, text: &str) -> LoadError {
         self.place(LoadError::new(code, text), key)
@@ -160,7 +169,7 @@ impl<'t> Table<'t> {
 }
 
 /// The known key that a typo is closest to, if it is close.
-fn closest<'k>(typo: &str, keys: &[&'k str]) -> Option<&'k str> {
+pub(crate) fn closest<'k>(typo: &str, keys: &[&'k str]) -> Option<&'k str> {
     let typo: String =
         typo.chars().take(64).map(|c| if c == '_' { '-' } else { c.to_ascii_lowercase() }).collect();
     let near = keys.iter().map(|key| (distance(&typo, key), *key)).min()?;

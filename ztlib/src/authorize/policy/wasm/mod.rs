@@ -8,6 +8,7 @@ mod constants;
 mod contract;
 mod engine;
 mod evaluate;
+mod inspect;
 mod load;
 #[cfg(test)]
 mod returned_values;
@@ -15,6 +16,7 @@ mod stop;
 
 pub use budget::Budget;
 pub use engine::Allocator;
+pub use inspect::Module;
 
 pub(crate) use engine::Engine;
 pub(crate) use evaluate::{Evaluated, WasmPolicy};

@@ -1,0 +1,171 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueHint};
+
+/// The desk of a policy author: write, build, test, explain, measure, look through.
+///
+/// Exit codes: 0 all is well; 1 a test or a lint failed; 2 the command line is wrong; 3 something cannot be read, built or loaded.
+#[derive(Debug, Parser)]
+#[command(name = "ztlib", version, propagate_version = true, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    /// Print one JSON value instead of text
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// One policy: make, build, test, explain, measure, look through
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+    /// A policy set as a whole
+    #[command(subcommand)]
+    Set(SetCommand),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PolicyCommand {
+    /// Make a folder with a policy that compiles: source, configuration, manifest, tests
+    New(New),
+    /// Compile the policy of a folder, make it a component, and pin its digest in the manifest
+    Build(Build),
+    /// Run the cases that a manifest names, in the sandbox
+    Test(Test),
+    /// Show what is decided about one question, and why
+    Explain(Box<Explain>),
+    /// Measure how long cases take
+    Bench(Bench),
+    /// Show what policies are made of, what they may use, and what they read in their cases
+    Inspect(Inspect),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SetCommand {
+    /// Find policies that never decide, reasons that are never given, facts that are never read, routes that nobody covers
+    Lint(Lint),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct New {
+    /// Its name: 1 to 64 of a-z, 0-9 and `-`, a letter first; also the folder's
+    pub(crate) name: String,
+    /// The folder of the SDK `ztlib-policy`; without it the released version is taken
+    #[arg(long, value_hint = ValueHint::DirPath)]
+    pub(crate) sdk: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Build {
+    /// The folder of the policy
+    #[arg(default_value = ".", value_hint = ValueHint::DirPath)]
+    pub(crate) folder: PathBuf,
+    /// Take nothing from the network
+    #[arg(long)]
+    pub(crate) offline: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Test {
+    /// The manifest
+    #[arg(default_value = "policies.toml", value_hint = ValueHint::FilePath)]
+    pub(crate) manifest: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    /// The manifest
+    #[arg(default_value = "policies.toml", value_hint = ValueHint::FilePath)]
+    pub(crate) manifest: PathBuf,
+    /// A case that the manifest names, by its name
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["path", "action"])]
+    pub(crate) case: Option<String>,
+    /// Ask this policy alone
+    #[arg(long, value_name = "NAME")]
+    pub(crate) policy: Option<String>,
+    /// The request's path
+    #[arg(long, required_unless_present_any = ["case", "action"], conflicts_with = "action")]
+    pub(crate) path: Option<String>,
+    /// A question of the application's own instead of a request
+    #[arg(long)]
+    pub(crate) action: Option<String>,
+    /// The request's method
+    #[arg(long)]
+    pub(crate) method: Option<String>,
+    /// The request's host
+    #[arg(long)]
+    pub(crate) host: Option<String>,
+    /// The template of the route that matched
+    #[arg(long)]
+    pub(crate) route: Option<String>,
+    /// A parameter of the route
+    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = pair)]
+    pub(crate) params: Vec<(String, String)>,
+    /// A parameter of the query
+    #[arg(long = "query", value_name = "NAME=VALUE", value_parser = pair)]
+    pub(crate) queries: Vec<(String, String)>,
+    /// A header
+    #[arg(long = "header", value_name = "NAME=VALUE", value_parser = pair)]
+    pub(crate) headers: Vec<(String, String)>,
+    /// A label
+    #[arg(long = "label", value_name = "NAME=VALUE", value_parser = pair)]
+    pub(crate) labels: Vec<(String, String)>,
+    /// A signal
+    #[arg(long = "signal", value_name = "NAME=VALUE", value_parser = pair)]
+    pub(crate) signals: Vec<(String, String)>,
+    /// The peer's SPIFFE ID
+    #[arg(long, value_name = "SPIFFE-ID")]
+    pub(crate) peer: Option<String>,
+    /// The claims of the caller's token, as JSON
+    #[arg(long, value_name = "JSON")]
+    pub(crate) claims: Option<String>,
+    /// The caller's address
+    #[arg(long, value_name = "IP")]
+    pub(crate) remote_ip: Option<String>,
+    /// The moment, in seconds since 1970
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) now: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Bench {
+    /// The manifest
+    #[arg(default_value = "policies.toml", value_hint = ValueHint::FilePath)]
+    pub(crate) manifest: PathBuf,
+    /// Only this case
+    #[arg(long, value_name = "NAME")]
+    pub(crate) case: Option<String>,
+    /// How often each case is asked
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) times: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Inspect {
+    /// A component (.wasm), or a manifest
+    #[arg(default_value = "policies.toml", value_hint = ValueHint::FilePath)]
+    pub(crate) file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Lint {
+    /// The manifest
+    #[arg(default_value = "policies.toml", value_hint = ValueHint::FilePath)]
+    pub(crate) manifest: PathBuf,
+    /// The service's routes, one a line: `GET /orders/{id}`
+    #[arg(long, value_hint = ValueHint::FilePath)]
+    pub(crate) routes: Option<PathBuf>,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}

@@ -1,0 +1,36 @@
+//! `policy bench`: how long cases take.
+
+use serde_json::{Value, json};
+use ztlib::authorize::policy::cases::Candidate;
+
+use crate::Ended;
+use crate::args::Bench;
+use crate::failure::{Failure, USAGE};
+use crate::show::{Desk, timing, timing_json};
+
+pub(crate) fn run(bench: &Bench, desk: &mut Desk<'_>) -> Result<Ended, Failure> {
+    let candidate = Candidate::load(&bench.manifest)?;
+    let mut measured: Vec<Value> = Vec::new();
+    for cases in candidate.cases() {
+        for name in cases.names().filter(|name| bench.case.as_deref().is_none_or(|wanted| *name == wanted)) {
+            let Some(took) = candidate.time(cases, name, bench.times)? else { continue };
+            if !desk.json {
+                desk.line(&format!("{}: {name}: {}", cases.file().display(), timing(&took)))?;
+            }
+            measured.push(json!({
+                "file": cases.file().display().to_string(), "case": name, "times": bench.times, "time": timing_json(&took),
+            }));
+        }
+    }
+    if measured.is_empty() {
+        return Err(Failure::new(
+            USAGE,
+            "unknown-case",
+            "there is no such case: see `ztlib policy test --json`",
+        ));
+    }
+    if desk.json {
+        desk.value(&json!({ "cases": measured }))?;
+    }
+    Ok(Ended::Well)
+}

@@ -1,0 +1,120 @@
+//! `policy build`: source → component, and its digest into the manifest.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+use ztlib::authorize::policy::{Module, pin};
+
+use crate::Ended;
+use crate::args::Build;
+use crate::component::componentize;
+use crate::failure::{BROKEN, Failure};
+use crate::show::Desk;
+use crate::toolchain::Toolchain;
+
+pub(crate) fn run(build: &Build, desk: &mut Desk<'_>) -> Result<Ended, Failure> {
+    let broken = |code: &str, text: String| Failure::new(BROKEN, code, text);
+    let folder = fs::canonicalize(&build.folder)
+        .map_err(|error| broken("file-not-found", format!("{}: {error}", build.folder.display())))?;
+    if !folder.join("Cargo.toml").is_file() {
+        let text = format!(
+            "there is no Cargo.toml in `{}`: go to the policy's folder, or make one with `ztlib policy new NAME`",
+            build.folder.display()
+        );
+        return Err(broken("file-not-found", text));
+    }
+    let toolchain = Toolchain::find()?;
+    let crate_ = Crate::of(&folder, &toolchain, build.offline)?;
+    let no_std = fs::read_to_string(&crate_.source).is_ok_and(|text| text.contains("no_std"));
+    // What the compiler says goes to stderr, so that what this prints can be read by programs.
+    let status = toolchain
+        .build(&folder, no_std, build.offline)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .status()?;
+    if !status.success() {
+        return Err(broken("not-compilable", "the policy does not compile: see above".to_owned()));
+    }
+    let module =
+        crate_.target.join("wasm32-unknown-unknown/release").join(format!("{}.wasm", crate_.library));
+    let component = fs::read(&module).map_err(|error| {
+        broken("file-not-found", format!("{}: {error}: is `cdylib` in `crate-type`?", module.display()))
+    })?;
+    let component = componentize(&component).map_err(|error| {
+        broken(
+            "not-a-policy",
+            format!("the module is no policy: {error}: does the crate call `export_policy!`?"),
+        )
+    })?;
+    let looked_at = Module::inspect(&component)?;
+    let name = format!("{}.wasm", crate_.package);
+    fs::write(folder.join(&name), &component)?;
+    let manifest = folder.join("policies.toml");
+    let pinned = if manifest.is_file() { pin(&manifest, |module| module == name)? } else { Vec::new() };
+    if desk.json {
+        desk.value(&json!({
+            "module": name, "bytes": looked_at.bytes, "sha256": looked_at.sha256, "functions": looked_at.functions,
+            "toolchain": toolchain.name(), "pinned": !pinned.is_empty(),
+        }))?;
+    } else {
+        desk.line(&format!("built {name} with {}", toolchain.name()))?;
+        desk.line(&format!(
+            "module: {} bytes, {} functions, sha256 {}",
+            looked_at.bytes, looked_at.functions, looked_at.sha256
+        ))?;
+        let told = if pinned.is_empty() {
+            "no policies.toml names it: write one"
+        } else {
+            "its digest is pinned in policies.toml"
+        };
+        desk.line(told)?;
+    }
+    Ok(Ended::Well)
+}
+
+/// What cargo says about a policy's crate.
+struct Crate {
+    package: String,
+    library: String,
+    source: PathBuf,
+    target: PathBuf,
+}
+
+impl Crate {
+    fn of(folder: &Path, toolchain: &Toolchain, offline: bool) -> Result<Self, Failure> {
+        let mut cargo = toolchain.cargo();
+        cargo.args(["metadata", "--no-deps", "--format-version", "1"]).current_dir(folder);
+        if offline {
+            cargo.arg("--offline");
+        }
+        let output = cargo.stderr(Stdio::inherit()).output()?;
+        let found = serde_json::from_slice::<Value>(&output.stdout)
+            .ok()
+            .and_then(|metadata| Self::read(&metadata, folder));
+        found.ok_or_else(|| {
+            let text =
+                "cargo finds no library with `crate-type = [\"cdylib\", \"rlib\"]` in this folder: see above";
+            Failure::new(BROKEN, "not-a-policy", text)
+        })
+    }
+
+    fn read(metadata: &Value, folder: &Path) -> Option<Self> {
+        let here = folder.join("Cargo.toml");
+        let packages = metadata.get("packages")?.as_array()?;
+        let package = packages.iter().find(|package| {
+            package.get("manifest_path").and_then(Value::as_str).is_some_and(|path| Path::new(path) == here)
+        })?;
+        let library = package.get("targets")?.as_array()?.iter().find(|target| {
+            let kinds = target.get("crate_types").and_then(Value::as_array);
+            kinds.is_some_and(|kinds| kinds.iter().any(|kind| kind == "cdylib"))
+        })?;
+        Some(Self {
+            package: package.get("name")?.as_str()?.to_owned(),
+            library: library.get("name")?.as_str()?.replace('-', "_"),
+            source: library.get("src_path")?.as_str()?.into(),
+            target: metadata.get("target_directory")?.as_str()?.into(),
+        })
+    }
+}

@@ -1,0 +1,158 @@
+//! `policy explain`: what is decided about one question, and why.
+
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+use ztlib::authorize::policy::cases::{Candidate, Cases, Rehearsal, Timing, Verdict};
+
+use crate::Ended;
+use crate::args::Explain;
+use crate::failure::{Failure, USAGE};
+use crate::show::{Desk, outcome, reads, rehearsal_json, timing, timing_json};
+
+/// How often a question is asked to see how long it takes.
+const TIMES: u32 = 200;
+/// What a question of the command line is called.
+const HERE: &str = "the command line";
+
+pub(crate) fn run(explain: &Explain, desk: &mut Desk<'_>) -> Result<Ended, Failure> {
+    let candidate = Candidate::load(&explain.manifest)?;
+    let (cases, name) = match &explain.case {
+        Some(name) => (named(&candidate, name, explain.policy.as_deref())?, name.as_str()),
+        None => (question(explain)?, HERE),
+    };
+    let report = candidate.rehearse(&cases)?;
+    let rehearsal = report.rehearsals().find(|rehearsal| rehearsal.case() == name);
+    let timing = candidate.time(&cases, name, TIMES)?;
+    let (Some(rehearsal), Some(timing)) = (rehearsal, timing) else {
+        return Err(Failure::new(USAGE, "unknown-case", format!("there is no case `{name}`")));
+    };
+    if desk.json {
+        let mut value = rehearsal_json(rehearsal);
+        if let Value::Object(members) = &mut value {
+            members.insert("revision".to_owned(), json!(candidate.revision().digest()));
+            members.insert("time".to_owned(), timing_json(&timing));
+        }
+        desk.value(&value)?;
+    } else {
+        print(&candidate, rehearsal, &timing, desk)?;
+    }
+    Ok(if rehearsal.passed() { Ended::Well } else { Ended::Failed })
+}
+
+fn print(
+    candidate: &Candidate,
+    rehearsal: &Rehearsal,
+    took: &Timing,
+    desk: &mut Desk<'_>,
+) -> std::io::Result<()> {
+    if rehearsal.case() != HERE {
+        desk.line(&format!("{}:{}: {}", rehearsal.file().display(), rehearsal.line(), rehearsal.case()))?;
+    }
+    desk.line(&outcome(rehearsal))?;
+    let evaluation = rehearsal.evaluation();
+    if let (Verdict::Fault, Err(fault)) = (rehearsal.verdict(), evaluation.result()) {
+        desk.line(&format!("because: {fault}"))?;
+    }
+    if let Some(message) = rehearsal.message() {
+        desk.line(&format!("told to the caller: {message}"))?;
+    }
+    for (of_request, name, value) in rehearsal.headers() {
+        let of = if of_request { "request" } else { "response" };
+        let to = value.map_or_else(|| "removed".to_owned(), |value| format!("set to `{value}`"));
+        desk.line(&format!("{of} header {name}: {to}"))?;
+    }
+    let made = reads(rehearsal);
+    desk.line(if made.is_empty() { "it read nothing" } else { "it read" })?;
+    for read in made {
+        desk.line(&format!("  {read}"))?;
+    }
+    for (policy, line) in evaluation.log() {
+        desk.line(&format!("log of `{policy}`: {}", line.escape_debug()))?;
+    }
+    for difference in rehearsal.differences() {
+        desk.line(&difference.to_string())?;
+    }
+    desk.line(&format!("fuel: {}", evaluation.fuel()))?;
+    desk.line(&format!("time: {}", timing(took)))?;
+    desk.line(&format!("revision: {}", candidate.revision()))
+}
+
+/// The file that has a case of this name.
+fn named(candidate: &Candidate, name: &str, policy: Option<&str>) -> Result<Cases, Failure> {
+    let found = candidate.cases().iter().find(|cases| {
+        policy.is_none_or(|policy| cases.policy() == Some(policy)) && cases.names().any(|own| own == name)
+    });
+    found.cloned().ok_or_else(|| {
+        let names: Vec<&str> = candidate.cases().iter().flat_map(Cases::names).take(20).collect();
+        let text = format!("the manifest names no case `{name}`; there are:\n  {}", names.join("\n  "));
+        Failure::new(USAGE, "unknown-case", text)
+    })
+}
+
+/// The question of the command line, as a file of cases would have it: it is read by the same rules.
+fn question(explain: &Explain) -> Result<Cases, Failure> {
+    let mut text = format!("format = 1\n[[case]]\nname = {}\n", json!(HERE));
+    let mut put = |key: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            text.push_str(&format!("{key} = {}\n", toml(&value)));
+        }
+    };
+    let texts = [
+        ("action", &explain.action),
+        ("path", &explain.path),
+        ("method", &explain.method),
+        ("host", &explain.host),
+        ("route", &explain.route),
+        ("peer", &explain.peer),
+        ("remote-ip", &explain.remote_ip),
+    ];
+    for (key, value) in texts {
+        put(key, value.as_ref().map(|value| json!(value)));
+    }
+    let tables = [
+        ("params", &explain.params),
+        ("query", &explain.queries),
+        ("headers", &explain.headers),
+        ("labels", &explain.labels),
+        ("signals", &explain.signals),
+    ];
+    for (key, pairs) in tables {
+        let members: Map<String, Value> =
+            pairs.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
+        if members.len() < pairs.len() {
+            return Err(Failure::new(USAGE, "duplicate-name", format!("one name stands twice in `{key}`")));
+        }
+        put(key, (!members.is_empty()).then_some(Value::Object(members)));
+    }
+    put("now", explain.now.map(|now| json!(now)));
+    if let Some(claims) = &explain.claims {
+        let claims = serde_json::from_str::<Value>(claims);
+        let claims = claims
+            .map_err(|error| Failure::new(USAGE, "bad-claims", format!("`--claims` is not JSON: {error}")))?;
+        put("claims", Some(claims));
+    }
+    let cases = Cases::parse_questions(Path::new(HERE), &text)
+        .map_err(|error| Failure::from(error).exiting(USAGE))?;
+    Ok(match &explain.policy {
+        Some(policy) => cases.about(policy),
+        None => cases,
+    })
+}
+
+/// A JSON value as TOML writes it. TOML has no `null`: such a member is left out.
+fn toml(value: &Value) -> String {
+    match value {
+        Value::Object(members) => {
+            let members = members.iter().filter(|(_, value)| !value.is_null());
+            let members: Vec<String> =
+                members.map(|(name, value)| format!("{} = {}", json!(name), toml(value))).collect();
+            format!("{{ {} }}", members.join(", "))
+        }
+        Value::Array(items) => {
+            let items: Vec<String> = items.iter().filter(|item| !item.is_null()).map(toml).collect();
+            format!("[{}]", items.join(", "))
+        }
+        plain => plain.to_string(),
+    }
+}

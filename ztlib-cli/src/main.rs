@@ -1,0 +1,71 @@
+//! `ztlib`: the desk of a policy author. What it does is done by the library; here it is asked for and printed.
+
+mod args;
+mod bench;
+mod build;
+mod component;
+mod explain;
+mod failure;
+mod inspect;
+mod lint;
+mod new;
+mod show;
+mod test;
+mod toolchain;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use args::{Cli, Command, PolicyCommand, SetCommand};
+use failure::{FAILED, Failure};
+use show::Desk;
+
+/// How a command ended that could do its work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    Well,
+    /// Tests or lints failed; they are printed already.
+    Failed,
+}
+
+fn main() -> ExitCode {
+    // A wrong command line ends here, with 2 and a suggestion.
+    let cli = Cli::parse();
+    let mut out = io::stdout().lock();
+    let mut desk = Desk { out: &mut out, json: cli.json };
+    let failure = match run(cli.command, &mut desk) {
+        Ok(Ended::Well) => return ExitCode::SUCCESS,
+        Ok(Ended::Failed) => return ExitCode::from(FAILED),
+        Err(failure) => failure,
+    };
+    // Whoever reads has read enough (`ztlib … | head`): there is nobody to tell.
+    if failure.exit != 0 {
+        let told = match cli.json {
+            true => desk.value(&failure.json()),
+            false => writeln!(io::stderr().lock(), "error: {}", failure.text()),
+        };
+        drop(told);
+    }
+    ExitCode::from(failure.exit)
+}
+
+fn run(command: Command, desk: &mut Desk<'_>) -> Result<Ended, Failure> {
+    match command {
+        Command::Policy(PolicyCommand::New(new)) => new::run(&new, desk),
+        Command::Policy(PolicyCommand::Build(build)) => build::run(&build, desk),
+        Command::Policy(PolicyCommand::Test(test)) => test::run(&test, desk),
+        Command::Policy(PolicyCommand::Explain(explain)) => explain::run(&explain, desk),
+        Command::Policy(PolicyCommand::Bench(bench)) => bench::run(&bench, desk),
+        Command::Policy(PolicyCommand::Inspect(inspect)) => inspect::run(&inspect, desk),
+        Command::Set(SetCommand::Lint(lint)) => lint::run(&lint, desk),
+        Command::Completions { shell } => {
+            // It panics where it cannot write.
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "ztlib", &mut script);
+            desk.out.write_all(&script)?;
+            Ok(Ended::Well)
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! The command as people and programs call it.
+
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test says what it shows by its name, and fails by panicking"
+)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+/// A folder with the policy `token-scope`, which wants the scope `orders:read` on /orders/{id}.
+struct Folder(PathBuf);
+
+const CASES: &str = r#"format = 1
+[[case]]
+name = "who has the scope may"
+path = "/orders/7"
+route = "/orders/{id}"
+claims = { sub = "alice", scope = "orders:read" }
+expect = "allow"
+
+[[case]]
+name = "who lacks it may not"
+path = "/orders/7"
+route = "/orders/{id}"
+claims = { sub = "bob" }
+expect = "deny"
+reason = "missing-scope"
+"#;
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let folder =
+            Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("desk-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(folder.join("tests")).unwrap();
+        let folder = Self(folder);
+        let module = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins/artifacts/token-scope.wasm");
+        fs::copy(&module, folder.0.join("scope.wasm")).unwrap();
+        let sums = fs::read_to_string(module.with_file_name("SHA256SUMS")).unwrap();
+        let sum = sums.lines().find_map(|line| line.strip_suffix("  token-scope.wasm")).unwrap();
+        folder.write(
+            "policies.toml",
+            &format!(
+                "format = 1\n[[policy]]\nname = \"scope\"\nmodule = \"scope.wasm\"\nsha256 = \"{sum}\"\nconfig = \"scope.yaml\"\nreasons = [\"missing-scope\", \"no-rule\"]\ntests = [\"tests/*.toml\"]\n"
+            ),
+        );
+        folder.write(
+            "scope.yaml",
+            "rules:\n- methods: [\"*\"]\n  routes: [\"/orders/{id}\"]\n  scopes: [\"orders:read\"]\n",
+        );
+        folder.write("tests/scope.toml", CASES);
+        folder
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.0.join(name), text).unwrap();
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_ztlib")).args(arguments).current_dir(&self.0).output().unwrap()
+    }
+
+    /// The exit code and what was printed, errors after the rest.
+    fn says(&self, arguments: &[&str]) -> (i32, String) {
+        let output = self.run(arguments);
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.code().unwrap(), String::from_utf8(text).unwrap())
+    }
+
+    fn json(&self, arguments: &[&str]) -> (i32, Value) {
+        let output = self.run(&[arguments, &["--json"]].concat());
+        let value = serde_json::from_slice(&output.stdout);
+        (output.status.code().unwrap(), value.unwrap_or_else(|error| panic!("{error}: {output:?}")))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn cases_that_pass_end_well_and_a_reason_that_was_never_given_is_named() {
+    let folder = Folder::new("pass");
+    let (exit, text) = folder.says(&["policy", "test"]);
+    assert_eq!(exit, 0, "{text}");
+    assert_eq!(
+        text,
+        "2 of 2 cases passed\npolicy `scope`: allowed 1, denied 1, abstained 0, faults 0\n  reason `missing-scope`: given once\n  reason `no-rule`: never given\n"
+    );
+    let (exit, value) = folder.json(&["policy", "test"]);
+    assert_eq!((exit, &value["passed"], &value["failed"]), (0, &Value::from(2), &Value::from(0)));
+    assert_eq!(value["coverage"][0]["reasons"]["no-rule"], 0);
+    assert_eq!(value["cases"][1]["reason"], "missing-scope");
+}
+
+#[test]
+fn a_case_that_fails_is_named_with_file_and_line_and_the_exit_code_is_1() {
+    let folder = Folder::new("fail");
+    folder.write(
+        "tests/scope.toml",
+        &CASES.replace("expect = \"allow\"", "expect = \"deny\"\nreason = \"no-rule\""),
+    );
+    let (exit, text) = folder.says(&["policy", "test"]);
+    assert_eq!(exit, 1);
+    assert!(
+        text.starts_with(
+            "tests/scope.toml:7: case `who has the scope may`: expected deny, got allow\n1 of 2"
+        ),
+        "{text}"
+    );
+    let (exit, value) = folder.json(&["policy", "test"]);
+    assert_eq!((exit, &value["cases"][0]["differences"][0]["line"]), (1, &Value::from(7)));
+}
+
+#[test]
+fn a_wrong_command_line_ends_with_2_and_what_was_meant() {
+    let folder = Folder::new("usage");
+    for (arguments, part) in [
+        (&["polcy", "test"][..], "a similar subcommand exists: 'policy'"),
+        (&["policy", "tset"], "a similar subcommand exists: 'test'"),
+        (&["policy", "test", "--jsn"], "a similar argument exists: '--json'"),
+        (&["policy", "explain"], "--path <PATH>"),
+        (&["policy", "explain", "--path", "/", "--header", "a"], "write NAME=VALUE"),
+        (&["policy", "explain", "--path", "a"], "the path does not begin with `/`"),
+        (&["policy", "explain", "--path", "/", "--claims", "{"], "`--claims` is not JSON"),
+        (
+            &["policy", "explain", "--path", "/", "--label", "a=1", "--label", "a=2"],
+            "one name stands twice in `labels`",
+        ),
+        (&["policy", "explain", "--case", "nobody"], "who has the scope may"),
+        (&["policy", "bench", "--case", "nobody"], "there is no such case"),
+        (&["policy", "new", "No Name"], "cannot be a policy's name"),
+        (&["policy", "new", "name", "--sdk", "tests"], "is not the SDK's folder"),
+        (&["completions", "cmd"], "possible values"),
+    ] {
+        let (exit, text) = folder.says(arguments);
+        assert_eq!(exit, 2, "{arguments:?}: {text}");
+        assert!(text.contains(part), "{arguments:?}: {text}");
+    }
+}
+
+#[test]
+fn what_cannot_be_loaded_ends_with_3_and_the_place() {
+    let folder = Folder::new("broken");
+    let (exit, text) = folder.says(&["policy", "test", "policy.toml"]);
+    assert_eq!(exit, 3);
+    assert!(text.contains("`policy.toml` cannot be read") && text.contains("file-not-found"), "{text}");
+    folder.write("tests/more.toml", "format = 1\n[[case]]\nname = \"c\"\npat = \"/\"\n");
+    let (exit, text) = folder.says(&["policy", "test"]);
+    assert_eq!(
+        (exit, text.as_str()),
+        (3, "error: tests/more.toml:4: there is no key `pat` here: did you mean `path`? (unknown-key)\n")
+    );
+    let (exit, value) = folder.json(&["set", "lint"]);
+    assert_eq!(exit, 3);
+    assert_eq!(
+        (&value["error"]["code"], &value["error"]["line"]),
+        (&Value::from("unknown-key"), &Value::from(4))
+    );
+    let (exit, text) = folder.says(&["policy", "build"]);
+    assert_eq!(exit, 3);
+    assert!(text.contains("ztlib policy new"), "{text}");
+}
+
+#[test]
+fn a_question_is_explained_with_every_read() {
+    let folder = Folder::new("explain");
+    let (exit, text) = folder.says(&["policy", "explain", "--case", "who lacks it may not"]);
+    assert_eq!(exit, 0, "{text}");
+    for part in [
+        "deny `missing-scope` by `scope`",
+        "told to the caller: the scope orders:read is needed",
+        "  has-scope(\"orders:read\")=no",
+        "fuel: ",
+        "time: fresh ",
+        "remembered ",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let asked = [
+        "policy",
+        "explain",
+        "--path",
+        "/orders/7",
+        "--route",
+        "/orders/{id}",
+        "--claims",
+        r#"{"scope": "a orders:read", "x": null, "deep": [{"a": 1.5}]}"#,
+        "--header",
+        "x-a=\"b\\",
+        "--remote-ip",
+        "::1",
+        "--now",
+        "7",
+    ];
+    let (exit, value) = folder.json(&asked);
+    assert_eq!((exit, &value["verdict"]), (0, &Value::from("allow")), "{value}");
+    assert!(value["reads"].as_array().unwrap().contains(&Value::from("has-scope(\"orders:read\")=yes")));
+    assert!(value["time"]["remembered_ns"].as_u64().unwrap() < value["time"]["fresh_ns"].as_u64().unwrap());
+    let (_, value) = folder.json(&["policy", "explain", "--action", "orders.approve", "--policy", "scope"]);
+    assert_eq!(value["reason"], "no-rule");
+}
+
+#[test]
+fn a_set_is_linted_for_what_its_cases_and_routes_show() {
+    let folder = Folder::new("lint");
+    folder.write("routes.txt", "# the shop\nGET /orders/{id}\nPOST /orders/{id}\nGET /admin/{*rest}\n");
+    let (exit, text) = folder.says(&["set", "lint", "--routes", "routes.txt"]);
+    assert_eq!(exit, 1);
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(
+        lines,
+        [
+            "policies.toml:3: policy `scope` declares the reason `no-rule` and gave it in no case (reason-never-given)",
+            "routes.txt:3: POST /orders/{id}: no case asks about it (route-untested)",
+            "routes.txt:4: GET /admin/{*rest}: no caller of the cases may pass: no policy covers the route (route-uncovered)",
+        ]
+    );
+    folder.write(
+        "tests/more.toml",
+        "format = 1\n[[case]]\nname = \"no rule\"\npath = \"/\"\nexpect = \"deny\"\nreason = \"no-rule\"\n",
+    );
+    assert_eq!(folder.says(&["set", "lint"]), (0, "nothing odd\n".to_owned()));
+    folder.write("routes.txt", "GET\n");
+    let (exit, text) = folder.says(&["set", "lint", "--routes", "routes.txt"]);
+    assert_eq!(exit, 3);
+    assert!(text.contains("routes.txt:1: `GET` is no route"), "{text}");
+}
+
+#[test]
+fn a_component_and_a_set_are_looked_through() {
+    let folder = Folder::new("inspect");
+    let (exit, value) = folder.json(&["policy", "inspect", "scope.wasm"]);
+    assert_eq!(exit, 0);
+    assert_eq!(value["sha256"].as_str().unwrap().len(), 64);
+    assert!(
+        value["imports"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|name| name.as_str().unwrap().starts_with("ztlib:policy/"))
+    );
+    let (exit, text) = folder.says(&["policy", "inspect"]);
+    assert_eq!(exit, 0);
+    assert!(
+        text.contains("budget: fuel 10000000") && text.contains("reads has-scope(\"orders:read\")"),
+        "{text}"
+    );
+    let (exit, value) = folder.json(&["policy", "bench", "--times", "10"]);
+    assert_eq!((exit, value["cases"].as_array().unwrap().len()), (0, 2));
+    folder.write("no.wasm", "text");
+    let (exit, text) = folder.says(&["policy", "inspect", "no.wasm"]);
+    assert_eq!(exit, 3);
+    assert!(text.contains("not-a-component"), "{text}");
+}
+
+#[test]
+fn completions_are_printed_for_every_shell() {
+    let folder = Folder::new("completions");
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let (exit, text) = folder.says(&["completions", shell]);
+        assert!(exit == 0 && text.contains("explain"), "{shell}");
+    }
+}
+
+#[test]
+fn a_new_policy_overwrites_nothing() {
+    let folder = Folder::new("new");
+    let (exit, value) = folder.json(&["policy", "new", "night-shift"]);
+    assert_eq!((exit, value["files"].as_array().unwrap().len()), (0, 7));
+    let text = fs::read_to_string(folder.0.join("night-shift/Cargo.toml")).unwrap();
+    assert!(text.contains("ztlib-policy = \"0.1.0\"") && !text.contains('@'), "{text}");
+    let (exit, text) = folder.says(&["policy", "new", "night-shift"]);
+    assert_eq!(exit, 3);
+    assert!(text.contains("is there already"), "{text}");
+}

@@ -1,0 +1,95 @@
+//! One case: what is asked, and by whom.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use http::request::Parts;
+use serde_json::Value as Json;
+
+use super::expectation::Expectation;
+use crate::authenticate::Principal;
+use crate::authorize::documents::Documents;
+use crate::authorize::question::{Asked, Labels, Question, View};
+use crate::authorize::request::{Params, RequestFacts, Target};
+use crate::authorize::signals::{SignalError, SignalSource};
+
+/// One case of a file.
+#[derive(Debug, Clone)]
+pub(crate) struct Case {
+    pub(super) name: Box<str>,
+    pub(super) line: usize,
+    pub(super) facts: Facts,
+    pub(super) expect: Expectation,
+}
+
+/// What is asked, by whom, when, and what the service knows.
+#[derive(Debug, Clone)]
+pub(super) struct Facts {
+    pub(super) subject: Subject,
+    pub(super) principal: Principal,
+    pub(super) labels: Labels,
+    pub(super) now: SystemTime,
+    /// What the service supplies; none: known to be absent.
+    pub(super) signals: BTreeMap<Box<str>, Option<String>>,
+    /// In the place of the set's own.
+    pub(super) documents: BTreeMap<Box<str>, Arc<Json>>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Subject {
+    Action(Arc<str>),
+    Request(Box<Request>),
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Request {
+    pub(super) parts: Parts,
+    pub(super) target: Target,
+    pub(super) route: Option<Arc<str>>,
+    pub(super) params: Params,
+}
+
+impl Facts {
+    /// The question, made anew: an evaluation takes it.
+    pub(super) fn question(&self) -> Question {
+        let asked = match &self.subject {
+            Subject::Action(name) => Asked::Action(name.clone()),
+            Subject::Request(request) => Asked::Request(RequestFacts {
+                parts: Box::new(request.parts.clone()),
+                target: request.target.clone(),
+                route: request.route.clone(),
+                params: request.params.clone(),
+            }),
+        };
+        Question::new(self.principal.clone(), asked, self.labels.clone(), self.now)
+    }
+
+    /// What the set brings to this case: its own view, with the case's signals and documents.
+    pub(super) fn view(&self, own: &View) -> View {
+        let mut view = own.clone();
+        view.signal_source = Some(Arc::new(Given(self.signals.clone())));
+        if !self.documents.is_empty() {
+            let mut documents = own.documents.0.clone();
+            documents.extend(self.documents.iter().map(|(name, json)| (name.clone(), json.clone())));
+            view.documents = Arc::new(Documents(documents));
+        }
+        view
+    }
+
+    pub(super) fn calling_from(mut self, address: Option<IpAddr>) -> Self {
+        self.principal = self.principal.from_address(address);
+        self
+    }
+}
+
+/// The signals of a case. One that it does not give cannot be had, so that a policy which asks for it is a fault: a case has to say
+/// that a signal is absent.
+struct Given(BTreeMap<Box<str>, Option<String>>);
+
+impl SignalSource for Given {
+    fn signal(&self, name: &str, _about: &Principal) -> Result<Option<String>, SignalError> {
+        self.0.get(name).cloned().ok_or_else(|| SignalError::new("the case does not give it"))
+    }
+}

@@ -1,0 +1,238 @@
+//! Tests of policies, as data: questions with the answers that they should have.
+//!
+//! A policy set has files of cases beside it. They are run by hand (`ztlib policy test`), by the tests of a program, and whenever the set is
+//! loaded: a manifest that names them (`tests = ["tests/*.toml"]`, for the whole set or for one policy) is refused with the code
+//! `cases-failed`, the file and the line where one of them gives another answer, and what was in force stays in force.
+//!
+//! # A file of cases
+//!
+//! ```toml
+//! format = 1
+//!
+//! [caller.alice]                              # may be left out: callers that several cases have
+//! peer = "spiffe://shop.test/gateway"         # or { authority = "partners", dns-names = ["a.example"] }
+//! claims = { sub = "alice", roles = ["clerk"] }
+//! remote-ip = "192.0.2.7"
+//!
+//! [[case]]
+//! name = "a clerk reads an order"             # a sentence; each once in a file
+//! caller = "alice"                            # or peer, claims, remote-ip right here; what is here is in the place of the caller's
+//! method = "GET"                              # the default
+//! host = "service.test"                       # the default
+//! path = "/orders/7"                          # or action = "orders.approve", a question of the application's own
+//! query = { full = "yes" }
+//! route = "/orders/{id}"                      # as the router has it; without it no route has matched
+//! params = { id = "7" }
+//! headers = { accept = "text/html", x-tag = ["a", "b"] }
+//! labels = { owner = "alice" }
+//! signals = { risk = 3, posture = false }     # false: known to be absent; one that is not here cannot be had
+//! documents = { roles = { alice = "admin" } } # in the place of the set's own
+//! now = 2026-11-23T08:00:00Z                  # or seconds since 1970; the default is 2026-11-23T00:00:00Z, a Monday
+//!
+//! expect = "allow"                            # allow, deny, abstain (a policy alone), fault
+//! request-headers = { x-tenant = "acme", x-old = false, x-id = true } # all that are changed; false: removed, true: to whatever
+//! response-headers = {}
+//! reads = ['action=absent', 'route="/orders/{id}"'] # the whole trace, as `ztlib policy explain` prints it
+//!
+//! [[case]]
+//! name = "nobody else does"
+//! path = "/orders/7"
+//! route = "/orders/{id}"
+//! expect = "deny"
+//! reason = "no-role"                          # a denial's reason is not left out; with a fault: its code
+//! policy = "rbac"                             # who denied
+//! message = "ask your team lead"
+//! step-up = { acr = "urn:example:strong", max-age = 300 }
+//! ```
+//!
+//! A token of which the case does not say so has the issuer `https://issuer.test`, the audience `service.test` and five minutes to live: one that was verified always has them.
+//! A file has at most 256 KiB, 512 cases and 512 callers; a set at most 2048 cases in 64 files for each pattern. Unknown keys, and keys and names
+//! that are there twice, are errors. So is a request that the guard refuses before it asks a policy (a path that is not in normal form).
+//!
+//! # Why callers may be made up here
+//!
+//! Nothing else can make a [`PeerIdentity`](crate::authenticate::peer::PeerIdentity) or
+//! [`VerifiedClaims`](crate::authenticate::token::VerifiedClaims) than what verifies them. The callers of cases are made within this crate, never
+//! leave it, and have expired in 1970: whatever checks them for a request would refuse them. A rehearsal ends in a [`Report`]; there is no [`Permit`](crate::enforce::Permit) in it.
+
+mod candidate;
+mod case;
+mod coverage;
+mod expectation;
+mod file;
+mod gate;
+mod lint;
+mod report;
+mod toml_value;
+
+use std::path::Path;
+
+use super::{LoadError, Policies, PolicySet};
+use case::Case;
+
+pub use candidate::{Candidate, PolicyFacts};
+pub use coverage::Coverage;
+pub use expectation::Verdict;
+pub use lint::{Finding, Route, Routes};
+pub use report::{Difference, Rehearsal, Report, Timing};
+
+pub(crate) use file::MAX_FILE_BYTES;
+pub(crate) use gate::{gate, read as read_named};
+
+/// The cases of one file, about a whole set or about one policy alone.
+///
+/// ```
+/// use std::path::Path;
+/// use ztlib::authorize::policy::cases::Cases;
+///
+/// let file = Path::new("tests/night.toml");
+/// let cases = Cases::parse(file, "format = 1\n[[case]]\nname = 'all pass'\npath = '/'\nexpect = 'allow'")?;
+/// assert_eq!(cases.len(), 1);
+///
+/// let error = Cases::parse(file, "format = 1\n[[case]]\nname = 'all pass'\npat = '/'\nexpect = 'allow'").unwrap_err();
+/// assert_eq!(error.to_string(), "tests/night.toml:4: there is no key `pat` here: did you mean `path`? (unknown-key)");
+/// # Ok::<(), ztlib::authorize::policy::LoadError>(())
+/// ```
+#[derive(Clone)]
+pub struct Cases {
+    file: Box<Path>,
+    policy: Option<Box<str>>,
+    cases: Vec<Case>,
+}
+
+impl std::fmt::Debug for Cases {
+    /// How many, without what their callers claim.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cases")
+            .field("file", &self.file)
+            .field("policy", &self.policy)
+            .field("cases", &self.len())
+            .finish()
+    }
+}
+
+impl Cases {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// [`LoadError`], naming the file and the line.
+    pub fn read(file: impl AsRef<Path>) -> Result<Self, LoadError> {
+        let file = file.as_ref();
+        let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let text = super::folder::Folder::of(file)?.read_text(name, MAX_FILE_BYTES);
+        Self::parse(file, &text.map_err(|error| error.at(file, None))?)
+    }
+
+    /// Reads the text of a file.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn parse(file: &Path, text: &str) -> Result<Self, LoadError> {
+        Ok(Self { file: file.into(), policy: None, cases: file::parse(file, text, false)? })
+    }
+
+    /// Reads cases that need expect nothing: what comes of them is looked at by a person.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn parse_questions(file: &Path, text: &str) -> Result<Self, LoadError> {
+        Ok(Self { file: file.into(), policy: None, cases: file::parse(file, text, true)? })
+    }
+
+    /// The same cases, about this policy alone: no other is asked, and it may abstain.
+    #[must_use]
+    pub fn about(self, policy: &str) -> Self {
+        Self { policy: Some(policy.into()), ..self }
+    }
+
+    /// The file that they were read from.
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// The policy that they are about; none: the whole set.
+    pub fn policy(&self) -> Option<&str> {
+        self.policy.as_deref()
+    }
+
+    /// The names of the cases, in the order of the file.
+    pub fn names(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.cases.iter().map(|case| case.name.as_ref())
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.cases.len()
+    }
+
+    /// Whether there are none. A file has at least one.
+    pub fn is_empty(&self) -> bool {
+        self.cases.is_empty()
+    }
+}
+
+/// Runs cases against the set that is in force. Nothing is enforced, counted or audited.
+///
+/// ```
+/// use std::path::Path;
+/// use ztlib::authorize::policy::cases::{self, Cases};
+/// use ztlib::authorize::policy::{NativePolicy, PolicySetBuilder};
+/// use ztlib::authorize::{Answer, Fault, Outcome, Read, Reader, Value};
+///
+/// struct Clerks;
+/// impl NativePolicy for Clerks {
+///     fn decide(&self, question: &mut Reader, outcome: &mut Outcome) -> Result<Answer, Fault> {
+///         if question.read(Read::ClaimContains("/roles".into(), "clerk".into()))? == Value::Bool(true) {
+///             return Ok(Answer::Allow);
+///         }
+///         outcome.reason("no-role")?;
+///         Ok(Answer::Deny)
+///     }
+/// }
+///
+/// let policies = PolicySetBuilder::new().native("clerks", Clerks).reasons(["no-role"]).load()?;
+/// let text = r#"
+/// format = 1
+/// [[case]]
+/// name = "a clerk may"
+/// path = "/orders"
+/// claims = { roles = ["clerk"] }
+/// expect = "allow"
+/// reads = ['claim-contains("/roles", "clerk")=yes']
+/// [[case]]
+/// name = "a guest may"
+/// path = "/orders"
+/// claims = { roles = ["guest"] }
+/// expect = "allow"
+/// "#;
+/// let report = cases::run(&policies, &Cases::parse(Path::new("t.toml"), text)?)?;
+/// let failures: Vec<String> = report.failures().map(|difference| difference.to_string()).collect();
+/// assert_eq!(failures, ["t.toml:13: case `a guest may`: expected allow, got deny `no-role` by `clerks`"]);
+/// # Ok::<(), ztlib::authorize::policy::LoadError>(())
+/// ```
+///
+/// # Errors
+/// [`LoadError`] where a case is about a policy, a document or a signal that the set does not have.
+pub fn run(policies: &Policies, cases: &Cases) -> Result<Report, LoadError> {
+    rehearse(&policies.current(), std::slice::from_ref(cases), usize::MAX)
+}
+
+/// Runs cases until so many have failed.
+fn rehearse(set: &PolicySet, suites: &[Cases], most_failures: usize) -> Result<Report, LoadError> {
+    let mut report = Report::default();
+    let mut failed = 0_usize;
+    for cases in suites {
+        for case in &cases.cases {
+            let rehearsal = Rehearsal::of(set, cases, case)?;
+            failed = failed.saturating_add(usize::from(!rehearsal.passed()));
+            report.push(rehearsal);
+            if failed >= most_failures {
+                return Ok(report);
+            }
+        }
+    }
+    Ok(report)
+}
+
+#[cfg(test)]
+mod tests;
