@@ -63,7 +63,9 @@ fn decision(
     decisions.decide(From::Front);
     let expected = (asked.allowed, true);
     if decisions.decide(from) != expected {
-        return Err(format!("{} {}: not decided as expected, from {from:?}", asked.method, asked.route).into());
+        return Err(
+            format!("{} {}: not decided as expected, from {from:?}", asked.method, asked.route).into()
+        );
     }
     let medians = in_turn(
         time,

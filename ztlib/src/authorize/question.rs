@@ -64,8 +64,11 @@ pub(crate) struct Question {
     /// The request's one moment: every read of time sees it.
     pub(crate) now: SystemTime,
     /// Signals that were asked for already: each is asked once a question.
-    signals: Vec<(Box<str>, Result<Option<Arc<str>>, ReadFault>)>,
+    signals: Vec<(Box<str>, Signalled)>,
 }
+
+/// What the source of signals said.
+type Signalled = Result<Option<Arc<str>>, ReadFault>;
 
 /// What is asked about.
 #[derive(Debug)]
