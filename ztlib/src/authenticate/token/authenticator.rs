@@ -36,7 +36,8 @@ impl TokenAuthenticator {
         Self { verifier, verified, may_be_missing: false, cookie: None, subprotocol: None }
     }
 
-    /// How many bytes of memory tokens that were verified before may take: 16 MiB unless set. With 0 every token is verified each time.
+    /// How many bytes of memory tokens that were verified before may take: 16 MiB unless set. With 0 every token is verified each time. Besides, each
+    /// connection with a client certificate keeps the last two tokens that it sent, of at most 4 KiB each.
     ///
     /// Remembered is that the signature fits; a token's time and whether its key is still trusted are looked at on every request.
     #[must_use]

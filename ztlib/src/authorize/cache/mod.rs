@@ -41,7 +41,8 @@ use read_list::ReadList;
 /// Bounds on what decision caching may hold. There is no unbounded cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CacheBounds {
-    /// Bytes of all entries together, counted with their keys and an allowance for the bookkeeping of each.
+    /// Bytes of all entries together, counted with their keys and an allowance for the bookkeeping of each. Besides, each thread that judges keeps
+    /// at most 512 KiB of what it found last.
     pub bytes: u64,
     /// Sites (combinations of policy set, route, method and action) that have a read list of their own. All others share one.
     pub sites: usize,
