@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use arc_swap::Guard as Loaded;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue};
 
+use super::arrival::take_in;
 use super::guard::{Established, Judged, Settings, Stage};
 use super::matched::MatchedRoute;
 use super::obligations;
@@ -20,10 +20,9 @@ use crate::authenticate::token::VerifiedClaims;
 use crate::authorize::policy::{PolicySet, Revision};
 use crate::authorize::{
     Asked, Decided, Decision, Fault, HeaderChange, Labels, Question, RequestFacts, Settled, Target, Trace,
-    same_spelling,
 };
 use crate::clock::{Stopwatch, unix_seconds};
-use crate::observe::{self, AuditEvent, Forwarded, Objection, RequestId, Story, Subject, Verdict};
+use crate::observe::{self, AuditEvent, Objection, RequestId, Story, Subject, Verdict};
 use crate::tls::RemoteAddr;
 
 /// The longest path that is kept for an audit event, in bytes; it is shown cut.
@@ -339,58 +338,6 @@ fn established<T: Clone + Send + Sync + 'static>(parts: &Parts) -> Result<Option
     })
 }
 
-/// One look at the headers. Takes out what nobody may claim of themselves, and gives what the caller sent to be found again by, where it is
-/// well-formed.
-fn take_in(headers: &mut HeaderMap) -> Option<Box<Forwarded>> {
-    let mut forwarded = Forwarded { trace_parent: None, request_id: None };
-    let mut claimed = false;
-    let text = |value: &HeaderValue, good: fn(&str) -> bool| {
-        value.to_str().ok().filter(|text| good(text)).map(Into::into)
-    };
-    for (name, value) in headers.iter() {
-        match name.as_str() {
-            "traceparent" if forwarded.trace_parent.is_none() => {
-                forwarded.trace_parent = text(value, is_trace_parent);
-            }
-            "x-request-id" if forwarded.request_id.is_none() => {
-                forwarded.request_id = text(value, |id| (1..=128).contains(&id.len()));
-            }
-            name => claimed |= is_claimed(name),
-        }
-    }
-    if claimed {
-        let names: Vec<_> = headers.keys().filter(|name| is_claimed(name.as_str())).cloned().collect();
-        for name in names {
-            headers.remove(name);
-        }
-    }
-    (forwarded.trace_parent.is_some() || forwarded.request_id.is_some()).then(|| Box::new(forwarded))
-}
-
-/// Headers under ztlib's own name, and those in which a proxy says whose certificate it saw (Envoy's, and RFC 9440), never come from a
-/// caller, in any spelling: TLS ends here, so whoever sends them speaks for themselves.
-fn is_claimed(name: &str) -> bool {
-    const CLAIMED: [&str; 3] = ["x-forwarded-client-cert", "client-cert", "client-cert-chain"];
-    name.starts_with("ztlib-")
-        || name.starts_with("ztlib_")
-        || CLAIMED.iter().any(|claimed| same_spelling(name, claimed))
-}
-
 fn beginning(path: &str) -> &str {
     path.split_at(path.floor_char_boundary(MAX_KEPT_PATH)).0
-}
-
-/// W3C Trace Context section 3.2: `00-` 32 hex `-` 16 hex `-` 2 hex.
-fn is_trace_parent(value: &str) -> bool {
-    let hex = |text: Option<&str>, length: usize| {
-        text.is_some_and(|text| {
-            text.len() == length && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
-        })
-    };
-    let mut fields = value.split('-');
-    hex(fields.next(), 2)
-        && hex(fields.next(), 32)
-        && hex(fields.next(), 16)
-        && hex(fields.next(), 2)
-        && fields.next().is_none()
 }

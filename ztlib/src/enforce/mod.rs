@@ -1,9 +1,10 @@
 //! Let through or refuse. Only this folder can say yes: a [`Permit`] is made nowhere else.
 //!
 //! Order of reading: `builder` (what a service author chooses) → `guard` → `judgement` (the life of a request, in order) → `permit`
-//! or `refusal` (one table for HTTP and gRPC). `layer`, `service` and `future` are the shell that makes a tower service of it; `target`
-//! checks path, host and method; `obligations` carries out what an allow obliges to.
+//! or `refusal` (one table for HTTP and gRPC). `layer`, `service` and `future` are the shell that makes a tower service of it; `arrival` looks at
+//! the headers once; `target` checks path, host and method; `obligations` carries out what an allow obliges to.
 
+mod arrival;
 mod body;
 mod builder;
 mod future;

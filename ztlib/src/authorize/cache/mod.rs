@@ -4,7 +4,7 @@
 //! A question is looked up once, under (list, the values that these reads give for this question, now). That is exact: an entry was stored by an
 //! evaluation whose reads all lie in the list, so where all of the list's values agree, a fresh evaluation would make the same reads,
 //! see the same values and say the same. When an evaluation reads something new, the list grows, under a new number; entries
-//! under the old number are never found again and fall out.
+//! under the old number are never found again and fall out. Before that, `front` compares the few decisions that this thread found last, each by its whole trace.
 //!
 //! What is not in the trace is not in the key, and need not be: the policy set is the site's root (T6); documents, signals, labels and time are
 //! reads (T5); credentials' own life is checked before this is asked (T7); faults are not stored (T9).
