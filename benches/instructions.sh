@@ -18,7 +18,7 @@ tolerance=${ZTLIB_INSTRUCTIONS_TOLERANCE:-3}
 paths=(
     "bare-request 500 2500"
     "warm-request 500 2500"
-    "fresh-request 20 60"
+    "fresh-request 50 450"
     "token-seen-before 500 2500"
 )
 
