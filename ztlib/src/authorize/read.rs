@@ -113,6 +113,34 @@ impl Read {
         }
     }
 
+    /// Whether nothing but who calls decides what it gives: it gives the same for as long as peer and claims are the very same ones.
+    /// What hangs on the time as well (`before-claim`), or on a document, is not among them.
+    pub(crate) fn is_of_caller(&self) -> bool {
+        matches!(
+            self,
+            Self::HasPeer
+                | Self::PeerSpiffeId
+                | Self::PeerTrustDomain
+                | Self::PeerAuthority
+                | Self::PeerDnsNames
+                | Self::PeerMatches(_)
+                | Self::PeerHasDnsName(_)
+                | Self::HasToken
+                | Self::Issuer
+                | Self::Subject
+                | Self::HasScope(_)
+                | Self::Scopes
+                | Self::HasAudience(_)
+                | Self::ClaimString(_)
+                | Self::ClaimInt(_)
+                | Self::ClaimBool(_)
+                | Self::ClaimJson(_)
+                | Self::ClaimContains(..)
+                | Self::UsesMethod(_)
+                | Self::AcrIs(_)
+        )
+    }
+
     /// Its textual arguments, in order.
     fn arguments(&self) -> [Option<&str>; 3] {
         match self {

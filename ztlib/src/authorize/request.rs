@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use http::HeaderName;
 use http::request::Parts;
+use smallvec::SmallVec;
 
 use super::fact::Fact;
 use super::question::View;
@@ -58,12 +59,13 @@ impl Target {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Params {
     text: String,
-    /// Where each name, and each value, ends.
-    ends: Vec<(usize, usize)>,
+    /// Where each name, and each value, ends. Routes with more than two parameters are rare.
+    ends: SmallVec<[(usize, usize); 2]>,
 }
 
 impl Params {
     pub(crate) fn push(&mut self, name: &str, value: &str) {
+        self.text.reserve(name.len() + value.len());
         self.text.push_str(name);
         let end = self.text.len();
         self.text.push_str(value);

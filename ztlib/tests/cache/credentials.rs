@@ -7,7 +7,7 @@ use ztlib::authenticate::peer::PeerCertificates;
 use ztlib::authenticate::token::KeySet;
 use ztlib_testing::{Authority, TokenIssuer};
 
-use crate::stage::{Ask, START, Stage, allow_after, at, call, fresh, probe, remembered, roots};
+use crate::stage::{Ask, START, Stage, allow_after, allow_if, at, call, fresh, probe, remembered, roots};
 
 /// A set whose answer hangs on nothing of the caller: only the check before the cache can refuse.
 fn stage() -> Stage {
@@ -76,4 +76,20 @@ fn a_revoked_peer_is_refused_though_its_decision_is_remembered() {
     let trust = trust.trust("td".parse().unwrap(), [stage.world.workloads.certificate()]).unwrap();
     stage.world.trust.replace(trust.trust_revocations(&domain, [list]).unwrap().build().unwrap());
     assert_eq!(stage.told(ask), fresh("revoked"));
+}
+
+#[test]
+fn a_peer_that_comes_to_lie_where_another_lay_is_read_anew() {
+    // T7, T8. A thread does not read again what hangs on the caller alone while the caller is the very same one: told apart by where
+    // it lies in memory, which is given to others as soon as it is free.
+    let stage = Stage::new(probe(&allow_if(call("peer-matches", &["spiffe://td/web"]))));
+    let chains = ["spiffe://td/web", "spiffe://td/db"]
+        .map(|id| stage.world.workloads.leaf().spiffe(id).issue().chain());
+    for _ in 0..50 {
+        for (chain, word) in chains.iter().zip(["allow", "deny"]) {
+            let mut ask = Ask::get("/");
+            ask.peer = Some(PeerCertificates::foreign(chain.clone()));
+            assert_eq!(stage.told(ask).0, word);
+        }
+    }
 }

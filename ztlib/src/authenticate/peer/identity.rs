@@ -1,7 +1,7 @@
 //! Who the peer is: proven, and not to be made anywhere else.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::SystemTime;
 
 use arc_swap::ArcSwapOption;
@@ -38,6 +38,16 @@ struct Again {
     vouched: Vouched,
 }
 
+/// Which identity somebody had: while a mark is there, no other can come to lie where it lay.
+pub(crate) struct PeerMark(Weak<Facts>);
+
+impl PeerMark {
+    /// Whether this is the identity that was marked.
+    pub(crate) fn is_of(&self, peer: &PeerIdentity) -> bool {
+        self.0.as_ptr() == Arc::as_ptr(&peer.0)
+    }
+}
+
 impl PeerIdentity {
     pub(crate) fn new(
         leaf: Arc<Leaf>,
@@ -51,6 +61,11 @@ impl PeerIdentity {
     /// Where it lies in memory: tells two of them apart for as long as both are there.
     pub(crate) fn address(&self) -> usize {
         Arc::as_ptr(&self.0).addr()
+    }
+
+    /// This identity and no other, without keeping it.
+    pub(crate) fn mark(&self) -> PeerMark {
+        PeerMark(Arc::downgrade(&self.0))
     }
 
     /// The SPIFFE ID, unless a named authority vouches for this peer.

@@ -45,3 +45,5 @@ pub use layer::PeerIdentityLayer;
 pub use service::PeerIdentityService;
 pub use spiffe_id::{SpiffeId, SpiffeIdError, TrustDomain};
 pub use trust::{Trust, TrustBuilder, TrustError};
+
+pub(crate) use identity::PeerMark;

@@ -1,7 +1,7 @@
 //! What a verified token says.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::de::DeserializeOwned;
@@ -50,6 +50,16 @@ pub(super) struct Verified {
     pub(super) registered: Registered,
     /// An object.
     pub(super) claims: Value,
+}
+
+/// Which claims somebody had: while a mark is there, no others can come to lie where they lay.
+pub(crate) struct ClaimsMark(Weak<Verified>);
+
+impl ClaimsMark {
+    /// Whether these are the claims that were marked.
+    pub(crate) fn is_of(&self, claims: &VerifiedClaims) -> bool {
+        self.0.as_ptr() == Arc::as_ptr(&claims.0)
+    }
 }
 
 impl VerifiedClaims {
@@ -221,6 +231,11 @@ impl VerifiedClaims {
     /// Where it lies in memory: tells two of them apart for as long as both are there.
     pub(crate) fn address(&self) -> usize {
         Arc::as_ptr(&self.0).addr()
+    }
+
+    /// These claims and no others, without keeping them.
+    pub(crate) fn mark(&self) -> ClaimsMark {
+        ClaimsMark(Arc::downgrade(&self.0))
     }
 
     /// The claim at a pointer.

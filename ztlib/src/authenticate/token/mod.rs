@@ -82,5 +82,6 @@ pub use service::TokenService;
 pub use trusted::TokenConfigError;
 pub use verifier::{TokenVerifier, TokenVerifierBuilder};
 
+pub(crate) use claims::ClaimsMark;
 pub(crate) use json::canonical_text;
 pub(crate) use last::LastTokens;

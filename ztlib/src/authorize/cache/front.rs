@@ -3,12 +3,16 @@
 //!
 //! An entry is a whole trace with its decision. It is found by comparing: where every read of the trace gives for this question what it
 //! gave then, a deterministic policy reads the same, sees the same and says the same. Where to look is a hint made of who asks and
-//! where; a wrong hint costs a look into the shared cache, never a wrong answer.
+//! where; a wrong hint costs a look into the shared cache, never a wrong answer. What hangs on the caller alone is not read again while
+//! the caller is the very one that it was read for: verified claims and identities do not change.
 
 use std::cell::RefCell;
 use std::sync::Arc;
 
 use super::read_list::ReadList;
+use crate::authenticate::Principal;
+use crate::authenticate::peer::PeerMark;
+use crate::authenticate::token::ClaimsMark;
 use crate::authorize::decision::Decision;
 use crate::authorize::policy::{Digest, PolicySet};
 use crate::authorize::question::{Asked, Question};
@@ -34,9 +38,54 @@ struct Entry {
     cache: u64,
     root: Digest,
     trace: Arc<Trace>,
+    /// For whom all of the trace was compared last.
+    caller: Caller,
     decision: Decision,
     list: Arc<ReadList>,
-    answers: u32,
+    /// How often it was found since the read list was told.
+    found: u32,
+}
+
+/// Peer and claims, told apart by where they lie. They are not kept: only their places are not given to others.
+struct Caller {
+    peer: Option<PeerMark>,
+    claims: Option<ClaimsMark>,
+}
+
+impl Caller {
+    fn of(principal: &Principal) -> Self {
+        Self {
+            peer: principal.peer().map(|peer| peer.mark()),
+            claims: principal.claims().map(|claims| claims.mark()),
+        }
+    }
+
+    fn is(&self, principal: &Principal) -> bool {
+        let same_peer = match (&self.peer, principal.peer()) {
+            (Some(mark), Some(peer)) => mark.is_of(peer),
+            (mark, peer) => mark.is_none() && peer.is_none(),
+        };
+        same_peer
+            && match (&self.claims, principal.claims()) {
+                (Some(mark), Some(claims)) => mark.is_of(claims),
+                (mark, claims) => mark.is_none() && claims.is_none(),
+            }
+    }
+}
+
+impl Entry {
+    /// Whether every read of the trace gives for this question what it gave.
+    fn answers(&mut self, question: &mut Question, policies: &PolicySet) -> bool {
+        let known = self.caller.is(&question.principal);
+        let same = self.trace.reads().all(|(read, value)| {
+            (known && read.is_of_caller())
+                || question.fact(read, policies.view()).is_ok_and(|fact| fact.is(value))
+        });
+        if same && !known {
+            self.caller = Caller::of(&question.principal);
+        }
+        same
+    }
 }
 
 /// The decision that this thread found before for a question like this one.
@@ -49,21 +98,18 @@ pub(super) fn get(
         // A source of signals that asks a question of its own finds this thread's front taken.
         let mut front = front.try_borrow_mut().ok()?;
         let places = front.get_mut(places(cache, question))?;
-        let same = |entry: &Entry, question: &mut Question| {
-            entry.cache == cache
-                && entry.root == policies.root()
-                && entry.trace.reads().all(|(read, value)| {
-                    question.fact(read, policies.view()).is_ok_and(|fact| fact.is(value))
-                })
+        let root = policies.root();
+        let mut same = |entry: &mut Entry| {
+            entry.cache == cache && entry.root == root && entry.answers(question, policies)
         };
-        let at = places.iter().position(|place| place.as_ref().is_some_and(|entry| same(entry, question)))?;
+        let at = places.iter_mut().position(|place| place.as_mut().is_some_and(&mut same))?;
         // The last one found is looked at first.
         places.get_mut(..=at)?.rotate_right(1);
         let entry = places.first_mut()?.as_mut()?;
-        entry.answers += 1;
-        if entry.answers == TOLD_AT_ONCE {
+        entry.found += 1;
+        if entry.found == TOLD_AT_ONCE {
             entry.list.found(TOLD_AT_ONCE.into());
-            entry.answers = 0;
+            entry.found = 0;
         }
         Some((entry.decision.clone(), entry.trace.clone()))
     })
@@ -92,9 +138,10 @@ pub(super) fn put(
             cache,
             root,
             trace: trace.clone(),
+            caller: Caller::of(&question.principal),
             decision: decision.clone(),
             list: list.clone(),
-            answers: 0,
+            found: 0,
         };
         if let Some(first) = places.first_mut() {
             *first = Some(entry);
