@@ -128,6 +128,10 @@ mutant T8 'what this thread found last is taken without comparing it' \
     cache absence_is_a_read_and_what_appears_is_noticed \
     authorize/cache/front.rs 's/\.is_ok_and\(\|fact\| fact\.is\(value\)\)/.is_ok()/'
 
+mutant T8 'every peer is the one for whom a trace was compared last' \
+    cache a_peer_that_comes_to_lie_where_another_lay_is_read_anew \
+    authenticate/peer/identity.rs 's/self\.0\.as_ptr\(\) == Arc::as_ptr\(&peer\.0\)/std::ptr::eq(self, self) || peer.address() == 0/'
+
 mutant T9 'a read that fails is an absence' \
     cache a_fault_is_never_remembered_and_a_failed_read_is_no_absence \
     authorize/reader.rs 's/self\.question\.answer\(&read, &self\.view\)\?;/self.question.answer(\&read, \&self.view).unwrap_or(Value::Absent);/'
