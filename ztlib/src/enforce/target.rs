@@ -262,21 +262,26 @@ fn canonical_host(text: &str) -> Result<(Cow<'_, str>, Option<u16>), TargetError
             (Cow::Owned(format!("[{address}]")), port)
         }
         None => {
-            let (host, port) = match text.split_once(':') {
-                Some((host, port)) => (host, Some(port)),
-                None => (text, None),
-            };
+            let (mut in_label, mut upper, mut end) = (false, false, text.len());
+            for (at, byte) in text.bytes().enumerate() {
+                match byte {
+                    b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' => in_label = true,
+                    b'A'..=b'Z' => (in_label, upper) = (true, true),
+                    b'.' if in_label => in_label = false,
+                    b':' => {
+                        end = at;
+                        break;
+                    }
+                    _ => return Err(MALFORMED),
+                }
+            }
+            let (host, rest) = text.split_at(end);
             let host = host.strip_suffix('.').unwrap_or(host);
-            let (mut before, mut upper) = (b'.', false);
-            let good = |b: u8| {
-                upper |= b.is_ascii_uppercase();
-                let after_dot = std::mem::replace(&mut before, b) == b'.';
-                b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_') || (b == b'.' && !after_dot)
-            };
-            if host.len() > 253 || !host.bytes().all(good) || before == b'.' {
+            if host.is_empty() || host.len() > 253 {
                 return Err(MALFORMED);
             }
-            if upper { (Cow::Owned(host.to_ascii_lowercase()), port) } else { (Cow::Borrowed(host), port) }
+            let host = if upper { Cow::Owned(host.to_ascii_lowercase()) } else { Cow::Borrowed(host) };
+            (host, rest.strip_prefix(':'))
         }
     };
     let port = match port {
