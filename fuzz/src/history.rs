@@ -196,6 +196,14 @@ const OUTCOMES: &[(&str, &[&str])] = &[
     ("remove-request-header", &["x-a"]),
     ("set-response-header", &["x-seen", "yes"]),
     ("remove-response-header", &["x-from"]),
+    ("copy-to-request-header", &["x-user", "{subject}"]),
+    ("copy-to-request-header-or-remove", &["x-tenant", "{claim:/tenant}"]),
+    ("copy-to-request-header-or-remove", &["x-a", "{header:x-b}"]),
+    ("copy-to-request-header-or-remove", &["x-item", "{param:id}"]),
+    ("copy-to-request-header-or-remove", &["x-peer", "{peer}"]),
+    ("copy-to-response-header-or-remove", &["x-class", "{label:class}"]),
+    ("copy-to-response-header-or-remove", &["x-address", "{remote-ip}"]),
+    ("copy-to-response-header", &["x-id", "{request-id}"]),
 ];
 
 fn call(choices: &mut Choices<'_>, of: &[(&str, &[&str])]) -> Json {
