@@ -1,9 +1,10 @@
 //! JSON values out of the three formats that people write, strictly: what two readers could read differently is refused.
 
+use std::cell::Cell;
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value as Json};
 
 /// A JSON value without duplicate members, whatever it was written in.
@@ -36,10 +37,15 @@ impl Format {
                 let line = Some(error.line()).filter(|line| *line > 0);
                 (error.to_string(), line)
             }),
-            Self::Yaml => serde_norway::from_str::<Strict>(text).map_err(|error| {
-                let line = error.location().map(|location| location.line());
-                (error.to_string(), line)
-            }),
+            Self::Yaml => {
+                // An alias stands for all that it names once more: a short text could be a value that fills the memory.
+                let room = Cell::new(text.len().saturating_mul(2).saturating_add(ALIASED_BYTES));
+                let value = Within(&room).deserialize(serde_norway::Deserializer::from_str(text));
+                value.map(Strict).map_err(|error| {
+                    let line = error.location().map(|location| location.line());
+                    (error.to_string(), line)
+                })
+            }
             Self::Toml => toml::from_str::<Strict>(text).map_err(|error| {
                 let line = error.span().map(|span| line_of(text, span.start));
                 (error.message().to_owned(), line)
@@ -49,6 +55,9 @@ impl Format {
     }
 }
 
+/// What aliases of a YAML text may add to what is written out in it: values, names and bytes of texts.
+const ALIASED_BYTES: usize = 64 << 10;
+
 /// The line of a byte, from 1.
 pub(crate) fn line_of(text: &str, at: usize) -> usize {
     text.bytes().take(at).filter(|byte| *byte == b'\n').count().saturating_add(1)
@@ -56,13 +65,35 @@ pub(crate) fn line_of(text: &str, at: usize) -> usize {
 
 impl<'de> Deserialize<'de> for Strict {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(StrictVisitor).map(Self)
+        // What is written out in full is no larger than its text.
+        Within(&Cell::new(usize::MAX)).deserialize(deserializer).map(Self)
     }
 }
 
-struct StrictVisitor;
+/// Reads a value into the room that is left.
+#[derive(Clone, Copy)]
+struct Within<'r>(&'r Cell<usize>);
 
-impl<'de> Visitor<'de> for StrictVisitor {
+impl Within<'_> {
+    fn take<E: Error>(self, bytes: usize) -> Result<(), E> {
+        let left = self.0.get().checked_sub(bytes.saturating_add(1));
+        self.0.set(left.ok_or_else(|| {
+            E::custom("its aliases stand for far more than is written: write less of it, or write it out")
+        })?);
+        Ok(())
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Within<'_> {
+    type Value = Json;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Json, D::Error> {
+        self.take(0)?;
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Within<'_> {
     type Value = Json;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -98,16 +129,18 @@ impl<'de> Visitor<'de> for StrictVisitor {
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Json, E> {
+        self.take(text.len())?;
         Ok(Json::String(text.to_owned()))
     }
 
     fn visit_string<E: Error>(self, text: String) -> Result<Json, E> {
+        self.take(text.len())?;
         Ok(Json::String(text))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Json, A::Error> {
         let mut array = Vec::new();
-        while let Some(Strict(item)) = items.next_element()? {
+        while let Some(item) = items.next_element_seed(self)? {
             array.push(item);
         }
         Ok(Json::Array(array))
@@ -123,7 +156,8 @@ impl<'de> Visitor<'de> for StrictVisitor {
             if name == "$__toml_private_datetime" {
                 return Err(A::Error::custom("JSON has no dates: put quotes around it"));
             }
-            let Strict(value) = members.next_value()?;
+            self.take(name.len())?;
+            let value = members.next_value_seed(self)?;
             if object.contains_key(&name) {
                 return Err(A::Error::custom(format_args!(
                     "the member `{}` is there twice",
@@ -191,6 +225,14 @@ mod tests {
             bomb.push_str(&format!("a{n}: &a{n} [{}]\n", vec![format!("*a{}", n - 1); 9].join(", ")));
         }
         assert!(Format::Yaml.parse(&bomb).is_err());
+        // One level of aliases is enough: many of a long list, or of a long text.
+        let many = |what: &str| format!("a: &a {what}\nb: [{}]\n", vec!["*a"; 2000].join(", "));
+        for what in [format!("[{}]", vec!["x"; 2000].join(", ")), "x".repeat(2000)] {
+            let error = Format::Yaml.parse(&many(&what)).map(drop).unwrap_err();
+            assert!(error.0.contains("aliases"), "{error:?}");
+        }
+        let few = "a: &a [x, y]\nb: *a\nc: [*a, *a]\n";
+        assert!(Format::Yaml.parse(few).is_ok());
         for format in [Format::Json, Format::Yaml] {
             assert!(format.parse(&"[".repeat(100_000)).is_err());
         }
