@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use arc_swap::Guard as Loaded;
+use http::Method;
 use http::request::Parts;
 
 use super::arrival::take_in;
@@ -27,6 +28,9 @@ use crate::tls::RemoteAddr;
 
 /// The longest path that is kept for an audit event, in bytes; it is shown cut.
 const MAX_KEPT_PATH: usize = 512;
+
+/// The longest method that is kept for an audit event, in bytes: it is any token, and callers choose it.
+const MAX_KEPT_METHOD: usize = 64;
 
 /// What is still to be done for a request that goes through; its permit is in the request.
 pub(super) struct Passage {
@@ -92,8 +96,8 @@ impl<'g> Judgement<'g> {
         let remote_ip = parts.extensions.get::<RemoteAddr>().map(|remote| remote.0.ip());
         self.principal = Principal::anonymous().from_address(remote_ip);
         let mut subject = Subject {
-            method: Some(parts.method.clone()),
-            route: matched.template.clone(),
+            method: Some(kept_method(&parts.method)),
+            route: matched.template.as_ref().map(kept_route),
             forwarded,
             ..Subject::default()
         };
@@ -336,6 +340,16 @@ fn established<T: Clone + Send + Sync + 'static>(parts: &Parts) -> Result<Option
         let detail = "the layer that authenticates did not run: put it outside of the authorization layer";
         Cause::Fault(Fault::new("stage-missing", detail))
     })
+}
+
+fn kept_method(method: &Method) -> Method {
+    let beginning = method.as_str().as_bytes().get(..MAX_KEPT_METHOD);
+    beginning.and_then(|bytes| Method::from_bytes(bytes).ok()).unwrap_or_else(|| method.clone())
+}
+
+/// The route of a gRPC call is a path that its caller wrote.
+fn kept_route(route: &Arc<str>) -> Arc<str> {
+    if route.len() > MAX_KEPT_PATH { beginning(route).into() } else { route.clone() }
 }
 
 fn beginning(path: &str) -> &str {

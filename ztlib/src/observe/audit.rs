@@ -196,7 +196,7 @@ impl AuditEvent {
         self.0.subject.action.as_deref()
     }
 
-    /// The method, as sent.
+    /// The method, cut to 64 bytes.
     pub fn method(&self) -> Option<&Method> {
         self.0.subject.method.as_ref()
     }

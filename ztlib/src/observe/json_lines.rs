@@ -1,6 +1,7 @@
 //! An audit sink that writes one line of JSON an event, off the path of the request.
 
 use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -113,19 +114,35 @@ impl Shared {
             }
         }
         let _gone = Gone(&self.gone);
+        let mut cut_off = false;
         loop {
             // Looked at before the queue: what is recorded before the end is written.
             let closed = self.closed.load(Ordering::SeqCst);
             let mut wrote = false;
             self.queue.drain(|event| {
                 wrote = true;
-                let mut line = event.to_json();
-                line.push('\n');
-                if output.write_all(line.as_bytes()).is_err() {
+                let written = !self.gone.load(Ordering::Acquire) && {
+                    // What is left of a line that failed must not run into the next one.
+                    let before = if cut_off { "\n" } else { "" };
+                    let line = format!("{before}{}\n", event.to_json());
+                    let write = AssertUnwindSafe(|| output.write_all(line.as_bytes()));
+                    catch_unwind(write)
+                        .unwrap_or_else(|_| {
+                            // Nobody knows what it is in the middle of: it is not asked again, and all that still waits is counted.
+                            self.gone.store(true, Ordering::Release);
+                            Err(std::io::ErrorKind::Other.into())
+                        })
+                        .is_ok()
+                };
+                cut_off = !written;
+                if !written {
                     self.lose();
                 }
             });
-            if wrote && let Err(error) = output.flush() {
+            if wrote
+                && !self.gone.load(Ordering::Acquire)
+                && let Err(error) = output.flush()
+            {
                 tracing::error!(target: "ztlib::audit", %error, "the audit log cannot be written");
             }
             if closed {
