@@ -31,8 +31,9 @@ pub(super) struct VerifiedTokens {
 
 impl VerifiedTokens {
     pub(super) fn new(bytes: u64) -> Self {
-        let weigh = |text: &Text, _: &VerifiedClaims| {
-            u32::try_from(ENTRY_OVERHEAD + text.0.len() * (1 + CLAIMS_PER_BYTE)).unwrap_or(u32::MAX)
+        let weigh = |text: &Text, claims: &VerifiedClaims| {
+            let held = (text.0.len() * CLAIMS_PER_BYTE).max(claims.held_bytes());
+            u32::try_from(ENTRY_OVERHEAD + text.0.len() + held).unwrap_or(u32::MAX)
         };
         static NUMBERS: AtomicU64 = AtomicU64::new(1);
         Self {
@@ -174,5 +175,36 @@ mod tests {
             assert!(tokens.verify(&verifier, &BearerToken::new(&changed).unwrap(), now()).is_err());
         }
         assert!((1..20).contains(&tokens.len()), "{}", tokens.len());
+    }
+
+    /// A key of the set that a token did not name is found by its algorithm; where two would fit, a fresh verification refuses to guess.
+    #[test]
+    fn a_remembered_token_without_a_key_id_is_refused_where_it_could_mean_two_keys() {
+        let id = TokenIssuer::new("https://id.example").without_key_id();
+        let other = TokenIssuer::new("https://id.example").key_id("next");
+        let handle = Keys::new(keys(&id));
+        let (verifier, tokens) = (verifier(&id, handle.clone()), VerifiedTokens::new(1 << 20));
+        let text = id.token_at(now()).audience("shop").sign();
+        let token = BearerToken::new(&text).unwrap();
+        assert!(tokens.verify(&verifier, &token, now()).is_ok());
+        handle.replace(KeySet::from_jwks(&TokenIssuer::jwks_of(&[&id, &other])).unwrap());
+        let fresh = verifier.verify(&token, now()).unwrap_err().code();
+        assert_eq!(tokens.verify(&verifier, &token, now()).unwrap_err().code(), fresh);
+    }
+
+    /// Members are counted when a token is read, the items of lists are not: some claims take far more memory than their text.
+    #[test]
+    fn claims_that_take_more_memory_than_their_text_are_weighed_as_such() {
+        let id = TokenIssuer::new("https://id.example");
+        let (verifier, tokens) = (verifier(&id, keys(&id)), VerifiedTokens::new(1 << 20));
+        let lists: Vec<[u8; 1]> = vec![[1]; 1400];
+        let text = id.token_at(now()).audience("shop").claim("x", &lists).sign();
+        let token = BearerToken::new(&text).unwrap();
+        tokens.verify(&verifier, &token, now()).unwrap();
+        tokens.tokens.run_pending_tasks();
+        // Each of the lists has room for four values, and is one itself.
+        let least = (lists.len() * 5 * size_of::<serde_json::Value>()) as u64;
+        let weighed = tokens.tokens.weighted_size();
+        assert!(weighed >= least, "{} bytes of text, {least} of lists, weighed as {weighed}", text.len());
     }
 }

@@ -46,6 +46,8 @@ pub(super) struct Verified {
     pub(super) issuer: Arc<TrustedIssuer>,
     pub(super) key: Arc<Key>,
     pub(super) algorithm: Algorithm,
+    /// Whether the token named its key. Otherwise it was the only one that fits.
+    pub(super) names_key: bool,
     pub(super) generation: u64,
     pub(super) registered: Registered,
     /// An object.
@@ -212,7 +214,8 @@ impl VerifiedClaims {
     /// have been replaced. It is what must be asked before a decision that is based on these claims.
     ///
     /// # Errors
-    /// The [`TokenError`] of a time that has come or has not come yet, or [`TokenError::KeyRetired`].
+    /// The [`TokenError`] of a time that has come or has not come yet, or [`TokenError::KeyRetired`]; [`TokenError::AmbiguousKey`] for a token
+    /// that names no key, where several of the new ones would fit.
     pub fn recheck(&self, now: SystemTime) -> Result<(), TokenError> {
         let now = seconds(now)?;
         self.0.registered.check_time(&self.0.issuer, now)?;
@@ -220,12 +223,23 @@ impl VerifiedClaims {
             return Ok(());
         }
         let (set, _) = self.0.issuer.keys.now();
-        if set.holds(&self.0.key) { Ok(()) } else { Err(TokenError::KeyRetired) }
+        if !set.holds(&self.0.key) {
+            return Err(TokenError::KeyRetired);
+        }
+        if self.0.names_key { Ok(()) } else { set.select(None, self.0.algorithm).map(drop) }
     }
 
     /// Whether [`recheck`](Self::recheck) finds nothing wrong.
     pub fn is_valid_at(&self, now: SystemTime) -> bool {
         self.recheck(now).is_ok()
+    }
+
+    /// About how many bytes the claims take, whatever their text was: the items of lists are not counted when a token is read.
+    pub(super) fn held_bytes(&self) -> usize {
+        // Some stand there twice: once more where they were read for good.
+        let Registered { audiences, scopes, amr, .. } = &self.0.registered;
+        let again = [audiences, scopes, amr].into_iter().flatten().map(|text| 2 * BLOCK + text.len());
+        held_bytes(&self.0.claims) + again.sum::<usize>()
     }
 
     /// Where it lies in memory: tells two of them apart for as long as both are there.
@@ -280,6 +294,26 @@ fn check_pointer(pointer: &str) -> Result<(), ClaimError> {
     let begins = pointer.is_empty() || pointer.starts_with('/');
     let escapes = pointer.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']));
     if begins && escapes { Ok(()) } else { Err(ClaimError::MalformedPointer { pointer: shown(pointer) }) }
+}
+
+/// What a block of an allocator takes besides, at a guess on the safe side.
+const BLOCK: usize = 32;
+
+fn held_bytes(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        Value::String(text) => BLOCK + text.len(),
+        Value::Array(items) => {
+            let inside: usize = items.iter().map(held_bytes).sum();
+            BLOCK + items.capacity() * size_of::<Value>() + inside
+        }
+        Value::Object(members) => {
+            let one = |(name, value): (&String, &Value)| {
+                3 * BLOCK + name.len() + size_of::<Value>() + held_bytes(value)
+            };
+            BLOCK + members.iter().map(one).sum::<usize>()
+        }
+    }
 }
 
 /// The claims as the value that they are read from.

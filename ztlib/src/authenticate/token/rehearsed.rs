@@ -52,6 +52,7 @@ impl VerifiedClaims {
             issuer: Arc::new(issuer),
             key: Arc::new(Key::of_nobody()),
             algorithm: Algorithm::ES256,
+            names_key: true,
             registered,
             claims: object(claims),
         }))

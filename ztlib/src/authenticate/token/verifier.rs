@@ -97,6 +97,7 @@ impl TokenVerifier {
             issuer: Arc::clone(issuer),
             key,
             algorithm: jws.header.algorithm,
+            names_key: jws.header.key_id.is_some(),
             generation,
             registered,
             claims: object(claims),
