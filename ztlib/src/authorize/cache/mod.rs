@@ -245,6 +245,9 @@ impl DecisionCache {
         let mut bytes = KEY.take();
         let written = key::write(&mut bytes, question, list, policies.view(), self.bounds.key_bytes);
         let made = written.then(|| of(&bytes));
+        // A value that no key has room for was written all the same, and may be as long as a header section or a document.
+        bytes.clear();
+        bytes.shrink_to(self.bounds.key_bytes);
         KEY.set(bytes);
         made
     }
