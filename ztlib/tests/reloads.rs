@@ -31,7 +31,7 @@ use support::World;
 use tower::{Layer as _, ServiceExt as _};
 use ztlib::Clock as _;
 use ztlib::authenticate::Principal;
-use ztlib::authorize::policy::{PolicySetBuilder, Revision, SigningKey};
+use ztlib::authorize::policy::{Policies, PolicySetBuilder, Revision, SigningKey};
 use ztlib::authorize::{Decision, Labels, Value};
 use ztlib::enforce::{Guard, ZeroTrustLayer};
 use ztlib::observe::{AuditEvent, AuditSink, Redaction};
@@ -1059,4 +1059,59 @@ fn a_set_that_is_kept_is_not_compiled_again() {
     });
     println!("one of {} KB: {:?} to load", sets::PROBE.len() / 1000, fastest.min().unwrap());
     assert!(again < first / 4, "{first:?} and then {again:?}");
+}
+
+/// P4: an access that the program takes away is lost within a second, whatever else is going on.
+#[test]
+#[ignore = "finding: set_document and rollback wait for a load that is under way, however long it compiles or runs its cases"]
+fn a_document_is_taken_over_while_a_load_is_under_way() {
+    let folder = Folder::new();
+    folder.write("roles.json", "{}");
+    let roles = document("roles", "roles.json", "{}");
+    folder.write("policies.toml", folder.draft(1, "allow.wasm", &roles));
+    let policies = Policies::from_manifest(folder.manifest()).allow_unsigned().load().unwrap();
+    // The next set passes its cases, and takes six seconds for it.
+    folder.write("slow.wasm", guest("", "(loop $again (br $again)) i32.const 0"));
+    let case =
+        |n| format!("[[case]]\nname = 'c{n}'\npath = '/'\nexpect = 'fault'\nreason = 'deadline-passed'\n");
+    folder.write("cases.toml", format!("format = 1\n{}{}{}", case(1), case(2), case(3)));
+    let slow = "tests = ['cases.toml']\nbudget = { fuel = 10000000000, wall-clock-ms = 2000 }\n";
+    folder.write("policies.toml", folder.draft(2, "slow.wasm", &format!("{slow}{roles}")));
+    std::thread::scope(|scope| {
+        let reload = scope.spawn(|| policies.reload());
+        std::thread::sleep(Duration::from_millis(500));
+        let begun = Instant::now();
+        policies.set_document("roles", serde_json::json!({ "bob": [] })).unwrap();
+        let took = begun.elapsed();
+        let reloaded = reload.join().unwrap();
+        assert!(reloaded.is_ok(), "{reloaded:?}");
+        assert!(took < Duration::from_secs(1), "the document waited for {took:?}");
+    });
+}
+
+struct Says(ztlib::authorize::Answer);
+
+impl ztlib::authorize::policy::NativePolicy for Says {
+    fn decide(
+        &self,
+        _: &mut ztlib::authorize::Reader,
+        _: &mut ztlib::authorize::Outcome,
+    ) -> Result<ztlib::authorize::Answer, ztlib::authorize::Fault> {
+        Ok(self.0)
+    }
+}
+
+/// "Equal revisions decide alike" ([`Revision`]); and what was replaced can be had back.
+#[test]
+#[ignore = "finding: of a native policy the revision knows the name of its type only, so that what was replaced by another value of it is not kept"]
+fn a_native_policy_of_the_same_type_can_be_rolled_back_to() {
+    use ztlib::authorize::Answer;
+    let set = |answer| PolicySetBuilder::new().native("breaker", Says(answer));
+    let policies = set(Answer::Deny).load().unwrap();
+    let careful = policies.status().revision;
+    assert!(!allows(&policies));
+    let hasty = policies.replace(set(Answer::Allow)).unwrap();
+    assert!(allows(&policies));
+    assert!(policies.rollback().is_ok(), "nothing was kept: {careful} is {hasty}");
+    assert!(!allows(&policies));
 }

@@ -446,3 +446,12 @@ const GUARD: &str = r#"(component
     (with "import-func-configure" (func $configure))
     (with "import-func-decide" (func $decide))))
   (export "ztlib:policy/guard@0.1.0" (instance $guard)))"#;
+
+#[test]
+#[ignore = "finding: it ends the whole process; a thread that judges needs more stack than the 512 KiB that a policy may use"]
+fn deep_recursion_is_a_fault_on_a_thread_with_a_small_stack_too() {
+    let policies = load(hostile!("deep-recursion")).unwrap();
+    let judge = move || ask(&policies).result().clone().unwrap_err().code();
+    let thread = std::thread::Builder::new().stack_size(256 << 10).spawn(judge).unwrap();
+    assert_eq!(thread.join().unwrap(), "stack-overflow");
+}
