@@ -741,7 +741,9 @@ fn a_recorder_in_the_place_of_another_counts_remembered_allows_too() {
         places.insert(std::ptr::from_ref(&series).addr());
         metrics::with_local_recorder(&series, || run(&world, &guard, world.request_of(&peer)));
         let seen = series.0.into_inner().unwrap();
-        assert!(seen.iter().any(|one| one.contains("ztlib_judgements_total")), "turn {turn}: {places:?} {seen:?}");
+        assert!(
+            seen.iter().any(|one| one.contains("ztlib_judgements_total")),
+            "turn {turn}: {places:?} {seen:?}"
+        );
     }
 }
-

@@ -450,8 +450,38 @@ const GUARD: &str = r#"(component
 #[test]
 #[ignore = "finding: it ends the whole process; a thread that judges needs more stack than the 512 KiB that a policy may use"]
 fn deep_recursion_is_a_fault_on_a_thread_with_a_small_stack_too() {
+    deep_recursion_on_a_stack_of(256 << 10);
+}
+
+#[test]
+fn deep_recursion_is_a_fault_on_a_thread_with_one_mebibyte_of_stack() {
+    deep_recursion_on_a_stack_of(1 << 20);
+}
+
+fn deep_recursion_on_a_stack_of(bytes: usize) {
     let policies = load(hostile!("deep-recursion")).unwrap();
     let judge = move || ask(&policies).result().clone().unwrap_err().code();
-    let thread = std::thread::Builder::new().stack_size(256 << 10).spawn(judge).unwrap();
+    let thread = std::thread::Builder::new().stack_size(bytes).spawn(judge).unwrap();
     assert_eq!(thread.join().unwrap(), "stack-overflow");
+}
+
+/// Locals that are used in the innermost of nested loops are parameters of every one of them once they are compiled.
+#[test]
+#[ignore = "finding: 30 KB take 19 s and 370 MB to compile, and a function may have 512 KiB"]
+fn a_function_of_thirty_kilobytes_is_compiled_or_refused_within_seconds() {
+    let (loops, locals) = (1000, 3000);
+    let mut decide = "(local".to_owned();
+    decide.push_str(&" i64".repeat(locals));
+    decide.push(')');
+    decide.push_str(&" loop".repeat(loops));
+    for local in 0..locals {
+        decide.push_str(&format!(" local.get {local} i64.const 1 i64.add local.set {local}"));
+    }
+    decide.push_str(&" end".repeat(loops));
+    decide.push_str(" i32.const 0");
+    let bytes = component(&GUARD.replace("DECIDE", &decide));
+    let began = std::time::Instant::now();
+    let loaded = load(&bytes).map(drop);
+    let took = began.elapsed();
+    assert!(took.as_secs() < 5, "{} bytes took {took:?}: {loaded:?}", bytes.len());
 }

@@ -59,7 +59,7 @@ fn shared(template: &str) -> Arc<str> {
         .bytes()
         .rev()
         .take(8)
-        .fold(template.len(), |hint, byte| hint.wrapping_mul(31) + usize::from(byte));
+        .fold(template.len(), |hint, byte| hint.wrapping_mul(31).wrapping_add(usize::from(byte)));
     TEMPLATES.with_borrow_mut(|kept| match kept.get_mut(hint % KEPT) {
         Some(Some(known)) if **known == *template => known.clone(),
         Some(place) => place.insert(template.into()).clone(),

@@ -36,7 +36,7 @@ struct Shared {
     awake: AtomicBool,
     /// Whether nothing more will be recorded.
     closed: AtomicBool,
-    /// Whether the writer is there no more.
+    /// Whether the writer is there no more, or its output panicked: nothing is written any more.
     gone: AtomicBool,
     lost: AtomicU64,
 }

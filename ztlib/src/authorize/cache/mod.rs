@@ -42,7 +42,8 @@ use read_list::ReadList;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CacheBounds {
     /// Bytes of all entries together, counted with their keys and an allowance for the bookkeeping of each. Besides, each thread that judges keeps
-    /// at most 512 KiB of what it found last.
+    /// at most 512 KiB of what it found last, beside what its audit events have shown of it (a few times that) and the read lists that it was found under;
+    /// and each site its name (a route of 8 KiB at most) and its list (16 KiB of arguments at most).
     pub bytes: u64,
     /// Sites (combinations of policy set, route, method and action) that have a read list of their own. All others share one.
     pub sites: usize,
@@ -59,7 +60,7 @@ impl Default for CacheBounds {
     }
 }
 
-/// A bit of a `u64` for each read of a list.
+/// Each look-up makes all reads of a list, and an entry has a byte for the place of each.
 const MAX_READS: usize = 64;
 
 /// The arguments of all reads of one list in bytes: a policy may make them of what callers send.
@@ -110,8 +111,8 @@ enum Kind {
 
 pub(crate) struct Entry {
     pub(crate) decision: Decision,
-    /// Which reads of the list the evaluation made: bit n for read n.
-    made: u64,
+    /// Which reads of the list the evaluation made, in the order in which it made them.
+    made: Box<[u8]>,
 }
 
 /// A decision, what it hangs on, and whether a policy was asked for it.
@@ -161,7 +162,8 @@ impl DecisionCache {
         let _ = aws_lc_rs::rand::fill(&mut seed);
         let hasher = FixedState::with_seed(u64::from_ne_bytes(seed));
         let weigh = |key: &Key, entry: &Arc<Entry>| {
-            u32::try_from(ENTRY_OVERHEAD + key.0.len() + entry.decision.size()).unwrap_or(u32::MAX)
+            let held = key.0.len() + entry.decision.size() + entry.made.len();
+            u32::try_from(ENTRY_OVERHEAD + held).unwrap_or(u32::MAX)
         };
         Self {
             number: NUMBERS.fetch_add(1, Ordering::Relaxed),
@@ -201,7 +203,7 @@ impl DecisionCache {
             return Some(found);
         }
         let (list, entry) = self.shared(policies, question)?;
-        let trace = Arc::new(list.trace(question, policies.view(), entry.made)?);
+        let trace = Arc::new(list.trace(question, policies.view(), &entry.made)?);
         front::put(self.number, policies.root(), question, &entry.decision, &trace, &list);
         Some((entry.decision.clone(), trace))
     }
@@ -229,7 +231,7 @@ impl DecisionCache {
         // The same question, view and moment as the evaluation saw: what the trace holds comes out again, and the rest of the list is added.
         let key = self.with_key(&list, policies, &mut decided.question, |key| Key(key.into()));
         let Some(key) = key else { return };
-        let made = list.bits(&decided.trace);
+        let made = list.places(&decided.trace);
         front::put(self.number, root, &decided.question, decision, &decided.trace, &list);
         self.entries.insert(key, Arc::new(Entry { decision: decision.clone(), made }));
     }

@@ -33,20 +33,19 @@ impl ReadList {
         }
     }
 
-    /// Which reads of the list are in the trace.
-    pub(super) fn bits(&self, trace: &Trace) -> u64 {
-        let bit = |(index, read): (usize, &Read)| u64::from(trace.value(read).is_some()) << index;
-        self.reads.iter().enumerate().map(bit).sum()
+    /// Where the reads of the trace stand in the list, in the order of the trace. All of them do.
+    pub(super) fn places(&self, trace: &Trace) -> Box<[u8]> {
+        let place = |read: &Read| self.reads.iter().position(|known| known == read);
+        trace.reads().filter_map(|(read, _)| u8::try_from(place(read)?).ok()).collect()
     }
 
     /// The trace of the evaluation that an entry stands for: its reads, with the values that they have for this question. They have just
     /// been read for the key.
-    pub(super) fn trace(&self, question: &mut Question, view: &View, made: u64) -> Option<Trace> {
+    pub(super) fn trace(&self, question: &mut Question, view: &View, made: &[u8]) -> Option<Trace> {
         let mut trace = Trace::default();
-        for (index, read) in self.reads.iter().enumerate() {
-            if made & (1_u64 << index) != 0 {
-                trace.record(read.clone(), question.answer(read, view).ok()?);
-            }
+        for place in made {
+            let read = self.reads.get(usize::from(*place))?;
+            trace.record(read.clone(), question.answer(read, view).ok()?);
         }
         Some(trace)
     }

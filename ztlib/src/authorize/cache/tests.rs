@@ -405,7 +405,6 @@ fn a_long_value_leaves_no_long_buffer_behind() {
 
 /// The trace that goes with a remembered decision, found by a thread that did not make it.
 #[test]
-#[ignore = "finding: a trace from the shared cache is in the order of the site's list, not in that in which its evaluation read"]
 fn a_remembered_trace_is_in_the_order_of_its_evaluation() {
     let read = |name: &str, argument: &str| json!({ "call": name, "with": [argument] });
     let (owner, class) = (read("label", "owner"), read("label", "class"));

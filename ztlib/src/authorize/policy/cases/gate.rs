@@ -46,11 +46,12 @@ pub(crate) fn read(
                 Some(policy) => cases.about(policy),
                 None => cases,
             });
+            // Before the next file is read: a few patterns name as many cases as a memory holds.
+            if all.iter().map(Cases::len).sum::<usize>() > MAX_CASES {
+                let text = format!("a set has at most {MAX_CASES} cases: they are run whenever it is loaded");
+                return Err(table.error("tests", "too-many-cases", &text));
+            }
         }
-    }
-    if all.iter().map(Cases::len).sum::<usize>() > MAX_CASES {
-        let text = format!("a set has at most {MAX_CASES} cases: they are run whenever it is loaded");
-        return Err(table.error("tests", "too-many-cases", &text));
     }
     Ok(())
 }
