@@ -468,6 +468,7 @@ fn deep_recursion_on_a_stack_of(bytes: usize) {
 /// Locals that are used in the innermost of nested loops are parameters of every one of them once they are compiled.
 #[test]
 #[ignore = "finding: 30 KB take 19 s and 370 MB to compile, and a function may have 512 KiB"]
+#[allow(clippy::disallowed_methods, reason = "it measures")]
 fn a_function_of_thirty_kilobytes_is_compiled_or_refused_within_seconds() {
     let (loops, locals) = (1000, 3000);
     let mut decide = "(local".to_owned();
