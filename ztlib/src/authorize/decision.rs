@@ -6,7 +6,10 @@ use std::sync::Arc;
 use super::obligation::Obligation;
 use super::outcome::{Outcome, Reason, StepUp};
 use super::outcome_fault::OutcomeFault;
-use super::read::ReadFault;
+use super::read::{Read, ReadFault};
+
+/// The longest that a read may be in the text of a fault, in bytes.
+const MAX_SHOWN_READ: usize = 256;
 
 /// What the whole policy set says. Closed: whoever asks must handle both.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,6 +120,13 @@ impl Fault {
     pub(crate) fn in_policy(mut self, policy: &Arc<str>) -> Self {
         self.policy.get_or_insert_with(|| policy.clone());
         self
+    }
+
+    /// The same with the read that failed, cut where it is long.
+    pub(crate) fn about(self, read: &Read) -> Self {
+        let mut read = read.to_string();
+        read.truncate(read.floor_char_boundary(MAX_SHOWN_READ));
+        Self { detail: format!("{read}: {}", self.detail).into(), ..self }
     }
 
     /// The policy in which it happened.

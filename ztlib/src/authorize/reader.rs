@@ -1,5 +1,6 @@
 //! The reader: a policy's only window on the question. It answers, counts and records.
 
+use super::decision::Fault;
 use super::question::{Question, View};
 use super::read::{Read, ReadFault, Value};
 use super::trace::Trace;
@@ -29,6 +30,8 @@ pub struct Reader {
     calls: u32,
     bytes: usize,
     trace: Trace,
+    /// The read that failed last, and how.
+    failed: Option<(Read, &'static str)>,
 }
 
 impl std::fmt::Debug for Reader {
@@ -39,7 +42,7 @@ impl std::fmt::Debug for Reader {
 
 impl Reader {
     pub(crate) fn new(question: Box<Question>, view: View, limits: ReadLimits) -> Self {
-        Self { question, view, limits, calls: 0, bytes: 0, trace: Trace::default() }
+        Self { question, view, limits, calls: 0, bytes: 0, trace: Trace::default(), failed: None }
     }
 
     /// Gives the next policy a budget of its own. What was read before stays known, so that the trace tells one story.
@@ -47,6 +50,7 @@ impl Reader {
         self.limits = limits;
         self.calls = 0;
         self.bytes = 0;
+        self.failed = None;
     }
 
     /// Makes one read.
@@ -54,19 +58,41 @@ impl Reader {
     /// # Errors
     /// Every [`ReadFault`]. A policy that meets one must not go on: what it would say is not what it would have said.
     pub fn read(&mut self, read: Read) -> Result<Value, ReadFault> {
+        match self.answer(&read) {
+            Ok((value, true)) => Ok(value),
+            Ok((value, false)) => {
+                self.trace.record(read, value.clone());
+                Ok(value)
+            }
+            Err(fault) => {
+                self.failed = Some((read, fault.code()));
+                Err(fault)
+            }
+        }
+    }
+
+    /// What a read gives, and whether it was made before.
+    fn answer(&mut self, read: &Read) -> Result<(Value, bool), ReadFault> {
         self.calls = self.calls.saturating_add(1);
         if self.calls > self.limits.calls {
             return Err(ReadFault::Budget("reads"));
         }
-        if let Some(known) = self.trace.value(&read) {
-            return Ok(known.clone());
+        if let Some(known) = self.trace.value(read) {
+            return Ok((known.clone(), true));
         }
         // The argument is paid for before it is looked at, the value before it is handed on.
         self.pay(read.size())?;
-        let value = self.question.answer(&read, &self.view)?;
+        let value = self.question.answer(read, &self.view)?;
         self.pay(value.size())?;
-        self.trace.record(read, value.clone());
-        Ok(value)
+        Ok((value, false))
+    }
+
+    /// The fault with the read that it came of: the trace holds only those that succeeded.
+    pub(crate) fn explain(&self, fault: Fault) -> Fault {
+        match &self.failed {
+            Some((read, code)) if *code == fault.code() => fault.about(read),
+            _ => fault,
+        }
     }
 
     fn pay(&mut self, bytes: usize) -> Result<(), ReadFault> {

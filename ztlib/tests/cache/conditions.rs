@@ -262,10 +262,14 @@ fn a_fault_is_never_remembered_and_a_failed_read_is_no_absence() {
         (call("data-json", &["other", ""]), Ask::get("/"), "read-undeclared-document"),
         (call("signal", &["risk"]), Ask::get("/"), "read-undeclared-signal"),
     ] {
-        let stage = Stage::new(probe(&deny_if(read)));
+        let stage = Stage::new(probe(&deny_if(read.clone())));
         for _ in 0..3 {
             assert_eq!(stage.told(ask.clone()), fresh(reason));
         }
+        // Which one it was: the trace holds those that succeeded.
+        let detail = stage.ask(ask).detail().unwrap().to_owned();
+        let name = read["call"].as_str().unwrap();
+        assert!(detail.starts_with(&format!("policy `probe`: {name}(")), "{detail}");
     }
 }
 

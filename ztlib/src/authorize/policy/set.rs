@@ -224,7 +224,8 @@ impl PolicySet {
             fuel = fuel.saturating_add(asked.fuel);
             log.extend(call.outcome.log.drain(..).map(|line| (entry.name.clone(), line)));
             answers.extend(asked.result.as_ref().ok().map(|answer| (entry.name.clone(), *answer)));
-            if let ControlFlow::Break(result) = judgement.hear(entry, asked.result, &mut call.outcome) {
+            let answer = asked.result.map_err(|fault| call.reader.explain(fault));
+            if let ControlFlow::Break(result) = judgement.hear(entry, answer, &mut call.outcome) {
                 decided = Some(result);
                 break;
             }
