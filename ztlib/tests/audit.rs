@@ -466,6 +466,38 @@ impl tracing::Subscriber for Everything {
     fn exit(&self, _: &span::Id) {}
 }
 
+impl Everything {
+    /// To listen on one thread. Beside it stands a subscriber for the whole process, which wants nothing and is asked every time: otherwise a
+    /// test on another thread, with no subscriber, could settle that nobody ever wants an event.
+    fn listening() -> Self {
+        static ONCE: std::sync::Once = std::sync::Once::new();
+        ONCE.call_once(|| tracing::subscriber::set_global_default(Nothing).unwrap());
+        Self::default()
+    }
+}
+
+struct Nothing;
+
+impl tracing::Subscriber for Nothing {
+    fn register_callsite(&self, _: &'static tracing::Metadata<'static>) -> tracing::subscriber::Interest {
+        tracing::subscriber::Interest::sometimes()
+    }
+
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        false
+    }
+
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+    fn event(&self, _: &tracing::Event<'_>) {}
+    fn enter(&self, _: &span::Id) {}
+    fn exit(&self, _: &span::Id) {}
+}
+
 /// The sink that also keeps the lines.
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<String>>);
@@ -481,7 +513,7 @@ impl AuditSink for Lines {
 #[test]
 fn no_token_key_or_cookie_is_in_any_output() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let traced = Everything::default();
+    let traced = Everything::listening();
     let lines = Lines::default();
     let mut told = String::new();
     let mut secrets = Vec::new();
@@ -603,7 +635,7 @@ fn no_token_key_or_cookie_is_in_any_output() {
 #[test]
 fn text_of_callers_cannot_forge_or_hide_a_line_of_any_subscriber() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let traced = Everything::default();
+    let traced = Everything::listening();
     tracing::subscriber::with_default(traced.clone(), || {
         let world = World::new();
         let peer = runtime.block_on(world.frontend());
