@@ -291,7 +291,6 @@ async fn the_permit_of_a_question_ends_with_its_own_reads_and_credentials() {
 
 /// Two guards with roots of their own in one service; a handler of the first asks the second.
 #[tokio::test]
-#[ignore = "finding: what another `Trust` said last of the identity moves the end of this guard's permit"]
 async fn what_another_guards_roots_say_does_not_lengthen_a_permit() {
     let world = World::new();
     let now = world.clock.now();

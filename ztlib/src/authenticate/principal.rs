@@ -35,6 +35,12 @@ impl Principal {
         self
     }
 
+    /// The same, with the peer as other roots vouch for it.
+    pub(crate) fn with_peer(mut self, peer: PeerIdentity) -> Self {
+        self.peer = Some(peer);
+        self
+    }
+
     /// The same, with these claims.
     pub(crate) fn with_claims(mut self, claims: Option<VerifiedClaims>) -> Self {
         self.claims = claims;

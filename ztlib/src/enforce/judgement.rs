@@ -219,15 +219,16 @@ impl<'g> Judgement<'g> {
     }
 
     /// T7: a credential's own life is looked at on every request and every question, whatever was checked before.
-    fn check_again(&self) -> Result<(), Cause> {
+    fn check_again(&mut self) -> Result<(), Cause> {
         if let Some(peer) = self.principal.peer() {
             let now = unix_seconds(self.now);
             let checked = match &self.settings.peers {
                 Stage::Verify(peers) => peers.recheck(peer, now),
                 // Whose roots they were, only the layer knows.
-                Stage::FromLayer | Stage::Absent => peer.check_validity(now),
+                Stage::FromLayer | Stage::Absent => peer.check_validity(now).map(|()| peer.clone()),
             };
-            checked.map_err(Cause::Peer)?;
+            let peer = checked.map_err(Cause::Peer)?;
+            self.principal = std::mem::take(&mut self.principal).with_peer(peer);
         }
         if let Some(claims) = self.principal.claims() {
             claims.recheck(self.now).map_err(Cause::Token)?;

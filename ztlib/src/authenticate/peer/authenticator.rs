@@ -96,7 +96,7 @@ impl PeerAuthenticator {
     }
 
     /// Whether a peer that was established before would be established now, under the roots and revocation lists of now.
-    pub(crate) fn recheck(&self, peer: &PeerIdentity, now: u64) -> Result<(), PeerError> {
+    pub(crate) fn recheck(&self, peer: &PeerIdentity, now: u64) -> Result<PeerIdentity, PeerError> {
         peer.recheck(&self.trust.view(), now)
     }
 }

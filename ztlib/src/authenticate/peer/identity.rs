@@ -122,11 +122,9 @@ impl PeerIdentity {
     }
 
     /// The last second in which this identity holds: until the leaf, an authority above it, or what the revocation lists
-    /// say, expires, whichever is first. Where the roots were replaced since, as those say that vouched last.
+    /// say, expires, whichever is first. The roots that say so are those by which this one was verified.
     pub fn valid_until(&self) -> SystemTime {
-        let again = self.0.again.load();
-        let Vouched { validity, lists_until, .. } =
-            again.as_ref().map_or(&self.0.vouched, |again| &again.vouched);
+        let Vouched { validity, lists_until, .. } = &self.0.vouched;
         from_unix_seconds(lists_until.map_or(validity.not_after, |until| until.min(validity.not_after)))
     }
 
@@ -140,14 +138,14 @@ impl PeerIdentity {
         self.is_valid_as(&self.0.vouched, now)
     }
 
-    /// The same where the roots may have changed since: a peer that outlived them is verified again, once a generation.
-    pub(crate) fn recheck(&self, trust: &TrustView, now: u64) -> Result<(), PeerError> {
+    /// The same where the roots may be others: the peer as these vouch for it. It is verified again once a generation.
+    pub(crate) fn recheck(&self, trust: &TrustView, now: u64) -> Result<Self, PeerError> {
         if trust.generation == self.0.generation {
-            return self.check_validity(now);
+            return self.check_validity(now).map(|()| self.clone());
         }
         if let Some(again) = self.0.again.load().as_ref().filter(|again| again.generation == trust.generation)
         {
-            return self.is_valid_as(&again.vouched, now);
+            return self.is_valid_as(&again.vouched, now).map(|()| self.vouched_again(again));
         }
         if now > self.0.leaf.validity.not_after {
             return Err(PeerError::Expired);
@@ -157,8 +155,14 @@ impl PeerIdentity {
             return Err(PeerError::UntrustedIssuer);
         }
         self.is_valid_as(&vouched, now)?;
-        self.0.again.store(Some(Arc::new(Again { generation: trust.generation, vouched })));
-        Ok(())
+        let again = Arc::new(Again { generation: trust.generation, vouched });
+        self.0.again.store(Some(again.clone()));
+        Ok(self.vouched_again(&again))
+    }
+
+    fn vouched_again(&self, again: &Again) -> Self {
+        let Facts { leaf, chain, .. } = self.0.as_ref();
+        Self::new(leaf.clone(), chain.clone(), again.vouched.clone(), again.generation)
     }
 
     fn is_valid_as(&self, vouched: &Vouched, now: u64) -> Result<(), PeerError> {

@@ -59,6 +59,7 @@ pub(super) struct Given {
 }
 
 /// What stands above a leaf.
+#[derive(Clone)]
 pub(crate) struct Vouched {
     /// The authority's name, for a peer without a SPIFFE ID.
     pub(crate) authority: Option<Box<str>>,

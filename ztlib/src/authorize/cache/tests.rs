@@ -15,7 +15,7 @@ use ztlib_testing::TokenIssuer;
 use super::*;
 use crate::authenticate::Principal;
 use crate::authenticate::token::{Algorithm, BearerToken, Issuer, KeySet, TokenVerifier, VerifiedClaims};
-use crate::authorize::policy::{Policies, PolicySetBuilder};
+use crate::authorize::policy::{Budget, Policies, PolicySetBuilder};
 use crate::authorize::{Labels, Params, RequestFacts, SignalError, SignalSource, Target, next_change};
 
 const START: u64 = 1_795_392_000;
@@ -265,7 +265,11 @@ impl Sketch {
 
 /// A set with one policy that makes these calls, and allows.
 fn allowing_after(calls: &Json, feed: impl SignalSource) -> Policies {
+    // The wall clock hangs on how busy the machine is.
+    let mut patient = Budget::default();
+    patient.wall_clock = Budget::maximum().wall_clock;
     let set = PolicySetBuilder::new().signal("risk").signals(feed).component("probe", probe());
+    let set = set.budget(patient);
     set.config(json!({ "decide": { "do": calls, "answer": "allow" } })).load().unwrap()
 }
 
