@@ -113,6 +113,41 @@ impl Read {
         }
     }
 
+    /// What to ask instead where the answers vary so much that decisions are hardly ever found again: with each caller, each request or
+    /// each second. None where nothing can be asked more narrowly.
+    ///
+    /// ```
+    /// use ztlib::authorize::Read;
+    /// assert_eq!(Read::Scopes.narrower(), Some("`has-scope`"));
+    /// assert_eq!(Read::HasScope("orders:write".into()).narrower(), None);
+    /// ```
+    pub fn narrower(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Now => "`before`, `in-window` or `authenticated-within`",
+            Self::Path => "`route` or `path-matches`",
+            Self::Param(_) => "`data-contains` with `{param:…}`, or a label",
+            Self::Subject | Self::PeerSpiffeId => {
+                "`data-contains` with `{subject}` or `{peer}`, or `peer-matches`"
+            }
+            Self::ClaimString(_) | Self::ClaimJson(_) | Self::ClaimInt(_) => {
+                "`claim-contains` or `before-claim`, or copy it (`{claim:…}`)"
+            }
+            Self::Header(_) | Self::HeaderValues(_) | Self::HeaderNames | Self::Query(_) => {
+                "for a label, in which the application puts what matters of it, or copy it (`{header:…}`)"
+            }
+            Self::Label(_) => {
+                "for a label that says less: what matters of the object, and not which one it is"
+            }
+            Self::Host => "in a policy set of its own for each host, or `route`",
+            Self::RemoteIp => "`remote-ip-in`",
+            Self::Scopes => "`has-scope`",
+            Self::PeerDnsNames => "`peer-has-dns-name`",
+            Self::Signal(_) => "`signal-at-least`",
+            Self::DataJson(..) | Self::DataString(..) => "`data-contains`",
+            _ => return None,
+        })
+    }
+
     /// Whether nothing but who calls decides what it gives: it gives the same for as long as peer and claims are the very same ones.
     /// What hangs on the time as well (`before-claim`), or on a document, is not among them.
     pub(crate) fn is_of_caller(&self) -> bool {

@@ -25,8 +25,8 @@ const PLACES: usize = 4;
 /// What one remembered decision may hold, in bytes: at most 512 KiB a thread altogether.
 const MAX_ENTRY_BYTES: usize = 2048;
 
-/// How many answers from here are told to the read list at once: its counters are shared by all threads.
-const TOLD_AT_ONCE: u32 = 64;
+/// How many answers from here are told to the read list at once, at most: its counters are shared by all threads.
+const TOLD_AT_ONCE: u64 = 64;
 
 thread_local! {
     static FRONT: RefCell<Vec<Option<Entry>>> = const { RefCell::new(Vec::new()) };
@@ -42,8 +42,9 @@ struct Entry {
     caller: Caller,
     decision: Decision,
     list: Arc<ReadList>,
-    /// How often it was found since the read list was told.
-    found: u32,
+    /// How often it was found, and of how many times the read list was told.
+    found: u64,
+    told: u64,
 }
 
 /// Peer and claims, told apart by where they lie. They are not kept: only their places are not given to others.
@@ -73,7 +74,29 @@ impl Caller {
     }
 }
 
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.tell();
+    }
+}
+
 impl Entry {
+    /// Counts an answer. The read list is told early of the first ones, so that it knows of at least half at any time.
+    fn found(&mut self) {
+        self.found += 1;
+        if self.found.is_power_of_two() || self.found - self.told >= TOLD_AT_ONCE {
+            self.tell();
+        }
+    }
+
+    fn tell(&mut self) {
+        let answers = self.found - self.told;
+        if answers > 0 {
+            self.list.usefulness.count(answers, answers);
+            self.told = self.found;
+        }
+    }
+
     /// Whether every read of the trace gives for this question what it gave.
     fn answers(&mut self, question: &mut Question, policies: &PolicySet) -> bool {
         let known = self.caller.is(&question.principal);
@@ -106,11 +129,7 @@ pub(super) fn get(
         // The last one found is looked at first.
         places.get_mut(..=at)?.rotate_right(1);
         let entry = places.first_mut()?.as_mut()?;
-        entry.found += 1;
-        if entry.found == TOLD_AT_ONCE {
-            entry.list.found(TOLD_AT_ONCE.into());
-            entry.found = 0;
-        }
+        entry.found();
         Some((entry.decision.clone(), entry.trace.clone()))
     })
 }
@@ -142,6 +161,7 @@ pub(super) fn put(
             decision: decision.clone(),
             list: list.clone(),
             found: 0,
+            told: 0,
         };
         if let Some(first) = places.first_mut() {
             *first = Some(entry);

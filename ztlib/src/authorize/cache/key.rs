@@ -5,6 +5,7 @@ use std::hash::{Hash, Hasher};
 
 use super::read_list::ReadList;
 use crate::authorize::question::{Question, View};
+use crate::authorize::read::Read;
 
 /// A list's number and the exact values, each with its length: two different lists of values never have the same bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,20 +23,29 @@ impl Borrow<[u8]> for Key {
     }
 }
 
-/// Writes the key of a question into `bytes`; false where a read fails (then an evaluation has to find out whether the policies make it
-/// at all) or the key is longer than `limit`.
-pub(super) fn write(
+/// Why a question has no key.
+pub(super) enum NoKey<'l> {
+    /// A read fails: an evaluation has to find out whether the policies make it at all.
+    Unreadable,
+    /// With this read it is longer than it may be.
+    TooLong(&'l Read),
+}
+
+/// Writes the key of a question into `bytes`.
+pub(super) fn write<'l>(
     bytes: &mut Vec<u8>,
     question: &mut Question,
-    list: &ReadList,
+    list: &'l ReadList,
     view: &View,
     limit: usize,
-) -> bool {
+) -> Result<(), NoKey<'l>> {
     bytes.clear();
     bytes.extend_from_slice(&list.number.to_le_bytes());
-    list.reads.iter().all(|read| {
-        let Ok(fact) = question.fact(read, view) else { return false };
-        fact.encode(bytes);
-        bytes.len() <= limit
-    })
+    for read in &list.reads {
+        question.fact(read, view).map_err(|_| NoKey::Unreadable)?.encode(bytes);
+        if bytes.len() > limit {
+            return Err(NoKey::TooLong(read));
+        }
+    }
+    Ok(())
 }

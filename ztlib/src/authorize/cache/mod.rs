@@ -14,12 +14,13 @@ mod key;
 mod read_list;
 #[cfg(test)]
 mod tests;
+mod usefulness;
 
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -35,7 +36,7 @@ use super::trace::Trace;
 use crate::clock::Stopwatch;
 use crate::observe::metrics;
 
-use key::Key;
+use key::{Key, NoKey};
 use read_list::ReadList;
 
 /// Bounds on what decision caching may hold. There is no unbounded cache.
@@ -76,6 +77,8 @@ pub(crate) struct DecisionCache {
     bounds: CacheBounds,
     sites: ArcSwap<Sites>,
     growing: Mutex<()>,
+    told_native: AtomicBool,
+    told_reads: AtomicBool,
     entries: Cache<Key, Arc<Entry>, FixedState>,
 }
 
@@ -170,6 +173,8 @@ impl DecisionCache {
             bounds: CacheBounds { reads: bounds.reads.min(MAX_READS), ..bounds },
             sites: ArcSwap::from_pointee(Sites::with_hasher(hasher.clone())),
             growing: Mutex::new(()),
+            told_native: AtomicBool::new(false),
+            told_reads: AtomicBool::new(false),
             entries: Cache::builder()
                 .max_capacity(bounds.bytes)
                 .weigher(weigh)
@@ -179,7 +184,14 @@ impl DecisionCache {
 
     /// The decision on a question by a policy set: from memory where a fresh evaluation would say the same, otherwise fresh.
     pub(crate) fn decide(&self, policies: &PolicySet, mut question: Question) -> Decided {
-        if !is_cacheable(policies, &question) {
+        if let Some(why) = not_cacheable(policies, &question) {
+            metrics::decision_not_cacheable(why);
+            if !policies.is_pure() && !self.told_native.swap(true, Ordering::Relaxed) {
+                tracing::info!(
+                    target: "ztlib::cache",
+                    "decisions of a policy set with a native policy are not remembered: nobody knows what it looks at"
+                );
+            }
             return Decided::fresh(policies, question);
         }
         // A panic can only come from the application's source of signals. The evaluation meets it again, and makes a fault of it.
@@ -216,8 +228,8 @@ impl DecisionCache {
     ) -> Option<(Arc<ReadList>, Arc<Entry>)> {
         let site = Site::of(policies, question);
         let list = self.list_of(&site)?;
-        let found = self.with_key(&list, policies, question, |key| self.entries.get(key))?;
-        list.looked_up(found.is_some(), &site.kind);
+        let found = self.with_key(&list, policies, question, |key| self.entries.get(key)).ok()?;
+        list.usefulness.count(1, found.is_some().into());
         Some((list, found?))
     }
 
@@ -226,27 +238,34 @@ impl DecisionCache {
         // T9: no decision could be reached, so there is none to remember.
         let Ok(decision) = &decided.result else { return };
         let site = Site::of(policies, &decided.question);
-        let root = site.root;
+        let (root, kind) = (site.root, site.kind.clone());
         let Some(list) = self.list_for(site, &decided.trace) else { return };
         // The same question, view and moment as the evaluation saw: what the trace holds comes out again, and the rest of the list is added.
-        let key = self.with_key(&list, policies, &mut decided.question, |key| Key(key.into()));
-        let Some(key) = key else { return };
+        let key = match self.with_key(&list, policies, &mut decided.question, |key| Key(key.into())) {
+            Ok(key) => key,
+            Err(NoKey::Unreadable) => return metrics::decision_not_cacheable("unreadable"),
+            Err(NoKey::TooLong(read)) => {
+                list.too_long(&kind, read, self.bounds.key_bytes);
+                return metrics::decision_not_cacheable("too-long-values");
+            }
+        };
+        list.usefulness.missed(&kind, &key, &decided.trace);
         let made = list.places(&decided.trace);
         front::put(self.number, root, &decided.question, decision, &decided.trace, &list);
         self.entries.insert(key, Arc::new(Entry { decision: decision.clone(), made }));
     }
 
-    /// Writes the key of a question. None where a read of the list fails or the key is too long.
-    fn with_key<T>(
+    /// Writes the key of a question.
+    fn with_key<'l, T>(
         &self,
-        list: &ReadList,
+        list: &'l ReadList,
         policies: &PolicySet,
         question: &mut Question,
         of: impl FnOnce(&[u8]) -> T,
-    ) -> Option<T> {
+    ) -> Result<T, NoKey<'l>> {
         let mut bytes = KEY.take();
         let written = key::write(&mut bytes, question, list, policies.view(), self.bounds.key_bytes);
-        let made = written.then(|| of(&bytes));
+        let made = written.map(|()| of(&bytes));
         // A value that no key has room for was written all the same, and may be as long as a header section or a document.
         bytes.clear();
         bytes.shrink_to(self.bounds.key_bytes);
@@ -292,6 +311,12 @@ impl DecisionCache {
         }
         if reads.len() > self.bounds.reads {
             metrics::decision_not_cacheable("too-many-reads");
+            if !self.told_reads.swap(true, Ordering::Relaxed) {
+                tracing::warn!(
+                    target: "ztlib::cache", site = ?site.kind, limit = self.bounds.reads,
+                    "decisions here are not remembered: policies make more different reads than `CacheBounds::reads`"
+                );
+            }
             return None;
         }
         if reads.iter().map(Read::size).sum::<usize>() > MAX_LIST_BYTES {
@@ -325,12 +350,14 @@ impl Site {
 }
 
 /// Not a set whose policies can look elsewhere (T13), and not a method that a caller made up.
-fn is_cacheable(policies: &PolicySet, question: &Question) -> bool {
-    let known = match &question.asked {
-        Asked::Action(_) => true,
-        Asked::Request(facts) => is_registered(&facts.parts.method),
-    };
-    known && policies.is_pure()
+fn not_cacheable(policies: &PolicySet, question: &Question) -> Option<&'static str> {
+    if !policies.is_pure() {
+        return Some("native-policy");
+    }
+    match &question.asked {
+        Asked::Request(facts) if !is_registered(&facts.parts.method) => Some("method"),
+        Asked::Request(_) | Asked::Action(_) => None,
+    }
 }
 
 /// Methods of the IANA registry that services use. Another one is a word that a caller chose: it has no site.

@@ -3,6 +3,7 @@
 
 mod every_input;
 mod flood;
+mod usefulness;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

@@ -1,0 +1,37 @@
+//! When the operator is told that it does not pay to remember: not before it is so.
+
+use super::*;
+
+/// Asks these headers of a policy that reads one, and says whether the operator was told in the end.
+fn told(bounds: CacheBounds, users: impl Iterator<Item = usize>) -> bool {
+    let policies = allowing_after(&json!([{ "call": "header", "with": ["x-a"] }]), Feed::default());
+    let cache = DecisionCache::new(bounds);
+    let view = policies.current();
+    for user in users {
+        let mut question = sketch().question();
+        if let Asked::Request(facts) = &mut question.asked {
+            facts.parts.headers.insert("x-a", format!("user-{user}").parse().unwrap());
+        }
+        assert!(cache.decide(&view, *question).result.is_ok());
+    }
+    cache.sites.load().values().any(|list| list.usefulness.was_told())
+}
+
+#[test]
+fn callers_who_ask_a_few_times_each_are_no_reason_to_complain() {
+    assert!(!told(CacheBounds::default(), (0..40_000).map(|n| n / 5)));
+}
+
+#[test]
+fn callers_who_never_come_again_are_reported_also_after_better_times() {
+    assert!(told(CacheBounds::default(), 0..5000));
+    assert!(told(CacheBounds::default(), (0..10_000).map(|n| n % 50).chain(100..7000)));
+}
+
+#[test]
+fn a_cache_that_is_too_small_is_reported_and_one_with_room_is_not() {
+    let small = CacheBounds { bytes: 16 << 10, ..CacheBounds::default() };
+    let users = || (0..12_000).map(|n| n % 3000);
+    assert!(told(small, users()));
+    assert!(!told(CacheBounds::default(), users()));
+}

@@ -1,0 +1,220 @@
+//! Whether it pays to remember the decisions of a site; and where it does not, what is to blame.
+//!
+//! Windows of look-ups are counted first, which costs next to nothing. Where few are found, the misses of a while are looked at: a read
+//! that gives another value nearly each time makes decisions that nobody finds again; questions that are missed again and again say that
+//! the cache is too small for them.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use super::key::Key;
+use crate::authorize::read::Read;
+use crate::authorize::trace::Trace;
+use crate::observe::metrics;
+
+/// Look-ups of a window. Fewer than one in eight found is hardly any.
+const WINDOW: u64 = 2048;
+/// Misses that are looked at.
+const SAMPLE: usize = 2048;
+/// Different values of one read that are told apart.
+const MOST_VALUES: usize = 1024;
+/// Sites whose misses are looked at at the same time, in the whole process: each takes up to a megabyte meanwhile.
+const MOST_SAMPLES: usize = 4;
+/// Reads that are named in one report.
+const MOST_NAMED: usize = 3;
+
+/// What is counted for one read list.
+#[derive(Default)]
+pub(super) struct Usefulness {
+    lookups: AtomicU64,
+    hits: AtomicU64,
+    is_sampling: AtomicBool,
+    sample: Mutex<Option<Sample>>,
+    /// Whether the operator was told, and nothing has got better since.
+    told: AtomicBool,
+}
+
+impl Usefulness {
+    /// Counts look-ups, and those that found something.
+    pub(super) fn count(&self, lookups: u64, hits: u64) {
+        self.hits.fetch_add(hits, Ordering::Relaxed);
+        if self.lookups.fetch_add(lookups, Ordering::Relaxed) + lookups < WINDOW {
+            return;
+        }
+        let (lookups, hits) = (self.lookups.swap(0, Ordering::Relaxed), self.hits.swap(0, Ordering::Relaxed));
+        if lookups < WINDOW {
+            // Another thread has just ended this window.
+            return;
+        }
+        if hits >= lookups / 8 {
+            self.told.store(false, Ordering::Relaxed);
+        } else if !self.told.load(Ordering::Relaxed) && !self.is_sampling.load(Ordering::Relaxed) {
+            let mut sample = self.sample.lock().unwrap_or_else(PoisonError::into_inner);
+            *sample = sample.take().or_else(Sample::begin);
+            self.is_sampling.store(sample.is_some(), Ordering::Relaxed);
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn was_told(&self) -> bool {
+        self.told.load(Ordering::Relaxed)
+    }
+
+    /// Looks at a decision that was not found, where misses are looked at just now.
+    pub(super) fn missed(&self, site: &dyn fmt::Debug, key: &Key, trace: &Trace) {
+        if !self.is_sampling.load(Ordering::Relaxed) {
+            return;
+        }
+        let mut sample = self.sample.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(looked_at) = sample.as_mut() else { return };
+        looked_at.add(key, trace);
+        if looked_at.misses >= SAMPLE {
+            looked_at.report(site);
+            *sample = None;
+            self.told.store(true, Ordering::Relaxed);
+            self.is_sampling.store(false, Ordering::Relaxed);
+        }
+    }
+}
+
+static SAMPLES: AtomicUsize = AtomicUsize::new(0);
+
+/// Some misses of one site.
+struct Sample {
+    misses: usize,
+    keys: HashSet<u64>,
+    reads: Vec<Varying>,
+}
+
+/// A read, how often it was made, and the values that it gave.
+struct Varying {
+    read: Read,
+    made: usize,
+    values: HashSet<u64>,
+}
+
+impl Varying {
+    /// Whether it gives another value nearly each time.
+    fn varies(&self) -> bool {
+        self.values.len() >= MOST_VALUES || self.values.len() > self.made / 2
+    }
+}
+
+impl Sample {
+    /// None where as many are under way as there may be.
+    fn begin() -> Option<Self> {
+        let one_more = |under_way| (under_way < MOST_SAMPLES).then_some(under_way + 1);
+        SAMPLES.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).ok()?;
+        Some(Self { misses: 0, keys: HashSet::new(), reads: Vec::new() })
+    }
+
+    fn add(&mut self, key: &Key, trace: &Trace) {
+        self.misses += 1;
+        self.keys.insert(hash(&key.0));
+        for (read, value) in trace.reads() {
+            let known = self.reads.iter().position(|varying| varying.read == *read);
+            let at = known.unwrap_or_else(|| {
+                self.reads.push(Varying { read: read.clone(), made: 0, values: HashSet::new() });
+                self.reads.len() - 1
+            });
+            let Some(varying) = self.reads.get_mut(at) else { continue };
+            varying.made += 1;
+            if varying.values.len() < MOST_VALUES {
+                varying.values.insert(hash(value.to_string().as_bytes()));
+            }
+        }
+    }
+
+    /// What is to blame: the reads that vary, the worst first; none where the same questions are missed again and again.
+    fn blamed(&mut self) -> &[Varying] {
+        if self.keys.len() < self.misses / 2 {
+            return &[];
+        }
+        self.reads.sort_by_key(|varying| std::cmp::Reverse(varying.values.len()));
+        // Where none varies much, it is several together.
+        let vary = self.reads.iter().filter(|varying| varying.varies()).count();
+        let most = if vary == 0 { 2 } else { vary };
+        self.reads.get(..most.min(MOST_NAMED)).unwrap_or(&self.reads)
+    }
+
+    /// Tells the operator.
+    fn report(&mut self, site: &dyn fmt::Debug) {
+        let (misses, questions) = (self.misses, self.keys.len());
+        let blamed = self.blamed();
+        if blamed.is_empty() {
+            metrics::cache_report("cache-too-small");
+            tracing::warn!(
+                target: "ztlib::cache", ?site, misses, questions,
+                "decisions here fall out before they are asked for again: the cache is too small (`GuardBuilder::cache_bounds`)"
+            );
+            return;
+        }
+        metrics::cache_report("values-vary");
+        for Varying { read, made, values } in blamed {
+            let instead = read.narrower().unwrap_or("fewer things at once");
+            tracing::warn!(
+                target: "ztlib::cache", ?site, %read, values = values.len(), made,
+                "decisions here are hardly ever found again, since what a policy reads varies: let it ask {instead}"
+            );
+        }
+    }
+}
+
+impl Drop for Sample {
+    fn drop(&mut self) {
+        SAMPLES.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn hash(bytes: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    bytes.hash(&mut hasher);
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::authorize::read::Value;
+
+    /// What is blamed for misses with these values of `now`, a header and a label.
+    fn blamed(questions: impl Iterator<Item = (u64, String, &'static str)>) -> Vec<String> {
+        // As `begin` does, but however many are under way.
+        SAMPLES.fetch_add(1, Ordering::Relaxed);
+        let mut sample = Sample { misses: 0, keys: HashSet::new(), reads: Vec::new() };
+        for (now, header, label) in questions {
+            let mut trace = Trace::default();
+            trace.record(Read::Header("x-a".into()), Value::Text(header.as_str().into()));
+            trace.record(Read::Now, Value::Time(now));
+            trace.record(Read::Label("class".into()), Value::Text(label.into()));
+            sample.add(&Key(format!("{now} {header} {label}").into_bytes().into()), &trace);
+        }
+        sample.blamed().iter().map(|varying| varying.read.to_string()).collect()
+    }
+
+    #[test]
+    fn the_read_that_varies_is_blamed_and_no_other() {
+        let same = || "acme".to_owned();
+        assert_eq!(blamed((0..2048).map(|n| (n, same(), "a"))), ["now"]);
+        assert_eq!(blamed((0..2048).map(|n| (7, format!("user-{n}"), "a"))), [r#"header("x-a")"#]);
+        let both = blamed((0..2048).map(|n| (n, format!("user-{n}"), "a")));
+        assert_eq!(both.len(), 2, "{both:?}");
+    }
+
+    #[test]
+    fn where_none_varies_much_the_two_that_vary_most_are_blamed_together() {
+        let questions =
+            (0..2048).map(|n| (n / 45, format!("user-{}", n % 45), if n % 2 == 0 { "a" } else { "b" }));
+        let mut names = blamed(questions);
+        names.sort();
+        assert_eq!(names, [r#"header("x-a")"#, "now"]);
+    }
+
+    #[test]
+    fn questions_that_are_missed_again_and_again_blame_the_cache() {
+        assert!(blamed((0..2048).map(|n| (7, format!("user-{}", n % 1000), "a"))).is_empty());
+    }
+}
