@@ -23,7 +23,7 @@ mod until;
 
 pub mod policy;
 
-pub use cache::CacheBounds;
+pub use cache::{CacheBounds, CacheStatus};
 pub use decision::{Decision, Denial, Fault, Obligations};
 pub use outcome::{Answer, Outcome, OutcomeLimits, Reason, StepUp};
 pub use outcome_fault::OutcomeFault;

@@ -22,6 +22,9 @@ const MAX_SIGNAL_ERROR_BYTES: usize = 256;
 
 /// What the application attaches to a request or to a question of its own: classification, owner, tenant.
 ///
+/// To a question of its own they are given with it ([`Guard::ask`](crate::enforce::Guard::ask)). To a request a layer outside of the guard attaches them: it inserts `Labels` into the
+/// request's extensions, where the guard looks for them.
+///
 /// ```
 /// use ztlib::authorize::Labels;
 /// let labels = Labels::new().with("owner", "alice").with("classification", "internal");

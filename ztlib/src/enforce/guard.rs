@@ -14,7 +14,7 @@ use crate::authenticate::Principal;
 use crate::authenticate::peer::PeerAuthenticator;
 use crate::authenticate::token::TokenAuthenticator;
 use crate::authorize::policy::Policies;
-use crate::authorize::{DecisionCache, Fault, Labels};
+use crate::authorize::{CacheStatus, DecisionCache, Fault, Labels};
 use crate::clock::SharedClock;
 use crate::observe::{AuditSink, Redaction};
 
@@ -78,6 +78,19 @@ impl Guard {
     /// The policies that decide.
     pub fn policies(&self) -> &Policies {
         &self.0.policies
+    }
+
+    /// What the decision cache holds; none for a guard without one.
+    ///
+    /// ```
+    /// # fn f(guard: &ztlib::enforce::Guard) {
+    /// if let Some(cache) = guard.decision_cache() {
+    ///     println!("{} of {} bytes in {} decisions", cache.bytes, cache.bounds.bytes, cache.entries);
+    /// }
+    /// # }
+    /// ```
+    pub fn decision_cache(&self) -> Option<CacheStatus> {
+        self.0.cache.as_ref().map(DecisionCache::status)
     }
 
     /// Whether refusals are only reported, by `observe_only`.

@@ -15,7 +15,8 @@
 //! | `ztlib_authenticate_seconds` | histogram | |
 //! | `ztlib_authorize_seconds` | histogram | |
 //! | `ztlib_decisions_total` | counter | `source` |
-//! | `ztlib_decisions_not_cacheable_total` | counter | `why` |
+//! | `ztlib_decisions_not_cacheable_total` | counter | `why`: `native-policy`, `method`, `too-many-sites`, `too-many-reads`, `too-long-reads`, `too-long-values`, `unreadable` |
+//! | `ztlib_decision_cache_reports_total` | counter | `why`: `values-vary`, `cache-too-small` |
 //! | `ztlib_audit_events_lost_total` | counter | |
 
 mod audit;

@@ -61,6 +61,20 @@ impl Default for CacheBounds {
     }
 }
 
+/// What a guard's decision cache holds. Threads' own few decisions are not counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CacheStatus {
+    /// Decisions, about: what was stored a moment ago may not be counted yet.
+    pub entries: u64,
+    /// Their bytes, as [`CacheBounds::bytes`] counts them, about.
+    pub bytes: u64,
+    /// Sites (combinations of policy set, route, method and action) that have a read list.
+    pub sites: usize,
+    /// What it may hold.
+    pub bounds: CacheBounds,
+}
+
 /// Each look-up makes all reads of a list, and an entry has a byte for the place of each.
 const MAX_READS: usize = 64;
 
@@ -179,6 +193,15 @@ impl DecisionCache {
                 .max_capacity(bounds.bytes)
                 .weigher(weigh)
                 .build_with_hasher(hasher.clone()),
+        }
+    }
+
+    pub(crate) fn status(&self) -> CacheStatus {
+        CacheStatus {
+            entries: self.entries.entry_count(),
+            bytes: self.entries.weighted_size(),
+            sites: self.sites.load().len(),
+            bounds: self.bounds,
         }
     }
 
