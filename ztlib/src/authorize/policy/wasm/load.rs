@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use wasmtime::Store;
 use wasmtime::component::{Component, ComponentExportIndex, Instance, InstancePre, TypedFunc};
-use wasmtime::wasmparser::{BinaryReaderError, Encoding, Parser, Payload};
+use wasmtime::wasmparser::{BinaryReaderError, Encoding, FunctionBody, Operator, Parser, Payload};
 
 use super::budget::Budget;
 use super::contract::{self, EXPORT, IMPORTS};
@@ -150,11 +150,50 @@ fn check(bytes: &[u8], budget: &Budget) -> Result<Size, LoadError> {
             Payload::CodeSectionEntry(body) => {
                 size.largest_function = size.largest_function.max(body.range().len());
                 size.fits(budget)?;
+                check_loops(&body)?;
             }
             _ => {}
         }
     }
     Ok(size)
+}
+
+/// A local that is used within nested loops is a parameter of each of them once it is compiled: what that costs grows with depth times
+/// locals, whatever the function's size. Interpreters of whole languages stay below a tenth of this.
+const MAX_LOOPED_LOCALS: u64 = 1 << 17;
+
+fn check_loops(body: &FunctionBody<'_>) -> Result<(), LoadError> {
+    let mut locals = 0_u64;
+    for group in body.get_locals_reader().map_err(|error| malformed(&error))? {
+        let (count, _) = group.map_err(|error| malformed(&error))?;
+        locals = locals.saturating_add(count.into());
+    }
+    // What is within what: whether it is a loop.
+    let mut within = Vec::new();
+    let (mut loops, mut deepest) = (0_u64, 0_u64);
+    for operator in body.get_operators_reader().map_err(|error| malformed(&error))? {
+        match operator.map_err(|error| malformed(&error))? {
+            Operator::Loop { .. } => {
+                within.push(true);
+                loops = loops.saturating_add(1);
+                deepest = deepest.max(loops);
+            }
+            Operator::Block { .. } | Operator::If { .. } | Operator::TryTable { .. } => within.push(false),
+            Operator::End => {
+                loops = loops.saturating_sub(u64::from(within.pop().unwrap_or_default()));
+            }
+            _ => {}
+        }
+    }
+    if deepest.saturating_mul(locals) > MAX_LOOPED_LOCALS {
+        return Err(LoadError::new(
+            "function-too-deep",
+            format!(
+                "the module has a function with {locals} locals and {deepest} nested loops, and they may come to {MAX_LOOPED_LOCALS} multiplied: compiling it would take too long; split the function"
+            ),
+        ));
+    }
+    Ok(())
 }
 
 fn malformed(error: &BinaryReaderError) -> LoadError {
