@@ -3,9 +3,10 @@
 #
 #   plugins/build.sh            build, and write artifacts/*.wasm, artifacts/TOOLCHAIN, artifacts/SHA256SUMS
 #   plugins/build.sh --check    build into a temporary folder and compare with the committed artifacts
+#   plugins/build.sh --into FOLDER NAME…   build only these: a package of Rust, or office-hours-c
 #
 # Exit codes: 0 done, or equal · 1 the build failed, or the bytes differ though the toolchain is the same ·
-# 2 no toolchain for wasm32-unknown-unknown · 3 (--check) another toolchain, other bytes: the last line printed is
+# 2 no toolchain for wasm32-unknown-unknown, in Rust or in C · 3 (--check) another toolchain, other bytes: the last line printed is
 # `ZTLIB_ARTIFACTS=<folder>`; put its files in the place of `artifacts/` and run the tests, as CI does.
 set -euo pipefail
 
@@ -13,12 +14,16 @@ plugins=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 artifacts=$plugins/artifacts
 target=wasm32-unknown-unknown
 check=${1:-}
-case $check in '' | --check) ;; *) echo "usage: plugins/build.sh [--check]" >&2; exit 1 ;; esac
+case $check in
+    '' | --check) ;;
+    --into) into=${2:?a folder} && shift 2 ;;
+    *) echo "usage: plugins/build.sh [--check | --into FOLDER NAME…]" >&2; exit 1 ;;
+esac
 
-# Rust policies: name of the package. Everything in hostile/*.wat comes besides.
+# Rust policies: name of the package. Everything in hostile/*.wat, and the policy in C, come besides.
 packages=(
     ztlib-rbac ztlib-peer-allow-list ztlib-token-scope ztlib-step-up
-    ztlib-allow-all ztlib-deny-all ztlib-rbac-linear ztlib-probe
+    ztlib-allow-all ztlib-deny-all ztlib-rbac-linear ztlib-probe ztlib-office-hours
 )
 
 missing_toolchain() {
@@ -28,6 +33,12 @@ No Rust toolchain for wasm32-unknown-unknown was found. There are two ways to ge
   Debian:  apt-get install rustc-web cargo-web rust-web-src lld
            (/usr/bin/cargo and /usr/bin/rustc; the standard library is built from rust-web-src)
 TEXT
+    exit 2
+}
+
+need_clang() {
+    clang --print-targets 2>/dev/null | grep -qw wasm32 && command -v wasm-ld >/dev/null && return
+    echo "No clang for wasm32 was found. Debian: apt-get install clang lld" >&2
     exit 2
 }
 
@@ -58,21 +69,23 @@ debian_toolchain() {
 describe_toolchain() {
     echo "rustc: $("$rustc" --version)"
     if [ "$linker" = wasm-ld ]; then echo "linker: $(wasm-ld --version)"; else echo "linker: rust-lld of this rustc"; fi
+    echo "clang: $(clang --version | head -n 1), $(wasm-ld --version)"
     local crate
-    for crate in wit-bindgen wit-component wat; do
+    for crate in wit-bindgen wit-bindgen-c wit-component wat; do
         echo "$crate: $(awk -v name="\"$crate\"" '$1 == "name" && $3 == name { getline; gsub(/"/, "", $3); print $3; exit }' "$plugins/Cargo.lock")"
     done
 }
 
-build() {
-    local out=$1 build_dir=$plugins/target/guests
+# Compiles packages of Rust and notes where the modules lie.
+build_rust() {
+    local build_dir=$plugins/target/guests
     local cargo_home=${CARGO_HOME:-$HOME/.cargo} sysroot
     sysroot=$("$rustc" --print sysroot)
     # No path of this machine may be in a policy. A policy needs little stack: 32 KiB leave room in its first page.
     local rustflags="--remap-path-prefix=$plugins=/plugins --remap-path-prefix=$cargo_home=/cargo"
     rustflags+=" --remap-path-prefix=$sysroot/lib/rustlib/src/rust=/rust -Clink-arg=-zstack-size=32768"
     local arguments=() package
-    for package in "${packages[@]}"; do arguments+=(--package "$package"); done
+    for package in "$@"; do arguments+=(--package "$package"); done
     (
         cd "$plugins"
         # Debian's cargo must not find rustup's rustc.
@@ -81,14 +94,47 @@ build() {
         env -u CARGO_ENCODED_RUSTFLAGS RUSTC="$rustc" RUSTFLAGS="$rustflags" CARGO_TARGET_DIR="$build_dir" CARGO_INCREMENTAL=0 \
             "$cargo" build --locked --release ${JOBS:+--jobs "$JOBS"} --target "$target" "${flags[@]}" "${arguments[@]}"
     )
-    local inputs=()
-    for package in "${packages[@]}"; do inputs+=("$build_dir/$target/release/${package//-/_}.wasm"); done
+    for package in "$@"; do inputs+=("$build_dir/$target/release/${package//-/_}.wasm"); done
+}
+
+# The same for the policy in C.
+build_c() {
+    local module=$plugins/target/guests/ztlib_office_hours_c.wasm
+    mkdir -p "$plugins/target/guests"
+    "$plugins/languages/c/build.sh" "$module"
+    inputs+=("$module")
+}
+
+componentize() {
+    (cd "$plugins" && cargo run --locked --quiet ${JOBS:+--jobs "$JOBS"} --package componentize -- "$1" "${inputs[@]}")
+}
+
+build() {
+    local out=$1 inputs=()
+    build_rust "${packages[@]}"
+    build_c
     shopt -s nullglob
     inputs+=("$plugins"/hostile/*.wat)
-    (cd "$plugins" && cargo run --locked --quiet ${JOBS:+--jobs "$JOBS"} --package componentize -- "$out" "${inputs[@]}")
+    componentize "$out"
     describe_toolchain >"$out/TOOLCHAIN"
     (cd "$out" && sha256sum -- *.wasm >SHA256SUMS)
     no_paths "$out"
+}
+
+# Only these.
+build_into() {
+    local out=$1 inputs=() name
+    shift
+    for name in "$@"; do
+        if [ "$name" = office-hours-c ]; then
+            need_clang
+            build_c
+        else
+            find_toolchain
+            build_rust "$name"
+        fi
+    done
+    componentize "$out"
 }
 
 # A path of the machine in an artifact would make it irreproducible, and tell where it was built.
@@ -102,7 +148,12 @@ no_paths() {
     done
 }
 
+if [ "$check" = --into ]; then
+    build_into "$into" "$@"
+    exit 0
+fi
 find_toolchain
+need_clang
 if [ "$check" != --check ]; then
     build "$artifacts"
     echo "built $(wc -l <"$artifacts/SHA256SUMS") components with $(head -n 1 "$artifacts/TOOLCHAIN")"

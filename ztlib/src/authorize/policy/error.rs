@@ -31,6 +31,12 @@ impl LoadError {
         Self { code, file: None, line: None, policy: None, text: text.into() }
     }
 
+    /// The same, saying besides what to do.
+    pub(crate) fn advising(mut self, advice: &str) -> Self {
+        self.text = format!("{}: {advice}", self.text).into();
+        self
+    }
+
     /// The same, at a line of a file; the innermost place holds.
     pub(crate) fn at(mut self, file: &Path, line: Option<usize>) -> Self {
         if self.file.is_none() {

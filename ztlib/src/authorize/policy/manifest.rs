@@ -145,8 +145,15 @@ fn plan(table: &Table<'_>, bound: bool, folder: &mut Folder) -> Result<PolicyPla
     let within = |error: LoadError| error.in_policy(&shown(name));
     let budget = budget(table).map_err(within)?;
     let module = table.required_text("module", "name the component's file").map_err(within)?;
-    let bytes =
-        folder.read(module, budget.module_bytes).map_err(|error| within(table.place(error, "module")))?;
+    let bytes = folder.read(module, budget.module_bytes).map_err(|error| {
+        let error = match error.code() {
+            "file-too-large" => {
+                error.advising("if the policy needs more, raise `module-bytes` in its `budget`")
+            }
+            _ => error,
+        };
+        within(table.place(error, "module"))
+    })?;
     let digest =
         table.required_text("sha256", &format!("pin the module: `sha256 = \"{}\"`", Digest::of(&bytes)));
     check_digest(table, "sha256", module, &bytes, digest.map_err(within)?).map_err(within)?;

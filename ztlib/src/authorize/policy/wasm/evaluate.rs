@@ -8,7 +8,7 @@ use wasmtime::{ResourceLimiter, Store};
 
 use super::budget::Budget;
 use super::constants::{ConstantError, Constants, Gathering};
-use super::engine::TICK;
+use super::engine::{CORE_INSTANCES_EACH, TICK};
 use super::load::Compiled;
 use super::stop::{self, Stop};
 use crate::authorize::policy::{Call, LoadError};
@@ -243,7 +243,7 @@ impl Limit {
 }
 
 impl Limits {
-    /// Components are made of few instances; what is over this is a bomb.
+    /// Components are made of few memories and tables; what is over this is a bomb.
     const PARTS: usize = 16;
     /// The contract has no resources; a component may use some between its own parts.
     const HANDLES: usize = 64;
@@ -294,7 +294,7 @@ impl ResourceLimiter for Limits {
     }
 
     fn instances(&self) -> usize {
-        Self::PARTS
+        CORE_INSTANCES_EACH as usize
     }
 
     fn tables(&self) -> usize {

@@ -94,7 +94,7 @@ impl Size {
             return Err(LoadError::new(
                 "module-too-large",
                 format!(
-                    "the module is {} bytes, the budget's `module-bytes` is {}",
+                    "the module is {} bytes, the budget's `module-bytes` is {}: raise it if the policy needs more",
                     self.bytes, budget.module_bytes
                 ),
             ));
@@ -103,7 +103,7 @@ impl Size {
             return Err(LoadError::new(
                 "too-many-functions",
                 format!(
-                    "the module has {} functions, the budget's `functions` is {}",
+                    "the module has {} functions, the budget's `functions` is {}: raise it if the policy needs more",
                     self.functions, budget.functions
                 ),
             ));
@@ -112,7 +112,7 @@ impl Size {
             return Err(LoadError::new(
                 "function-too-large",
                 format!(
-                    "the module has a function of {} bytes, the budget's `function-bytes` is {}",
+                    "the module has a function of {} bytes, the budget's `function-bytes` is {}: raise it if the policy needs more",
                     self.largest_function, budget.function_bytes
                 ),
             ));

@@ -74,7 +74,25 @@ pub(super) fn load_error(error: &wasmtime::Error) -> LoadError {
                 "{detail}, while the policy was started or configured: only `decide` may ask or say anything"
             ),
         ),
-        _ => LoadError::new(code, format!("the policy cannot be started and configured: {detail}")),
+        _ => {
+            let error =
+                LoadError::new(code, format!("the policy cannot be started and configured: {detail}"));
+            match budget_key(code) {
+                Some(key) => error.advising(&format!("if it needs more, raise `{key}` in its `budget`")),
+                None => error,
+            }
+        }
+    }
+}
+
+/// What of a policy's budget was spent when it was started and configured.
+fn budget_key(code: &str) -> Option<&'static str> {
+    match code {
+        "fuel-spent" => Some("config-fuel"),
+        "memory-limit" => Some("memory-bytes"),
+        "table-limit" => Some("table-elements"),
+        "deadline-passed" => Some("wall-clock-ms"),
+        _ => None,
     }
 }
 
