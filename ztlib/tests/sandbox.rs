@@ -186,6 +186,42 @@ fn a_component_of_many_instances_is_refused() {
 }
 
 #[test]
+fn a_component_that_is_linked_of_forty_instances_runs_and_one_of_seventy_is_refused() {
+    let of = |number: usize| {
+        let instances = "(core instance (instantiate $empty))".repeat(number);
+        let wat = GUARD.replace("(component\n", &format!("(component (core module $empty) {instances}\n"));
+        component(&wat.replace("DECIDE", "i32.const 0"))
+    };
+    assert!(matches!(ask(&load(&of(40)).unwrap()).result(), Ok(Decision::Allow(_))));
+    assert_eq!(refusal(&of(70)), "not-compilable");
+}
+
+#[test]
+fn a_guest_that_is_larger_than_its_budget_is_refused_with_what_to_raise() {
+    let large = "(memory (export \"memory\") 160) (table 15000 funcref)";
+    let large = GUARD.replace("(memory (export \"memory\") 1)", large).replace("DECIDE", "i32.const 0");
+    let large = component(&large);
+    let mut budget = Budget::default();
+    let refused = |budget: &Budget| {
+        let error = load_with(&large, budget.clone()).unwrap_err();
+        (error.code(), error.to_string())
+    };
+    budget.module_bytes = 100;
+    let (code, text) = refused(&budget);
+    assert!(code == "module-too-large" && text.contains("`module-bytes` is 100: raise it"), "{text}");
+    budget.module_bytes = 4 << 20;
+    let (code, text) = refused(&budget);
+    assert!(code == "memory-limit" && text.contains("raise `memory-bytes`"), "{text}");
+    budget.memory_bytes = 16 << 20;
+    let (code, text) = refused(&budget);
+    assert!(code == "table-limit" && text.contains("raise `table-elements`"), "{text}");
+    budget.table_elements = 15_000;
+    assert!(matches!(ask(&load_with(&large, budget).unwrap()).result(), Ok(Decision::Allow(_))));
+    let error = load(hostile!("endless-configure")).unwrap_err();
+    assert!(error.to_string().contains("raise `config-fuel`"), "{error}");
+}
+
+#[test]
 fn memory_or_tables_beyond_the_engine_are_refused_when_loaded() {
     assert_eq!(refusal(hostile!("huge-memory")), "not-compilable");
     assert_eq!(refusal(hostile!("huge-table")), "not-compilable");
