@@ -182,6 +182,7 @@ mod tests {
             ("rbac-linear", 2),
             ("probe", 2),
             ("step-up", 2),
+            ("office-hours-c", 2), // in C, with an arena of the same kind
             ("allow-all", 1),
             ("flip-flop", 3),
         ] {
