@@ -267,8 +267,7 @@ impl Sketch {
 /// A set with one policy that makes these calls, and allows.
 fn allowing_after(calls: &Json, feed: impl SignalSource) -> Policies {
     // The wall clock hangs on how busy the machine is.
-    let mut patient = Budget::default();
-    patient.wall_clock = Budget::maximum().wall_clock;
+    let patient = Budget { wall_clock: Budget::maximum().wall_clock, ..Budget::default() };
     let set = PolicySetBuilder::new().signal("risk").signals(feed).component("probe", probe());
     let set = set.budget(patient);
     set.config(json!({ "decide": { "do": calls, "answer": "allow" } })).load().unwrap()
