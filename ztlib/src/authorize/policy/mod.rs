@@ -120,6 +120,7 @@ mod set;
 mod signature;
 mod status;
 mod toml_table;
+pub mod trial;
 mod wasm;
 mod watch;
 
