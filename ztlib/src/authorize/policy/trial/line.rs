@@ -41,7 +41,7 @@ pub(super) fn read_head(text: &str) -> Result<Vec<Attribute>, LoadError> {
 pub(super) fn of(record: &Record) -> Json {
     let mut attributes = Map::new();
     for (attribute, value) in record.known() {
-        attributes.insert(attribute.spelled(), value_of(value));
+        attributes.insert(attribute.spelled(), value_of(attribute, value));
     }
     let mut line = json!({
         "id": record.id.to_string(),
@@ -67,8 +67,10 @@ pub(super) fn of(record: &Record) -> Json {
     line
 }
 
-fn value_of(value: &Recorded) -> Json {
+fn value_of(attribute: &Attribute, value: &Recorded) -> Json {
     match value {
+        // `[null]` is a claim that is null.
+        Recorded::Absent if attribute.kind == Kind::Claim => json!([]),
         Recorded::Absent => Json::Null,
         Recorded::Text(text) => json!(text),
         Recorded::Values(values) => json!(values),

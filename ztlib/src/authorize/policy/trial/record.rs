@@ -189,7 +189,7 @@ fn json_size(json: &Json) -> usize {
 }
 
 /// What is recorded of one attribute; none where it cannot be: it is a secret, too large, or nobody asked for it.
-fn value(attribute: &Attribute, question: &Question, view: &View) -> Option<Recorded> {
+pub(super) fn value(attribute: &Attribute, question: &Question, view: &View) -> Option<Recorded> {
     let name: &str = &attribute.name;
     let text = |text: Option<&str>| text.map_or(Recorded::Absent, |text| Recorded::Text(text.into()));
     let request = question.request().ok();

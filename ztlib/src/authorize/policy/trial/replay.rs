@@ -33,14 +33,3 @@ pub(crate) fn replay(set: &PolicySet, as_candidate: Revision, recording: &Record
     }
     found
 }
-
-impl Recording {
-    /// How many of its records no set could judge, since they cannot be put together to a question.
-    #[cfg(test)]
-    pub(super) fn unusable(&self) -> usize {
-        let unusable = |record: &&std::sync::Arc<super::record::Record>| {
-            rebuild::question(record, &self.hidden).is_err()
-        };
-        self.records.iter().filter(unusable).count()
-    }
-}
