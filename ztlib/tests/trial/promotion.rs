@@ -205,7 +205,7 @@ fn a_signed_candidate_is_under_the_same_keys_and_versions() {
     next.put("policies.toml", next.draft(4, "deny.wasm", ""));
     assert_eq!(load().unwrap_err().code(), "unsigned-set");
     next.sign(&next.draft(4, "deny.wasm", ""), &ed25519());
-    assert_eq!(load().unwrap_err().code(), "untrusted-key");
+    assert_eq!(load().unwrap_err().code(), "bad-signature");
     next.sign(&next.draft(2, "deny.wasm", ""), &key);
     assert_eq!(load().unwrap_err().code(), "older-version");
     next.sign(&next.draft(4, "deny.wasm", ""), &key);

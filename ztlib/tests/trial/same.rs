@@ -64,7 +64,7 @@ impl Plan {
             .reasons(["no-rule", "missing-scope"])
             .may_abstain()
             .component("step-up", STEP_UP)
-            .config(json!({ "rules": [{ "methods": ["POST"], "routes": [ROUTES[1]], "amr": ["mfa"], "max-age": self.max_age }] }))
+            .config(json!({ "rules": [{ "methods": ["POST"], "routes": [ROUTES[1]], "amr": ["mfa"], "max-age": self.max_age, "challenge-acr": "strong" }] }))
             .reasons(["step-up-required"])
             .may_abstain()
             .component("tenant", PROBE)
@@ -215,7 +215,7 @@ fn replay_and_shadow_give_the_same_differences_on_the_same_traffic() {
     for (index, (set, expected)) in candidates.into_iter().enumerate() {
         let candidate = policies.candidate(set).unwrap();
         let mut random = Random(index as u64);
-        let (live, judged) = try_out(&traffic, &guard, &recorder, &candidate, &mut random, 150);
+        let (live, judged) = try_out(&traffic, &guard, &recorder, &candidate, &mut random, 400);
         let recording = recorder.recording();
         assert_eq!(candidate.replay(&recording), live, "{index}");
         assert_eq!((live.judged(), live.not_judged()), (judged, 0), "{live}");
@@ -289,7 +289,7 @@ fn programs() -> impl Strategy<Value = Json> {
         json!({ "call": "claim-string", "with": ["/tenant"] }),
         json!({ "call": "claim-contains", "with": ["/roles", "admin"] }),
         json!({ "call": "claim-int", "with": ["/roles"] }),
-        json!({ "call": "authenticated-within", "with": [200] }),
+        json!({ "call": "authenticated-within", "with": ["200"] }),
         json!({ "call": "uses-method", "with": ["mfa"] }),
         json!({ "call": "in-window", "with": ["mon-sun 00:00-12:00"] }),
         json!({ "call": "data-contains", "with": ["owners", "/{subject}", "{param:id}"] }),
