@@ -86,6 +86,7 @@ async fn no_secret_is_in_a_recording_its_debug_or_its_file() {
         Read::Header("x-tag".into()),
         Read::ClaimString("/tenant".into()),
         Read::ClaimString("/ssn".into()),
+        Read::ClaimContains("/ssn".into(), "123-45-6789".into()),
         Read::PeerSpiffeId,
         Read::HeaderNames,
     ];
@@ -101,6 +102,8 @@ async fn no_secret_is_in_a_recording_its_debug_or_its_file() {
     let guard = world.guard(policies.clone()).build();
     let rules = RecordingRules::new().also("header:authorization".parse().unwrap());
     let rules = rules.also(Attribute::header("x-api-key")).hide(Attribute::claim("/ssn"));
+    let open = policies.record(RecordingRules::new().hide("route".parse().unwrap()));
+    assert_eq!(open.unwrap_err().code(), "cannot-hide");
     let recorder = policies.record(rules).unwrap();
     let token =
         world.token().claim("tenant", "acme").claim("ssn", "123-45-6789").claim("unread", "not-asked-for");
@@ -143,6 +146,7 @@ async fn no_secret_is_in_a_recording_its_debug_or_its_file() {
     for private in ["acme", "blue"] {
         assert!(!debug.contains(private), "{debug}");
     }
+    assert!(file.contains(r#""claim-contains=(hidden)""#), "{file}");
     // The reads that are shown of it follow the rule of audit events.
     assert!(file.contains(r#"header(\"x-tag\")=(hidden)"#), "{file}");
 }

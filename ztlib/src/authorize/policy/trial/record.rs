@@ -94,7 +94,7 @@ impl Unreadable {
 
 impl Record {
     /// Takes down what is wanted of a question that was decided.
-    pub(super) fn of(seen: &Seen<'_>, wanted: &Arc<[Attribute]>) -> Self {
+    pub(super) fn of(seen: &Seen<'_>, wanted: &Arc<[Attribute]>, hidden: &[Attribute]) -> Self {
         let (question, view) = (seen.question, seen.by.view());
         let subject = match &question.asked {
             Asked::Action(name) => Subject::Action(name.clone()),
@@ -111,7 +111,7 @@ impl Record {
             values: wanted.iter().map(|attribute| value(attribute, question, view)).collect(),
             judged_by: seen.by.root(),
             enforced: Conclusion::of(seen.result),
-            reads: Reads::Traced(seen.trace.clone()),
+            reads: reads(seen.trace, hidden),
         }
     }
 
@@ -144,8 +144,30 @@ impl Record {
             Reads::Printed(reads) => reads.iter().map(|read| read.len() + 16).sum(),
         };
         let slots = size_of_val(&*self.values);
-        size_of::<Self>() + 64 + slots + values + reads + self.enforced.size()
+        let subject = match &self.subject {
+            Subject::Action(name) => name.len(),
+            Subject::Request { method, route } => {
+                method.as_str().len() + route.as_deref().map_or(0, str::len)
+            }
+        };
+        size_of::<Self>() + 64 + slots + values + reads + subject + self.enforced.size()
     }
+}
+
+/// A trace is shared with the decision cache; one that tells something of what is hidden is not kept, but printed without it.
+fn reads(trace: &Arc<Trace>, hidden: &[Attribute]) -> Reads {
+    let is_hidden = |read: &Read| {
+        let mut found = false;
+        behind(read, |kind, name| found |= hidden.iter().any(|one| one.overlaps(kind, name)));
+        found
+    };
+    if hidden.is_empty() || !trace.reads().any(|(read, _)| is_hidden(read)) {
+        return Reads::Traced(trace.clone());
+    }
+    let shown = trace.reads().zip(printed(trace)).map(|((read, _), printed)| {
+        if is_hidden(read) { format!("{}=(hidden)", read.function()).into() } else { printed }
+    });
+    Reads::Printed(shown.collect())
 }
 
 impl std::fmt::Debug for Record {

@@ -62,7 +62,8 @@ impl RecordingRules {
     }
 
     /// Never records this attribute, whoever reads it, nor a claim that it is a part of, or that is a part of it. A candidate that reads it is told that it
-    /// is hidden, and does not judge the record.
+    /// is hidden, and does not judge the record. Of a read of it that a policy in force makes nothing but the name of its function is kept. What is in every
+    /// record (method, route, action, time, whether there is a token) cannot be hidden.
     pub fn hide(mut self, attribute: Attribute) -> Self {
         self.hidden.push(attribute);
         self
@@ -113,8 +114,14 @@ impl Policies {
     /// Begins to record what is asked and decided, so that candidates can be judged by it. It costs each request about a microsecond.
     ///
     /// # Errors
-    /// `already-recording`: two would cost twice, and neither would know what the other hides.
+    /// `already-recording`: two would cost twice, and neither would know what the other hides. `cannot-hide` for what is in every record.
     pub fn record(&self, rules: RecordingRules) -> Result<Recorder, LoadError> {
+        if let Some(open) = rules.hidden.iter().find(|attribute| attribute.kind.is_always_recorded()) {
+            let text = format!(
+                "`{open}` is in every record and cannot be hidden: do not record where it must not be kept"
+            );
+            return Err(LoadError::new("cannot-hide", text));
+        }
         let tape = Arc::new(Tape {
             records: rules.records,
             bytes: rules.bytes,
@@ -187,7 +194,7 @@ impl Tape {
     /// Takes one question down. It is on the path of the request: it looks at what was decided and changes nothing.
     pub(super) fn take_down(&self, seen: &Seen<'_>) {
         self.want_all(seen.trace);
-        let record = Record::of(seen, &self.wanted.load());
+        let record = Record::of(seen, &self.wanted.load(), &self.hidden);
         let bytes = record.size();
         let record = Arc::new(record);
         let mut gone = Vec::new();

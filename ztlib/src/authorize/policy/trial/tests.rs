@@ -327,6 +327,47 @@ fn every_bent_file_is_refused_with_its_line() {
     }
 }
 
+/// What waits for a candidate holds no credential, and reads as the request does.
+#[test]
+fn a_copy_of_a_question_has_no_credentials_and_reads_the_same() {
+    use crate::authenticate::Principal;
+    use crate::authorize::{Asked, Labels, Params, Question, RequestFacts, Target};
+    let request =
+        http::Request::get("/orders/7?q=1").header("authorization", "Bearer t").header("cookie", "a=b");
+    let mut request = request.header("x-tag", "1").header("x-tag", "2").body(()).unwrap();
+    request.extensions_mut().insert("of a layer");
+    let mut params = Params::default();
+    params.push("id", "7");
+    let facts = RequestFacts {
+        parts: Box::new(request.into_parts().0),
+        target: Target::new("shop.test", "/orders/7"),
+        route: Some("/orders/{id}".into()),
+        params,
+    };
+    let labels = Labels::new().with("owner", "alice");
+    let mut question = Question::new(Principal::anonymous(), Asked::Request(facts), labels, UNIX_EPOCH);
+    let mut copy = question.copy();
+    let parts = &copy.request().unwrap().parts;
+    assert!(parts.extensions.is_empty());
+    assert!(parts.headers["authorization"].is_empty() && parts.headers["cookie"].is_empty());
+    for read in [
+        Read::Method,
+        Read::Host,
+        Read::Path,
+        Read::Route,
+        Read::Param("id".into()),
+        Read::HeaderNames,
+        Read::HeaderValues("x-tag".into()),
+        Read::Header("x-tag".into()),
+        Read::Header("authorization".into()),
+        Read::Query("q".into()),
+        Read::Label("owner".into()),
+    ] {
+        let view = View::default();
+        assert_eq!(copy.answer(&read, &view), question.answer(&read, &view), "{read}");
+    }
+}
+
 #[test]
 fn a_member_that_is_there_twice_is_refused() {
     let text =
