@@ -1,8 +1,10 @@
 //! How a candidate comes in force, and what keeps it out.
 
 use std::fs;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
+use serde_json::json;
 use ztlib::authorize::Answer;
 use ztlib::authorize::policy::trial::{PromotionRule, RecordingRules};
 use ztlib::authorize::policy::{Policies, PolicySetBuilder};
@@ -146,6 +148,78 @@ fn a_shadow_promotes_as_soon_as_its_rule_allows_and_not_before() {
     assert_eq!(candidate.promote().unwrap_err().code(), "already-promoted");
     drop(shadow);
     assert!(stage.ask("new"), "it stays in force");
+}
+
+#[test]
+#[allow(clippy::disallowed_methods, reason = "this one measures")]
+fn what_a_candidate_has_compiled_is_not_compiled_again() {
+    const RBAC: &[u8] = include_bytes!("../../../plugins/artifacts/rbac.wasm");
+    let policies = PolicySetBuilder::new().component("p", ALLOW_ALL).load().unwrap();
+    let rbac = |role: &str| {
+        let granted = json!([{ "methods": ["GET"], "routes": ["/orders/{id}"] }]);
+        let config = json!({ "roles": { "claims": ["/roles"] }, "permissions": { role: granted } });
+        PolicySetBuilder::new().component("rbac", RBAC).reasons(["no-role", "no-rule"]).config(config)
+    };
+    let timed = |role: &str| {
+        let began = Instant::now();
+        (policies.candidate(rbac(role)).unwrap(), began.elapsed())
+    };
+    let (first, compiled) = timed("clerk");
+    // Mended, and mended again: only the configuration is another one.
+    let again = ["a", "b", "c", "d", "e"].map(|role| timed(role).1).into_iter().min().unwrap();
+    assert!(again < compiled / 2, "{compiled:?}, then {again:?}");
+    // Nor when it is promoted and its files come after it.
+    first.promote().unwrap();
+    let loaded = ["f", "g", "h"].map(|role| {
+        let began = Instant::now();
+        policies.replace(rbac(role)).unwrap();
+        began.elapsed()
+    });
+    assert!(loaded.into_iter().min().unwrap() < compiled / 2, "{compiled:?}, then {loaded:?}");
+}
+
+/// P1: while policies change, no evidence against others puts a candidate in force that these would not have let through.
+#[test]
+fn no_race_promotes_on_evidence_against_other_policies() {
+    for _ in 0..4 {
+        // The candidate agrees with the first set, and loosens the second.
+        let stage = Stage::new(classes(&["public", "new"]).load().unwrap());
+        let candidate = stage.policies.candidate(classes(&["public", "new", "newer"])).unwrap();
+        let shadow = stage.shadow(&candidate);
+        shadow.promote_when(after(5));
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while !done.load(Ordering::Relaxed) {
+                        stage.ask("new");
+                    }
+                });
+            }
+            for _ in 0..200 {
+                let strict = stage.policies.replace(classes(&["public"])).unwrap();
+                for _ in 0..50 {
+                    assert_eq!(stage.policies.status().revision, strict);
+                    std::thread::yield_now();
+                }
+                if stage.policies.status().trial.unwrap().promoted.is_some() {
+                    break;
+                }
+                stage.policies.replace(classes(&["public", "new"])).unwrap();
+                std::thread::yield_now();
+            }
+            // Left alone, the set that it agrees with is replaced.
+            if stage.policies.status().trial.unwrap().promoted.is_none() {
+                stage.policies.replace(classes(&["public", "new"])).unwrap();
+            }
+            let promoted = stage.policies.wait_until(PATIENCE, |status| {
+                status.trial.as_ref().is_some_and(|trial| trial.promoted.is_some())
+            });
+            done.store(true, Ordering::Relaxed);
+            assert!(promoted);
+        });
+        assert_eq!(candidate.promote().unwrap_err().code(), "already-promoted");
+    }
 }
 
 fn candidate_is_in_force(stage: &Stage, candidate: &ztlib::authorize::policy::trial::Candidate) -> bool {

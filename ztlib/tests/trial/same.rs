@@ -196,26 +196,42 @@ fn replay_and_shadow_give_the_same_differences_on_the_same_traffic() {
     let plan = Plan::in_force();
     let policies = plan.set().load().unwrap();
     let guard = traffic.world.guard(policies.clone()).build();
-    let recorder = policies.record(everything()).unwrap();
     let copied =
-        json!([{ "call": "copy-to-request-header-or-remove", "with": ["x-tenant", "{claim:/org}"] }]);
-    let candidates = [
-        (plan.set(), None),
-        (
-            Plan { peers: json!(["spiffe://example.org/frontend"]), ..plan.clone() }.set(),
-            Some(Change::Tightened),
-        ),
-        (Plan { peers: json!(["spiffe://example.org/*"]), ..plan.clone() }.set(), Some(Change::Loosened)),
-        (Plan { delete: json!(["admin", "viewer"]), ..plan.clone() }.set(), Some(Change::Loosened)),
-        (Plan { scope: "orders:write", ..plan.clone() }.set(), Some(Change::OtherDenial)),
-        (Plan { max_age: 60, ..plan.clone() }.set(), Some(Change::OtherDenial)),
-        (Plan { tenant: copied, ..plan.clone() }.set(), Some(Change::OtherObligations)),
-        (PolicySetBuilder::new().component("trap", TRAP), Some(Change::Fault)),
-    ];
-    for (index, (set, expected)) in candidates.into_iter().enumerate() {
+        || json!([{ "call": "copy-to-request-header-or-remove", "with": ["x-tenant", "{claim:/org}"] }]);
+    let candidates = || {
+        [
+            (plan.set(), None),
+            (
+                Plan { peers: json!(["spiffe://example.org/frontend"]), ..plan.clone() }.set(),
+                Some(Change::Tightened),
+            ),
+            (Plan { peers: json!(["spiffe://example.org/*"]), ..plan.clone() }.set(), Some(Change::Loosened)),
+            (Plan { delete: json!(["admin", "viewer"]), ..plan.clone() }.set(), Some(Change::Loosened)),
+            (Plan { scope: "orders:write", ..plan.clone() }.set(), Some(Change::OtherDenial)),
+            (Plan { max_age: 60, ..plan.clone() }.set(), Some(Change::OtherDenial)),
+            (Plan { tenant: copied(), ..plan.clone() }.set(), Some(Change::OtherObligations)),
+            (PolicySetBuilder::new().component("trap", TRAP), Some(Change::Fault)),
+        ]
+    };
+    // Everything; and what the policies in force have been seen to read, which is what these candidates read, too.
+    for rules in [everything(), RecordingRules::new()] {
+        let recorder = policies.record(rules).unwrap();
+        traffic.send(&guard, &mut Random(4711), 400);
+        compare(&traffic, &guard, &recorder, candidates().into_iter());
+    }
+}
+
+fn compare(
+    traffic: &Traffic,
+    guard: &Guard,
+    recorder: &Recorder,
+    candidates: impl Iterator<Item = (PolicySetBuilder, Option<Change>)>,
+) {
+    let policies = guard.policies();
+    for (index, (set, expected)) in candidates.enumerate() {
         let candidate = policies.candidate(set).unwrap();
         let mut random = Random(index as u64);
-        let (live, judged) = try_out(&traffic, &guard, &recorder, &candidate, &mut random, 400);
+        let (live, judged) = try_out(traffic, guard, recorder, &candidate, &mut random, 400);
         let recording = recorder.recording();
         assert_eq!(candidate.replay(&recording), live, "{index}");
         assert_eq!((live.judged(), live.not_judged()), (judged, 0), "{live}");

@@ -157,7 +157,7 @@ impl Candidate {
     /// be older than what came in force since it was loaded, unless a signed version forbids that.
     ///
     /// As after a rollback, files that are watched stay out of force until they describe other policies: put the candidate's in their place. A candidate
-    /// made in code for policies made in code is what [`Policies::reload`] loads from now on.
+    /// made in code for policies made in code is what [`Policies::reload`] loads from now on; otherwise that loads what the files say.
     ///
     /// # Errors
     /// [`PromotionError`]: it was promoted before, or its signed version may not come in force any more.

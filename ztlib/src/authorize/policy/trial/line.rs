@@ -113,6 +113,9 @@ pub(super) fn read(text: &str) -> Result<Record, String> {
     let (mut wanted, mut values) = (Vec::new(), Vec::new());
     for (name, value) in attributes {
         let attribute: Attribute = name.parse().map_err(|error: LoadError| error.to_string())?;
+        if wanted.contains(&attribute) {
+            return Err(format!("the attribute `{attribute}` is there twice"));
+        }
         values.push(Some(read_value(&attribute, value)?));
         wanted.push(attribute);
     }

@@ -139,10 +139,11 @@ impl Policies {
             thread.spawn(move || trying.run()).map_err(|error| {
                 LoadError::new("no-thread", format!("no thread can be started for the candidate: {error}"))
             })?;
+            // Before it can have judged anything.
+            self.0.tell(status);
             taps.tap = Some(Arc::new(tap));
             Ok(())
         })?;
-        self.0.tell(status);
         Ok(Shadow { shared, state })
     }
 }

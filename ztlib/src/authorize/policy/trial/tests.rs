@@ -183,6 +183,33 @@ proptest! {
         prop_assert_eq!(question.now, UNIX_EPOCH + Duration::from_millis(record.time));
     }
 
+    /// A file is foreign: whatever is wrong with it is an error, and what is taken can be asked about.
+    #[test]
+    fn no_bent_recording_panics(
+        records in prop::collection::vec(records(), 1..3),
+        bends in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..3_u8), 1..4),
+    ) {
+        let recording = Recording { records: records.into_iter().map(Arc::new).collect(), hidden: [].into(), evicted: 0 };
+        let mut file = Vec::new();
+        recording.write(&mut file).unwrap();
+        for (at, byte, how) in bends {
+            let at = at.index(file.len());
+            match how {
+                0 => file[at] = byte,
+                1 => file.insert(at, byte),
+                _ => drop(file.remove(at)),
+            }
+        }
+        if let Ok(again) = Recording::parse(Path::new("r"), &*file) {
+            for record in &again.records {
+                let mut question = rebuild::question(record, &again.hidden).unwrap();
+                for read in [Read::Path, Read::Scopes, Read::Query("q".into()), Read::HeaderNames, Read::ClaimJson("".into())] {
+                    let _ = question.answer(&read, &View::default());
+                }
+            }
+        }
+    }
+
     #[test]
     fn a_recording_survives_its_file(records in prop::collection::vec(records(), 0..4)) {
         let recording = Recording {
@@ -303,7 +330,7 @@ fn every_bent_file_is_refused_with_its_line() {
         parse(format!("{head}\n{bent}"))
     };
     assert!(bend(&|_| {}).is_ok());
-    let bends: [&dyn Fn(&mut Json); 16] = [
+    let bends: [&dyn Fn(&mut Json); 18] = [
         &|line| line["id"] = json!("x"),
         &|line| line["id"] = json!("6".repeat(33)),
         &|line| line["time"] = json!(-1),
@@ -320,6 +347,8 @@ fn every_bent_file_is_refused_with_its_line() {
         &|line| line["attributes"]["peer"] = json!({"spiffe-id": "https://x"}),
         &|line| line["attributes"]["header:x-a"] = json!(["a\nb"]),
         &|line| line["attributes"]["claim:/sub"] = json!([7]),
+        &|line| line["attributes"]["header:X-A"] = json!(["2"]),
+        &|line| line["attributes"]["query:q"] = json!({"unreadable": "failed"}),
     ];
     for (index, change) in bends.iter().enumerate() {
         let error = bend(change).unwrap_err();
