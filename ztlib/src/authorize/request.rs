@@ -89,12 +89,9 @@ impl RequestFacts {
         parts.method = self.parts.method.clone();
         parts.uri = self.parts.uri.clone();
         parts.version = self.parts.version;
-        parts.headers.reserve(self.parts.headers.len());
-        for (name, value) in &self.parts.headers {
-            let is_secret = SECRET_HEADERS.contains(&name.as_str());
-            let value = if is_secret { HeaderValue::from_static("") } else { value.clone() };
-            parts.headers.append(name.clone(), value);
-        }
+        parts.headers = self.parts.headers.clone();
+        let secrets = parts.headers.iter_mut().filter(|(name, _)| SECRET_HEADERS.contains(&name.as_str()));
+        secrets.for_each(|(_, value)| *value = HeaderValue::from_static(""));
         Self {
             parts: Box::new(parts),
             target: self.target.clone(),

@@ -294,6 +294,11 @@ impl Differences {
         }
     }
 
+    /// Adds a question that could not even be asked.
+    pub(super) fn miss_all(&mut self) {
+        self.not_judged = self.not_judged.saturating_add(1);
+    }
+
     /// The first line of what it prints.
     pub fn summary(&self) -> String {
         let mut text = format!("{} of {} would change", grouped(self.differing()), grouped(self.judged));

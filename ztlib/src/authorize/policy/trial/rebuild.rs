@@ -65,7 +65,7 @@ fn request(record: &Record) -> Result<RequestFacts, String> {
         for name in names {
             let name = header_name(name)?;
             if !headers.contains_key(&name) {
-                headers.append(name, HeaderValue::from_static(""));
+                headers.try_append(name, HeaderValue::from_static("")).map_err(|_| TOO_MANY_HEADERS)?;
             }
         }
     }
@@ -81,12 +81,15 @@ fn request(record: &Record) -> Result<RequestFacts, String> {
     Ok(RequestFacts { parts: Box::new(parts), target: Target::new(host, path), route, params })
 }
 
+const TOO_MANY_HEADERS: &str = "no request has so many headers";
+
 fn put_header(headers: &mut HeaderMap, name: &str, values: &[Option<Box<str>>]) -> Result<(), String> {
     let name = header_name(name)?;
     for value in values {
         // Bytes that are not UTF-8 stand for those that were not.
         let value = HeaderValue::from_bytes(value.as_deref().map_or(b"\xff", str::as_bytes));
-        headers.append(&name, value.map_err(|_| format!("the header `{name}` cannot have this value"))?);
+        let value = value.map_err(|_| format!("the header `{name}` cannot have this value"))?;
+        headers.try_append(&name, value).map_err(|_| TOO_MANY_HEADERS)?;
     }
     Ok(())
 }
@@ -107,10 +110,11 @@ fn push_query(query: &mut String, name: &str) {
 }
 
 /// A part of a query, escaped.
-pub(crate) fn encoded(text: &str) -> String {
+fn encoded(text: &str) -> String {
     let mut encoded = String::new();
     for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+        // No longer than it was: a URI has a bound.
+        if byte.is_ascii_alphanumeric() || b"-._~!$'()*,;:@/?".contains(&byte) {
             encoded.push(char::from(byte));
         } else {
             encoded.push_str(&format!("%{byte:02X}"));

@@ -356,6 +356,25 @@ fn every_bent_file_is_refused_with_its_line() {
     }
 }
 
+#[test]
+fn more_headers_than_a_request_can_have_are_an_error_and_no_panic() {
+    let many: Vec<String> = (0..40_000).map(|n| format!("{n:x}")).collect();
+    let mut bent = line::of(&sample());
+    bent["attributes"]["header-names"] = json!(many);
+    assert!(bent.to_string().len() < 350_000);
+    // Past the bound of a line; the record itself is asked.
+    let record = line::read(&bent.to_string()).unwrap();
+    assert_eq!(
+        rebuild::question(&Arc::new(record), &Arc::default()).unwrap_err(),
+        "no request has so many headers"
+    );
+    bent["attributes"]["header-names"] = json!([]);
+    bent["attributes"]["header:x-a"] = json!(vec!["a"; 40_000]);
+    let record = line::read(&bent.to_string()).unwrap();
+    let question = rebuild::question(&Arc::new(record), &Arc::default());
+    assert!(question.is_ok() || question.is_err(), "either way it was no panic");
+}
+
 /// What waits for a candidate holds no credential, and reads as the request does.
 #[test]
 fn a_copy_of_a_question_has_no_credentials_and_reads_the_same() {
