@@ -3,6 +3,7 @@
 #![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark")]
 
 use std::convert::Infallible;
+use std::num::NonZeroU32;
 
 use axum::body::Body;
 use criterion::{Criterion, criterion_group, criterion_main};
@@ -10,10 +11,12 @@ use http::{Request, Response};
 use tower::{Service, ServiceExt};
 use ztlib::authenticate::peer::{PeerAuthenticator, PeerIdentityLayer};
 use ztlib::authenticate::token::{Algorithm, TokenAuthenticator, TokenLayer};
+use ztlib::authorize::policy::PolicySetBuilder;
+use ztlib::authorize::policy::trial::{RecordingRules, Share};
 use ztlib::enforce::Guard;
 use ztlib::observe::JsonLinesSink;
 use ztlib_axum::GuardedRouter;
-use ztlib_benches::{Caller, allow_all, guard, rbac, request, router};
+use ztlib_benches::{ALLOW_ALL, Caller, allow_all, guard, rbac, request, router};
 
 async fn answer<S, R>(service: &mut S, request: Request<Body>) -> Response<R>
 where
@@ -29,7 +32,7 @@ fn stages(c: &mut Criterion) {
     let extensions = runtime.block_on(caller.extensions(&trust));
     let mut group = c.benchmark_group("enforce/request");
     macro_rules! bench {
-        ($name:literal, $service:expr, $token:expr) => {{
+        ($name:expr, $service:expr, $token:expr) => {{
             let mut service = $service;
             group.bench_function($name, |b| {
                 b.iter_batched(
@@ -75,6 +78,22 @@ fn stages(c: &mut Criterion) {
         .audit(JsonLinesSink::new(std::io::sink(), 65_536))
         .build();
     bench!("all stages, rbac 200 rules, audit log", GuardedRouter::new(audited, router()), token);
+    let policies = rbac(200);
+    let recorder = policies.record(RecordingRules::new()).unwrap();
+    bench!(
+        "all stages, rbac 200 rules, recorded",
+        GuardedRouter::new(guard(&caller, &trust, policies.clone()), router()),
+        token
+    );
+    drop(recorder);
+    let candidate = policies.candidate(PolicySetBuilder::new().component("allow-all", ALLOW_ALL)).unwrap();
+    let one_in_hundred = Share::one_in(NonZeroU32::new(100).unwrap());
+    for (name, share) in [("one in 100", one_in_hundred), ("all", Share::ALL)] {
+        // What the candidate's thread needs of the machine is part of it.
+        let _shadow = policies.shadow(&candidate, share).unwrap();
+        let name = format!("all stages, rbac 200 rules, shadow of {name}");
+        bench!(name, GuardedRouter::new(guard(&caller, &trust, policies.clone()), router()), token);
+    }
     group.finish();
 }
 

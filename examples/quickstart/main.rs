@@ -19,6 +19,7 @@ mod serve;
 mod shop;
 mod table;
 mod timing;
+mod trial;
 mod world;
 
 use std::net::SocketAddr;
@@ -167,6 +168,15 @@ async fn play(folder: &Path) -> Result<usize, Failure> {
     }
     table::print(&changed);
     rows.append(&mut changed);
+
+    println!();
+    trial::play(&world, &services).await?;
+    let mut promoted = Vec::new();
+    for scene in scenes::after_the_promotion(&world) {
+        promoted.push(play_one(&world, scene, &services, &events).await?);
+    }
+    table::print(&promoted);
+    rows.append(&mut promoted);
     Ok(rows.iter().filter(|row| !row.as_expected).count())
 }
 

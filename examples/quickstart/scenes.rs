@@ -197,6 +197,18 @@ pub fn all(world: &World) -> Vec<Scene> {
     ]
 }
 
+/// The scenes after clerks may call only the methods that they need.
+pub fn after_the_promotion(world: &World) -> Vec<Scene> {
+    let clerk = |request, expected| Scene {
+        caller: "frontend, for carl",
+        peer: Some(world.service("frontend")),
+        token: Some(world.token("carl", &["clerk"]).sign()),
+        request,
+        expected,
+    };
+    vec![clerk(Grpc("Watch"), Allow), clerk(Grpc("NoSuchMethod"), Refused(PERMISSION_DENIED, "no-rule"))]
+}
+
 /// The scenes after alice was made an admin in the policy's own configuration, while the service runs.
 pub fn after_the_change(world: &World) -> Vec<Scene> {
     vec![Scene {

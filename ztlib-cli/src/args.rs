@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueHint};
 
 /// The desk of a policy author: write, build, test, explain, measure, look through.
 ///
-/// Exit codes: 0 all is well; 1 a test or a lint failed; 2 the command line is wrong; 3 something cannot be read, built or loaded.
+/// Exit codes: 0 all is well; 1 a test or a lint failed, or a replay found a change; 2 the command line is wrong; 3 something cannot be read, built or loaded.
 #[derive(Debug, Parser)]
 #[command(name = "ztlib", version, propagate_version = true, arg_required_else_help = true)]
 pub(crate) struct Cli {
@@ -19,7 +19,7 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// One policy: make, build, test, explain, measure, look through
+    /// One policy: make, build, test, explain, measure, look through, replay
     #[command(subcommand)]
     Policy(PolicyCommand),
     /// A policy set as a whole
@@ -46,6 +46,8 @@ pub(crate) enum PolicyCommand {
     Bench(Bench),
     /// Show what policies are made of, what they may use, and what they read in their cases
     Inspect(Inspect),
+    /// Show what a set would have decided otherwise, on what a service recorded
+    Replay(Replay),
 }
 
 #[derive(Debug, Subcommand)]
@@ -153,6 +155,16 @@ pub(crate) struct Inspect {
     /// A component (.wasm), or a manifest
     #[arg(default_value = "policies.toml", value_hint = ValueHint::FilePath)]
     pub(crate) file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Replay {
+    /// The candidate's manifest
+    #[arg(default_value = "policies.toml", value_hint = ValueHint::FilePath)]
+    pub(crate) manifest: PathBuf,
+    /// What the service recorded (`Recording::save`)
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) recorded: PathBuf,
 }
 
 #[derive(Debug, Args)]

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use ztlib::authorize::policy::LoadError;
 
-/// A test or a lint failed.
+/// A test or a lint failed, or a replay found a change.
 pub(crate) const FAILED: u8 = 1;
 /// The command line is wrong.
 pub(crate) const USAGE: u8 = 2;

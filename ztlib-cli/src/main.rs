@@ -9,6 +9,7 @@ mod failure;
 mod inspect;
 mod lint;
 mod new;
+mod replay;
 mod show;
 mod test;
 mod toolchain;
@@ -26,7 +27,7 @@ use show::Desk;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ended {
     Well,
-    /// Tests or lints failed; they are printed already.
+    /// Tests or lints failed, or a replay found changes; they are printed already.
     Failed,
 }
 
@@ -59,6 +60,7 @@ fn run(command: Command, desk: &mut Desk<'_>) -> Result<Ended, Failure> {
         Command::Policy(PolicyCommand::Explain(explain)) => explain::run(&explain, desk),
         Command::Policy(PolicyCommand::Bench(bench)) => bench::run(&bench, desk),
         Command::Policy(PolicyCommand::Inspect(inspect)) => inspect::run(&inspect, desk),
+        Command::Policy(PolicyCommand::Replay(replay)) => replay::run(&replay, desk),
         Command::Set(SetCommand::Lint(lint)) => lint::run(&lint, desk),
         Command::Completions { shell } => {
             // It panics where it cannot write.

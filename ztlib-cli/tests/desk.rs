@@ -284,3 +284,59 @@ fn a_new_policy_overwrites_nothing() {
     assert_eq!(exit, 3);
     assert!(text.contains("is there already"), "{text}");
 }
+
+/// What a service recorded: alice has the scope, bob has not.
+fn recorded(decisions: [&str; 2]) -> String {
+    let mut lines = "{\"format\":1,\"kind\":\"ztlib-recording\",\"hidden\":[]}\n".to_owned();
+    let deny = r#"{"verdict":"deny","policy":"scope","reason":"missing-scope"}"#;
+    for (number, (scope, decision)) in ["[\"orders:read\"]", "[]"].into_iter().zip(decisions).enumerate() {
+        let decision = if decision == "allow" { "{\"verdict\":\"allow\"}" } else { deny };
+        lines.push_str(&format!(
+            "{{\"id\":\"{number:032x}\",\"time\":1767225600000,\"method\":\"GET\",\"route\":\"/orders/{{id}}\",\"token\":true,\"attributes\":{{\"claim:/scope\":{scope}}},\"judged-by\":\"{:064x}\",\"decision\":{decision},\"reads\":[]}}\n",
+            7
+        ));
+    }
+    lines
+}
+
+#[test]
+fn replay_says_what_would_change_and_exits_with_one_for_it() {
+    let folder = Folder::new("replay");
+    folder.write("traffic.jsonl", &recorded(["allow", "deny"]));
+    let replay = ["policy", "replay", "--recorded", "traffic.jsonl"];
+    assert_eq!(folder.says(&replay), (0, "0 of 2 would change\n".to_owned()));
+    folder.write("traffic.jsonl", &recorded(["allow", "allow"]));
+    let (exit, text) = folder.says(&replay);
+    let expected = "1 of 2 would change: 1 allow → deny (scope: missing-scope)\n  1 × allow → deny (scope: missing-scope), as GET /orders/{id} (00000000000000000000000000000001): ";
+    assert_eq!(exit, 1);
+    assert!(text.starts_with(expected) && text.contains("has-scope(\"orders:read\")=no"), "{text}");
+    let (exit, value) = folder.json(&replay);
+    assert_eq!((exit, &value["differing"], &value["groups"][0]["count"]), (1, &1.into(), &1.into()));
+    assert_eq!(value["groups"][0]["to"]["reason"], "missing-scope");
+    // What was not recorded is not guessed.
+    folder.write(
+        "traffic.jsonl",
+        &recorded(["allow", "deny"]).replace("\"claim:/scope\":[\"orders:read\"]", ""),
+    );
+    let (exit, text) = folder.says(&replay);
+    assert_eq!(exit, 1);
+    assert!(text.contains("1 not judged: has-scope(\"orders:read\") was not recorded"), "{text}");
+}
+
+#[test]
+fn a_recording_that_cannot_be_read_is_named_with_its_line() {
+    let folder = Folder::new("bad-recording");
+    let bent = recorded(["allow", "deny"]).replacen("\"token\":true", "\"token\":7", 1);
+    folder.write("bent.jsonl", &bent);
+    folder.write("empty.jsonl", bent.lines().next().unwrap());
+    for (file, says) in [
+        ("bent.jsonl", "error: bent.jsonl:2: `token` is true or false (bad-record)"),
+        ("empty.jsonl", "error: empty.jsonl holds no records"),
+        ("policies.toml", "error: policies.toml:1: "),
+        ("nowhere.jsonl", "error: nowhere.jsonl: the recording cannot be read: "),
+    ] {
+        let (exit, text) = folder.says(&["policy", "replay", "--recorded", file]);
+        assert_eq!(exit, 3, "{text}");
+        assert!(text.starts_with(says), "{text}");
+    }
+}

@@ -5,11 +5,13 @@
 //! the decision on it, fresh or remembered, is carried out (T10).
 
 use std::collections::HashSet;
+use std::fmt;
 
 use http::{HeaderName, HeaderValue};
 
 use super::decision::{Fault, Obligations};
 use super::outcome_fault::OutcomeFault;
+use super::policy::Digest;
 use super::question::{Asked, Question, View};
 use super::source::Source;
 use crate::observe::RequestId;
@@ -152,6 +154,24 @@ impl Obligation {
             })?,
         };
         Ok(HeaderChange { name: self.name.clone(), value })
+    }
+}
+
+/// `x-tenant := {claim:/tenant}`, `x-old removed`. Of a value that a policy set only the beginning of its digest is told: the policy may have made it from
+/// what must not be shown.
+impl fmt::Display for Obligation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.to {
+            To::Nothing => write!(f, "{} removed", self.name),
+            To::Value(value) => {
+                let digest = Digest::of(value.as_bytes()).to_string();
+                write!(f, "{} = #{}", self.name, digest.get(..16).unwrap_or_default())
+            }
+            To::Copy(copy) => {
+                let or_removed = if copy.if_absent == IfAbsent::Remove { " or removed" } else { "" };
+                write!(f, "{} := {}{or_removed}", self.name, copy.source)
+            }
+        }
     }
 }
 

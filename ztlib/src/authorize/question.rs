@@ -52,6 +52,15 @@ impl Labels {
         self.0.iter().flat_map(|labels| labels.keys()).map(AsRef::as_ref)
     }
 
+    /// Its bytes, for bounds.
+    pub(crate) fn size(&self) -> usize {
+        self.0
+            .iter()
+            .flat_map(|labels| labels.iter())
+            .map(|(name, value)| name.len() + value.len() + 64)
+            .sum()
+    }
+
     /// The label of this name.
     pub fn label(&self, name: &str) -> Option<&str> {
         self.0.as_ref()?.get(name).map(AsRef::as_ref)
@@ -68,10 +77,26 @@ pub(crate) struct Question {
     pub(crate) now: SystemTime,
     /// Signals that were asked for already: each is asked once a question.
     signals: Vec<(Box<str>, Signalled)>,
+    /// Where it was put together from a record: what that has.
+    recorded: Option<Box<FromRecord>>,
 }
 
 /// What the source of signals said.
-type Signalled = Result<Option<Arc<str>>, ReadFault>;
+pub(crate) type Signalled = Result<Option<Arc<str>>, ReadFault>;
+
+/// A record of an earlier question.
+#[derive(Debug)]
+struct FromRecord {
+    has: Arc<dyn Has>,
+    missing: Option<(Read, ReadFault)>,
+}
+
+/// What a record has of the question that it was made of.
+pub(crate) trait Has: std::fmt::Debug + Send + Sync {
+    /// # Errors
+    /// [`ReadFault::NotRecorded`], [`ReadFault::Hidden`].
+    fn check(&self, read: &Read) -> Result<(), ReadFault>;
+}
 
 /// What is asked about.
 #[derive(Debug)]
@@ -97,7 +122,32 @@ pub(crate) struct View {
 
 impl Question {
     pub(crate) fn new(principal: Principal, asked: Asked, labels: Labels, now: SystemTime) -> Self {
-        Self { principal, asked, labels, now, signals: Vec::new() }
+        Self { principal, asked, labels, now, signals: Vec::new(), recorded: None }
+    }
+
+    /// A question that is put together from a record: what the record does not have is a fault to read.
+    pub(crate) fn recorded(self, signals: Vec<(Box<str>, Signalled)>, has: Arc<dyn Has>) -> Self {
+        Self { signals, recorded: Some(Box::new(FromRecord { has, missing: None })), ..self }
+    }
+
+    /// The first read that the record did not have, and how it was missing, whatever a policy made of the fault.
+    pub(crate) fn missing(&self) -> Option<(&Read, &ReadFault)> {
+        self.recorded.as_ref()?.missing.as_ref().map(|(read, fault)| (read, fault))
+    }
+
+    /// The same question, to be judged elsewhere, with the signals that were asked for.
+    pub(crate) fn copy(&self) -> Self {
+        let asked = match &self.asked {
+            Asked::Request(facts) => Asked::Request(facts.copy()),
+            Asked::Action(name) => Asked::Action(name.clone()),
+        };
+        let copy = Self::new(self.principal.clone(), asked, self.labels.clone(), self.now);
+        Self { signals: self.signals.clone(), ..copy }
+    }
+
+    /// What the source said of a signal, where it was asked.
+    pub(crate) fn signalled(&self, name: &str) -> Option<&Signalled> {
+        self.signals.iter().find(|(asked, _)| **asked == *name).map(|(_, said)| said)
     }
 
     /// Answers one read.
@@ -110,7 +160,25 @@ impl Question {
         if let Read::Signal(name) | Read::SignalAtLeast(name, _) = read {
             self.ask_signal(name, view)?;
         }
+        if self.recorded.is_some() {
+            self.check_recorded(read, view)?;
+        }
         self.known(read, view)
+    }
+
+    /// A read that no question could answer is the same fault here as there; any other one has to be in the record.
+    fn check_recorded(&mut self, read: &Read, view: &View) -> Result<(), ReadFault> {
+        use ReadFault::{Malformed, NoRequest, Secret, UndeclaredDocument, UndeclaredSignal};
+        if matches!(
+            self.known(read, view),
+            Err(Malformed(_) | NoRequest | Secret | UndeclaredDocument | UndeclaredSignal)
+        ) {
+            return Ok(());
+        }
+        let Some(record) = &mut self.recorded else { return Ok(()) };
+        record.has.check(read).inspect_err(|fault| {
+            record.missing.get_or_insert_with(|| (read.clone(), fault.clone()));
+        })
     }
 
     fn known<'q>(&'q self, read: &Read, view: &'q View) -> Result<Fact<'q>, ReadFault> {
@@ -268,7 +336,7 @@ impl Question {
 
     /// What the source said.
     fn signal(&self, name: &str) -> Result<Option<&str>, ReadFault> {
-        match self.signals.iter().find(|(asked, _)| **asked == *name).map(|(_, said)| said) {
+        match self.signalled(name) {
             Some(Ok(value)) => Ok(value.as_deref()),
             Some(Err(fault)) => Err(fault.clone()),
             None => Err(ReadFault::UndeclaredSignal),

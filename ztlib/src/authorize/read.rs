@@ -325,6 +325,12 @@ pub enum ReadFault {
     /// The budget for reads, their arguments or their values is spent.
     #[error("the budget for {0} is spent")]
     Budget(&'static str),
+    /// The question was put together from a record of earlier traffic, which does not have this.
+    #[error("the record of the request does not have this")]
+    NotRecorded,
+    /// The question was put together from a record of earlier traffic, in which this is hidden by rule.
+    #[error("this is hidden in the record of the request")]
+    Hidden,
 }
 
 impl ReadFault {
@@ -341,6 +347,8 @@ impl ReadFault {
             Self::UndeclaredSignal => "read-undeclared-signal",
             Self::SignalFailed(_) => "read-signal-failed",
             Self::Budget(_) => "read-budget",
+            Self::NotRecorded => "read-not-recorded",
+            Self::Hidden => "read-hidden",
         }
     }
 }

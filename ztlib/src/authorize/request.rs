@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use http::HeaderName;
 use http::request::Parts;
+use http::{HeaderName, HeaderValue};
 use smallvec::SmallVec;
 
 use super::fact::Fact;
@@ -83,6 +83,30 @@ impl Params {
 }
 
 impl RequestFacts {
+    /// The same request, to be judged elsewhere: without what layers have attached to it, and without the values of headers that nobody may read.
+    pub(crate) fn copy(&self) -> Self {
+        let mut parts = http::Request::new(()).into_parts().0;
+        parts.method = self.parts.method.clone();
+        parts.uri = self.parts.uri.clone();
+        parts.version = self.parts.version;
+        parts.headers = self.parts.headers.clone();
+        let secrets = parts.headers.iter_mut().filter(|(name, _)| SECRET_HEADERS.contains(&name.as_str()));
+        secrets.for_each(|(_, value)| *value = HeaderValue::from_static(""));
+        Self {
+            parts: Box::new(parts),
+            target: self.target.clone(),
+            route: self.route.clone(),
+            params: self.params.clone(),
+        }
+    }
+
+    /// Its bytes, for bounds.
+    pub(crate) fn size(&self) -> usize {
+        let headers = self.parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 64);
+        let query = self.parts.uri.query().map_or(0, str::len);
+        headers.sum::<usize>() + query + 2 * self.target.text.len() + self.params.text.len() + 512
+    }
+
     pub(super) fn header<'q>(&'q self, name: &str, view: &View) -> Result<Fact<'q>, ReadFault> {
         let name = readable(name, view)?;
         let mut values = self.parts.headers.get_all(&name).iter();
@@ -117,7 +141,7 @@ pub(super) const SECRET_HEADERS: [&str; 5] =
     ["authorization", "proxy-authorization", "cookie", "set-cookie", "dpop"];
 
 /// Secrets cannot be read at all, whoever asks.
-fn readable(name: &str, view: &View) -> Result<HeaderName, ReadFault> {
+pub(super) fn readable(name: &str, view: &View) -> Result<HeaderName, ReadFault> {
     if name.len() > 128 {
         return Err(ReadFault::Malformed("a header name is at most 128 bytes"));
     }

@@ -18,6 +18,7 @@ use super::target::{self, TargetError};
 use crate::authenticate::Principal;
 use crate::authenticate::peer::{PeerCertificates, PeerIdentity};
 use crate::authenticate::token::VerifiedClaims;
+use crate::authorize::policy::trial::Seen;
 use crate::authorize::policy::{PolicySet, Revision};
 use crate::authorize::{
     Asked, Decided, Decision, Fault, HeaderChange, Labels, Question, RequestFacts, Settled, Target, Trace,
@@ -247,6 +248,16 @@ impl<'g> Judgement<'g> {
             Some(cache) => cache.decide(self.policies, question),
             None => Decided::fresh(self.policies, question),
         };
+        // Whoever tries another set looks on; the decision is made.
+        if self.settings.policies.is_looked_on() {
+            self.settings.policies.show(&Seen {
+                id: self.id,
+                question: &decided.question,
+                result: &decided.result,
+                trace: &decided.trace,
+                by: self.policies,
+            });
+        }
         self.cached = decided.cached;
         self.authorize = decided.took;
         self.revision = Some(*self.policies.revision());

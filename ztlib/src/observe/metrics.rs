@@ -82,6 +82,16 @@ pub(crate) fn audit_event_lost() {
     ::metrics::counter!("ztlib_audit_events_lost_total").increment(1);
 }
 
+/// `ztlib_trial_judged_total{result}`: questions that a candidate judged beside the policies in force: `same` or `differs`.
+pub(crate) fn tried(result: &'static str) {
+    ::metrics::counter!("ztlib_trial_judged_total", "result" => result).increment(1);
+}
+
+/// `ztlib_trial_lost_total`: questions that were left out because a candidate could not keep up.
+pub(crate) fn trial_lost() {
+    ::metrics::counter!("ztlib_trial_lost_total").increment(1);
+}
+
 fn observe(name: &'static str, took: Duration) {
     ::metrics::histogram!(name).record(took.as_secs_f64());
 }

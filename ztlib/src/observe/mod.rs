@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `ztlib::audit` | info | every judgement: id, verdict, reason, policy, revision, peer, subject, method, path |
 //! | `ztlib::refusal` | info | every refusal, with the whole reason; debug: the reads that led to it |
+//! | `ztlib::trial` | warn | what a candidate on trial would decide otherwise: once for each kind of change |
 //!
 //! Text from callers is escaped in all of them.
 //!
@@ -18,6 +19,8 @@
 //! | `ztlib_decisions_not_cacheable_total` | counter | `why`: `native-policy`, `method`, `too-many-sites`, `too-many-reads`, `too-long-reads`, `too-long-values`, `unreadable` |
 //! | `ztlib_decision_cache_reports_total` | counter | `why`: `values-vary`, `cache-too-small` |
 //! | `ztlib_audit_events_lost_total` | counter | |
+//! | `ztlib_trial_judged_total` | counter | `result` |
+//! | `ztlib_trial_lost_total` | counter | |
 
 mod audit;
 mod json_lines;

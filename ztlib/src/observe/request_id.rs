@@ -43,6 +43,19 @@ impl RequestId {
     }
 }
 
+impl RequestId {
+    /// Reads 32 lower-case hexadecimal digits: an id that was written down.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let digits = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+        if text.len() != 32 || !text.bytes().all(digits) {
+            return None;
+        }
+        let (process, number) = text.split_at_checked(16)?;
+        let read = |part: &str| u64::from_str_radix(part, 16).ok();
+        Some(Self { process: read(process)?, number: read(number)? })
+    }
+}
+
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}{:016x}", self.process, self.number)

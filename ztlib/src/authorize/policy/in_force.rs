@@ -9,9 +9,10 @@ use arc_swap::ArcSwap;
 
 use super::LoadError;
 use super::folder::{LookedFor, Stamp};
-use super::loader::{Candidate, Loader};
+use super::loader::{Loaded, Loader};
 use super::set::{PolicySet, Revision};
 use super::status::{self, Status, count};
+use super::trial::Trials;
 use super::wasm::Engine;
 use super::watch::Watch;
 use crate::clock::{SharedClock, Stopwatch};
@@ -28,6 +29,8 @@ pub(super) struct Shared {
     pub(super) engine: Arc<Engine>,
     pub(super) clock: SharedClock,
     pub(super) max_age: Option<Duration>,
+    /// What looks on as questions are decided.
+    pub(super) trials: Trials,
     /// When what is in force was last found to be what its source says, in milliseconds since 1970.
     pub(super) confirmed: AtomicU64,
 }
@@ -81,7 +84,7 @@ impl Shared {
             let set = Arc::new(current.with_documents(&candidate.set.view.documents));
             return Ok(self.install(set, loader, Change::Loaded));
         }
-        let before = Candidate { set: current, provenance: std::mem::take(&mut loader.provenance) };
+        let before = Loaded { set: current, provenance: std::mem::take(&mut loader.provenance) };
         loader.keep(before, root);
         (loader.held, loader.last_loaded, loader.provenance) = (None, Some(root), candidate.provenance);
         let revision = self.install(candidate.set, loader, Change::Loaded);
@@ -107,6 +110,14 @@ impl Shared {
         match change {
             Change::Document => {}
             Change::RolledBack { from } => status.rolled_back_from = Some(from),
+            Change::Promoted { candidate } => {
+                status.rolled_back_from = None;
+                let now = self.clock.now();
+                if let Some(trial) = status.trial.as_mut().filter(|trial| trial.candidate == candidate) {
+                    trial.promoted = Some(now);
+                }
+                self.confirmed_now(&mut status);
+            }
             Change::Loaded => {
                 status.loads = status.loads.saturating_add(1);
                 status.last_error = None;
@@ -152,4 +163,5 @@ pub(super) enum Change {
     Loaded,
     Document,
     RolledBack { from: Revision },
+    Promoted { candidate: Revision },
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use serde_json::Value as Json;
 
@@ -35,7 +35,9 @@ pub(super) struct Loader {
     /// The policies that were rolled back from: found again by watching, they stay out of force.
     pub(super) held: Option<Digest>,
     /// Sets that were in force before, each with other policies; the newest last.
-    pub(super) kept: VecDeque<Candidate>,
+    pub(super) kept: VecDeque<Loaded>,
+    /// Candidates on trial, as far as somebody still has them: what they have compiled is not compiled again.
+    pub(super) candidates: Vec<Weak<PolicySet>>,
 }
 
 /// Where a set comes from.
@@ -45,6 +47,7 @@ pub(super) enum Origin {
 }
 
 /// A manifest, and whose word is taken for it.
+#[derive(Clone)]
 pub(super) struct FromManifest {
     pub(super) path: PathBuf,
     pub(super) trust: Trust,
@@ -53,7 +56,7 @@ pub(super) struct FromManifest {
 
 /// A set with what is known of it.
 #[derive(Clone)]
-pub(super) struct Candidate {
+pub(super) struct Loaded {
     pub(super) set: Arc<PolicySet>,
     pub(super) provenance: Provenance,
 }
@@ -77,6 +80,7 @@ impl Loader {
             last_loaded: None,
             held: None,
             kept: VecDeque::new(),
+            candidates: Vec::new(),
         }
     }
 
@@ -85,7 +89,7 @@ impl Loader {
         &mut self,
         engine: &Arc<Engine>,
         current: Option<&Arc<PolicySet>>,
-    ) -> Result<Candidate, LoadError> {
+    ) -> Result<Loaded, LoadError> {
         let (mut blueprint, provenance) = match &self.origin {
             Origin::Code(blueprint) => (blueprint.as_ref().clone(), Provenance::default()),
             Origin::Manifest(from) => {
@@ -109,6 +113,7 @@ impl Loader {
         let mut known = Known::default();
         let kept = self.kept.iter().map(|kept| &kept.set);
         kept.chain(current).for_each(|set| set.known(&mut known));
+        self.candidates.iter().filter_map(Weak::upgrade).for_each(|set| set.known(&mut known));
         let cases = std::mem::take(&mut blueprint.cases);
         let set = blueprint.build(engine, &known, self.signal_source.clone());
         // A set that does not pass its own cases is not in force.
@@ -117,7 +122,17 @@ impl Loader {
             Origin::Manifest(from) => error.at(&from.path, None),
             Origin::Code(_) => error,
         })?;
-        Ok(Candidate { set: Arc::new(set), provenance })
+        Ok(Loaded { set: Arc::new(set), provenance })
+    }
+
+    /// Whether a candidate that was loaded earlier may still come in force.
+    pub(super) fn check_version(&self, provenance: &Provenance) -> Result<(), LoadError> {
+        match (&self.origin, &provenance.signed) {
+            (Origin::Manifest(from), Some(signed)) => {
+                from.versions.check(signed).map_err(|error| error.at(&from.path, None))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Notes that a signed candidate is about to be in force.
@@ -142,7 +157,7 @@ impl Loader {
     }
 
     /// Keeps a set that something else takes the place of. A set with the same policies is kept once, and not beside the one in force.
-    pub(super) fn keep(&mut self, before: Candidate, in_force: Digest) {
+    pub(super) fn keep(&mut self, before: Loaded, in_force: Digest) {
         let root = before.set.root();
         self.kept.retain(|kept| kept.set.root() != root && kept.set.root() != in_force);
         if root == in_force {

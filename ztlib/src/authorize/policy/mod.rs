@@ -81,6 +81,8 @@
 //! (the set in force and three before it) is not compiled again. Put files in place by a rename, the signature before the manifest; in between the candidate
 //! is refused (`bad-signature`), and loads when it is whole.
 //!
+//! To learn what a set would change before it is in force, load it as a [`trial::Candidate`].
+//!
 //! [`Policies::rollback`] returns to the policies before, without a file. [`max_policy_age`](ManifestLoader::max_policy_age) bounds how long a service goes on
 //! with a set that could not be replaced.
 //!
@@ -120,6 +122,7 @@ mod set;
 mod signature;
 mod status;
 mod toml_table;
+pub mod trial;
 mod wasm;
 mod watch;
 

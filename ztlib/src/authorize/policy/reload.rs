@@ -12,10 +12,11 @@ use serde::Serialize;
 use super::LoadError;
 use super::builder::{PolicySetBuilder, json};
 use super::in_force::{By, Change, Shared, milliseconds};
-use super::loader::{Candidate, Loader, Origin};
+use super::loader::{Loaded, Loader, Origin};
 use super::manifest_loader::ManifestLoader;
 use super::set::{Evaluation, PolicySet, Revision};
 use super::status::{self, Status, count};
+use super::trial::Trials;
 use super::wasm::Engine;
 use super::watch::Watch;
 use crate::authenticate::Principal;
@@ -30,7 +31,7 @@ use crate::clock::SharedClock;
 /// judged by the new revision. A candidate that does not load changes nothing: the last good revision stays in force, and
 /// [`status`](Self::status) says why the newest one is not.
 #[derive(Clone)]
-pub struct Policies(Arc<Shared>);
+pub struct Policies(pub(super) Arc<Shared>);
 
 /// What a handle begins with.
 pub(super) struct Start {
@@ -58,7 +59,7 @@ impl Policies {
     pub(super) fn load(start: Start) -> Result<Self, LoadError> {
         let engine = Engine::shared()?;
         let mut loader = Loader::new(start.origin, start.signal_source);
-        let Candidate { set, provenance } = loader.load(&engine, None)?;
+        let Loaded { set, provenance } = loader.load(&engine, None)?;
         loader.raise_version(&provenance)?;
         (loader.last_loaded, loader.provenance) = (Some(set.root()), provenance);
         let now = start.clock.now();
@@ -75,6 +76,7 @@ impl Policies {
             last_error: None,
             rolled_back_from: None,
             kept: Vec::new(),
+            trial: None,
             allocator: engine.allocator(),
         };
         loader.describe(&mut status);
@@ -94,6 +96,7 @@ impl Policies {
             engine,
             clock: start.clock,
             max_age: start.max_age,
+            trials: Trials::default(),
             confirmed: AtomicU64::new(milliseconds(now)),
         })))
     }
@@ -166,6 +169,7 @@ impl Policies {
         candidate.set_documents.clone_from(&loader.set_documents);
         candidate.provenance = loader.provenance.clone();
         candidate.kept.clone_from(&loader.kept);
+        candidate.candidates.clone_from(&loader.candidates);
         let revision = self.0.put_in_force(&mut candidate, By::Program)?;
         *loader = candidate;
         Ok(revision)

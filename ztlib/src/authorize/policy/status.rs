@@ -3,6 +3,7 @@
 use std::time::SystemTime;
 
 use super::signature::KeyId;
+use super::trial::TrialStatus;
 use super::wasm::Allocator;
 use super::{LoadError, Revision};
 use crate::clock::unix_seconds;
@@ -15,7 +16,7 @@ pub struct Status {
     pub revision: Revision,
     /// Since when.
     pub since: SystemTime,
-    /// When it was last found to be what its source says: at the newest load that succeeded, or when the watched files were last found
+    /// When it was last found to be what its source says: at the newest load that succeeded, when it was promoted, or when the watched files were last found
     /// unchanged since. [`max_policy_age`](super::ManifestLoader::max_policy_age) counts from here.
     pub confirmed: SystemTime,
     /// What its manifest calls itself.
@@ -36,11 +37,13 @@ pub struct Status {
     pub rolled_back_from: Option<Revision>,
     /// The revisions that [`rollback`](super::Policies::rollback) can return to, the one that is next last.
     pub kept: Vec<Revision>,
+    /// The candidate that a shadow tries, or tried last.
+    pub trial: Option<TrialStatus>,
     /// Where the memory of policies comes from.
     pub allocator: Allocator,
 }
 
-/// `ztlib_policy_loads_total{result, code}`: sets that were loaded, refused (and why) or rolled back to.
+/// `ztlib_policy_loads_total{result, code}`: sets that were loaded, refused (and why), rolled back to, or promoted (by `hand` or by `rule`).
 pub(super) fn count(result: &'static str, code: &'static str) {
     ::metrics::counter!("ztlib_policy_loads_total", "result" => result, "code" => code).increment(1);
 }

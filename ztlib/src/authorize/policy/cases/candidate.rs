@@ -11,6 +11,7 @@ use crate::authenticate::Principal;
 use crate::authorize::policy::blueprint::{Blueprint, Known, PolicySource};
 use crate::authorize::policy::folder::Folder;
 use crate::authorize::policy::signature::Trust;
+use crate::authorize::policy::trial::{self, Differences, Recording};
 use crate::authorize::policy::wasm::{Engine, Module};
 use crate::authorize::policy::{Budget, LoadError, PolicySet, Revision, manifest};
 use crate::authorize::signals::{SignalError, SignalSource};
@@ -120,6 +121,11 @@ impl Candidate {
     /// As [`run`](super::run).
     pub fn rehearse(&self, cases: &Cases) -> Result<Report, LoadError> {
         rehearse(&self.set, std::slice::from_ref(cases), usize::MAX)
+    }
+
+    /// What it would have decided on recorded questions, with its own documents.
+    pub fn replay(&self, recording: &Recording) -> Differences {
+        trial::replay(&self.set, self.revision(), recording)
     }
 
     /// What a report says about each policy.

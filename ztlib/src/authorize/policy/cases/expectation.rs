@@ -7,7 +7,7 @@ use crate::authorize::policy::error::shown;
 use crate::authorize::trace::Trace;
 
 /// What was said to a case.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Verdict {
     /// The request may pass.
@@ -24,7 +24,7 @@ impl Verdict {
     /// The verdicts by name.
     pub(super) const NAMES: [&'static str; 4] = ["allow", "deny", "abstain", "fault"];
 
-    pub(super) fn parse(name: &str) -> Option<Self> {
+    pub(crate) fn parse(name: &str) -> Option<Self> {
         match name {
             "allow" => Some(Self::Allow),
             "deny" => Some(Self::Deny),

@@ -116,7 +116,7 @@ impl SigningKey {
         let bytes = folder.read(name, MAX_MANIFEST_BYTES).map_err(|error| error.at(path, None))?;
         manifest::parse(path, &bytes, true, &mut folder)?;
         let beside = folder.show(&signature_name(name));
-        write_whole(&beside, self.sign(&bytes)?.as_bytes()).map_err(|error| {
+        write_whole(&beside, self.sign(&bytes)?.as_bytes(), false).map_err(|error| {
             LoadError::new("not-signed", format!("the signature cannot be written: {error}"))
                 .at(&beside, None)
         })
@@ -131,12 +131,21 @@ impl fmt::Debug for SigningKey {
 }
 
 /// A file that is there whole or as it was before, whatever happens meanwhile.
-pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+/// Where it is `private`, only this user may read it.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8], private: bool) -> std::io::Result<()> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(format!(".{}.new", std::process::id()));
     // Made anew, so that no link that lies there is followed.
     let _ = fs::remove_file(&beside);
-    let written = File::create_new(&beside).and_then(|mut file| {
+    let mut options = File::options();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    if private {
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    }
+    #[cfg(not(unix))]
+    let _ = private;
+    let written = options.open(&beside).and_then(|mut file| {
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&beside, path)

@@ -64,7 +64,7 @@ impl Versions {
             return Ok(());
         }
         if let Some(file) = &self.file {
-            write_whole(file, format!("{} {}\n", mark.version, mark.manifest).as_bytes()).map_err(|error| {
+            write_whole(file, format!("{} {}\n", mark.version, mark.manifest).as_bytes(), false).map_err(|error| {
                 LoadError::new(
                     "version-not-kept",
                     format!(

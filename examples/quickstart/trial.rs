@@ -1,0 +1,71 @@
+//! A policy set is tried on traffic before it is enforced: refused for what it would break, mended, promoted.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ztlib::authorize::policy::trial::{PromotionRule, RecordingRules, Share};
+
+use crate::world::{Failure, World};
+use crate::{Services, client, scenes};
+
+/// How many judged requests must have gone as they went before.
+const EVIDENCE: u64 = 10;
+
+/// Ends with the mended candidate in force.
+pub async fn play(world: &World, services: &Services) -> Result<(), Failure> {
+    let policies = services.guard.policies();
+    let rule = PromotionRule::new(EVIDENCE, Duration::ZERO);
+
+    println!(
+        "Clerks should call only the methods that they need. All callers call once more, and are recorded."
+    );
+    let recorder = policies.record(RecordingRules::new())?;
+    call_again(world, services).await?;
+    let recording = recorder.recording();
+
+    let hasty = candidate(world, "\"/shop.Inventory/Reserve\"")?;
+    let hasty = policies.candidate_from_manifest(hasty)?;
+    let found = hasty.replay(&recording);
+    println!("Replay of {} requests by the candidate {}: {found}", recording.len(), hasty.revision());
+    match hasty.promote_if(&rule, &found) {
+        Err(refused) if refused.code() == "would-change" => println!("Not promoted: {}.", refused.code()),
+        other => return Err(format!("the hasty candidate should have been refused: {other:?}").into()),
+    }
+
+    let mended = candidate(world, "\"/shop.Inventory/Reserve\", \"/shop.Inventory/Watch\"")?;
+    let mended = policies.candidate_from_manifest(mended)?;
+    println!("Mended: replay of the same by {}: {}.", mended.revision(), mended.replay(&recording));
+    let shadow = policies.shadow(&mended, Share::ALL)?;
+    shadow.promote_when(rule);
+    call_again(world, services).await?;
+    let promoted =
+        policies.wait_until(Duration::from_secs(10), |status| status.revision == mended.revision());
+    if !promoted {
+        return Err(format!("the shadow should have promoted it: {}", shadow.differences()).into());
+    }
+    println!(
+        "In the shadow of the enforced set it judges live requests. After {EVIDENCE} without a change it is in force.\n"
+    );
+    Ok(())
+}
+
+async fn call_again(world: &World, services: &Services) -> Result<(), Failure> {
+    for scene in scenes::all(world) {
+        client::send(world, &scene, services.shop, services.inventory).await?;
+    }
+    Ok(())
+}
+
+/// The set in force with other methods for clerks, in a folder of its own.
+fn candidate(world: &World, methods: &str) -> Result<PathBuf, Failure> {
+    let next = world.folder.join("next");
+    fs::create_dir_all(&next)?;
+    for file in fs::read_dir(world.policies())? {
+        let file = file?;
+        fs::copy(file.path(), next.join(file.file_name()))?;
+    }
+    let config = fs::read_to_string(next.join("rbac.yaml"))?;
+    fs::write(next.join("rbac.yaml"), config.replace("\"/shop.Inventory/*\"", methods))?;
+    Ok(next.join("policies.toml"))
+}

@@ -1,0 +1,180 @@
+//! Trying a policy set on real traffic before it is enforced.
+//!
+//! A [`Candidate`] is loaded beside the set in force: verified, compiled, tested by its own cases. Then there are two ways to learn what it would change, which give
+//! the same [`Differences`] on the same traffic:
+//!
+//! - **shadow** ([`Policies::shadow`](super::Policies::shadow)): it judges a share of what is asked as it is asked, in a thread of its own;
+//! - **replay** ([`Candidate::replay`]): it judges what was recorded ([`Policies::record`](super::Policies::record)), in memory or from a file, also on the desk
+//!   (`ztlib policy replay`).
+//!
+//! It is **promoted** by hand ([`Candidate::promote`]), after a replay ([`Candidate::promote_if`]), or by a [`PromotionRule`] as a shadow finds out
+//! ([`Shadow::promote_when`]). [`Status::trial`](super::Status::trial) says how a shadow goes.
+//!
+//! ```
+//! use std::time::Duration;
+//! use ztlib::Clock as _;
+//! use ztlib::authenticate::Principal;
+//! use ztlib::authorize::policy::trial::{Attribute, PromotionRule, RecordingRules, Share};
+//! use ztlib::authorize::policy::{NativePolicy, PolicySetBuilder};
+//! use ztlib::authorize::{Answer, Fault, Labels, Outcome, Read, Reader, Value};
+//! use ztlib::enforce::Guard;
+//! use ztlib_testing::ManualClock;
+//!
+//! /// Whoever's label says so.
+//! struct Only(&'static [&'static str]);
+//! impl NativePolicy for Only {
+//!     fn decide(&self, question: &mut Reader, outcome: &mut Outcome) -> Result<Answer, Fault> {
+//!         match question.read(Read::Label("class".into()))? {
+//!             Value::Text(class) if self.0.contains(&&*class) => Ok(Answer::Allow),
+//!             _ => {
+//!                 outcome.reason("wrong-class")?;
+//!                 Ok(Answer::Deny)
+//!             }
+//!         }
+//!     }
+//! }
+//! let set = |classes| PolicySetBuilder::new().native("classes", Only(classes)).reasons(["wrong-class"]);
+//!
+//! let policies = set(&["public", "internal"]).load()?;
+//! let guard = Guard::builder().allow_unauthenticated_peers().allow_requests_without_token();
+//! let clock = ManualClock::default();
+//! let guard = guard.policies(policies.clone()).clock(clock.clone()).build();
+//! let ask = |class| guard.ask(&Principal::anonymous(), "read", Labels::new().with("class", class)).is_ok();
+//!
+//! let recorder = policies.record(RecordingRules::new())?;
+//! assert!(ask("public") && ask("internal") && !ask("secret"));
+//!
+//! // A stricter set, tried on what was asked:
+//! let candidate = policies.candidate(set(&["public"]))?;
+//! let found = candidate.replay(&recorder.recording());
+//! assert_eq!(found.summary(), "1 of 3 would change: 1 allow → deny (classes: wrong-class)");
+//! assert_eq!(&*found.groups()[0].example.reads[0], r#"label("class")=(hidden)"#);
+//!
+//! let rule = PromotionRule::new(3, Duration::ZERO);
+//! assert_eq!(candidate.promote_if(&rule, &found).unwrap_err().code(), "would-change");
+//! assert!(ask("internal"), "nothing has changed");
+//!
+//! // Mended:
+//! let candidate = policies.candidate(set(&["public", "internal", "draft"]))?;
+//! candidate.promote_if(&rule, &candidate.replay(&recorder.recording()))?;
+//! assert!(ask("internal") && ask("draft"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # What it costs
+//!
+//! Nothing is kept or copied unless it was asked for: without shadow and recorder a request pays for one relaxed load. With them, each question that is sampled is copied,
+//! and each that is recorded is taken down, by the thread that serves it; ARCHITECTURE.md has the numbers.
+//!
+//! # What it cannot know
+//!
+//! A candidate is judged as if its obligations could be carried out: they are compared as policies said them. What callers would do after another answer is in no
+//! record. A candidate with native policies that look at more than the question may decide otherwise when it is enforced.
+
+mod attribute;
+mod candidate;
+mod conclusion;
+mod differences;
+mod line;
+mod promotion;
+mod rebuild;
+mod record;
+mod recorder;
+mod recording;
+mod replay;
+mod shadow;
+mod status;
+
+use std::fmt::Display;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+
+use super::reload::Policies;
+use super::set::PolicySet;
+use crate::authorize::decision::{Decision, Fault};
+use crate::authorize::question::Question;
+use crate::authorize::trace::Trace;
+use crate::observe::{Redaction, RequestId};
+
+pub use attribute::Attribute;
+pub use candidate::Candidate;
+pub use conclusion::Conclusion;
+pub use differences::{Change, Differences, Example, Group, Missing};
+pub use promotion::{PromotionError, PromotionRule};
+pub use recorder::{Recorder, RecordingRules};
+pub use recording::Recording;
+pub use shadow::{Shadow, Share};
+pub use status::TrialStatus;
+
+pub(super) use replay::replay;
+
+/// A question that was decided, as whoever tries candidates sees it.
+pub(crate) struct Seen<'s> {
+    pub(crate) id: RequestId,
+    pub(crate) question: &'s Question,
+    pub(crate) result: &'s Result<Decision, Fault>,
+    pub(crate) trace: &'s Arc<Trace>,
+    pub(crate) by: &'s PolicySet,
+}
+
+/// What looks on as questions are decided. Mostly nothing does.
+#[derive(Default)]
+pub(super) struct Trials {
+    looking_on: AtomicBool,
+    taps: ArcSwap<Taps>,
+    changing: Mutex<()>,
+}
+
+#[derive(Clone, Default)]
+struct Taps {
+    tape: Option<Arc<recorder::Tape>>,
+    tap: Option<Arc<shadow::Tap>>,
+}
+
+impl Trials {
+    fn change<T>(&self, change: impl FnOnce(&mut Taps) -> T) -> T {
+        let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taps = Taps::clone(&self.taps.load());
+        let changed = change(&mut taps);
+        self.looking_on.store(taps.tape.is_some() || taps.tap.is_some(), Ordering::Relaxed);
+        self.taps.store(Arc::new(taps));
+        changed
+    }
+}
+
+impl Policies {
+    /// Whether anything looks on. Asked on every request, so it is no more than a load.
+    pub(crate) fn is_looked_on(&self) -> bool {
+        self.0.trials.looking_on.load(Ordering::Relaxed)
+    }
+
+    /// Shows a question that was decided to whatever looks on. Nothing of it comes back.
+    #[cold]
+    pub(crate) fn show(&self, seen: &Seen<'_>) {
+        let taps = self.0.trials.taps.load();
+        if let Some(tape) = &taps.tape {
+            tape.take_down(seen);
+        }
+        if let Some(tap) = &taps.tap {
+            tap.take(seen);
+        }
+    }
+}
+
+/// Reads as they may be shown: values hidden by the rule, arguments escaped.
+fn printed(trace: &Trace) -> Vec<Box<str>> {
+    Redaction::new().apply(trace).iter().map(|read| read.to_string().into()).collect()
+}
+
+fn shown<S: serde::Serializer>(value: &impl Display, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
+}
+
+fn all_shown<S: serde::Serializer>(values: &[impl Display], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(values.iter().map(ToString::to_string))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,189 @@
+//! Promotion: how a candidate comes in force, by hand or by rule.
+
+use std::time::Duration;
+
+use super::candidate::Inner;
+use super::differences::{Change, Differences};
+use crate::authorize::policy::LoadError;
+use crate::authorize::policy::in_force::{self, Shared};
+use crate::authorize::policy::loader::{Loaded, Origin};
+use crate::authorize::policy::set::{PolicySet, Revision};
+use crate::authorize::policy::status::count;
+
+/// When a candidate may take the place of what is in force: after it has judged so many questions, which were asked over so long, and would have changed
+/// nothing. What may change all the same is said by a verb.
+///
+/// Whatever the verbs say, a candidate is not promoted that reached no decision even once, or could not judge one of the questions.
+///
+/// ```
+/// use std::time::Duration;
+/// use ztlib::authorize::policy::trial::PromotionRule;
+///
+/// // A stricter set: after an hour and 10 000 requests of which none would have been let through that was refused.
+/// let rule = PromotionRule::new(10_000, Duration::from_secs(3600)).allow_tightening().allow_other_denials();
+/// # let _ = rule;
+/// ```
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct PromotionRule {
+    requests: u64,
+    period: Duration,
+    allowed: Vec<Change>,
+}
+
+impl PromotionRule {
+    /// After at least so many questions (at least 1), from the first of which to the last it took at least so long, by the guard's clock.
+    pub fn new(requests: u64, period: Duration) -> Self {
+        Self { requests: requests.max(1), period, allowed: Vec::new() }
+    }
+
+    /// Loosens: what was refused may be allowed.
+    pub fn allow_loosening(self) -> Self {
+        self.allow(Change::Loosened)
+    }
+
+    /// Loosens: what was allowed may be denied, so that callers lose what they have.
+    pub fn allow_tightening(self) -> Self {
+        self.allow(Change::Tightened)
+    }
+
+    /// Loosens: what was refused may be denied for another reason.
+    pub fn allow_other_denials(self) -> Self {
+        self.allow(Change::OtherDenial)
+    }
+
+    /// Loosens: what was allowed may be allowed with other obligations.
+    pub fn allow_other_obligations(self) -> Self {
+        self.allow(Change::OtherObligations)
+    }
+
+    fn allow(mut self, change: Change) -> Self {
+        self.allowed.push(change);
+        self
+    }
+
+    /// Whether what was found is enough. Whether it was found against what is in force is looked at when a candidate is promoted.
+    ///
+    /// # Errors
+    /// [`PromotionError::WouldFault`], [`PromotionError::WouldChange`], [`PromotionError::NotJudged`], [`PromotionError::TooLittleEvidence`].
+    pub fn check(&self, found: &Differences) -> Result<(), PromotionError> {
+        use Change::{Fault, Loosened, OtherDenial, OtherObligations, Tightened};
+        if found.faults() > 0 {
+            return Err(PromotionError::WouldFault(found.summary()));
+        }
+        let kinds = [Tightened, Loosened, OtherDenial, OtherObligations, Fault];
+        if kinds.iter().any(|kind| !self.allowed.contains(kind) && found.changes(*kind) > 0) {
+            return Err(PromotionError::WouldChange(found.summary()));
+        }
+        if found.not_judged() > 0 {
+            return Err(PromotionError::NotJudged(found.summary()));
+        }
+        if found.judged() < self.requests || found.span() < self.period {
+            return Err(PromotionError::TooLittleEvidence {
+                judged: found.judged(),
+                of: self.requests,
+                period: found.span(),
+                of_period: self.period,
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Why a candidate was not promoted. Nothing has changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PromotionError {
+    /// It would change what the rule does not allow to change.
+    #[error("the candidate would change what the rule does not allow: {0}")]
+    WouldChange(String),
+    /// It reached no decision at least once.
+    #[error("the candidate reaches no decision on some requests: {0}")]
+    WouldFault(String),
+    /// It could not judge some of the questions.
+    #[error("the candidate could not judge all requests, because it reads what was not recorded: {0}")]
+    NotJudged(String),
+    /// It has not judged enough yet.
+    #[error(
+        "the candidate has judged {judged} of {of} requests over {} of {} seconds: go on trying it",
+        period.as_secs(), of_period.as_secs()
+    )]
+    TooLittleEvidence {
+        /// Questions that it has judged.
+        judged: u64,
+        /// How many the rule asks for.
+        of: u64,
+        /// From the first to the last of them.
+        period: Duration,
+        /// How long the rule asks for.
+        of_period: Duration,
+    },
+    /// What was found was found against other policies than those in force.
+    #[error(
+        "other policies have come in force since, or had decided some of the requests: try the candidate against those in force"
+    )]
+    StaleEvidence,
+    /// What was found is about another candidate.
+    #[error("what was found is about another candidate")]
+    OtherCandidate,
+    /// It was promoted before.
+    #[error("the candidate was promoted before: load it again")]
+    AlreadyPromoted,
+    /// Its version may not come in force (any more), or cannot be written down.
+    #[error("{0}")]
+    Refused(LoadError),
+}
+
+impl PromotionError {
+    /// A stable code.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::WouldChange(_) => "would-change",
+            Self::WouldFault(_) => "would-fault",
+            Self::NotJudged(_) => "not-judged",
+            Self::TooLittleEvidence { .. } => "too-little-evidence",
+            Self::StaleEvidence => "stale-evidence",
+            Self::OtherCandidate => "other-candidate",
+            Self::AlreadyPromoted => "already-promoted",
+            Self::Refused(error) => error.code(),
+        }
+    }
+}
+
+/// Puts a candidate in force where `allowed` says so of the set that it takes the place of. From that question on until it is in force nothing else can come in
+/// force: all who change it wait for the loader.
+pub(super) fn put_in_force(
+    shared: &Shared,
+    candidate: &Inner,
+    by: &'static str,
+    allowed: impl FnOnce(&PolicySet) -> Result<(), PromotionError>,
+) -> Result<Revision, PromotionError> {
+    let mut loader = shared.loader();
+    if candidate.is_promoted() {
+        return Err(PromotionError::AlreadyPromoted);
+    }
+    let current = shared.current.load_full();
+    allowed(&current)?;
+    let provenance = candidate.loaded.provenance.clone();
+    // A newer one may have come in force since it was loaded.
+    loader.check_version(&provenance).map_err(PromotionError::Refused)?;
+    loader.raise_version(&provenance).map_err(PromotionError::Refused)?;
+    if !candidate.take() {
+        return Err(PromotionError::AlreadyPromoted);
+    }
+    let set = candidate.set_now(&current, &loader);
+    let root = set.root();
+    let from = current.revision;
+    let before = Loaded { set: current, provenance: std::mem::replace(&mut loader.provenance, provenance) };
+    loader.keep(before, root);
+    if let (Origin::Code(_), Some(blueprint)) = (&loader.origin, &candidate.blueprint) {
+        loader.origin = Origin::Code(Box::new(blueprint.clone()));
+        loader.signal_source.clone_from(&candidate.signal_source);
+        loader.last_loaded = Some(root);
+    }
+    // What the files say stays out of force until they say something else.
+    loader.held = loader.last_loaded.filter(|last| *last != root);
+    count("promoted", by);
+    tracing::warn!(revision = %set.revision, %from, by, "a candidate was promoted");
+    Ok(shared.install(set, &loader, in_force::Change::Promoted { candidate: candidate.revision() }))
+}

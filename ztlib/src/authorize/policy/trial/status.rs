@@ -1,0 +1,40 @@
+//! How a trial goes.
+
+use std::time::SystemTime;
+
+use crate::authorize::policy::in_force::Shared;
+use crate::authorize::policy::set::Revision;
+
+/// The candidate that is (or was last) tried by a [`Shadow`](super::Shadow).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TrialStatus {
+    /// Its revision, as it was loaded.
+    pub candidate: Revision,
+    /// Since when it is tried.
+    pub since: SystemTime,
+    /// How many questions it has judged, since the policies in force are those that they are.
+    pub judged: u64,
+    /// How many of them it would answer in another way.
+    pub differing: u64,
+    /// How many questions were left out because it could not keep up.
+    pub lost: u64,
+    /// When it was promoted, by hand or by rule.
+    pub promoted: Option<SystemTime>,
+    /// Whether the trial is over.
+    pub ended: bool,
+}
+
+impl Shared {
+    /// Writes down how a trial goes, and wakes whoever waits for it.
+    pub(super) fn tell(&self, trial: TrialStatus) {
+        let mut status = self.status();
+        let before = status.trial.take();
+        // What a promotion by hand wrote down stays.
+        let promoted =
+            before.filter(|before| before.candidate == trial.candidate && before.since == trial.since);
+        let promoted = trial.promoted.or(promoted.and_then(|before| before.promoted));
+        status.trial = Some(TrialStatus { promoted, ..trial });
+        self.changed.notify_all();
+    }
+}
