@@ -57,7 +57,11 @@ pub(crate) struct Place {
 #[derive(Clone)]
 pub(crate) enum PolicySource {
     Component(Arc<[u8]>),
-    Native { policy: Arc<dyn NativePolicy>, type_name: &'static str },
+    /// By a name that no other value has in this process: nobody can see whether two of them decide alike.
+    Native {
+        policy: Arc<dyn NativePolicy>,
+        name: String,
+    },
 }
 
 impl PolicyPlan {
@@ -220,8 +224,8 @@ impl PolicyPlan {
                 };
                 (Policy::Wasm(policy), digest.to_string(), made_of)
             }
-            PolicySource::Native { policy, type_name } => {
-                (Policy::Native(policy.clone()), (*type_name).to_owned(), made_of.finish())
+            PolicySource::Native { policy, name } => {
+                (Policy::Native(policy.clone()), name.clone(), made_of.finish())
             }
         };
         root.part(self.name.as_bytes());

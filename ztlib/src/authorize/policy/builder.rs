@@ -1,6 +1,7 @@
 //! A policy set made in code, without files: for embedders and tests.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -11,6 +12,9 @@ use super::reload::{Policies, Start};
 use super::{Budget, LoadError, NativePolicy};
 use crate::authorize::signals::SignalSource;
 use crate::clock::{Clock, SharedClock};
+
+/// Native policies of this process so far.
+static NATIVES: AtomicU64 = AtomicU64::new(1);
 
 /// Makes a policy set in code: what the program brings itself needs no signature.
 ///
@@ -56,7 +60,10 @@ impl PolicySetBuilder {
 
     /// Begins a policy that runs natively, without sandbox.
     pub fn native<P: NativePolicy>(mut self, name: &str, policy: P) -> Self {
-        let source = PolicySource::Native { policy: Arc::new(policy), type_name: std::any::type_name::<P>() };
+        let source = PolicySource::Native {
+            policy: Arc::new(policy),
+            name: format!("{} {}", std::any::type_name::<P>(), NATIVES.fetch_add(1, Ordering::Relaxed)),
+        };
         self.blueprint.policies.push(PolicyPlan::new(name, source));
         self
     }

@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 
 use super::LoadError;
 use super::folder::{LookedFor, Stamp};
-use super::loader::{Loaded, Loader};
+use super::loader::{Loaded, Loader, Source};
 use super::set::{PolicySet, Revision};
 use super::status::{self, Status, count};
 use super::trial::Trials;
@@ -20,7 +20,9 @@ use crate::clock::{SharedClock, Stopwatch};
 /// What all handles on the same policies share.
 pub(super) struct Shared {
     pub(super) current: ArcSwap<PolicySet>,
-    /// One load at a time.
+    /// Held for as long as a set is loaded, by whoever loads it.
+    pub(super) loading: Mutex<()>,
+    /// Held for a moment, by whoever changes what is in force. Never before `loading`.
     pub(super) loader: Mutex<Loader>,
     pub(super) status: Mutex<Status>,
     /// Signalled after every change of the status.
@@ -70,24 +72,46 @@ impl Shared {
     }
 
     pub(super) fn reload(&self, by: By) -> Result<Revision, LoadError> {
-        self.put_in_force(&mut self.loader(), by)
+        self.put_in_force(None, by)
     }
 
-    pub(super) fn put_in_force(&self, loader: &mut Loader, by: By) -> Result<Revision, LoadError> {
+    /// Loads, from where the set comes from or from something else from now on, and puts it in force. One load at a time; as it may take seconds,
+    /// neither a new document nor a rollback nor a promotion waits for it.
+    pub(super) fn put_in_force(&self, instead: Option<Source>, by: By) -> Result<Revision, LoadError> {
         let watch = Stopwatch::start();
-        let current = self.current.load_full();
-        let candidate = loader.load(&self.engine, Some(&current)).map_err(|error| self.refuse(error))?;
-        loader.raise_version(&candidate.provenance).map_err(|error| self.refuse(error))?;
-        let root = candidate.set.root();
-        if by == By::Watch && loader.held == Some(root) {
+        let _one_at_a_time = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_instead = instead.is_some();
+        let (mut beside, held_before) = {
+            let loader = self.loader();
+            (loader.beside(instead.unwrap_or_else(|| loader.source())), loader.held)
+        };
+        let loaded = beside.load(&self.engine, Some(&self.current.load_full()));
+        let mut loader = self.loader();
+        if !is_instead {
+            // Also where it failed: what was missing is what may come.
+            loader.looked_for = std::mem::take(&mut beside.looked_for);
+        }
+        let Loaded { set, provenance } = loaded.map_err(|error| self.refuse(error))?;
+        if is_instead {
+            (loader.origin, loader.signal_source) = (beside.origin, beside.signal_source);
+            loader.looked_for = beside.looked_for;
+        }
+        // Another version may have come in force meanwhile.
+        let version = loader.check_version(&provenance).and_then(|()| loader.raise_version(&provenance));
+        version.map_err(|error| self.refuse(error))?;
+        // As may have documents.
+        let set = loader.with_set_documents(set);
+        let (current, root) = (self.current.load_full(), set.root());
+        let was_left_meanwhile = !is_instead && loader.held != held_before;
+        if loader.held == Some(root) && (by == By::Watch || was_left_meanwhile) {
             // Somebody rolled back from these policies. Their documents are data all the same, and may say that an access was lost.
-            let set = Arc::new(current.with_documents(&candidate.set.view.documents));
-            return Ok(self.install(set, loader, Change::Loaded));
+            let set = Arc::new(current.with_documents(&set.view.documents));
+            return Ok(self.install(set, &loader, Change::Loaded));
         }
         let before = Loaded { set: current, provenance: std::mem::take(&mut loader.provenance) };
         loader.keep(before, root);
-        (loader.held, loader.last_loaded, loader.provenance) = (None, Some(root), candidate.provenance);
-        let revision = self.install(candidate.set, loader, Change::Loaded);
+        (loader.held, loader.last_loaded, loader.provenance) = (None, Some(root), provenance);
+        let revision = self.install(set, &loader, Change::Loaded);
         tracing::debug!(%revision, took = ?watch.elapsed(), "loaded");
         Ok(revision)
     }

@@ -15,6 +15,7 @@ use super::signature::{Trust, Versions};
 use super::status::{self, Status};
 use super::wasm::Engine;
 use super::{LoadError, cases};
+use crate::authorize::documents::Documents;
 use crate::authorize::signals::SignalSource;
 
 /// How many sets that were in force before are kept, so that one can return to them.
@@ -40,7 +41,14 @@ pub(super) struct Loader {
     pub(super) candidates: Vec<Weak<PolicySet>>,
 }
 
+/// What a loader loads from.
+pub(super) struct Source {
+    pub(super) origin: Origin,
+    pub(super) signal_source: Option<Arc<dyn SignalSource>>,
+}
+
 /// Where a set comes from.
+#[derive(Clone)]
 pub(super) enum Origin {
     Code(Box<Blueprint>),
     Manifest(Box<FromManifest>),
@@ -82,6 +90,31 @@ impl Loader {
             kept: VecDeque::new(),
             candidates: Vec::new(),
         }
+    }
+
+    /// Where it loads from.
+    pub(super) fn source(&self) -> Source {
+        Source { origin: self.origin.clone(), signal_source: self.signal_source.clone() }
+    }
+
+    /// Another one, which loads while this one is free for others.
+    pub(super) fn beside(&self, source: Source) -> Self {
+        let mut beside = Self::new(source.origin, source.signal_source);
+        beside.set_documents.clone_from(&self.set_documents);
+        beside.kept.clone_from(&self.kept);
+        beside.candidates.clone_from(&self.candidates);
+        beside
+    }
+
+    /// The set with the documents that the program has set by now.
+    pub(super) fn with_set_documents(&self, set: Arc<PolicySet>) -> Arc<PolicySet> {
+        let other = |(name, document): (&Box<str>, &Arc<Json>)| {
+            set.view.documents.0.get(name).is_some_and(|own| !Arc::ptr_eq(own, document))
+        };
+        if self.set_documents.iter().any(other) {
+            return Arc::new(set.with_documents(&Documents(self.set_documents.clone())));
+        }
+        set
     }
 
     /// Reads, verifies, compiles and configures. What this process has compiled and still keeps is not compiled again.

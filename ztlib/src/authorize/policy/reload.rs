@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::LoadError;
 use super::builder::{PolicySetBuilder, json};
 use super::in_force::{By, Change, Shared, milliseconds};
-use super::loader::{Loaded, Loader, Origin};
+use super::loader::{Loaded, Loader, Origin, Source};
 use super::manifest_loader::ManifestLoader;
 use super::set::{Evaluation, PolicySet, Revision};
 use super::status::{self, Status, count};
@@ -89,6 +89,7 @@ impl Policies {
         );
         Ok(Self(Arc::new(Shared {
             current: ArcSwap::new(set),
+            loading: Mutex::new(()),
             loader: Mutex::new(loader),
             status: Mutex::new(status),
             changed: Condvar::new(),
@@ -115,6 +116,7 @@ impl Policies {
     /// Puts back in force what was before: the newest set with other policies that this process still keeps (it keeps three). Documents go
     /// on as they are now, because they may hold what somebody has lost since.
     ///
+    /// It waits for no load that is under way; one that ends later puts its policies in force unless they are those that were rolled back from.
     /// It holds until the files describe other policies, or [`reload`](Self::reload) or [`replace`](Self::replace) is called; meanwhile
     /// changes of documents go on being taken over. It does not outlast the process: put the older manifest back, too (when signed, under a higher
     /// version).
@@ -162,17 +164,10 @@ impl Policies {
     /// # Errors
     /// [`LoadError`]; what was in force stays in force.
     pub fn replace(&self, builder: PolicySetBuilder) -> Result<Revision, LoadError> {
-        let mut loader = self.0.loader();
-        let signal_source = builder.signal_source.clone().or_else(|| loader.signal_source.clone());
+        let signal_source = builder.signal_source.clone().or_else(|| self.0.loader().signal_source.clone());
         let blueprint = builder.finish().map_err(|error| self.0.refuse(error))?;
-        let mut candidate = Loader::new(Origin::Code(Box::new(blueprint)), signal_source);
-        candidate.set_documents.clone_from(&loader.set_documents);
-        candidate.provenance = loader.provenance.clone();
-        candidate.kept.clone_from(&loader.kept);
-        candidate.candidates.clone_from(&loader.candidates);
-        let revision = self.0.put_in_force(&mut candidate, By::Program)?;
-        *loader = candidate;
-        Ok(revision)
+        let source = Source { origin: Origin::Code(Box::new(blueprint)), signal_source };
+        self.0.put_in_force(Some(source), By::Program)
     }
 
     /// Gives a declared document new contents, from now on and across reloads: the program's word is newer than the file's. Nothing

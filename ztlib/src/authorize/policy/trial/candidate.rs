@@ -14,7 +14,7 @@ use crate::authorize::documents::Documents;
 use crate::authorize::policy::LoadError;
 use crate::authorize::policy::blueprint::Blueprint;
 use crate::authorize::policy::builder::PolicySetBuilder;
-use crate::authorize::policy::loader::{FromManifest, Loaded, Loader, Origin};
+use crate::authorize::policy::loader::{FromManifest, Loaded, Loader, Origin, Source};
 use crate::authorize::policy::reload::Policies;
 use crate::authorize::policy::set::{PolicySet, Revision};
 use crate::authorize::signals::SignalSource;
@@ -105,11 +105,7 @@ impl Policies {
         let mut beside = {
             let loader = self.0.loader();
             let signal_source = signal_source.or_else(|| loader.signal_source.clone());
-            let mut beside = Loader::new(origin(&loader)?, signal_source);
-            beside.set_documents.clone_from(&loader.set_documents);
-            beside.kept.clone_from(&loader.kept);
-            beside.candidates.clone_from(&loader.candidates);
-            beside
+            loader.beside(Source { origin: origin(&loader)?, signal_source })
         };
         let current = self.current();
         let loaded = beside.load(&self.0.engine, Some(&current))?;
