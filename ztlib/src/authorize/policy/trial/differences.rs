@@ -1,6 +1,5 @@
 //! What a candidate would change: one type for shadow and replay, so that both can be held against each other.
 
-use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
@@ -21,8 +20,6 @@ const MAX_GROUPS: usize = 64;
 /// The most reads of an example, and the longest of them, in bytes.
 const MAX_READS: usize = 16;
 const MAX_READ_BYTES: usize = 256;
-/// How many groups the first line of the summary names.
-const MAX_NAMED: usize = 4;
 
 /// What a candidate would change: how many questions it judged, how many it would answer as the policies in force did, and what the others come to, in
 /// groups with an example each.
@@ -39,15 +36,15 @@ pub struct Differences {
     pub(super) against: Option<Digest>,
     /// Questions that still another set had decided.
     pub(super) against_others: u64,
-    judged: u64,
+    pub(super) judged: u64,
     changes: [u64; 5],
-    faults: u64,
+    pub(super) faults: u64,
     /// Sorted by what they change.
-    groups: Vec<Group>,
-    ungrouped: u64,
-    not_judged: u64,
+    pub(super) groups: Vec<Group>,
+    pub(super) ungrouped: u64,
+    pub(super) not_judged: u64,
     /// Sorted by the read.
-    missing: Vec<Missing>,
+    pub(super) missing: Vec<Missing>,
     /// Milliseconds since 1970.
     first: Option<u64>,
     last: u64,
@@ -298,25 +295,6 @@ impl Differences {
     pub(super) fn miss_all(&mut self) {
         self.not_judged = self.not_judged.saturating_add(1);
     }
-
-    /// The first line of what it prints.
-    pub fn summary(&self) -> String {
-        let mut text = format!("{} of {} would change", grouped(self.differing()), grouped(self.judged));
-        let groups = self.groups();
-        for (index, group) in groups.iter().take(MAX_NAMED).enumerate() {
-            let before = if index == 0 { ": " } else { ", " };
-            text.push_str(&format!("{before}{} {} → {}", grouped(group.count), group.from, group.to));
-        }
-        let named: u64 = groups.iter().take(MAX_NAMED).map(|group| group.count).sum();
-        let more = self.differing().saturating_sub(named);
-        if more > 0 {
-            text.push_str(&format!(", and {} more", grouped(more)));
-        }
-        if self.not_judged > 0 {
-            text.push_str(&format!("; {} were not judged", grouped(self.not_judged)));
-        }
-        text
-    }
 }
 
 /// The reads that tell the candidate's answer from the other. Whether a document has changed does not show where its values are hidden, so
@@ -347,68 +325,4 @@ fn subject(subject: &Subject) -> String {
 
 fn cut(text: &str) -> &str {
     text.get(..text.floor_char_boundary(MAX_READ_BYTES)).unwrap_or_default()
-}
-
-/// `40 312`.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(' ');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-impl fmt::Display for Differences {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.summary())?;
-        for group in self.groups() {
-            let Group { from, to, count, example } = group;
-            write!(f, "\n  {} × {from} → {to}, as {} ({})", grouped(*count), example.subject, example.id)?;
-            for (index, read) in example.reads.iter().enumerate() {
-                write!(f, "{}{read}", if index == 0 { ": " } else { " " })?;
-            }
-        }
-        if self.ungrouped > 0 {
-            write!(f, "\n  {} × other changes", grouped(self.ungrouped))?;
-        }
-        for Missing { read, hidden, count, .. } in &self.missing {
-            let why = if *hidden { "is hidden" } else { "was not recorded" };
-            write!(f, "\n  {} not judged: {read} {why}", grouped(*count))?;
-        }
-        Ok(())
-    }
-}
-
-impl Serialize for Differences {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct Form<'d> {
-            candidate: String,
-            judged: u64,
-            same: u64,
-            differing: u64,
-            faults: u64,
-            groups: Vec<&'d Group>,
-            ungrouped: u64,
-            #[serde(rename = "not-judged")]
-            not_judged: u64,
-            missing: &'d [Missing],
-        }
-        let form = Form {
-            candidate: self.candidate.digest(),
-            judged: self.judged,
-            same: self.same(),
-            differing: self.differing(),
-            faults: self.faults,
-            groups: self.groups(),
-            ungrouped: self.ungrouped,
-            not_judged: self.not_judged,
-            missing: &self.missing,
-        };
-        form.serialize(serializer)
-    }
 }

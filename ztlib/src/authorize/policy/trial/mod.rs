@@ -84,6 +84,8 @@ mod recording;
 mod replay;
 mod shadow;
 mod status;
+mod summary;
+mod trying;
 
 use std::fmt::Display;
 use std::sync::atomic::{AtomicBool, Ordering};

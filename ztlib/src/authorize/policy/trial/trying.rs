@@ -1,0 +1,150 @@
+//! The thread of a shadow: has the candidate judge one question after the other, counts, and promotes where a rule says so.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvError};
+use std::sync::{Arc, Weak};
+
+use super::candidate::Inner;
+use super::conclusion::Conclusion;
+use super::differences::{Compared, Differences};
+use super::printed;
+use super::promotion::put_in_force;
+use super::record::Subject;
+use super::shadow::{Item, State};
+use super::status::TrialStatus;
+use crate::authorize::decision::Fault;
+use crate::authorize::policy::digest::Digest;
+use crate::authorize::policy::in_force::{Shared, milliseconds};
+use crate::authorize::policy::set::{PolicySet, Revision};
+use crate::authorize::question::Asked;
+use crate::authorize::trace::Trace;
+use crate::observe::metrics;
+
+/// The thread of a shadow. It keeps neither the handle nor what sends to it.
+pub(super) struct Trying {
+    pub(super) shared: Weak<Shared>,
+    pub(super) items: Receiver<Box<Item>>,
+    pub(super) state: Arc<State>,
+    pub(super) candidate: Arc<Inner>,
+    /// The candidate with the documents of `documents_of`.
+    pub(super) set: Arc<PolicySet>,
+    pub(super) documents_of: Option<Revision>,
+}
+
+impl Trying {
+    pub(super) fn run(mut self) {
+        loop {
+            let item = match self.items.recv() {
+                Ok(item) => item,
+                Err(RecvError) => break,
+            };
+            self.state.queue.bytes.fetch_sub(item.bytes, Ordering::Relaxed);
+            if !self.try_one(*item) {
+                break;
+            }
+        }
+        self.state.end(&self.shared);
+    }
+
+    /// Has one question judged; false where the trial is over.
+    fn try_one(&mut self, item: Item) -> bool {
+        if self.state.tally().ended || !self.begin(item.judged_by) {
+            return !self.is_over();
+        }
+        let subject = match &item.question.asked {
+            Asked::Action(name) => Subject::Action(name.clone()),
+            Asked::Request(request) => {
+                Subject::Request { method: request.parts.method.clone(), route: request.route.clone() }
+            }
+        };
+        let time = milliseconds(item.question.now);
+        // A panic can only come from the application's own code: it ends nothing here.
+        let judged = catch_unwind(AssertUnwindSafe(|| self.set.evaluate(item.question)));
+        let (to, trace) = match judged {
+            Ok(evaluation) => (Conclusion::of(&evaluation.result), evaluation.trace),
+            Err(_) => (Conclusion::of(&Err(Fault::new("panicked", ""))), Trace::default()),
+        };
+        let from = Conclusion::of(&item.result);
+        let compared = Compared {
+            id: item.id,
+            time,
+            subject: &subject,
+            judged_by: item.judged_by,
+            from,
+            to,
+            trace: &trace,
+        };
+        let Some(shared) = self.shared.upgrade() else { return false };
+        self.conclude(&shared, compared, &item.trace)
+    }
+
+    /// Whether a question that this set decided counts: the set is in force. The first of a set that was not begins the counts anew.
+    fn begin(&mut self, judged_by: Digest) -> bool {
+        let Some(shared) = self.shared.upgrade() else { return false };
+        if self.candidate.is_promoted() {
+            return false;
+        }
+        let current = shared.current.load_full();
+        if self.documents_of != Some(current.revision) {
+            let loader = shared.loader();
+            let current = shared.current.load_full();
+            self.set = self.candidate.set_now(&current, &loader);
+            self.documents_of = Some(current.revision);
+        }
+        let mut tally = self.state.tally();
+        if tally.found.against == Some(judged_by) {
+            return true;
+        }
+        if current.root() != judged_by {
+            return false;
+        }
+        tally.found = Differences::new(self.candidate.revision(), Some(judged_by));
+        true
+    }
+
+    /// Whether there is nothing to try any more.
+    fn is_over(&self) -> bool {
+        self.shared.strong_count() == 0 || self.candidate.is_promoted() || self.state.tally().ended
+    }
+
+    /// Counts what came of one question, and promotes where the rule says so; false where the trial is over.
+    fn conclude(&self, shared: &Shared, compared: Compared<'_>, enforced: &Trace) -> bool {
+        let mut tally = self.state.tally();
+        if tally.ended {
+            return false;
+        }
+        let same = compared.from == compared.to;
+        let (id, from, to) = (compared.id, compared.from.clone(), compared.to.clone());
+        let is_new = tally.found.judge(compared, || printed(enforced));
+        metrics::tried(if same { "same" } else { "differs" });
+        if is_new {
+            // Once a group, so that a candidate which differs in everything fills no log.
+            tracing::warn!(target: "ztlib::trial", candidate = %tally.found.candidate(), %id, %from, %to, "the candidate would decide otherwise");
+        }
+        // While this is looked at nobody can end the trial, nor change the rule.
+        let promoted = tally.rule.as_ref().filter(|rule| rule.check(&tally.found).is_ok()).map(|rule| {
+            put_in_force(shared, &self.candidate, "rule", |current| {
+                self.candidate.check(rule, &tally.found, current)
+            })
+        });
+        match promoted {
+            Some(Ok(_)) => {
+                tally.ended = true;
+                tally.status.promoted = Some(shared.clock.now());
+            }
+            Some(Err(error)) => {
+                tracing::debug!(target: "ztlib::trial", code = error.code(), %error, "not promoted");
+            }
+            None => {}
+        }
+        let (judged, differing) = (tally.found.judged(), tally.found.differing());
+        let lost = self.state.queue.lost.load(Ordering::Relaxed);
+        let ended = tally.ended;
+        tally.status = TrialStatus { judged, differing, lost, ended, ..tally.status.clone() };
+        let status = tally.status.clone();
+        drop(tally);
+        shared.tell(status);
+        !ended
+    }
+}
