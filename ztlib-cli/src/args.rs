@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueHint};
 
-/// The desk of a policy author: write, build, test, explain, measure, look through.
+/// The desk of a policy author: write, build, test, explain, measure, look through, replay, sign.
 ///
-/// Exit codes: 0 all is well; 1 a test or a lint failed, or a replay found a change; 2 the command line is wrong; 3 something cannot be read, built or loaded.
+/// Exit codes: 0 all is well; 1 a test or a lint failed, or a replay found a change; 2 the command line is wrong; 3 something cannot be read, built, loaded, signed or verified.
 #[derive(Debug, Parser)]
 #[command(name = "ztlib", version, propagate_version = true, arg_required_else_help = true)]
 pub(crate) struct Cli {
@@ -19,7 +19,7 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// One policy: make, build, test, explain, measure, look through, replay
+    /// Policies: make, build, test, explain, measure, look through, replay, sign
     #[command(subcommand)]
     Policy(PolicyCommand),
     /// A policy set as a whole
@@ -48,6 +48,10 @@ pub(crate) enum PolicyCommand {
     Inspect(Inspect),
     /// Show what a set would have decided otherwise, on what a service recorded
     Replay(Replay),
+    /// Sign a manifest: the signature is put beside it, with `.sig` behind its name
+    Sign(Sign),
+    /// Check a manifest's signature and digests: who signed, what is bound by it, and what is not
+    Verify(Verify),
 }
 
 #[derive(Debug, Subcommand)]
@@ -60,7 +64,7 @@ pub(crate) enum SetCommand {
 pub(crate) struct New {
     /// Its name: 1 to 64 of a-z, 0-9 and `-`, a letter first; also the folder's
     pub(crate) name: String,
-    /// The folder of the SDK `ztlib-policy`; without it the released version is taken
+    /// The folder of the SDK `ztlib-policy` (plugins/sdk in a checkout of ztlib). Needed until the SDK is released
     #[arg(long, value_hint = ValueHint::DirPath)]
     pub(crate) sdk: Option<PathBuf>,
 }
@@ -165,6 +169,26 @@ pub(crate) struct Replay {
     /// What the service recorded (`Recording::save`)
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) recorded: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Sign {
+    /// The manifest
+    #[arg(default_value = "policies.toml", value_hint = ValueHint::FilePath)]
+    pub(crate) manifest: PathBuf,
+    /// The private key: PEM (PKCS#8, not encrypted), Ed25519 or P-256, as `openssl genpkey` writes it
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) key: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    /// The manifest
+    #[arg(default_value = "policies.toml", value_hint = ValueHint::FilePath)]
+    pub(crate) manifest: PathBuf,
+    /// A file with public keys (PEM) that may have signed; once for each file
+    #[arg(long, value_name = "FILE", required = true, value_hint = ValueHint::FilePath)]
+    pub(crate) trust: Vec<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use serde_json::{Value, json};
-use ztlib::authorize::policy::{Module, pin};
+use ztlib::authorize::policy::{Module, Pinned, pin};
 
 use crate::Ended;
 use crate::args::Build;
@@ -27,7 +27,7 @@ pub(crate) fn run(build: &Build, desk: &mut Desk<'_>) -> Result<Ended, Failure> 
     }
     let toolchain = Toolchain::find()?;
     let crate_ = Crate::of(&folder, &toolchain, build.offline)?;
-    let no_std = fs::read_to_string(&crate_.source).is_ok_and(|text| text.contains("no_std"));
+    let no_std = fs::read_to_string(&crate_.source).is_ok_and(|text| is_no_std(&text));
     // What the compiler says goes to stderr, so that what this prints can be read by programs.
     let status = toolchain
         .build(&folder, no_std, build.offline)
@@ -57,6 +57,7 @@ pub(crate) fn run(build: &Build, desk: &mut Desk<'_>) -> Result<Ended, Failure> 
         desk.value(&json!({
             "module": name, "bytes": looked_at.bytes, "sha256": looked_at.sha256, "functions": looked_at.functions,
             "toolchain": toolchain.name(), "pinned": !pinned.is_empty(),
+            "config_sha256": pinned.first().and_then(|pinned| pinned.config_sha256.as_deref()),
         }))?;
     } else {
         desk.line(&format!("built {name} with {}", toolchain.name()))?;
@@ -64,14 +65,61 @@ pub(crate) fn run(build: &Build, desk: &mut Desk<'_>) -> Result<Ended, Failure> 
             "module: {} bytes, {} functions, sha256 {}",
             looked_at.bytes, looked_at.functions, looked_at.sha256
         ))?;
-        let told = if pinned.is_empty() {
-            "no policies.toml names it: write one"
-        } else {
-            "its digest is pinned in policies.toml"
+        let told = match pinned.first() {
+            None => "no policies.toml names it: write one",
+            Some(Pinned { config_sha256: None, .. }) => "its digest is pinned in policies.toml",
+            Some(_) => "its digest and that of its configuration are pinned in policies.toml",
         };
         desk.line(told)?;
     }
     Ok(Ended::Well)
+}
+
+/// Whether a crate does without the standard library: it says so in an attribute of its own, or to `export_policy!`. The same word in a comment
+/// or in a text says nothing.
+fn is_no_std(source: &str) -> bool {
+    let code = code(source);
+    let inside = |from: &str, to: char| {
+        code.split(from).skip(1).any(|rest| {
+            let inside = rest.split(to).next().unwrap_or_default();
+            inside.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == "no_std")
+        })
+    };
+    inside("#![", ']') || inside("export_policy!", ';')
+}
+
+/// Rust without its comments, its texts and the space around tokens. Enough to find attributes by; it parses nothing.
+fn code(source: &str) -> String {
+    let mut code = String::with_capacity(source.len());
+    let mut rest = source;
+    while let Some(c) = rest.chars().next() {
+        let token = if rest.starts_with("//") {
+            rest.find('\n').unwrap_or(rest.len())
+        } else if rest.starts_with("/*") {
+            rest.find("*/").map_or(rest.len(), |at| at.saturating_add(2))
+        } else if c == '"' {
+            text_length(rest)
+        } else {
+            if !c.is_whitespace() {
+                code.push(c);
+            }
+            c.len_utf8()
+        };
+        rest = rest.get(token..).unwrap_or_default();
+    }
+    code
+}
+
+/// How long a text in quotes is, with them.
+fn text_length(quoted: &str) -> usize {
+    let mut escaped = false;
+    for (at, c) in quoted.char_indices().skip(1) {
+        match c {
+            '"' if !escaped => return at.saturating_add(1),
+            _ => escaped = c == '\\' && !escaped,
+        }
+    }
+    quoted.len()
 }
 
 /// What cargo says about a policy's crate.
@@ -116,5 +164,33 @@ impl Crate {
             source: library.get("src_path")?.as_str()?.into(),
             target: metadata.get("target_directory")?.as_str()?.into(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_the_crate_says_of_itself_makes_it_one_without_the_standard_library() {
+        for (source, expected) in [
+            ("#![no_std]", true),
+            ("#![cfg_attr(target_arch = \"wasm32\", no_std)]", true),
+            ("#! [ cfg_attr(\n  target_arch = \"wasm32\", // here\n  no_std,\n) ]", true),
+            ("export_policy!(Guarded, sealed, no_std);", true),
+            ("ztlib_policy::export_policy!(\n    Guarded,\n    arena = 1024,\n    no_std\n);", true),
+            ("// (no_std is not used here)\nexport_policy!(Guarded, sealed);", false),
+            ("//! Once it said `#![no_std]`.\nexport_policy!(Guarded);", false),
+            ("/* #![no_std] */ export_policy!(Guarded);", false),
+            ("const HELP: &str = \"\\\"#![no_std]\"; export_policy!(Guarded);", false),
+            ("fn no_std() {}\nexport_policy!(Guarded); // no_std", false),
+            ("export_policy!(Guarded); fn f() { no_std() }", false),
+            ("#![allow(no_std_is_fine)]", false),
+            ("\"", false),
+            ("/*", false),
+            ("", false),
+        ] {
+            assert_eq!(is_no_std(source), expected, "{source}");
+        }
     }
 }

@@ -92,6 +92,9 @@ fn named(candidate: &Candidate, name: &str, policy: Option<&str>) -> Result<Case
 
 /// The question of the command line, as a file of cases would have it: it is read by the same rules.
 fn question(explain: &Explain) -> Result<Cases, Failure> {
+    if let Some((path, query)) = explain.path.as_deref().and_then(|path| path.split_once('?')) {
+        return Err(Failure::new(USAGE, "bad-request", with_query(path, query)));
+    }
     let mut text = format!("format = 1\n[[case]]\nname = {}\n", json!(HERE));
     let mut put = |key: &str, value: Option<Value>| {
         if let Some(value) = value {
@@ -138,6 +141,17 @@ fn question(explain: &Explain) -> Result<Cases, Failure> {
         Some(policy) => cases.about(policy),
         None => cases,
     })
+}
+
+/// What to write where the query was given with the path.
+fn with_query(path: &str, query: &str) -> String {
+    let queries: Vec<String> =
+        query.split('&').map(|pair| format!(" --query '{}'", pair.escape_debug())).collect();
+    format!(
+        "a path has no `?`: write `--path '{}'{}` (names and values as they are when they are decoded)",
+        path.escape_debug(),
+        queries.concat()
+    )
 }
 
 /// A JSON value as TOML writes it. TOML has no `null`: such a member is left out.

@@ -1,5 +1,7 @@
 //! Why a command did not do what it was asked for.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 use ztlib::authorize::policy::LoadError;
 
@@ -28,6 +30,16 @@ impl Failure {
     /// The same with another exit code.
     pub(crate) fn exiting(self, exit: u8) -> Self {
         Self { exit, ..self }
+    }
+
+    /// The same, in a file, where nothing is said about the place.
+    pub(crate) fn within(mut self, file: &Path) -> Self {
+        if self.file.is_none() {
+            let file = file.display().to_string();
+            self.text = format!("{file}: {}", self.text);
+            self.file = Some(file);
+        }
+        self
     }
 
     /// For people. The text of an error of the library has its place in it.

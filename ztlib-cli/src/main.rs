@@ -11,6 +11,7 @@ mod lint;
 mod new;
 mod replay;
 mod show;
+mod signature;
 mod test;
 mod toolchain;
 
@@ -61,6 +62,8 @@ fn run(command: Command, desk: &mut Desk<'_>) -> Result<Ended, Failure> {
         Command::Policy(PolicyCommand::Bench(bench)) => bench::run(&bench, desk),
         Command::Policy(PolicyCommand::Inspect(inspect)) => inspect::run(&inspect, desk),
         Command::Policy(PolicyCommand::Replay(replay)) => replay::run(&replay, desk),
+        Command::Policy(PolicyCommand::Sign(sign)) => signature::sign(&sign, desk),
+        Command::Policy(PolicyCommand::Verify(verify)) => signature::verify(&verify, desk),
         Command::Set(SetCommand::Lint(lint)) => lint::run(&lint, desk),
         Command::Completions { shell } => {
             // It panics where it cannot write.

@@ -13,6 +13,9 @@ use crate::show::Desk;
 /// The version of the SDK that is asked for where none is at hand: both are released together.
 const SDK_VERSION: &str = env!("CARGO_PKG_VERSION");
 
+/// Whether cargo finds the SDK without a folder. To be set when it is released.
+const SDK_IS_RELEASED: bool = false;
+
 /// The files of a policy: what they are named, and what is in them.
 const FILES: [(&str, &str); 7] = [
     ("Cargo.toml", include_str!("../template/Cargo.toml.in")),
@@ -49,17 +52,29 @@ pub(crate) fn run(new: &New, desk: &mut Desk<'_>) -> Result<Ended, Failure> {
     }
     // With the versions that the SDK is tested with, nothing has to be looked for on the network.
     if let Some(lock) = lock {
-        fs::write(folder.join("Cargo.lock"), lock)?;
+        let file = folder.join("Cargo.lock");
+        fs::write(&file, lock)?;
+        written.push(file.display().to_string());
     }
+    let warning = (new.sdk.is_none() && !SDK_IS_RELEASED).then(unreleased);
     if desk.json {
-        desk.value(&json!({ "name": new.name, "files": written }))?;
+        desk.value(&json!({ "name": new.name, "files": written, "warning": warning }))?;
     } else {
         for file in &written {
             desk.line(file)?;
         }
+        if let Some(warning) = warning {
+            desk.line(&format!("warning: {warning}"))?;
+        }
         desk.line(&format!("next: cd {} && ztlib policy build && ztlib policy test", new.name))?;
     }
     Ok(Ended::Well)
+}
+
+fn unreleased() -> String {
+    format!(
+        "`ztlib-policy` {SDK_VERSION} is not released yet, and cargo will not find it: remove this folder and give the SDK's (`--sdk ztlib/plugins/sdk`, in a checkout of ztlib), or write its path into Cargo.toml"
+    )
 }
 
 /// The name stands in a crate's name, a policy's and a file's.

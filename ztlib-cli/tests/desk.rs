@@ -132,6 +132,7 @@ fn a_wrong_command_line_ends_with_2_and_what_was_meant() {
         (&["policy", "explain"], "--path <PATH>"),
         (&["policy", "explain", "--path", "/", "--header", "a"], "write NAME=VALUE"),
         (&["policy", "explain", "--path", "a"], "the path does not begin with `/`"),
+        (&["policy", "explain", "--path", "/o?a=b&c=d"], "write `--path '/o' --query 'a=b' --query 'c=d'`"),
         (&["policy", "explain", "--path", "/", "--claims", "{"], "`--claims` is not JSON"),
         (
             &["policy", "explain", "--path", "/", "--label", "a=1", "--label", "a=2"],
@@ -141,6 +142,8 @@ fn a_wrong_command_line_ends_with_2_and_what_was_meant() {
         (&["policy", "bench", "--case", "nobody"], "there is no such case"),
         (&["policy", "new", "No Name"], "cannot be a policy's name"),
         (&["policy", "new", "name", "--sdk", "tests"], "is not the SDK's folder"),
+        (&["policy", "sign"], "--key <FILE>"),
+        (&["policy", "verify"], "--trust <FILE>"),
         (&["completions", "cmd"], "possible values"),
     ] {
         let (exit, text) = folder.says(arguments);
@@ -154,7 +157,17 @@ fn what_cannot_be_loaded_ends_with_3_and_the_place() {
     let folder = Folder::new("broken");
     let (exit, text) = folder.says(&["policy", "test", "policy.toml"]);
     assert_eq!(exit, 3);
-    assert!(text.contains("`policy.toml` cannot be read") && text.contains("file-not-found"), "{text}");
+    assert!(text.starts_with("error: policy.toml: the file cannot be read: "), "{text}");
+    assert!(text.ends_with(": correct the path, or go to its folder (file-not-found)\n"), "{text}");
+    fs::rename(folder.0.join("scope.wasm"), folder.0.join("kept.wasm")).unwrap();
+    let (exit, text) = folder.says(&["policy", "test"]);
+    assert_eq!(exit, 3);
+    assert!(
+        text.starts_with("error: policies.toml:4: policy `scope`: `scope.wasm` cannot be read: "),
+        "{text}"
+    );
+    assert!(text.contains("`ztlib policy build`"), "{text}");
+    fs::rename(folder.0.join("kept.wasm"), folder.0.join("scope.wasm")).unwrap();
     folder.write("tests/more.toml", "format = 1\n[[case]]\nname = \"c\"\npat = \"/\"\n");
     let (exit, text) = folder.says(&["policy", "test"]);
     assert_eq!(
@@ -278,11 +291,16 @@ fn a_new_policy_overwrites_nothing() {
     let folder = Folder::new("new");
     let (exit, value) = folder.json(&["policy", "new", "night-shift"]);
     assert_eq!((exit, value["files"].as_array().unwrap().len()), (0, 7));
+    assert!(value["warning"].as_str().unwrap().contains("--sdk"), "{value}");
     let text = fs::read_to_string(folder.0.join("night-shift/Cargo.toml")).unwrap();
     assert!(text.contains("ztlib-policy = \"0.1.0\"") && !text.contains('@'), "{text}");
     let (exit, text) = folder.says(&["policy", "new", "night-shift"]);
     assert_eq!(exit, 3);
     assert!(text.contains("is there already"), "{text}");
+    let sdk = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins/sdk");
+    let (exit, text) = folder.says(&["policy", "new", "day-shift", "--sdk", sdk.to_str().unwrap()]);
+    assert_eq!(exit, 0, "{text}");
+    assert!(text.contains("day-shift/Cargo.lock\n") && !text.contains("warning"), "{text}");
 }
 
 /// What a service recorded: alice has the scope, bob has not.

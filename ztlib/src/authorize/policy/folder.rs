@@ -18,6 +18,8 @@ pub(crate) struct Folder {
     root: PathBuf,
     /// As it was named: what errors show.
     named: PathBuf,
+    /// The name of the file that it was opened for: others are beside that one.
+    own: Box<str>,
     /// Every file that was looked for, found or not, as it was just before.
     looked_for: LookedFor,
 }
@@ -64,7 +66,8 @@ impl Folder {
             LoadError::new("file-not-readable", format!("the folder cannot be opened: {error}"))
                 .at(named, None)
         })?;
-        Ok(Self { root, named: named.to_owned(), looked_for: LookedFor::new() })
+        let own = file.file_name().unwrap_or_default().to_string_lossy().into();
+        Ok(Self { root, named: named.to_owned(), own, looked_for: LookedFor::new() })
     }
 
     /// What to look for where the folder itself is not there.
@@ -98,7 +101,7 @@ impl Folder {
         if !self.looked_for.iter().any(|(known, _)| *known == path) {
             self.looked_for.push((path.clone(), Stamp::of(&path)));
         }
-        let real = fs::canonicalize(&path).map_err(|error| unreadable(name, &error))?;
+        let real = fs::canonicalize(&path).map_err(|error| self.unreadable(name, &error))?;
         if !real.starts_with(&self.root) {
             return Err(LoadError::new(
                 "path-leaves-folder",
@@ -109,13 +112,13 @@ impl Folder {
             ));
         }
         // A pipe would keep us waiting for ever.
-        if !fs::metadata(&real).map_err(|error| unreadable(name, &error))?.is_file() {
+        if !fs::metadata(&real).map_err(|error| self.unreadable(name, &error))?.is_file() {
             return Err(LoadError::new("file-not-readable", format!("`{}` is not a file", shown(name))));
         }
         let mut bytes = Vec::new();
         let at_most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
         let read = File::open(&real).and_then(|file| file.take(at_most).read_to_end(&mut bytes));
-        read.map_err(|error| unreadable(name, &error))?;
+        read.map_err(|error| self.unreadable(name, &error))?;
         if bytes.len() > limit {
             return Err(LoadError::new(
                 "file-too-large",
@@ -141,8 +144,8 @@ impl Folder {
         let path = self.named.join(folder);
         self.looked_for.push((path.clone(), Stamp::of(&path)));
         let mut names = Vec::new();
-        for entry in fs::read_dir(&path).map_err(|error| unreadable(folder, &error))? {
-            let entry = entry.map_err(|error| unreadable(folder, &error))?;
+        for entry in fs::read_dir(&path).map_err(|error| self.unreadable(folder, &error))? {
+            let entry = entry.map_err(|error| self.unreadable(folder, &error))?;
             let file_name = entry.file_name();
             let Some(name) = file_name.to_str() else { continue };
             let rest = name.strip_prefix(prefix).filter(|_| !name.starts_with('.'));
@@ -169,12 +172,22 @@ impl Folder {
         String::from_utf8(self.read(name, limit)?)
             .map_err(|_| LoadError::new("file-not-utf8", format!("`{}` is not UTF-8 text", shown(name))))
     }
-}
 
-fn unreadable(name: &str, error: &io::Error) -> LoadError {
-    let (code, advice) = match error.kind() {
-        io::ErrorKind::NotFound => ("file-not-found", ": put it beside the manifest, or correct the path"),
-        _ => ("file-not-readable", ""),
-    };
-    LoadError::new(code, format!("`{}` cannot be read: {error}{advice}", shown(name)))
+    /// What cannot be read, and what to do where it is not there.
+    fn unreadable(&self, name: &str, error: &io::Error) -> LoadError {
+        // The place of the error names this one.
+        let own = name == &*self.own;
+        let (code, advice) = match error.kind() {
+            io::ErrorKind::NotFound if own => ("file-not-found", ": correct the path, or go to its folder"),
+            io::ErrorKind::NotFound if name.ends_with(".wasm") => {
+                ("file-not-found", ": make it (`ztlib policy build`), put it there, or correct the path")
+            }
+            io::ErrorKind::NotFound => {
+                ("file-not-found", ": put it beside the manifest, or correct the path")
+            }
+            _ => ("file-not-readable", ""),
+        };
+        let subject = if own { "the file".to_owned() } else { format!("`{}`", shown(name)) };
+        LoadError::new(code, format!("{subject} cannot be read: {error}{advice}"))
+    }
 }

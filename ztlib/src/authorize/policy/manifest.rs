@@ -10,6 +10,7 @@ use super::digest::Digest;
 use super::error::shown;
 use super::folder::Folder;
 use super::json::Format;
+use super::named_file::{FileRole, NamedFile};
 use super::signature::{KeyId, Trust};
 use super::toml_table::{Table, Text};
 use super::{Budget, LoadError, cases};
@@ -54,6 +55,8 @@ pub(crate) struct Manifest {
     pub(crate) signed: Option<Signed>,
     /// Documents of a signed set that nobody vouches for.
     pub(crate) unsigned_documents: Vec<Box<str>>,
+    /// Every file that it names, in its order.
+    pub(crate) files: Vec<NamedFile>,
 }
 
 /// What was signed, and by whom.
@@ -113,18 +116,19 @@ pub(crate) fn parse(
         return Err(top.missing("version", text));
     }
     let mut blueprint = Blueprint::default();
-    let mut unsigned_documents = Vec::new();
+    let (mut unsigned_documents, mut files) = (Vec::new(), Vec::new());
     for policy in top.tables("policy", &POLICY_KEYS)? {
-        let plan = plan(&policy, bound, folder)?;
-        cases::read_named(&policy, Some(&plan.name), folder, &mut blueprint.cases)?;
+        let plan = plan(&policy, bound, folder, &mut files)?;
+        cases::read_named(&policy, Some(&plan.name), folder, &mut blueprint.cases, &mut files)?;
         blueprint.policies.push(plan);
     }
-    cases::read_named(&top, None, folder, &mut blueprint.cases)?;
+    cases::read_named(&top, None, folder, &mut blueprint.cases, &mut files)?;
     for document in top.tables("document", &DOCUMENT_KEYS)? {
         let name = document
             .required_text("name", "give the document the name by which policies look things up in it")?;
         let unsigned = document.boolean("allow-unsigned")?.unwrap_or(false);
-        let json = read_document(&document, bound && !unsigned, unsigned, folder)?;
+        let (json, file) = read_document(&document, name, bound, unsigned, folder)?;
+        files.push(file);
         if blueprint.documents.insert(name.into(), json.into()).is_some() {
             let text = format!("there are two documents `{}`", shown(name));
             return Err(document.error("name", "duplicate-name", &text));
@@ -136,10 +140,15 @@ pub(crate) fn parse(
     blueprint.signals.extend(top.texts("signals")?.into_iter().map(Into::into));
     let secret = top.texts("secret-headers")?;
     blueprint.secret_headers.extend(secret.into_iter().map(|name| name.to_ascii_lowercase().into()));
-    Ok(Manifest { blueprint, version, signed: None, unsigned_documents })
+    Ok(Manifest { blueprint, version, signed: None, unsigned_documents, files })
 }
 
-fn plan(table: &Table<'_>, bound: bool, folder: &mut Folder) -> Result<PolicyPlan, LoadError> {
+fn plan(
+    table: &Table<'_>,
+    bound: bool,
+    folder: &mut Folder,
+    files: &mut Vec<NamedFile>,
+) -> Result<PolicyPlan, LoadError> {
     let name =
         table.required_text("name", "give the policy a name: it stands in denials and audit events")?;
     let within = |error: LoadError| error.in_policy(&shown(name));
@@ -157,6 +166,8 @@ fn plan(table: &Table<'_>, bound: bool, folder: &mut Folder) -> Result<PolicyPla
     let digest =
         table.required_text("sha256", &format!("pin the module: `sha256 = \"{}\"`", Digest::of(&bytes)));
     check_digest(table, "sha256", module, &bytes, digest.map_err(within)?).map_err(within)?;
+    let file = NamedFile::new(FileRole::Module, module, Some(name), &bytes, table.line("module"));
+    files.push(file.bound_if(true));
     let mut plan = PolicyPlan::new(name, PolicySource::Component(bytes.into()));
     let config = table.text("config").map_err(within)?;
     let config_digest = table.text("config-sha256").map_err(within)?;
@@ -164,6 +175,9 @@ fn plan(table: &Table<'_>, bound: bool, folder: &mut Folder) -> Result<PolicyPla
         let bytes = folder.read_text(config, budget.config_bytes.saturating_mul(2));
         let bytes = bytes.map_err(|error| within(table.place(error, "config")))?;
         check_bound(table, "config-sha256", bound, config, bytes.as_bytes()).map_err(within)?;
+        let line = table.line("config");
+        let file = NamedFile::new(FileRole::Config, config, Some(name), bytes.as_bytes(), line);
+        files.push(file.bound_if(config_digest.is_some()));
         plan.config = parse_json(table, "config", config, &bytes, folder)
             .map_err(within)?
             .to_string()
@@ -181,18 +195,21 @@ fn plan(table: &Table<'_>, bound: bool, folder: &mut Folder) -> Result<PolicyPla
 
 fn read_document(
     table: &Table<'_>,
+    name: &str,
     bound: bool,
     unsigned: bool,
     folder: &mut Folder,
-) -> Result<Json, LoadError> {
+) -> Result<(Json, NamedFile), LoadError> {
     let file = table.required_text("file", "name the document's file (.json, .yaml or .toml)")?;
-    if unsigned && table.text("sha256")?.is_some() {
+    let pinned = table.text("sha256")?.is_some();
+    if unsigned && pinned {
         let text = "a document whose digest is pinned is vouched for: leave out `sha256` or `allow-unsigned`";
         return Err(table.error("allow-unsigned", "contradicting-keys", text));
     }
     let text = folder.read_text(file, MAX_DOCUMENT_BYTES).map_err(|error| table.place(error, "file"))?;
-    check_bound(table, "sha256", bound, file, text.as_bytes())?;
-    parse_json(table, "file", file, &text, folder)
+    check_bound(table, "sha256", bound && !unsigned, file, text.as_bytes())?;
+    let named = NamedFile::new(FileRole::Document, file, Some(name), text.as_bytes(), table.line("file"));
+    Ok((parse_json(table, "file", file, &text, folder)?, named.bound_if(pinned)))
 }
 
 /// A digest that is there is right; it has to be there where the set is bound.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::LoadError;
 use super::loader::{FromManifest, Origin};
+use super::named_file::NamedFile;
 use super::reload::{Policies, Start};
 use super::signature::{KeyId, Trust, Versions};
 use crate::authorize::signals::SignalSource;
@@ -62,6 +63,8 @@ pub struct Verified {
     pub version: Option<u64>,
     /// Documents that the signer left open: whoever can write to their files decides what is in them.
     pub unsigned_documents: Vec<Box<str>>,
+    /// Every file that the manifest names, in its order, with its digest and whether the manifest binds it.
+    pub files: Vec<NamedFile>,
 }
 
 impl ManifestLoader {
@@ -149,6 +152,7 @@ impl ManifestLoader {
             signer: manifest.signed.map(|signed| signed.signer),
             version: manifest.version,
             unsigned_documents: manifest.unsigned_documents,
+            files: manifest.files,
         })
     }
 

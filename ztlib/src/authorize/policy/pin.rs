@@ -1,9 +1,10 @@
-//! Writing the modules' digests into a manifest.
+//! Writing the digests of modules and their configurations into a manifest.
 
 use std::fs;
 use std::ops::Range;
 use std::path::Path;
 
+use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::LoadError;
@@ -22,12 +23,17 @@ pub struct Pinned {
     pub module: String,
     /// Its SHA-256 digest, in hexadecimal digits.
     pub sha256: String,
-    /// Whether the manifest had another one, or none.
+    /// The digest of the policy's configuration, where that was looked at, too.
+    pub config_sha256: Option<String>,
+    /// Whether the manifest had other ones, or none.
     pub changed: bool,
 }
 
 /// Writes the digests of those modules that a manifest names and `wanted` says yes to into it, in the place of those that are there; everything else in the file stays as it
 /// is. The file is replaced by a rename, so that a service which watches it sees the old one or the new one.
+///
+/// The digest of such a policy's configuration (`config-sha256`) is written, too, where the manifest has one already or has a `version`: then it is meant to be signed, and a
+/// signed manifest binds its configurations. Elsewhere it is left out, so that a configuration can be edited without pinning anything.
 ///
 /// Pinning says "I trust these files": call it for what you have built yourself.
 ///
@@ -40,31 +46,32 @@ pub fn pin(manifest: impl AsRef<Path>, wanted: impl Fn(&str) -> bool) -> Result<
     let text = folder.read_text(name, MAX_MANIFEST_BYTES).map_err(|error| error.at(path, None))?;
     let source = Text { file: path, text: &text };
     let parsed = source.parse()?;
-    let mut edits: Vec<(Range<usize>, String)> = Vec::new();
+    let to_be_signed = parsed.get_ref().contains_key("version");
+    let mut edits = Vec::new();
     let mut pinned = Vec::new();
     for policy in policies(parsed.get_ref()) {
-        let Some((module, at)) =
-            policy.get("module").and_then(|value| Some((value.get_ref().as_str()?, value.span())))
-        else {
+        let Some((module, at)) = file(policy, "module").filter(|(module, _)| wanted(module)) else {
             continue;
         };
-        if !wanted(module) {
-            continue;
+        let mut digest = |file: &str, at: &Range<usize>, limit: usize| {
+            let bytes = folder.read(file, limit);
+            let bytes = bytes.map_err(|error| error.at(path, Some(line_of(&text, at.start))))?;
+            Ok::<_, LoadError>(Digest::of(&bytes).to_string())
+        };
+        let before = edits.len();
+        let sha256 = digest(module, &at, Budget::maximum().module_bytes)?;
+        edits.extend(edit(policy, "sha256", &sha256, at));
+        let mut config_sha256 = None;
+        if let Some((config, at)) = file(policy, "config")
+            && (to_be_signed || policy.contains_key("config-sha256"))
+        {
+            // As for a manifest that is loaded: the text of a configuration may be twice as long as the JSON that it becomes.
+            let sha256 = digest(config, &at, Budget::maximum().config_bytes.saturating_mul(2))?;
+            edits.extend(edit(policy, "config-sha256", &sha256, at));
+            config_sha256 = Some(sha256);
         }
-        let line = line_of(&text, at.start);
-        let bytes = folder
-            .read(module, Budget::maximum().module_bytes)
-            .map_err(|error| error.at(path, Some(line)))?;
-        let sha256 = Digest::of(&bytes).to_string();
-        let known = policy.get("sha256");
-        let changed = known.and_then(|value| value.get_ref().as_str()) != Some(&sha256);
-        if changed {
-            edits.push(match known {
-                Some(value) => (value.span(), format!("\"{sha256}\"")),
-                None => (at.end..at.end, format!("\nsha256 = \"{sha256}\"")),
-            });
-        }
-        pinned.push(Pinned { module: module.to_owned(), sha256, changed });
+        let changed = edits.len() > before;
+        pinned.push(Pinned { module: module.to_owned(), sha256, config_sha256, changed });
     }
     if !edits.is_empty() {
         write(path, &edited(&text, edits)).map_err(|error| {
@@ -81,6 +88,27 @@ fn policies<'t>(top: &'t DeTable<'t>) -> impl Iterator<Item = &'t DeTable<'t>> {
         DeValue::Table(policy) => Some(policy),
         _ => None,
     })
+}
+
+/// The file that a key names, and where the name stands.
+fn file<'t>(policy: &'t DeTable<'t>, key: &str) -> Option<(&'t str, Range<usize>)> {
+    let value = policy.get(key)?;
+    Some((value.get_ref().as_str()?, value.span()))
+}
+
+/// What has to be written for a key to have this digest: in the place of its value, or on a line of its own behind the file's name.
+fn edit(
+    policy: &DeTable<'_>,
+    key: &str,
+    digest: &str,
+    named: Range<usize>,
+) -> Option<(Range<usize>, String)> {
+    let known: Option<&Spanned<DeValue<'_>>> = policy.get(key);
+    match known {
+        Some(value) if value.get_ref().as_str() == Some(digest) => None,
+        Some(value) => Some((value.span(), format!("\"{digest}\""))),
+        None => Some((named.end..named.end, format!("\n{key} = \"{digest}\""))),
+    }
 }
 
 /// The text with these places replaced, from the last to the first, so that each is still where it was found.
@@ -129,6 +157,33 @@ mod tests {
         assert_eq!(pin(&manifest, |module| module != "c.wasm"), Ok(vec![]), "another's is left alone");
         let error = pin(&manifest, |_| true).unwrap_err();
         assert_eq!((error.code(), error.line()), ("file-not-found", Some(2)));
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_configuration_is_pinned_where_the_manifest_is_to_be_signed() {
+        let folder = std::env::temp_dir().join(format!("ztlib-pin-config-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("a.wasm"), b"a").unwrap();
+        fs::write(folder.join("a.yaml"), b"b").unwrap();
+        let manifest = folder.join("policies.toml");
+        let (a, b) = (Digest::of(b"a"), Digest::of(b"b"));
+        let policy = format!("[[policy]]\nmodule = 'a.wasm'\nsha256 = \"{a}\"\nconfig = 'a.yaml'\n");
+        fs::write(&manifest, &policy).unwrap();
+        let pinned = pin(&manifest, |_| true).unwrap();
+        assert!(pinned.iter().all(|pinned| !pinned.changed && pinned.config_sha256.is_none()));
+        for (head, tail) in [("version = 1\n", ""), ("", "config-sha256 = \"00\"\n")] {
+            fs::write(&manifest, format!("{head}{policy}{tail}")).unwrap();
+            let pinned = pin(&manifest, |_| true).unwrap();
+            assert_eq!(pinned.first().unwrap().config_sha256, Some(b.to_string()));
+            assert!(pinned.first().unwrap().changed);
+            let after = format!("{head}{policy}config-sha256 = \"{b}\"\n");
+            assert_eq!(fs::read_to_string(&manifest).unwrap(), after);
+            assert!(!pin(&manifest, |_| true).unwrap().first().unwrap().changed, "once is enough");
+        }
+        fs::remove_file(folder.join("a.yaml")).unwrap();
+        let error = pin(&manifest, |_| true).unwrap_err();
+        assert_eq!((error.code(), error.line()), ("file-not-found", Some(4)));
         fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{Cases, MAX_FILE_BYTES, rehearse};
 use crate::authorize::policy::folder::Folder;
+use crate::authorize::policy::named_file::{FileRole, NamedFile};
 use crate::authorize::policy::toml_table::Table;
 use crate::authorize::policy::{LoadError, PolicySet};
 
@@ -36,11 +37,14 @@ pub(crate) fn read(
     policy: Option<&str>,
     folder: &mut Folder,
     all: &mut Vec<Cases>,
+    files: &mut Vec<NamedFile>,
 ) -> Result<(), LoadError> {
     for pattern in table.texts("tests")? {
         for name in folder.matching(pattern).map_err(|error| table.place(error, "tests"))? {
             let text =
                 folder.read_text(&name, MAX_FILE_BYTES).map_err(|error| table.place(error, "tests"))?;
+            let line = table.line("tests");
+            files.push(NamedFile::new(FileRole::Cases, &name, policy, text.as_bytes(), line));
             let cases = Cases::parse(&folder.show(&name), &text)?;
             all.push(match policy {
                 Some(policy) => cases.about(policy),

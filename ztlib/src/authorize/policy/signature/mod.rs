@@ -92,6 +92,14 @@ impl TrustedKey {
         }
     }
 
+    /// All keys of a PEM text: what [`trust_key`](super::ManifestLoader::trust_key) takes.
+    ///
+    /// # Errors
+    /// `bad-key` where there is none, or one of another kind.
+    pub fn all_from_pem(pem: &[u8]) -> Result<Vec<Self>, LoadError> {
+        all_from_pem(pem)
+    }
+
     /// The key's name.
     pub fn id(&self) -> KeyId {
         self.id
