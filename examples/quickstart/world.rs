@@ -15,7 +15,7 @@ use ztlib_testing::{Authority, Issued, TokenIssuer};
 
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-const ISSUER: &str = "https://id.shop.example";
+const ISSUER: &str = "https://id.example";
 
 /// The policies, in the order in which they are asked: name, component, configuration, further settings.
 const POLICIES: [(&str, &[u8], &str, &str); 3] = [

@@ -266,3 +266,23 @@ fn keys_and_signatures_of_openssl_are_taken() {
         assert_eq!(folder.error(&VERIFY).0, "bad-signature", "{name}");
     }
 }
+
+#[test]
+fn the_page_for_operators_shows_commands_that_work() {
+    let folder = Folder::new("page");
+    if !folder.openssl(&["genpkey", "-algorithm", "ed25519", "-out", "probe.pem"]) {
+        eprintln!("SKIPPED: openssl is not here or does not know Ed25519");
+        return;
+    }
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/operations.md");
+    let page = fs::read_to_string(page).unwrap();
+    let signing = page.split("## Signing").nth(1).unwrap();
+    let commands = signing.split("```sh\n").nth(1).unwrap().split("```").next().unwrap();
+    let binary = Path::new(env!("CARGO_BIN_EXE_ztlib")).parent().unwrap();
+    let path = format!("{}:{}", binary.display(), std::env::var("PATH").unwrap());
+    let output =
+        Command::new("sh").args(["-ec", commands]).current_dir(&folder.0).env("PATH", path).output().unwrap();
+    let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    assert!(output.status.success(), "{text}");
+    assert!(text.contains("\npolicies.toml: signed by the key ") && text.contains("\nnot bound: "), "{text}");
+}

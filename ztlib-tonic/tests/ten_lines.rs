@@ -23,11 +23,11 @@ use ztlib_tonic::GuardedRoutes;
 async fn service() -> Result<(Server, GuardedRoutes), Box<dyn Error>> {
     // README: from here
     let read = |name: &str| std::fs::read(name).map_err(|error| format!("{name}: {error}"));
-    let trust = Trust::builder().trust_pem("example.org".parse()?, &read("roots.pem")?)?.build()?;
+    let trust = Trust::builder().trust_pem("shop.example".parse()?, &read("roots.pem")?)?.build()?;
     let keys = KeySet::from_jwks(&read("jwks.json")?)?;
     let issuer = Issuer::new("https://id.example").audience("shop").algorithms([Algorithm::ES256]).keys(keys);
     let tokens = TokenAuthenticator::new(TokenVerifier::builder().issuer(issuer).build()?);
-    let policies = Policies::from_manifest("policies.toml").allow_unsigned().load()?;
+    let policies = Policies::from_manifest("policies/policies.toml").allow_unsigned().load()?; // for trying: sign in production
     policies.watch()?; // a change of the files is in force within a second
     let peers = PeerAuthenticator::new(trust.clone());
     let audit = JsonLinesSink::new(std::io::stdout(), 1024);
@@ -64,13 +64,13 @@ fn move_into_a_folder(authority: &Authority, id: &TokenIssuer) {
         ";
 
     let folder = std::env::temp_dir().join(format!("ztlib-ten-lines-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::create_dir_all(folder.join("policies")).unwrap();
     std::env::set_current_dir(&folder).unwrap();
-    std::fs::copy(artifacts.join("rbac.wasm"), "rbac.wasm").unwrap();
+    std::fs::copy(artifacts.join("rbac.wasm"), "policies/rbac.wasm").unwrap();
     std::fs::write("roots.pem", authority.certificate_pem()).unwrap();
     std::fs::write("jwks.json", id.jwks()).unwrap();
-    std::fs::write("policies.toml", manifest).unwrap();
-    std::fs::write("rbac.yaml", config).unwrap();
+    std::fs::write("policies/policies.toml", manifest).unwrap();
+    std::fs::write("policies/rbac.yaml", config).unwrap();
     std::fs::write("server.pem", server.chain_pem()).unwrap();
     std::fs::write("server.key", server.key_pem()).unwrap();
 }
@@ -117,7 +117,7 @@ async fn the_service_of_the_readme_refuses_by_default() {
     let address = server.local_addr().unwrap();
     let serving = tokio::spawn(ztlib_tonic::serve(server, inventory, std::future::pending()));
 
-    let shop = authority.issue_spiffe("spiffe://example.org/shop");
+    let shop = authority.issue_spiffe("spiffe://shop.example/shop");
     let good = id.token().subject("ann").audience("shop").claim("roles", ["clerk"]).sign();
     let visitor = id.token().subject("bob").audience("shop").sign();
     let elsewhere = id.token().subject("ann").audience("bank").claim("roles", ["clerk"]).sign();
@@ -136,7 +136,7 @@ async fn the_service_of_the_readme_refuses_by_default() {
     }
 
     // Without a certificate, or with one of another authority, no gRPC is spoken.
-    let stranger = Authority::new("another root").issue_spiffe("spiffe://example.org/shop");
+    let stranger = Authority::new("another root").issue_spiffe("spiffe://shop.example/shop");
     for peer in [None, Some(&stranger)] {
         let answer = call(address, &authority, peer, "Check", Some(&good)).await;
         assert!(answer.is_err(), "{answer:?}");

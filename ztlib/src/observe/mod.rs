@@ -1,26 +1,42 @@
 //! What is left behind: an [`AuditEvent`] for every judgement, to an [`AuditSink`] and as a `tracing` event, and metrics.
 //!
+//! These are all log targets and metrics of ztlib; the tables of `docs/operations.md` are the same. Text from callers is escaped in all of them.
+//!
 //! | target | level | what |
 //! |---|---|---|
-//! | `ztlib::audit` | info | every judgement: id, verdict, reason, policy, revision, peer, subject, method, path |
-//! | `ztlib::refusal` | info | every refusal, with the whole reason; debug: the reads that led to it |
+//! | `ztlib::audit` | info | every judgement: id, verdict, reason, policy, revision, peer, subject, method, path. The sink has the same and more |
+//! | | error | the audit log cannot be flushed, or its writer did not start or is gone |
+//! | `ztlib::refusal` | info | every refusal, with the whole reason |
+//! | | debug | the reads that led to it; connections that were refused before HTTP was spoken |
+//! | `ztlib::guard` | warn | a guard that only observes was built |
+//! | | error | a handler asked for what the guard did not establish (500) |
+//! | `ztlib::cache` | info | decisions of a set with a native policy are not remembered |
+//! | | warn | decisions of a site are not remembered, or hardly ever found again: which read it is, and what to change |
 //! | `ztlib::trial` | warn | what a candidate on trial would decide otherwise: once for each kind of change |
+//! | | debug | why a candidate was not promoted by its rule |
+//! | `ztlib::authorize::policy::…` | info | a set is in force: revision, version, signer |
+//! | | warn | a rollback; a candidate that was promoted; files that are looked at twice a second instead of being watched; sandboxes that run slower than they could |
+//! | | error | a set was refused: code, file, line, what stays in force |
+//! | `ztlib::tls::…` | warn | connections that were cut at the end of the shutdown limit |
+//! | | error | connections cannot be accepted |
 //!
-//! Text from callers is escaped in all of them.
+//! No label's value comes from a caller. The gauges know one policy set a process: with several, they show the one that spoke last.
 //!
-//! The histograms hold what was worked out; what was remembered takes less than reading a clock.
-//!
-//! | metric | kind | labels |
-//! |---|---|---|
-//! | `ztlib_judgements_total` | counter | `verdict`, `policy`, `reason`, `enforced` |
-//! | `ztlib_authenticate_seconds` | histogram | |
-//! | `ztlib_authorize_seconds` | histogram | |
-//! | `ztlib_decisions_total` | counter | `source` |
-//! | `ztlib_decisions_not_cacheable_total` | counter | `why`: `native-policy`, `method`, `too-many-sites`, `too-many-reads`, `too-long-reads`, `too-long-values`, `unreadable` |
-//! | `ztlib_decision_cache_reports_total` | counter | `why`: `values-vary`, `cache-too-small` |
-//! | `ztlib_audit_events_lost_total` | counter | |
-//! | `ztlib_trial_judged_total` | counter | `result` |
-//! | `ztlib_trial_lost_total` | counter | |
+//! | metric | kind | labels | counts |
+//! |---|---|---|---|
+//! | `ztlib_judgements_total` | counter | `verdict`: `allow`, `public`, `deny`, `unauthenticated`, `bad-request`, `fault`; `policy` and `reason`, empty where there is none; `enforced`: `yes`, `no` | every judgement; `no`: it would have been refused, and the guard only observes |
+//! | `ztlib_decisions_total` | counter | `source`: `cache`, `fresh` | judgements that asked the policies: remembered, or evaluated |
+//! | `ztlib_decisions_not_cacheable_total` | counter | `why`: `native-policy`, `method`, `too-many-sites`, `too-many-reads`, `too-long-reads`, `too-long-values`, `unreadable` | decisions that were not remembered, one each; `too-many-sites`: it shares a list of reads with others |
+//! | `ztlib_decision_cache_reports_total` | counter | `why`: `values-vary`, `cache-too-small` | sites whose decisions are hardly ever found again; the log of `ztlib::cache` says more |
+//! | `ztlib_authenticate_seconds`, `ztlib_authorize_seconds` | histogram | | what was worked out; what was remembered takes less than reading a clock, and is not in it |
+//! | `ztlib_policy_loads_total` | counter | `result`: `loaded`, `refused`, `rolled-back`, `promoted`; `code`: why it was refused, or by what it was promoted, otherwise empty | sets |
+//! | `ztlib_policies_in_force_since_seconds` | gauge | | since when this revision is in force, in seconds since 1970 |
+//! | `ztlib_policies_confirmed_seconds` | gauge | | when it was last found to be what its files say, in seconds since 1970 |
+//! | `ztlib_policies_version` | gauge | | its `version`; 0 where it has none |
+//! | `ztlib_trial_judged_total` | counter | `result`: `same`, `differs` | questions that a candidate on trial judged, too |
+//! | `ztlib_trial_lost_total` | counter | | questions that were left out because a candidate could not keep up |
+//! | `ztlib_connections_refused_total` | counter | `code` | connections that were refused before HTTP was spoken |
+//! | `ztlib_audit_events_lost_total` | counter | | audit events that the queue had no room for, or that could not be written |
 
 mod audit;
 mod json_lines;
@@ -73,5 +89,31 @@ pub(crate) fn emit(event: &AuditEvent, sink: Option<&dyn AuditSink>) {
     }
     if let Some(sink) = sink {
         sink.record(event.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    /// The rows of the tables between two headings, or of all of a text.
+    fn rows<'t>(lines: impl Iterator<Item = &'t str>) -> Vec<&'t str> {
+        lines.filter(|line| line.starts_with('|')).collect()
+    }
+
+    #[test]
+    fn the_page_for_operators_has_the_same_tables() {
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/operations.md");
+        let Ok(page) = std::fs::read_to_string(page) else {
+            eprintln!("skipped: the pages of the repository are not beside this crate");
+            return;
+        };
+        let here = rows(include_str!("mod.rs").lines().filter_map(|line| line.strip_prefix("//! ")));
+        let after = |heading: &str| {
+            let lines = page.lines().skip_while(move |line| *line != heading).skip(1);
+            rows(lines.take_while(|line| !line.starts_with("## ")))
+        };
+        assert!(here.len() > 20);
+        assert_eq!(here, [after("## Logs"), after("## Metrics")].concat());
     }
 }

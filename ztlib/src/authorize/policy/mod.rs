@@ -59,7 +59,9 @@
 //! openssl pkeyutl -sign -rawin -inkey ed25519.pem -in policies.toml -out policies.toml.sig
 //! ```
 //!
-//! (cosign's own bundles are not read), and [`SigningKey::sign_manifest`] does, which first checks that the manifest is complete. Use the key for policy sets alone: a signature does not say
+//! (cosign's own bundles are not read), and [`SigningKey::sign_manifest`] does (`ztlib policy sign`), which first checks that the manifest is complete. [`ManifestLoader::verify`]
+//! (`ztlib policy verify`) says of each file whether it is [bound](NamedFile::bound). Not bound are documents that the manifest leaves open, see below, and
+//! files of cases: they decide nothing about a request, but whoever can write them decides what the set has to pass. Use the key for policy sets alone: a signature does not say
 //! what it was meant for.
 //!
 //! *Old sets.* A signed manifest has a `version`. Once a set has been in force, a lower version is refused (`older-version`), and so is the same version
