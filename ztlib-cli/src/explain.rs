@@ -32,6 +32,8 @@ pub(crate) fn run(explain: &Explain, desk: &mut Desk<'_>) -> Result<Ended, Failu
         if let Value::Object(members) = &mut value {
             members.insert("revision".to_owned(), json!(candidate.revision().digest()));
             members.insert("time".to_owned(), timing_json(&timing));
+            let narrower = narrower(rehearsal).map(|(read, ask)| json!({ "read": read, "ask": ask }));
+            members.insert("narrower".to_owned(), narrower.collect());
         }
         desk.value(&value)?;
     } else {
@@ -67,6 +69,11 @@ fn print(
     for read in made {
         desk.line(&format!("  {read}"))?;
     }
+    for (read, instead) in narrower(rehearsal) {
+        desk.line(&format!(
+            "remembered only for those for whom `{read}` gives the same; where that varies, ask {instead}"
+        ))?;
+    }
     for (policy, line) in evaluation.log() {
         desk.line(&format!("log of `{policy}`: {}", line.escape_debug()))?;
     }
@@ -76,6 +83,12 @@ fn print(
     desk.line(&format!("fuel: {}", evaluation.fuel()))?;
     desk.line(&format!("time: {}", timing(took)))?;
     desk.line(&format!("revision: {}", candidate.revision()))
+}
+
+/// Reads that may keep the decision from being found again, and what to ask instead.
+fn narrower(rehearsal: &Rehearsal) -> impl Iterator<Item = (String, &'static str)> {
+    let reads = rehearsal.evaluation().trace().reads();
+    reads.filter_map(|(read, _)| Some((read.to_string(), read.narrower()?)))
 }
 
 /// The file that has a case of this name.

@@ -42,10 +42,7 @@ impl Folder {
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(folder.join("tests")).unwrap();
         let folder = Self(folder);
-        let module = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins/artifacts/token-scope.wasm");
-        fs::copy(&module, folder.0.join("scope.wasm")).unwrap();
-        let sums = fs::read_to_string(module.with_file_name("SHA256SUMS")).unwrap();
-        let sum = sums.lines().find_map(|line| line.strip_suffix("  token-scope.wasm")).unwrap();
+        let sum = folder.artifact("token-scope", "scope.wasm");
         folder.write(
             "policies.toml",
             &format!(
@@ -58,6 +55,14 @@ impl Folder {
         );
         folder.write("tests/scope.toml", CASES);
         folder
+    }
+
+    /// Copies a committed component; gives its digest.
+    fn artifact(&self, name: &str, to: &str) -> String {
+        let artifacts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins/artifacts");
+        fs::copy(artifacts.join(format!("{name}.wasm")), self.0.join(to)).unwrap();
+        let sums = fs::read_to_string(artifacts.join("SHA256SUMS")).unwrap();
+        sums.lines().find_map(|line| line.strip_suffix(&format!("  {name}.wasm"))).unwrap().to_owned()
     }
 
     fn write(&self, name: &str, text: &str) {
@@ -222,6 +227,25 @@ fn a_question_is_explained_with_every_read() {
     assert!(value["time"]["remembered_ns"].as_u64().unwrap() < value["time"]["fresh_ns"].as_u64().unwrap());
     let (_, value) = folder.json(&["policy", "explain", "--action", "orders.approve", "--policy", "scope"]);
     assert_eq!(value["reason"], "no-rule");
+}
+
+#[test]
+fn a_read_that_keeps_decisions_from_being_shared_is_named_with_what_to_ask_instead() {
+    let folder = Folder::new("narrower");
+    let digest = folder.artifact("probe", "probe.wasm");
+    let calls = r#"[{ "call": "now" }, { "call": "has-scope", "with": ["a"] }]"#;
+    folder.write("probe.json", &format!(r#"{{ "decide": {{ "do": {calls}, "answer": "allow" }} }}"#));
+    folder.write(
+        "probe.toml",
+        &format!("format = 1\n[[policy]]\nname = 'probe'\nmodule = 'probe.wasm'\nsha256 = '{digest}'\nconfig = 'probe.json'\n"),
+    );
+    let asked = ["policy", "explain", "probe.toml", "--path", "/"];
+    let (exit, text) = folder.says(&asked);
+    assert_eq!(exit, 0, "{text}");
+    assert!(text.contains("for whom `now` gives the same; where that varies, ask `before`"), "{text}");
+    let (_, value) = folder.json(&asked);
+    assert_eq!(value["narrower"].as_array().unwrap().len(), 1, "{value}");
+    assert_eq!(value["narrower"][0]["read"], "now");
 }
 
 #[test]
