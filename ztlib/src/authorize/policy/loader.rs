@@ -108,10 +108,8 @@ impl Loader {
 
     /// The set with the documents that the program has set by now.
     pub(super) fn with_set_documents(&self, set: Arc<PolicySet>) -> Arc<PolicySet> {
-        let other = |(name, document): (&Box<str>, &Arc<Json>)| {
-            set.view.documents.0.get(name).is_some_and(|own| !Arc::ptr_eq(own, document))
-        };
-        if self.set_documents.iter().any(other) {
+        let mut own = set.view.documents.0.iter();
+        if own.any(|(name, own)| self.set_documents.get(name).is_some_and(|set| !Arc::ptr_eq(own, set))) {
             return Arc::new(set.with_documents(&Documents(self.set_documents.clone())));
         }
         set
