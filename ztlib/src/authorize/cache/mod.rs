@@ -27,6 +27,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use foldhash::quality::FixedState;
 use moka::sync::Cache;
+use smallvec::SmallVec;
 
 use super::decision::{Decision, Fault};
 use super::policy::{Digest, PolicySet};
@@ -82,7 +83,7 @@ const MAX_READS: usize = 64;
 const MAX_LIST_BYTES: usize = 16 * 1024;
 
 /// What an entry costs besides its key and what it holds: moka's own nodes and counters, and allocations. Measured in `benches/`.
-const ENTRY_OVERHEAD: usize = 400;
+const ENTRY_OVERHEAD: usize = 432;
 
 /// Decisions that were made before, each found only where a fresh evaluation would say the same.
 pub(crate) struct DecisionCache {
@@ -129,7 +130,7 @@ enum Kind {
 pub(crate) struct Entry {
     pub(crate) decision: Decision,
     /// Which reads of the list the evaluation made, in the order in which it made them.
-    made: Box<[u8]>,
+    made: SmallVec<[u8; 16]>,
 }
 
 /// A decision, what it hangs on, and whether a policy was asked for it.

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use smallvec::SmallVec;
+
 use super::usefulness::Usefulness;
 use crate::authorize::question::{Question, View};
 use crate::authorize::read::Read;
@@ -25,7 +27,7 @@ impl ReadList {
     }
 
     /// Where the reads of the trace stand in the list, in the order of the trace. All of them do.
-    pub(super) fn places(&self, trace: &Trace) -> Box<[u8]> {
+    pub(super) fn places(&self, trace: &Trace) -> SmallVec<[u8; 16]> {
         let place = |read: &Read| self.reads.iter().position(|known| known == read);
         trace.reads().filter_map(|(read, _)| u8::try_from(place(read)?).ok()).collect()
     }
