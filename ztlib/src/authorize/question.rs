@@ -136,9 +136,9 @@ impl Question {
     }
 
     /// The same question, to be judged elsewhere, with the signals that were asked for.
-    pub(crate) fn copy(&self) -> Self {
+    pub(crate) fn copy(&self, view: &View) -> Self {
         let asked = match &self.asked {
-            Asked::Request(facts) => Asked::Request(facts.copy()),
+            Asked::Request(facts) => Asked::Request(facts.copy(view)),
             Asked::Action(name) => Asked::Action(name.clone()),
         };
         let copy = Self::new(self.principal.clone(), asked, self.labels.clone(), self.now);

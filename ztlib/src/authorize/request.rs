@@ -84,13 +84,15 @@ impl Params {
 
 impl RequestFacts {
     /// The same request, to be judged elsewhere: without what layers have attached to it, and without the values of headers that nobody may read.
-    pub(crate) fn copy(&self) -> Self {
+    pub(crate) fn copy(&self, view: &View) -> Self {
         let mut parts = http::Request::new(()).into_parts().0;
         parts.method = self.parts.method.clone();
         parts.uri = self.parts.uri.clone();
         parts.version = self.parts.version;
         parts.headers = self.parts.headers.clone();
-        let secrets = parts.headers.iter_mut().filter(|(name, _)| SECRET_HEADERS.contains(&name.as_str()));
+        let secrets = parts.headers.iter_mut().filter(|(name, _)| {
+            SECRET_HEADERS.contains(&name.as_str()) || view.secret_headers.contains(*name)
+        });
         secrets.for_each(|(_, value)| *value = HeaderValue::from_static(""));
         Self {
             parts: Box::new(parts),

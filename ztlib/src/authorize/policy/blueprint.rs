@@ -19,7 +19,7 @@ use crate::authorize::question::View;
 use crate::authorize::signals::SignalSource;
 
 /// The most policies, reasons of one policy, documents, signals and secret headers that a set can have.
-const MAX_PARTS: usize = 64;
+pub(super) const MAX_PARTS: usize = 64;
 
 /// Everything that a set is made of.
 #[derive(Clone, Default)]

@@ -1,5 +1,6 @@
 //! What is in force, behind all handles, and the one place where another set takes its place.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -47,13 +48,18 @@ pub(super) enum By {
 impl Shared {
     /// Whether a file that the last load looked for is another one now.
     pub(super) fn has_changed(&self) -> bool {
-        self.loader().looked_for.iter().any(|(path, stamp)| Stamp::of(path) != *stamp)
+        self.looked_for().iter().any(|(path, stamp)| Stamp::of(path) != *stamp)
     }
 
     /// The files that the last load looked for, as they are now.
     pub(super) fn files(&self) -> LookedFor {
         let now = |path: &PathBuf| (path.clone(), Stamp::of(path));
-        self.loader().looked_for.iter().map(|(path, _)| now(path)).collect()
+        self.looked_for().iter().map(|(path, _)| now(path)).collect()
+    }
+
+    /// A copy: a folder that hangs must hold up nobody who waits for the loader.
+    fn looked_for(&self) -> LookedFor {
+        self.loader().looked_for.clone()
     }
 
     /// What is in force was looked for where it comes from, and is still there. Where the newest candidate was refused, it is not.
@@ -81,35 +87,41 @@ impl Shared {
         let watch = Stopwatch::start();
         let _one_at_a_time = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
         let is_instead = instead.is_some();
-        let (mut beside, held_before) = {
+        let (mut beside, departures) = {
             let loader = self.loader();
-            (loader.beside(instead.unwrap_or_else(|| loader.source())), loader.held)
+            (loader.beside(instead.unwrap_or_else(|| loader.source())), loader.departures)
         };
-        let loaded = beside.load(&self.engine, Some(&self.current.load_full()));
+        let load = AssertUnwindSafe(|| beside.load(&self.engine, Some(&self.current.load_full())));
+        // Whoever watches goes on watching, whatever a module does to the compiler.
+        let loaded = catch_unwind(load).unwrap_or_else(|_| {
+            Err(LoadError::new("panicked", "loading the set panicked: please report it"))
+        });
         let mut loader = self.loader();
         if !is_instead {
             // Also where it failed: what was missing is what may come.
             loader.looked_for = std::mem::take(&mut beside.looked_for);
         }
         let Loaded { set, provenance } = loaded.map_err(|error| self.refuse(error))?;
+        loader.passed = beside.passed.take();
         if is_instead {
             (loader.origin, loader.signal_source) = (beside.origin, beside.signal_source);
             loader.looked_for = beside.looked_for;
         }
-        // Another version may have come in force meanwhile.
-        let version = loader.check_version(&provenance).and_then(|()| loader.raise_version(&provenance));
-        version.map_err(|error| self.refuse(error))?;
-        // As may have documents.
+        // The program may have set documents meanwhile.
         let set = loader.with_set_documents(set);
         let (current, root) = (self.current.load_full(), set.root());
-        let was_left_meanwhile = !is_instead && loader.held != held_before;
+        let was_left_meanwhile = !is_instead && loader.departures != departures;
         if loader.held == Some(root) && (by == By::Watch || was_left_meanwhile) {
             // Somebody rolled back from these policies. Their documents are data all the same, and may say that an access was lost.
             let set = Arc::new(current.with_documents(&set.view.documents));
             return Ok(self.install(set, &loader, Change::Loaded));
         }
+        // Another version may have come in force meanwhile.
+        let version = loader.check_version(&provenance).and_then(|()| loader.raise_version(&provenance));
+        version.map_err(|error| self.refuse(error))?;
         let before = Loaded { set: current, provenance: std::mem::take(&mut loader.provenance) };
         loader.keep(before, root);
+        loader.last_manifest = provenance.manifest();
         (loader.held, loader.last_loaded, loader.provenance) = (None, Some(root), provenance);
         let revision = self.install(set, &loader, Change::Loaded);
         tracing::debug!(%revision, took = ?watch.elapsed(), "loaded");
@@ -140,7 +152,9 @@ impl Shared {
                 if let Some(trial) = status.trial.as_mut().filter(|trial| trial.candidate == candidate) {
                     trial.promoted = Some(now);
                 }
-                self.confirmed_now(&mut status);
+                if status.last_error.is_none() {
+                    self.confirmed_now(&mut status);
+                }
             }
             Change::Loaded => {
                 status.loads = status.loads.saturating_add(1);

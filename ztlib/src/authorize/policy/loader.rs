@@ -10,6 +10,7 @@ use super::blueprint::{Blueprint, Known};
 use super::digest::Digest;
 use super::folder::{Folder, LookedFor};
 use super::manifest::{self, Manifest, Signed};
+use super::named_file::FileRole;
 use super::set::PolicySet;
 use super::signature::{Trust, Versions};
 use super::status::{self, Status};
@@ -33,8 +34,14 @@ pub(super) struct Loader {
     pub(super) provenance: Provenance,
     /// The policies (without documents) that were loaded last: what the files or the code say.
     pub(super) last_loaded: Option<Digest>,
+    /// The signed manifest that was loaded last.
+    pub(super) last_manifest: Option<Digest>,
     /// The policies that were rolled back from: found again by watching, they stay out of force.
     pub(super) held: Option<Digest>,
+    /// The policies that passed their cases last, and the files of those: what would be run again to no end.
+    pub(super) passed: Option<(Digest, Vec<String>)>,
+    /// How often what was in force was left, by a rollback or a promotion.
+    pub(super) departures: u64,
     /// Sets that were in force before, each with other policies; the newest last.
     pub(super) kept: VecDeque<Loaded>,
     /// Candidates on trial, as far as somebody still has them: what they have compiled is not compiled again.
@@ -77,6 +84,13 @@ pub(super) struct Provenance {
     pub(super) unsigned_documents: Arc<[Box<str>]>,
 }
 
+impl Provenance {
+    /// The signed manifest.
+    pub(super) fn manifest(&self) -> Option<Digest> {
+        self.signed.map(|signed| signed.manifest)
+    }
+}
+
 impl Loader {
     pub(super) fn new(origin: Origin, signal_source: Option<Arc<dyn SignalSource>>) -> Self {
         Self {
@@ -86,7 +100,10 @@ impl Loader {
             looked_for: LookedFor::new(),
             provenance: Provenance::default(),
             last_loaded: None,
+            last_manifest: None,
             held: None,
+            passed: None,
+            departures: 0,
             kept: VecDeque::new(),
             candidates: Vec::new(),
         }
@@ -102,6 +119,7 @@ impl Loader {
         let mut beside = Self::new(source.origin, source.signal_source);
         beside.set_documents.clone_from(&self.set_documents);
         beside.kept.clone_from(&self.kept);
+        beside.passed.clone_from(&self.passed);
         beside.candidates.clone_from(&self.candidates);
         beside
     }
@@ -121,8 +139,8 @@ impl Loader {
         engine: &Arc<Engine>,
         current: Option<&Arc<PolicySet>>,
     ) -> Result<Loaded, LoadError> {
-        let (mut blueprint, provenance) = match &self.origin {
-            Origin::Code(blueprint) => (blueprint.as_ref().clone(), Provenance::default()),
+        let (mut blueprint, provenance, case_files) = match &self.origin {
+            Origin::Code(blueprint) => (blueprint.as_ref().clone(), Provenance::default(), Vec::new()),
             Origin::Manifest(from) => {
                 let (manifest, looked_for) = from.read();
                 // Also where it failed: what was missing is what may come.
@@ -133,7 +151,8 @@ impl Loader {
                     signed: manifest.signed,
                     unsigned_documents: manifest.unsigned_documents.into(),
                 };
-                (manifest.blueprint, provenance)
+                let files = manifest.files.into_iter().filter(|file| file.role == FileRole::Cases);
+                (manifest.blueprint, provenance, files.map(|file| file.sha256).collect())
             }
         };
         for (name, document) in &mut blueprint.documents {
@@ -147,8 +166,15 @@ impl Loader {
         self.candidates.iter().filter_map(Weak::upgrade).for_each(|set| set.known(&mut known));
         let cases = std::mem::take(&mut blueprint.cases);
         let set = blueprint.build(engine, &known, self.signal_source.clone());
-        // A set that does not pass its own cases is not in force.
-        let set = set.and_then(|set| cases::gate(&set, &cases).map(|()| set));
+        // Policies that do not pass their own cases are not in force. A document that changes is not held against those that have passed.
+        let set = set.and_then(|set| {
+            let to_pass = Some((set.root(), case_files));
+            if self.passed != to_pass {
+                cases::gate(&set, &cases)?;
+                self.passed = to_pass;
+            }
+            Ok(set)
+        });
         let set = set.map_err(|error| match &self.origin {
             Origin::Manifest(from) => error.at(&from.path, None),
             Origin::Code(_) => error,
@@ -156,13 +182,25 @@ impl Loader {
         Ok(Loaded { set: Arc::new(set), provenance })
     }
 
-    /// Whether a candidate that was loaded earlier may still come in force.
+    /// Whether what was loaded earlier may still come in force.
     pub(super) fn check_version(&self, provenance: &Provenance) -> Result<(), LoadError> {
         match (&self.origin, &provenance.signed) {
             (Origin::Manifest(from), Some(signed)) => {
                 from.versions.check(signed).map_err(|error| error.at(&from.path, None))
             }
-            _ => Ok(()),
+            (Origin::Code(_), Some(_)) => Err(LoadError::new(
+                "not-from-manifest",
+                "policies made in code have come in force since, and know no versions: load the candidate again",
+            )),
+            (_, None) => Ok(()),
+        }
+    }
+
+    /// What the files say is left, by a rollback or a promotion: as long as they say the same, they go on being read for their documents.
+    pub(super) fn leave(&mut self) {
+        self.departures += 1;
+        if let Origin::Manifest(from) = &mut self.origin {
+            from.versions.leave(self.last_manifest);
         }
     }
 
@@ -210,7 +248,8 @@ impl FromManifest {
         };
         let manifest = manifest::read(&self.path, &mut folder, &self.trust).and_then(|manifest| {
             // Before anything is compiled: an old set costs nothing.
-            let checked = manifest.signed.as_ref().map_or(Ok(()), |signed| self.versions.check(signed));
+            let checked =
+                manifest.signed.as_ref().map_or(Ok(()), |signed| self.versions.check_readable(signed));
             checked.map(|()| manifest).map_err(|error| error.at(&self.path, None))
         });
         (manifest, folder.into_looked_for())

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value as Json;
 
-use super::blueprint::{Blueprint, Place, PolicyPlan, PolicySource};
+use super::blueprint::{Blueprint, MAX_PARTS, Place, PolicyPlan, PolicySource};
 use super::digest::Digest;
 use super::error::shown;
 use super::folder::Folder;
@@ -117,13 +117,26 @@ pub(crate) fn parse(
     }
     let mut blueprint = Blueprint::default();
     let (mut unsigned_documents, mut files) = (Vec::new(), Vec::new());
-    for policy in top.tables("policy", &POLICY_KEYS)? {
+    // Before anything of them is read.
+    let documents = top.tables("document", &DOCUMENT_KEYS)?;
+    let policies = top.tables("policy", &POLICY_KEYS)?;
+    for (what, count) in [("policies", policies.len()), ("documents", documents.len())] {
+        if count > MAX_PARTS {
+            let text = format!("a set has at most {MAX_PARTS} {what}, and here are {count}");
+            return Err(top.error(
+                if what == "policies" { "policy" } else { "document" },
+                "too-many-parts",
+                &text,
+            ));
+        }
+    }
+    for policy in policies {
         let plan = plan(&policy, bound, folder, &mut files)?;
         cases::read_named(&policy, Some(&plan.name), folder, &mut blueprint.cases, &mut files)?;
         blueprint.policies.push(plan);
     }
     cases::read_named(&top, None, folder, &mut blueprint.cases, &mut files)?;
-    for document in top.tables("document", &DOCUMENT_KEYS)? {
+    for document in documents {
         let name = document
             .required_text("name", "give the document the name by which policies look things up in it")?;
         let unsigned = document.boolean("allow-unsigned")?.unwrap_or(false);

@@ -61,6 +61,7 @@ impl Policies {
         let mut loader = Loader::new(start.origin, start.signal_source);
         let Loaded { set, provenance } = loader.load(&engine, None)?;
         loader.raise_version(&provenance)?;
+        loader.last_manifest = provenance.manifest();
         (loader.last_loaded, loader.provenance) = (Some(set.root()), provenance);
         let now = start.clock.now();
         let mut status = Status {
@@ -141,18 +142,35 @@ impl Policies {
     /// ```
     ///
     /// # Errors
-    /// `nothing-kept` where no set with other policies was in force before, or none is kept any more.
+    /// `nothing-kept` where no set with other policies was in force before, or none is kept any more; `stale-document` where they need a document
+    /// that those in force do not have: it may have changed since, and nobody looked.
     pub fn rollback(&self) -> Result<Revision, LoadError> {
         let mut loader = self.0.loader();
+        let current = self.0.current.load_full();
+        let known = |name: &str| {
+            current.view.documents.0.contains_key(name) || loader.set_documents.contains_key(name)
+        };
+        if let Some(kept) = loader.kept.back()
+            && let Some(name) = kept.set.view.documents.0.keys().find(|name| !known(name))
+        {
+            return Err(LoadError::new(
+                "stale-document",
+                format!(
+                    "the policies before need the document `{}`, of which nobody has looked at a change since: put the older manifest back and reload",
+                    super::error::shown(name)
+                ),
+            ));
+        }
         let Some(kept) = loader.kept.pop_back() else {
             return Err(LoadError::new(
                 "nothing-kept",
                 "no earlier policies are kept: put the older manifest back and reload",
             ));
         };
-        let current = self.0.current.load_full();
         let set = Arc::new(kept.set.with_documents(&current.view.documents));
+        let set = loader.with_set_documents(set);
         loader.held = loader.last_loaded;
+        loader.leave();
         loader.provenance = kept.provenance;
         count("rolled-back", "");
         tracing::warn!(revision = %set.revision, from = %current.revision, "the policies were rolled back");

@@ -21,6 +21,8 @@ pub(crate) struct Versions {
     /// Where the mark outlasts the process.
     pub(crate) file: Option<PathBuf>,
     highest: Option<Mark>,
+    /// The manifest of what was left by a rollback or a promotion: it may be read again, since its documents are data. It raises nothing.
+    left: Option<Digest>,
 }
 
 /// A version and the manifest that carried it.
@@ -34,6 +36,21 @@ impl Versions {
     /// The highest version that has been in force.
     pub(crate) fn highest(&self) -> Option<u64> {
         self.highest.map(|mark| mark.version)
+    }
+
+    /// Lets the manifest that is left now be read again.
+    pub(crate) fn leave(&mut self, manifest: Option<Digest>) {
+        self.left = manifest;
+    }
+
+    /// Whether this is the manifest that was left.
+    pub(crate) fn was_left(&self, signed: &Signed) -> bool {
+        self.left == Some(signed.manifest)
+    }
+
+    /// Whether this set may be read: it may come after those that were in force, or it is what was left.
+    pub(crate) fn check_readable(&self, signed: &Signed) -> Result<(), LoadError> {
+        if self.was_left(signed) { Ok(()) } else { self.check(signed) }
     }
 
     /// Whether this set may come after those that were in force.
@@ -78,9 +95,9 @@ impl Versions {
         Ok(())
     }
 
-    /// What is known of earlier sets: by this process, or by the last one that kept the file.
+    /// What is known of earlier sets: by this handle, or by whoever kept the file last.
     fn mark(&self) -> Result<Option<Mark>, LoadError> {
-        let (None, Some(path)) = (self.highest, &self.file) else { return Ok(self.highest) };
+        let Some(path) = &self.file else { return Ok(self.highest) };
         let mut text = String::new();
         let read = File::open(path).and_then(|file| file.take(MAX_MARK_BYTES).read_to_string(&mut text));
         let unreadable = |why: &str| {
@@ -97,9 +114,10 @@ impl Versions {
                 let (version, digest) = text.trim_end().split_once(' ').unwrap_or_default();
                 let mark = version.parse().ok().zip(Digest::parse(digest));
                 let (version, manifest) = mark.ok_or_else(|| unreadable("it holds no version and digest"))?;
-                Ok(Some(Mark { version, manifest }))
+                let own = self.highest.filter(|own| own.version >= version);
+                Ok(own.or(Some(Mark { version, manifest })))
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(self.highest),
             Err(error) => Err(unreadable(&shown(&error.to_string()))),
         }
     }

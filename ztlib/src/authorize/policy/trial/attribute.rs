@@ -157,9 +157,13 @@ impl Attribute {
             && if kind == Kind::Claim { is_below(name, &self.name) } else { *self.name == *name }
     }
 
-    /// Whether one of the two would tell something of the other.
+    /// Whether one of the two would tell something of the other. A path holds its parameters.
     pub(super) fn overlaps(&self, kind: Kind, name: &str) -> bool {
-        self.covers(kind, name) || (kind == Kind::Claim && self.kind == kind && is_below(&self.name, name))
+        let path_and_param =
+            matches!((self.kind, kind), (Kind::Param, Kind::Path) | (Kind::Path, Kind::Param));
+        path_and_param
+            || self.covers(kind, name)
+            || (kind == Kind::Claim && self.kind == kind && is_below(&self.name, name))
     }
 }
 

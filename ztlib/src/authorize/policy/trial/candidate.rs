@@ -1,6 +1,5 @@
 //! A candidate: a set that is loaded beside the one in force, to be tried and perhaps promoted.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,8 +21,8 @@ use crate::authorize::signals::SignalSource;
 /// A policy set that is loaded, verified and tested as if it were to be enforced, and is not. It is tried by [`Policies::shadow`] and
 /// [`replay`](Self::replay), and put in force by [`promote`](Self::promote) or by a [`PromotionRule`].
 ///
-/// Its documents: what the program has set ([`Policies::set_document`]) holds for the candidate, too. Of the others, those that were the same as in force when
-/// it was loaded go on as they are in force; those that it brings different contents of are its own.
+/// Its documents are those in force at any time, whatever it brings under their names: policies are tried, data is data, and data of another day could
+/// give back what somebody has lost since. Only a document that the set in force does not have is the candidate's own, as it was when the candidate was loaded.
 ///
 /// (What the desk looks at, signed or not, is a [`cases::Candidate`](crate::authorize::policy::cases::Candidate), which cannot be put in force.)
 ///
@@ -63,8 +62,6 @@ pub(super) struct Inner {
     /// Where it was made in code: what is loaded from then on, once it is promoted.
     pub(super) blueprint: Option<Blueprint>,
     pub(super) signal_source: Option<Arc<dyn SignalSource>>,
-    /// The documents that it brings contents of its own for.
-    own_documents: BTreeSet<Box<str>>,
     promoted: AtomicBool,
 }
 
@@ -109,12 +106,6 @@ impl Policies {
         };
         let current = self.current();
         let loaded = beside.load(&self.0.engine, Some(&current))?;
-        let differs = |name: &str| {
-            let (own, in_force) = (loaded.set.view.documents.0.get(name), current.view.documents.0.get(name));
-            own != in_force
-        };
-        let own_documents =
-            loaded.set.view.documents.0.keys().filter(|name| differs(name)).cloned().collect();
         let blueprint = match beside.origin {
             Origin::Code(blueprint) => Some(*blueprint),
             Origin::Manifest(_) => None,
@@ -127,7 +118,6 @@ impl Policies {
             loaded,
             blueprint,
             signal_source: beside.signal_source,
-            own_documents,
             promoted: AtomicBool::new(false),
         };
         Ok(Candidate { inner: Arc::new(inner), policies: self.clone() })
@@ -194,10 +184,7 @@ impl Inner {
 
     /// The set with the documents that it would have, were it in force.
     pub(super) fn set_now(&self, current: &PolicySet, loader: &Loader) -> Arc<PolicySet> {
-        let in_force =
-            current.view.documents.0.iter().filter(|(name, _)| !self.own_documents.contains(*name));
-        let mut documents: Documents =
-            Documents(in_force.map(|(name, document)| (name.clone(), document.clone())).collect());
+        let mut documents = Documents::clone(&current.view.documents);
         documents
             .0
             .extend(loader.set_documents.iter().map(|(name, document)| (name.clone(), document.clone())));

@@ -7,6 +7,7 @@ use serde_json::{Map, Value as Json, json};
 use super::attribute::{Attribute, Kind};
 use super::conclusion::Conclusion;
 use super::record::{Reads, Record, Recorded, Subject, Unreadable};
+use super::recorder::MAX_ATTRIBUTES;
 use super::recording::bad;
 use crate::authorize::policy::LoadError;
 use crate::authorize::policy::cases::Verdict;
@@ -110,6 +111,9 @@ pub(super) fn read(text: &str) -> Result<Record, String> {
     let Some(Json::Object(attributes)) = line.take("attributes") else {
         return Err("`attributes` is an object".to_owned());
     };
+    if attributes.len() > MAX_ATTRIBUTES {
+        return Err(format!("a record has at most {MAX_ATTRIBUTES} attributes"));
+    }
     let (mut wanted, mut values) = (Vec::new(), Vec::new());
     for (name, value) in attributes {
         let attribute: Attribute = name.parse().map_err(|error: LoadError| error.to_string())?;
@@ -205,8 +209,23 @@ fn conclusion(mut decision: Members) -> Result<Conclusion, String> {
         some => texts(some)?,
     };
     decision.end()?;
+    // They are printed as they are.
+    let texts = [&policy, &reason].into_iter().flatten().map(String::as_str);
+    let is_odd = texts.chain(obligations.iter().map(AsRef::as_ref)).any(acts);
+    if is_odd {
+        return Err("`policy`, `reason` and `obligations` hold no control or direction characters".to_owned());
+    }
     let (policy, reason, step_up) = (policy.map(Into::into), reason.map(Into::into), step_up.map(Into::into));
     Ok(Conclusion { verdict, policy, reason, step_up, obligations })
+}
+
+/// Whether a text does something to a terminal or a line besides being read.
+fn acts(text: &str) -> bool {
+    let acts = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+    };
+    text.chars().any(acts)
 }
 
 fn texts(value: Option<Json>) -> Result<Vec<Box<str>>, String> {

@@ -174,7 +174,9 @@ pub(super) fn put_in_force(
     let set = candidate.set_now(&current, &loader);
     let root = set.root();
     let from = current.revision;
-    let before = Loaded { set: current, provenance: std::mem::replace(&mut loader.provenance, provenance) };
+    let left = std::mem::replace(&mut loader.provenance, provenance);
+    loader.leave();
+    let before = Loaded { set: current, provenance: left };
     loader.keep(before, root);
     if let (Origin::Code(_), Some(blueprint)) = (&loader.origin, &candidate.blueprint) {
         loader.origin = Origin::Code(Box::new(blueprint.clone()));

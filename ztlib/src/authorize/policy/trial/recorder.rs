@@ -16,7 +16,7 @@ use crate::authorize::policy::reload::Policies;
 use crate::authorize::trace::Trace;
 
 /// The most attributes that are recorded of one request.
-const MAX_ATTRIBUTES: usize = 256;
+pub(super) const MAX_ATTRIBUTES: usize = 256;
 
 /// What is recorded, and how much of it. Recording is off until [`Policies::record`] is called.
 ///

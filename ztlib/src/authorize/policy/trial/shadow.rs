@@ -216,7 +216,7 @@ impl Tap {
         let item = |()| {
             Box::new(Item {
                 id: seen.id,
-                question: Box::new(seen.question.copy()),
+                question: Box::new(seen.question.copy(seen.by.view())),
                 judged_by: seen.by.root(),
                 result: seen.result.clone(),
                 trace: seen.trace.clone(),

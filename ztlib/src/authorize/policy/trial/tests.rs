@@ -394,7 +394,7 @@ fn a_copy_of_a_question_has_no_credentials_and_reads_the_same() {
     };
     let labels = Labels::new().with("owner", "alice");
     let mut question = Question::new(Principal::anonymous(), Asked::Request(facts), labels, UNIX_EPOCH);
-    let mut copy = question.copy();
+    let mut copy = question.copy(&View::default());
     let parts = &copy.request().unwrap().parts;
     assert!(parts.extensions.is_empty());
     assert!(parts.headers["authorization"].is_empty() && parts.headers["cookie"].is_empty());

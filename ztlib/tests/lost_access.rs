@@ -1,0 +1,197 @@
+//! P4 where policies come and go: what somebody has lost in a document stays lost through rollbacks, promotions and failing cases; and no older
+//! set comes back by a detour.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
+
+#[path = "support/sets.rs"]
+mod sets;
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use ztlib::authorize::policy::cases;
+use ztlib::authorize::policy::trial::Recording;
+use ztlib::authorize::policy::{NativePolicy, Policies, PolicySetBuilder};
+use ztlib::authorize::{Answer, Fault, Outcome, Read, Reader, Value};
+
+use sets::{Folder, allows, ed25519};
+
+const LONG: Duration = Duration::from_secs(20);
+const OPEN: &str = "[[document]]\nname = 'roles'\nfile = 'roles.json'\nallow-unsigned = true\n";
+const ROLES: &str = "[[document]]\nname = 'roles'\nfile = 'roles.json'\n";
+
+/// Allows where the document contains alice.
+struct In(&'static str);
+
+impl NativePolicy for In {
+    fn decide(&self, question: &mut Reader, _: &mut Outcome) -> Result<Answer, Fault> {
+        let read = Read::DataContains(self.0.into(), "".into(), "alice".into());
+        Ok(if question.read(read)? == Value::Bool(true) { Answer::Allow } else { Answer::Deny })
+    }
+}
+
+fn set(name: &str, document: &[&str]) -> PolicySetBuilder {
+    PolicySetBuilder::new().native(name, In("roles")).document("roles", document)
+}
+
+#[test]
+fn a_case_that_hangs_on_a_document_holds_up_no_lost_access() {
+    let folder = Folder::new();
+    folder.write("probe.wasm", sets::PROBE);
+    folder.write("roles.json", r#"["alice"]"#);
+    let asks = r#"{"call": "data-contains", "with": ["roles", "", "alice"]}"#;
+    let decide = format!(r#"{{"if": {asks}, "then": {{"answer": "allow"}}, "else": {{"answer": "deny"}}}}"#);
+    folder.write("p.json", format!(r#"{{"decide": {decide}}}"#));
+    folder.write("cases.toml", "format = 1\n[[case]]\nname = 'alice may'\npath = '/'\nexpect = 'allow'\n");
+    let more = format!("config = 'p.json'\ntests = ['cases.toml']\n{ROLES}");
+    folder.put("policies.toml", folder.draft(1, "probe.wasm", &more));
+    let policies = Policies::from_manifest(folder.manifest()).allow_unsigned().load().unwrap();
+    assert!(allows(&policies));
+    folder.put("roles.json", "[]");
+    policies.reload().unwrap();
+    assert!(!allows(&policies));
+    // A policy that changes has to pass, as before.
+    folder.put("policies.toml", folder.draft(2, "deny.wasm", &format!("tests = ['cases.toml']\n{ROLES}")));
+    assert_eq!(policies.reload().unwrap_err().code(), "cases-failed");
+}
+
+#[test]
+fn documents_of_the_files_go_on_being_taken_over_after_a_promotion_and_its_rollback() {
+    let (folder, next) = (Folder::new(), Folder::new());
+    let key = ed25519();
+    folder.write("roles.json", r#"["alice"]"#);
+    next.write("roles.json", r#"["alice"]"#);
+    folder.sign(&folder.draft(1, "allow.wasm", OPEN), &key);
+    let policies = folder.trusting(&key).load().unwrap();
+    policies.watch().unwrap();
+    next.sign(&next.draft(2, "deny.wasm", OPEN), &key);
+    let promoted = policies.candidate_from_manifest(next.manifest()).unwrap().promote().unwrap();
+    folder.put("roles.json", "[]");
+    assert!(policies.wait_until(LONG, |status| status.revision != promoted), "{:?}", policies.status());
+    assert!(!allows(&policies), "the candidate's policies stay in force");
+    let back = policies.rollback().unwrap();
+    assert!(allows(&policies));
+    folder.put("roles.json", r#"["bob"]"#);
+    assert!(policies.wait_until(LONG, |status| status.revision != back), "{:?}", policies.status());
+    // What is read for its documents alone does not come in force again.
+    next.put("roles.json", "[]");
+    policies.candidate_from_manifest(next.manifest()).unwrap().promote().unwrap();
+    assert_eq!(policies.reload().unwrap_err().code(), "older-version");
+    assert!(!allows(&policies));
+}
+
+#[test]
+fn a_candidate_decides_by_the_documents_in_force_and_brings_none_of_another_day() {
+    // By what it brings itself alice might.
+    let policies = set("a", &[]).load().unwrap();
+    let first = policies.status().revision;
+    let candidate = policies.candidate(set("c", &["alice"])).unwrap();
+    candidate.promote().unwrap();
+    assert!(!allows(&policies));
+    assert_eq!(policies.rollback().unwrap(), first);
+    // Nor by a file that was ahead of what is in force when it was loaded.
+    let folder = Folder::new();
+    folder.write("roles.json", "[]");
+    folder.write("probe.wasm", sets::PROBE);
+    let asks = r#"{"call": "data-contains", "with": ["roles", "", "alice"]}"#;
+    let decide = format!(r#"{{"if": {asks}, "then": {{"answer": "allow"}}, "else": {{"answer": "deny"}}}}"#);
+    folder.write("p.json", format!(r#"{{"decide": {decide}}}"#));
+    folder.put("policies.toml", folder.draft(1, "deny.wasm", ROLES));
+    folder.put("next.toml", folder.draft(2, "probe.wasm", &format!("config = 'p.json'\n{ROLES}")));
+    let policies = Policies::from_manifest(folder.manifest()).allow_unsigned().load().unwrap();
+    folder.put("roles.json", r#"["alice"]"#);
+    let candidate = policies.candidate_from_manifest(folder.at("next.toml")).unwrap();
+    policies.reload().unwrap();
+    folder.put("roles.json", "[]");
+    policies.reload().unwrap();
+    candidate.promote().unwrap();
+    assert!(!allows(&policies));
+}
+
+#[test]
+fn what_the_program_set_outlasts_every_rollback_and_a_document_that_nobody_looked_at_ends_them() {
+    let policies = set("a", &["alice"]).load().unwrap();
+    assert!(allows(&policies));
+    policies.replace(PolicySetBuilder::new().component("b", sets::ALLOW_ALL)).unwrap();
+    policies.replace(set("c", &["alice"])).unwrap();
+    policies.set_document("roles", Vec::<String>::new()).unwrap();
+    assert!(!allows(&policies));
+    policies.rollback().unwrap();
+    policies.rollback().unwrap();
+    assert!(!allows(&policies), "alice has lost it");
+
+    let policies = set("a", &["alice"]).load().unwrap();
+    policies.replace(PolicySetBuilder::new().component("b", sets::DENY_ALL)).unwrap();
+    assert_eq!(policies.rollback().unwrap_err().code(), "stale-document");
+    assert!(!allows(&policies));
+}
+
+#[test]
+fn a_signed_candidate_does_not_come_in_force_after_a_newer_one_by_a_detour() {
+    let (folder, next) = (Folder::new(), Folder::new());
+    let key = ed25519();
+    folder.sign(&folder.draft(3, "deny.wasm", ""), &key);
+    let policies = folder.trusting(&key).load().unwrap();
+    next.sign(&next.draft(5, "allow.wasm", ""), &key);
+    let candidate = policies.candidate_from_manifest(next.manifest()).unwrap();
+    folder.sign(&folder.draft(7, "any.wasm", ""), &key);
+    policies.reload().unwrap();
+    assert_eq!(candidate.promote().unwrap_err().code(), "older-version");
+    policies.replace(PolicySetBuilder::new().component("p", sets::DENY_ALL)).unwrap();
+    assert_eq!(candidate.promote().unwrap_err().code(), "not-from-manifest");
+    assert!(!allows(&policies));
+}
+
+#[test]
+fn two_handles_on_one_mark_do_not_lower_it() {
+    let (folder, other) = (Folder::new(), Folder::new());
+    let key = ed25519();
+    let mark = other.at("mark");
+    folder.sign(&folder.draft(5, "allow.wasm", ""), &key);
+    let load = || folder.trusting(&key).keep_version_in(&mark).load();
+    let (one, behind) = (load().unwrap(), load().unwrap());
+    folder.sign(&folder.draft(8, "allow.wasm", ""), &key);
+    one.reload().unwrap();
+    folder.sign(&folder.draft(6, "deny.wasm", ""), &key);
+    assert_eq!(behind.reload().unwrap_err().code(), "older-version");
+    assert_eq!(load().unwrap_err().code(), "older-version", "after a restart");
+    folder.sign(&folder.draft(8, "allow.wasm", ""), &key);
+    assert!(load().is_ok());
+}
+
+fn recording(attributes: &str, policy: &str) -> String {
+    let (id, digest) = ("0".repeat(31) + "1", "0".repeat(64));
+    let decision = format!(r#"{{"verdict":"deny","policy":"{policy}","reason":"r"}}"#);
+    format!(
+        "{{\"format\":1,\"kind\":\"ztlib-recording\",\"hidden\":[]}}\n{{\"id\":\"{id}\",\"time\":1,\"action\":\"a\",\"token\":false,\"attributes\":{{{attributes}}},\"judged-by\":\"{digest}\",\"decision\":{decision},\"reads\":[]}}\n"
+    )
+}
+
+#[test]
+fn a_recording_neither_acts_on_a_terminal_nor_takes_minutes_to_read() {
+    let parse = |text: String| Recording::parse(Path::new("r"), text.as_bytes());
+    assert!(parse(recording("", "p")).is_ok());
+    for text in ["\\u001b[2J", "a\\n0 of 1 would change", "\\u202ea"] {
+        let error = parse(recording("", text)).unwrap_err();
+        assert!(error.to_string().contains("control or direction"), "{error}");
+    }
+    let mut many = String::new();
+    for n in 0..257 {
+        write!(many, "{}\"label:{n}\":null", if n == 0 { "" } else { "," }).unwrap();
+    }
+    let error = parse(recording(&many, "p")).unwrap_err();
+    assert!(error.to_string().contains("at most 256 attributes"), "{error}");
+}
+
+#[test]
+fn the_parts_of_a_manifest_are_counted_before_any_is_read() {
+    let folder = Folder::new();
+    let mut documents = String::new();
+    for n in 0..65 {
+        write!(documents, "[[document]]\nname = 'd{n}'\nfile = 'missing.json'\n").unwrap();
+    }
+    folder.put("policies.toml", folder.draft(1, "allow.wasm", &documents));
+    let error = cases::Candidate::load(folder.manifest()).err().unwrap();
+    assert_eq!(error.code(), "too-many-parts");
+}
