@@ -269,13 +269,16 @@ fn request(table: &Table<'_>) -> Result<Facts, Problem> {
         return Err(refused("path", text.to_owned()));
     }
     let method = table.text("method")?.unwrap_or("GET");
-    check_method(method).map_err(|what| refused("method", format!("`{}`: {what}", shown(method))))?;
+    check_method(method).map_err(|what| refused("method", format!("`{}` {what}", shown(method))))?;
+    if method == "CONNECT" {
+        return Err(refused("path", unasked("CONNECT is not served (method-connect)")));
+    }
     check_path(path).map_err(|what| refused("path", unasked(what)))?;
     let mut facts = Facts::request(method, path);
     let mut named = (AUDIENCE.to_owned(), None);
     if let Some(host) = table.text("host")? {
         named = canonical_host(host)
-            .ok_or_else(|| refused("host", unasked("the host is malformed (host-malformed)")))?;
+            .ok_or_else(|| refused("path", unasked("the host is malformed (host-malformed)")))?;
         facts = facts.host(&named.0);
     }
     let query = table.texts_of("query")?;
@@ -304,7 +307,7 @@ fn request(table: &Table<'_>) -> Result<Facts, Problem> {
         };
         if !single {
             let text = format!("the header `{}` is repeated, or names another host", shown(name));
-            return Err(refused("headers", unasked(&text)));
+            return Err(refused("path", unasked(&text)));
         }
         for value in values {
             facts = facts.header(name, &value);
