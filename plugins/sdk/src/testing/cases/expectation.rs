@@ -3,9 +3,9 @@
 use std::fmt;
 
 use super::error::{Problem, shown};
+use super::said::Said;
 use super::table::{Table, closest};
-use crate::Answer;
-use crate::testing::{Fault, HeaderChange, Verdict};
+use crate::testing::HeaderChange;
 
 /// A value and the line in which it is expected.
 #[derive(Debug, Clone)]
@@ -39,9 +39,9 @@ pub(super) enum Word {
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct StepUpWanted {
-    acr: Option<String>,
-    max_age: Option<u32>,
+pub(super) struct StepUpWanted {
+    pub(super) acr: Option<String>,
+    pub(super) max_age: Option<u32>,
 }
 
 /// All headers that are changed.
@@ -55,22 +55,10 @@ enum HeaderWanted {
     SetTo(String),
 }
 
-/// What was said to a case, in the form in which it is compared.
-pub(super) struct Said {
-    word: Word,
-    policy: Option<String>,
-    reason: Option<String>,
-    message: Option<String>,
-    step_up: StepUpWanted,
-    request_headers: Vec<HeaderChange>,
-    response_headers: Vec<HeaderChange>,
-    reads: Vec<String>,
-}
-
 impl Word {
     const ALL: [Self; 4] = [Self::Allow, Self::Deny, Self::Abstain, Self::Fault];
 
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Allow => "allow",
             Self::Deny => "deny",
@@ -173,64 +161,6 @@ fn headers(table: &Table<'_>, key: &str) -> Result<Option<At<Headers>>, Problem>
     });
     let value = wanted.collect::<Result<Headers, Problem>>()?;
     Ok(Some(At { line: table.line(key), value }))
-}
-
-impl Said {
-    /// `name` is the policy's, where it is known; `applied`: whether there is a request whose headers an allow changes.
-    pub(super) fn of(result: Result<Verdict, Fault>, name: Option<&str>, applied: bool) -> Self {
-        let reads = |trace: &[crate::testing::Read]| trace.iter().map(ToString::to_string).collect();
-        let nothing = |word: Word, reads: Vec<String>| Self {
-            word,
-            policy: None,
-            reason: None,
-            message: None,
-            step_up: StepUpWanted::default(),
-            request_headers: Vec::new(),
-            response_headers: Vec::new(),
-            reads,
-        };
-        let policy = name.map(str::to_owned);
-        match result {
-            Err(fault) => {
-                let said = nothing(Word::Fault, reads(&fault.trace));
-                Self { policy, reason: Some(fault.code.to_owned()), ..said }
-            }
-            Ok(verdict) => {
-                let reads = reads(&verdict.trace);
-                match verdict.answer {
-                    Answer::Abstain => nothing(Word::Abstain, reads),
-                    Answer::Allow if !applied => nothing(Word::Allow, reads),
-                    Answer::Allow => Self {
-                        request_headers: verdict.request_headers,
-                        response_headers: verdict.response_headers,
-                        ..nothing(Word::Allow, reads)
-                    },
-                    Answer::Deny => Self {
-                        policy,
-                        reason: Some(verdict.reason.unwrap_or_else(|| "denied".to_owned())),
-                        message: verdict.message,
-                        step_up: verdict
-                            .step_up
-                            .map(|asked| StepUpWanted { acr: asked.acr, max_age: asked.max_age })
-                            .unwrap_or_default(),
-                        ..nothing(Word::Deny, reads)
-                    },
-                }
-            }
-        }
-    }
-
-    /// "deny `no-role` by `rbac`", for people.
-    fn outcome(&self) -> String {
-        let mut text = self.word.name().to_owned();
-        if let Some(reason) = &self.reason {
-            text.push_str(&format!(" `{}`", shown(reason)));
-        }
-        if let Some(policy) = &self.policy {
-            text.push_str(&format!(" by `{}`", shown(policy)));
-        }
-        text
-    }
 }
 
 impl Expectation {

@@ -57,6 +57,8 @@ mod error;
 mod expectation;
 mod file;
 mod refused;
+mod request;
+mod said;
 mod table;
 mod value;
 
@@ -70,8 +72,8 @@ use super::facts::{Asked, Facts, Signal};
 use super::{Fault, Sealed, Verdict, decide};
 use crate::Policy;
 use crate::constants::Constant;
-use expectation::Said;
 use file::{Case, MAX_FILE_BYTES};
+use said::Said;
 
 use error::shown;
 pub use error::{CasesError, Problem};
