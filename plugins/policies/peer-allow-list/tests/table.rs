@@ -3,7 +3,7 @@
 
 use ztlib_peer_allow_list::{PEER_NOT_ALLOWED, PeerAllowList};
 use ztlib_policy::Answer;
-use ztlib_policy::testing::{Facts, Fault, Sealed, Verdict};
+use ztlib_policy::testing::{Cases, CasesError, Facts, Fault, Sealed, Verdict};
 
 const SAMPLE: &str = include_str!("../sample.yaml");
 
@@ -113,4 +113,11 @@ fn a_configuration_that_could_be_misread_is_refused_by_name() {
     ] {
         assert_eq!(configure(&yaml).unwrap_err(), wanted, "{yaml}");
     }
+}
+
+/// The same file is a gate in the sandbox where a manifest names it.
+#[test]
+fn the_cases_of_the_sample_hold() -> Result<(), CasesError> {
+    let cases = Cases::read("tests/sample.toml")?.about("peer-allow-list").reasons(&[PEER_NOT_ALLOWED]);
+    cases.check(&configure(SAMPLE).unwrap())
 }

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use ztlib_policy::Answer;
-use ztlib_policy::testing::{Facts, Fault, Sealed, Verdict};
+use ztlib_policy::testing::{Cases, CasesError, Facts, Fault, Sealed, Verdict};
 use ztlib_rbac::{NO_ROLE, NO_RULE, Rbac};
 
 const SAMPLE: &str = include_str!("../sample.yaml");
@@ -194,4 +194,11 @@ fn two_thousand_permissions_are_told_apart() {
     assert_eq!(decide(&rbac, &facts).unwrap().answer, Answer::Allow);
     let facts = get("/api/v4/users/{id}/items/1991").token(r#"{"roles": ["user"]}"#);
     assert_eq!(decide(&rbac, &facts).unwrap().reason.as_deref(), Some(NO_RULE));
+}
+
+/// The same file is a gate in the sandbox where a manifest names it.
+#[test]
+fn the_cases_of_the_sample_hold() -> Result<(), CasesError> {
+    let cases = Cases::read("tests/sample.toml")?.about("rbac").reasons(&[NO_RULE, NO_ROLE]);
+    cases.document("roles", "{}").check(&configure(SAMPLE).unwrap())
 }

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use ztlib_policy::Answer;
-use ztlib_policy::testing::{Facts, Fault, Sealed, Verdict};
+use ztlib_policy::testing::{Cases, CasesError, Facts, Fault, Sealed, Verdict};
 use ztlib_token_scope::{MISSING_SCOPE, NO_RULE, TokenScope};
 
 const SAMPLE: &str = include_str!("../sample.yaml");
@@ -110,4 +110,11 @@ fn a_configuration_that_could_be_misread_is_refused_by_name() {
     ] {
         assert_eq!(configure(&yaml).unwrap_err(), wanted, "{yaml}");
     }
+}
+
+/// The same file is a gate in the sandbox where a manifest names it.
+#[test]
+fn the_cases_of_the_sample_hold() -> Result<(), CasesError> {
+    let cases = Cases::read("tests/sample.toml")?.about("token-scope").reasons(&[NO_RULE, MISSING_SCOPE]);
+    cases.check(&configure(SAMPLE).unwrap())
 }

@@ -28,7 +28,10 @@
 //!
 //! The harness answers as the host does, faults included: a malformed pattern, a document or signal that was not laid
 //! down, a secret header, a claim of another type, a reason that is not a code end the evaluation with a [`Fault`].
+//!
+//! Tests as data (`tests/*.toml`), which also run in the sandbox and as the gate at load, are run natively by [`Cases`].
 
+mod cases;
 mod contract;
 mod documents;
 mod facts;
@@ -43,6 +46,7 @@ mod verdict;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+pub use cases::{Cases, CasesError, Decide, Problem};
 pub use facts::Facts;
 pub(crate) use host::Host;
 pub use sealed::Sealed;
