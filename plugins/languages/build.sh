@@ -7,7 +7,7 @@
 # Then: ztlib policy test plugins/target/languages/python/policies.toml. Needs what plugins/build.sh needs; for javascript also node and npm
 # (20, 11), for python also python3 with venv (3.9). What they fetch is pinned in javascript/package-lock.json and python/requirements.txt.
 #
-# Exit codes: 0 done · 1 a build failed · 2 a tool is missing.
+# Exit codes: 0 done · 1 a build failed · 2 a tool is missing · 3 what a tool fetches cannot be had.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -31,7 +31,7 @@ javascript() {
     if ! cmp -s "$here/javascript/package-lock.json" "$tools/package-lock.json"; then
         cp "$here/javascript/package.json" "$tools/"
         (cd "$tools" && cp "$here/javascript/package-lock.json" . \
-            && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error) || { rm -f "$tools/package-lock.json"; exit 1; }
+            && npm ci --no-audit --no-fund --ignore-scripts --loglevel=error) || { rm -f "$tools/package-lock.json"; exit 3; }
     fi
     cp "$here/javascript/build.mjs" "$here/javascript/office-hours.js" "$tools/"
     ZTLIB_WIT=$contract node "$tools/build.mjs" "$out/$1/policy.wasm" ${2:+"$2"}
@@ -42,7 +42,7 @@ python() {
     local tools=$out/venv
     if ! cmp -s "$here/python/requirements.txt" "$tools/requirements.txt"; then
         python3 -m venv "$tools"
-        "$tools/bin/pip" install --quiet --disable-pip-version-check --require-hashes -r "$here/python/requirements.txt"
+        "$tools/bin/pip" install --quiet --disable-pip-version-check --require-hashes -r "$here/python/requirements.txt" || exit 3
         cp "$here/python/requirements.txt" "$tools/"
     fi
     # A folder of its own, so that nothing else of the machine can be imported.
