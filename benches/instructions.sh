@@ -67,7 +67,9 @@ awk -v tolerance="$tolerance" '
         for (name in now) {
             if (!(name in was)) { printf "%s is not in the baseline\n", name; bad = 1; continue }
             change = 100 * (now[name] - was[name]) / was[name]
-            verdict = change > tolerance ? "  SLOWER" : change < -tolerance ? "  faster: renew the baseline" : ""
+            # The shortest path, through a cache that keeps house by the clock: it differs from run to run by up to 4 %.
+            limit = name == "token-seen-before" ? 2 * tolerance : tolerance
+            verdict = change > limit ? "  SLOWER" : change < -limit ? "  faster: renew the baseline" : ""
             printf "%-20s %10d %10d %+7.1f%%%s\n", name, was[name], now[name], change, verdict
             if (verdict != "") bad = 1
         }
