@@ -758,7 +758,6 @@ fn the_series_of_metrics_stay_the_same_under_ten_thousand_random_requests() {
 
 /// Handles are kept by a recorder's address, and the next one may lie where the last one lay.
 #[test]
-#[ignore = "finding: a recorder at the address of one that is gone is given nothing of remembered allows"]
 fn a_recorder_in_the_place_of_another_counts_remembered_allows_too() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let world = World::new();

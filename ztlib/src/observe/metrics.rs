@@ -1,9 +1,10 @@
 //! Metrics through the `metrics` facade. Every label has a bounded set of values: none comes from a caller.
 
 use std::cell::RefCell;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use ::metrics::{Counter, with_recorder};
+use ::metrics::{Counter, Recorder, with_recorder};
 
 use super::audit::{AuditEvent, Verdict};
 
@@ -36,33 +37,67 @@ fn count(event: &AuditEvent) {
         .increment(1);
 }
 
-/// The counters of an allow that was remembered: by far the most frequent, so this thread keeps their handles.
+/// The counters of an allow that was remembered: by far the most frequent, so each thread keeps their handles, of the recorder of the process alone.
+/// That one never goes away. A thread's own (`metrics::with_local_recorder`) may, and the next one may lie where it lay.
+fn warm() {
+    thread_local! {
+        static KEPT: RefCell<Option<Warm>> = const { RefCell::new(None) };
+    }
+    let recorder = with_recorder(address);
+    if recorder != OF_THE_PROCESS.load(Ordering::Relaxed) && recorder != of_the_process() {
+        return Warm::of(recorder).count();
+    }
+    KEPT.with(|kept| {
+        // A recorder that is asked while it is being asked: the handles are in use, and these two are not counted twice.
+        let Ok(mut kept) = kept.try_borrow_mut() else { return };
+        match &mut *kept {
+            Some(known) if known.recorder == recorder => known,
+            other => other.insert(Warm::of(recorder)),
+        }
+        .count();
+    });
+}
+
 struct Warm {
-    /// The recorder that gave the handles, by its address: another one gives others.
+    /// The recorder that gave the handles, by its address.
     recorder: usize,
     judgements: Counter,
     decisions: Counter,
 }
 
-fn warm() {
-    thread_local! {
-        static WARM: RefCell<Option<Warm>> = const { RefCell::new(None) };
+impl Warm {
+    fn of(recorder: usize) -> Self {
+        Self {
+            recorder,
+            judgements: ::metrics::counter!("ztlib_judgements_total", "verdict" => "allow", "policy" => "", "reason" => "", "enforced" => "yes"),
+            decisions: ::metrics::counter!("ztlib_decisions_total", "source" => "cache"),
+        }
     }
-    let recorder = with_recorder(|recorder| std::ptr::from_ref(recorder).addr());
-    WARM.with(|warm| {
-        // A recorder that is asked while it is being asked: the handles are in use, and these two are not counted twice.
-        let Ok(mut warm) = warm.try_borrow_mut() else { return };
-        let warm = match &mut *warm {
-            Some(known) if known.recorder == recorder => known,
-            other => other.insert(Warm {
-                recorder,
-                judgements: ::metrics::counter!("ztlib_judgements_total", "verdict" => "allow", "policy" => "", "reason" => "", "enforced" => "yes"),
-                decisions: ::metrics::counter!("ztlib_decisions_total", "source" => "cache"),
-            }),
-        };
-        warm.judgements.increment(1);
-        warm.decisions.increment(1);
-    });
+
+    fn count(&self) {
+        self.judgements.increment(1);
+        self.decisions.increment(1);
+    }
+}
+
+fn address(recorder: &dyn Recorder) -> usize {
+    std::ptr::from_ref(recorder).addr()
+}
+
+/// The address of the recorder of the process, when it was last asked for.
+static OF_THE_PROCESS: AtomicUsize = AtomicUsize::new(0);
+
+/// Asks again which it is: it changes once, when a service installs one. Only a thread that has just begun has surely none of its own, and one is begun
+/// at the first, second, fourth, eighth … time that this is called, so that a thread with a recorder of its own does not begin one for each request.
+fn of_the_process() -> usize {
+    static ASKED: AtomicUsize = AtomicUsize::new(0);
+    if ASKED.fetch_add(1, Ordering::Relaxed).wrapping_add(1).is_power_of_two() {
+        let asked = std::thread::Builder::new().spawn(|| with_recorder(address));
+        if let Some(recorder) = asked.ok().and_then(|thread| thread.join().ok()) {
+            OF_THE_PROCESS.store(recorder, Ordering::Relaxed);
+        }
+    }
+    OF_THE_PROCESS.load(Ordering::Relaxed)
 }
 
 /// `ztlib_decision_cache_reports_total{why}`: `values-vary` or `cache-too-small`; each is a log line, too.

@@ -11,8 +11,8 @@ pub(crate) const STACK_BYTES: usize = 512 * 1024;
 /// Everything that one policy may use in one evaluation, and what its module may cost to compile.
 ///
 /// Whatever runs out ends the evaluation with a fault (never with a denial): the request is refused and nothing of the
-/// evaluation is kept. The stack is 512 KiB for every policy, of the thread that judges: it needs 1 MiB (tokio's have 2). On a thread with less, a
-/// policy that calls itself without end ends the process.
+/// evaluation is kept. The stack is 512 KiB for every policy, of the thread that judges (tokio's have 2 MiB). On a thread that has less than 768 KiB
+/// left, each evaluation gets a stack of its own, which takes some microseconds more.
 ///
 /// ```
 /// use ztlib::authorize::policy::Budget;

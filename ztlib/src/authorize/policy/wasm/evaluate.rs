@@ -6,7 +6,7 @@ use std::sync::Arc;
 use wasmtime::component::{ComponentType, Instance, Lift};
 use wasmtime::{ResourceLimiter, Store};
 
-use super::budget::Budget;
+use super::budget::{Budget, STACK_BYTES};
 use super::constants::{ConstantError, Constants, Gathering};
 use super::engine::{CORE_INSTANCES_EACH, TICK};
 use super::load::Compiled;
@@ -69,10 +69,12 @@ impl WasmPolicy {
         // A constant may be as long as all of them together. What is a little longer is refused in words of its own.
         let constant_bytes = self.budget.constant_bytes.saturating_mul(2);
         store.set_hostcall_fuel(self.budget.argument_bytes.saturating_add(constant_bytes));
-        let instance = self.start(&mut store)?;
-        store.data_mut().phase = Phase::Loading(Box::new(Gathering::new(&self.budget)));
-        self.configure(&instance, &mut store, config)?;
-        self.compiled.decide(&instance, &mut store)?;
+        on_enough_stack(|| {
+            let instance = self.start(&mut store)?;
+            store.data_mut().phase = Phase::Loading(Box::new(Gathering::new(&self.budget)));
+            self.configure(&instance, &mut store, config)?;
+            self.compiled.decide(&instance, &mut store)
+        })?;
         match store.into_data().phase {
             Phase::Loading(gathering) => Ok(gathering.finish().map_err(Stop::Constant)?),
             Phase::Starting | Phase::Deciding => Ok(None),
@@ -89,7 +91,7 @@ impl WasmPolicy {
         let mut given = self.budget.config_fuel;
         // A panic can only come from the application's own code behind a read (a source of signals): it refuses this request
         // and harms no other.
-        let ran = catch_unwind(AssertUnwindSafe(|| self.run(&mut store, &mut given)));
+        let ran = catch_unwind(AssertUnwindSafe(|| on_enough_stack(|| self.run(&mut store, &mut given))));
         let result = match ran {
             Ok(ran) => ran.map_err(|error| stop::fault(&error)),
             Err(_) => Err(Fault::new("panicked", "the application's code behind a read panicked")),
@@ -147,6 +149,16 @@ impl WasmPolicy {
         store.set_max_component_handles(Limits::HANDLES);
         store
     }
+}
+
+/// Runs a policy on this thread's own stack, or on one made for it where too little is left: what the engine may give a policy
+/// must be there, or its check for overflow comes after the end of the thread's stack, which ends the process.
+fn on_enough_stack<T>(run: impl FnOnce() -> T) -> T {
+    /// Beside the policy's own: for the host's code that it calls, an application's source of signals included.
+    const FOR_THE_HOST: usize = 256 << 10;
+    const NEEDED: usize = STACK_BYTES + FOR_THE_HOST;
+    // A made stack is mapped for one evaluation, and larger, so that what is called on it finds as much as on this thread's own.
+    stacker::maybe_grow(NEEDED, 2 * NEEDED, run)
 }
 
 /// What a store holds for its policy.
