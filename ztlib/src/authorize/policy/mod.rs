@@ -128,6 +128,7 @@ mod toml_table;
 pub mod trial;
 mod wasm;
 mod watch;
+mod whole_file;
 
 use std::time::UNIX_EPOCH;
 

@@ -1,6 +1,5 @@
 //! Writing the digests of modules and their configurations into a manifest.
 
-use std::fs;
 use std::ops::Range;
 use std::path::Path;
 
@@ -15,6 +14,7 @@ use super::json::line_of;
 use super::manifest::MAX_MANIFEST_BYTES;
 use super::toml_table::Text;
 use super::wasm::Budget;
+use super::whole_file::{self, Access};
 
 /// A module whose digest was looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,7 +74,7 @@ pub fn pin(manifest: impl AsRef<Path>, wanted: impl Fn(&str) -> bool) -> Result<
         pinned.push(Pinned { module: module.to_owned(), sha256, config_sha256, changed });
     }
     if !edits.is_empty() {
-        write(path, &edited(&text, edits)).map_err(|error| {
+        whole_file::write(path, edited(&text, edits).as_bytes(), Access::AsBefore).map_err(|error| {
             let text = format!("`{}` cannot be written: {error}", shown(name));
             LoadError::new("file-not-writable", text).at(path, None)
         })?;
@@ -121,19 +121,10 @@ fn edited(text: &str, mut edits: Vec<(Range<usize>, String)>) -> String {
     text
 }
 
-fn write(path: &Path, text: &str) -> std::io::Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.new", std::process::id()));
-    let beside = path.with_file_name(name);
-    fs::write(&beside, text)?;
-    if let Ok(metadata) = fs::metadata(path) {
-        fs::set_permissions(&beside, metadata.permissions())?;
-    }
-    fs::rename(&beside, path).inspect_err(|_| drop(fs::remove_file(&beside)))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -18,7 +18,6 @@ use super::digest::Digest;
 use super::folder::Folder;
 
 pub use signing::SigningKey;
-pub(crate) use signing::write_whole;
 pub(crate) use version::Versions;
 
 /// The most keys that are trusted at once.

@@ -1,8 +1,6 @@
 //! Signing, for tools: the same formats that are verified.
 
 use std::fmt;
-use std::fs::{self, File};
-use std::io::Write as _;
 use std::path::Path;
 
 use aws_lc_rs::rand::SystemRandom;
@@ -16,6 +14,7 @@ use super::{ED25519_PREFIX, KeyId, P256_PREFIX, TrustedKey, signature_name};
 use crate::authorize::policy::LoadError;
 use crate::authorize::policy::folder::Folder;
 use crate::authorize::policy::manifest::{self, MAX_MANIFEST_BYTES};
+use crate::authorize::policy::whole_file::{self, Access};
 
 /// A private key that vouches for policy sets: Ed25519, or ECDSA on P-256. Use it for nothing else, and keep it off the machines that are
 /// guarded: what it signed is believed wherever it is trusted.
@@ -116,7 +115,7 @@ impl SigningKey {
         let bytes = folder.read(name, MAX_MANIFEST_BYTES).map_err(|error| error.at(path, None))?;
         manifest::parse(path, &bytes, true, &mut folder)?;
         let beside = folder.show(&signature_name(name));
-        write_whole(&beside, self.sign(&bytes)?.as_bytes(), false).map_err(|error| {
+        whole_file::write(&beside, self.sign(&bytes)?.as_bytes(), Access::Default).map_err(|error| {
             LoadError::new("not-signed", format!("the signature cannot be written: {error}"))
                 .at(&beside, None)
         })
@@ -128,32 +127,6 @@ impl fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SigningKey").field("id", &self.id()).finish_non_exhaustive()
     }
-}
-
-/// A file that is there whole or as it was before, whatever happens meanwhile.
-/// Where it is `private`, only this user may read it.
-pub(crate) fn write_whole(path: &Path, bytes: &[u8], private: bool) -> std::io::Result<()> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(format!(".{}.new", std::process::id()));
-    // Made anew, so that no link that lies there is followed.
-    let _ = fs::remove_file(&beside);
-    let mut options = File::options();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    if private {
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    }
-    #[cfg(not(unix))]
-    let _ = private;
-    let written = options.open(&beside).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&beside, path)
-    });
-    if written.is_err() {
-        let _ = fs::remove_file(&beside);
-    }
-    written
 }
 
 fn bad_key(why: &str) -> LoadError {

@@ -4,11 +4,11 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::PathBuf;
 
-use super::signing::write_whole;
 use crate::authorize::policy::LoadError;
 use crate::authorize::policy::digest::Digest;
 use crate::authorize::policy::error::shown;
 use crate::authorize::policy::manifest::Signed;
+use crate::authorize::policy::whole_file::{self, Access};
 
 /// The longest mark, in bytes: a number, a space, a digest.
 const MAX_MARK_BYTES: u64 = 128;
@@ -81,7 +81,7 @@ impl Versions {
             return Ok(());
         }
         if let Some(file) = &self.file {
-            write_whole(file, format!("{} {}\n", mark.version, mark.manifest).as_bytes(), false).map_err(|error| {
+            whole_file::write(file, format!("{} {}\n", mark.version, mark.manifest).as_bytes(), Access::Default).map_err(|error| {
                 LoadError::new(
                     "version-not-kept",
                     format!(

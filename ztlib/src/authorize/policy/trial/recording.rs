@@ -11,7 +11,7 @@ use super::line;
 use super::record::Record;
 use crate::authorize::policy::LoadError;
 use crate::authorize::policy::error::shown;
-use crate::authorize::policy::signature::write_whole;
+use crate::authorize::policy::whole_file::{self, Access};
 
 /// The largest file that is read, in bytes, its longest line, and its most records.
 const MAX_FILE_BYTES: u64 = 256 << 20;
@@ -89,7 +89,7 @@ impl Recording {
     pub fn save(&self, file: impl AsRef<Path>) -> io::Result<()> {
         let mut text = Vec::new();
         self.write(&mut text)?;
-        write_whole(file.as_ref(), &text, true)
+        whole_file::write(file.as_ref(), &text, Access::Private)
     }
 
     /// Reads a file.

@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvError};
+use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Weak};
 
 use super::candidate::Inner;
@@ -34,11 +34,7 @@ pub(super) struct Trying {
 
 impl Trying {
     pub(super) fn run(mut self) {
-        loop {
-            let item = match self.items.recv() {
-                Ok(item) => item,
-                Err(RecvError) => break,
-            };
+        while let Ok(item) = self.items.recv() {
             self.state.queue.bytes.fetch_sub(item.bytes, Ordering::Relaxed);
             if !self.try_one(*item) {
                 break;
