@@ -9,6 +9,8 @@
     reason = "a test that cannot set itself up has failed; this one measures, and prints what it found"
 )]
 
+#[path = "support/guest.rs"]
+mod guest;
 #[path = "support/sets.rs"]
 mod sets;
 mod support;
@@ -23,6 +25,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use guest::guest;
 use http::{Request, Response};
 use http_body_util::Full;
 use metrics::{Counter, CounterFn, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
@@ -37,37 +40,6 @@ use ztlib::enforce::{Guard, ZeroTrustLayer};
 use ztlib::observe::{AuditEvent, AuditSink, Redaction};
 
 const LONG: Duration = Duration::from_secs(20);
-
-/// A policy by hand: `FUNCTIONS` are functions of its module, `DECIDE` is the body of `decide`, which gives 0 to allow, 1 to deny.
-const GUARD: &str = r#"(component
-  (core module $m
-    (memory (export "memory") 1)
-    FUNCTIONS
-    (func (export "realloc") (param i32 i32 i32 i32) (result i32) i32.const 1024)
-    (func (export "configure") (param i32 i32) (result i32) i32.const 0)
-    (func (export "decide") (result i32) DECIDE))
-  (core instance $i (instantiate $m))
-  (type $answer (enum "allow" "deny" "abstain"))
-  (func $configure (param "config" (list u8)) (result (result (error string)))
-    (canon lift (core func $i "configure") (memory (core memory $i "memory")) (realloc (core func $i "realloc"))))
-  (func $decide (result $answer) (canon lift (core func $i "decide")))
-  (component $named
-    (type $answer-type (enum "allow" "deny" "abstain"))
-    (import "import-type-answer" (type $answer (eq $answer-type)))
-    (import "import-func-configure" (func $configure (param "config" (list u8)) (result (result (error string)))))
-    (import "import-func-decide" (func $decide (result $answer)))
-    (export $exported "answer" (type $answer))
-    (export "configure" (func $configure))
-    (export "decide" (func $decide) (func (result $exported))))
-  (instance $guard (instantiate $named
-    (with "import-type-answer" (type $answer))
-    (with "import-func-configure" (func $configure))
-    (with "import-func-decide" (func $decide))))
-  (export "ztlib:policy/guard@0.1.0" (instance $guard)))"#;
-
-fn guest(functions: &str, decide: &str) -> Vec<u8> {
-    wat::parse_str(GUARD.replace("FUNCTIONS", functions).replace("DECIDE", decide)).unwrap()
-}
 
 /// A policy of about so many bytes, all of it code that is called: each function mixes its argument in its own way, with branches and memory, and
 /// asks the next one.

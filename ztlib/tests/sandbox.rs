@@ -6,8 +6,13 @@
     reason = "a test that cannot set itself up has failed"
 )]
 
+#[path = "support/guest.rs"]
+mod guest;
+
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+
+use guest::{ONE_PAGE, guest, guest_with, text};
 
 use proptest::prelude::*;
 use ztlib::authenticate::Principal;
@@ -189,8 +194,7 @@ fn a_component_of_many_instances_is_refused() {
 fn a_component_that_is_linked_of_forty_instances_runs_and_one_of_seventy_is_refused() {
     let of = |number: usize| {
         let instances = "(core instance (instantiate $empty))".repeat(number);
-        let wat = GUARD.replace("(component\n", &format!("(component (core module $empty) {instances}\n"));
-        component(&wat.replace("DECIDE", "i32.const 0"))
+        guest_with("", "i32.const 0", &format!("(core module $empty) {instances}"))
     };
     assert!(matches!(ask(&load(&of(40)).unwrap()).result(), Ok(Decision::Allow(_))));
     assert_eq!(refusal(&of(70)), "not-compilable");
@@ -199,8 +203,7 @@ fn a_component_that_is_linked_of_forty_instances_runs_and_one_of_seventy_is_refu
 #[test]
 fn a_guest_that_is_larger_than_its_budget_is_refused_with_what_to_raise() {
     let large = "(memory (export \"memory\") 160) (table 15000 funcref)";
-    let large = GUARD.replace("(memory (export \"memory\") 1)", large).replace("DECIDE", "i32.const 0");
-    let large = component(&large);
+    let large = component(&text("", "i32.const 0", "").replace(ONE_PAGE, large));
     let mut budget = Budget::default();
     let refused = |budget: &Budget| {
         let error = load_with(&large, budget.clone()).unwrap_err();
@@ -338,10 +341,9 @@ fn tables_that_cannot_grow_trap_and_never_tell() {
 
 #[test]
 fn a_memory_that_declares_its_own_maximum_traps_too() {
-    let wat = GUARD.replace("(memory (export \"memory\") 1)", "(memory (export \"memory\") 1 2)").replace(
-        "DECIDE",
-        "(if (i32.eq (memory.grow (i32.const 5)) (i32.const -1)) (then (return (i32.const 0)))) i32.const 1",
-    );
+    let decide =
+        "(if (i32.eq (memory.grow (i32.const 5)) (i32.const -1)) (then (return (i32.const 0)))) i32.const 1";
+    let wat = text("", decide, "").replace(ONE_PAGE, "(memory (export \"memory\") 1 2)");
     assert_eq!(fault(&component(&wat)), "memory-limit");
 }
 
@@ -349,7 +351,7 @@ fn a_memory_that_declares_its_own_maximum_traps_too() {
 fn filling_memory_over_and_over_costs_fuel() {
     let decide =
         "(loop $again (memory.fill (i32.const 0) (i32.const 7) (i32.const 60000)) (br $again)) i32.const 0";
-    assert_eq!(fault(&component(&GUARD.replace("DECIDE", decide))), "fuel-spent");
+    assert_eq!(fault(&guest("", decide)), "fuel-spent");
 }
 
 #[test]
@@ -463,33 +465,6 @@ fn many_evaluations_at_once_all_find_a_place() {
     assert!(threads.into_iter().all(|thread| thread.join().unwrap()));
 }
 
-/// A policy written as a component by hand; `DECIDE` is the body of `decide`.
-const GUARD: &str = r#"(component
-  (core module $m
-    (memory (export "memory") 1)
-    (func (export "realloc") (param i32 i32 i32 i32) (result i32) i32.const 1024)
-    (func (export "configure") (param i32 i32) (result i32) i32.const 0)
-    (func (export "decide") (result i32) DECIDE))
-  (core instance $i (instantiate $m))
-  (type $answer (enum "allow" "deny" "abstain"))
-  (func $configure (param "config" (list u8)) (result (result (error string)))
-    (canon lift (core func $i "configure") (memory (core memory $i "memory")) (realloc (core func $i "realloc"))))
-  (func $decide (result $answer) (canon lift (core func $i "decide")))
-  (component $named
-    (type $answer-type (enum "allow" "deny" "abstain"))
-    (import "import-type-answer" (type $answer (eq $answer-type)))
-    (import "import-func-configure"
-      (func $configure (param "config" (list u8)) (result (result (error string)))))
-    (import "import-func-decide" (func $decide (result $answer)))
-    (export $exported "answer" (type $answer))
-    (export "configure" (func $configure))
-    (export "decide" (func $decide) (func (result $exported))))
-  (instance $guard (instantiate $named
-    (with "import-type-answer" (type $answer))
-    (with "import-func-configure" (func $configure))
-    (with "import-func-decide" (func $decide))))
-  (export "ztlib:policy/guard@0.1.0" (instance $guard)))"#;
-
 /// Without a stack of its own for the policy, the smaller ones end the whole process.
 #[test]
 fn deep_recursion_is_a_fault_however_small_the_threads_stack() {
@@ -516,7 +491,7 @@ fn a_function_whose_loops_and_locals_would_take_long_to_compile_is_refused() {
         }
         decide.push_str(&" end".repeat(loops));
         decide.push_str(" i32.const 0");
-        component(&GUARD.replace("DECIDE", &decide))
+        self::guest::guest("", &decide)
     };
     // It would take twenty seconds and 370 MB.
     let long = guest(1000, 3000);

@@ -10,6 +10,8 @@
 
 mod conditions;
 mod credentials;
+#[path = "../support/guest.rs"]
+mod guest;
 mod races;
 mod stage;
 mod untracked;
