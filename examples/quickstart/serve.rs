@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use ztlib::authorize::policy::Policies;
 use ztlib::observe::JsonLinesSink;
 
 use crate::world::{Failure, World};
@@ -45,8 +46,24 @@ pub async fn run(folder: &Path) -> Result<(), Failure> {
         "# change a policy: who may do what is in {at}/policies/rbac.yaml, and in force within a second\n"
     );
     println!("# see it decided\ntail -f {at}/audit.jsonl");
+    let policies = guard.policies().clone();
+    std::thread::spawn(move || tell_refusals(&policies));
     tokio::signal::ctrl_c().await?;
     Ok(())
+}
+
+/// Says why changed policies are not in force. It ends with the process.
+fn tell_refusals(policies: &Policies) {
+    let mut told = 0;
+    loop {
+        if policies.wait_until(Duration::from_secs(3600), |status| status.failures > told) {
+            let status = policies.status();
+            told = status.failures;
+            if let Some((error, _)) = status.last_error {
+                eprintln!("the policies in force stay: {error}");
+            }
+        }
+    }
 }
 
 fn write_files(world: &World) -> Result<(), Failure> {

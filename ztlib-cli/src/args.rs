@@ -48,7 +48,9 @@ pub(crate) enum PolicyCommand {
     Inspect(Inspect),
     /// Show what a set would have decided otherwise, on what a service recorded
     Replay(Replay),
-    /// Sign a manifest: the signature is put beside it, with `.sig` behind its name
+    /// Write the digests of a manifest's modules into it, and of their configurations where it has a version. It says: I trust these files
+    Pin(Pin),
+    /// Sign a manifest that passes its own cases: the signature is put beside it, with `.sig` behind its name
     Sign(Sign),
     /// Check a manifest's signature and digests: who signed, what is bound by it, and what is not
     Verify(Verify),
@@ -172,10 +174,20 @@ pub(crate) struct Replay {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Pin {
+    /// The manifest
+    #[arg(default_value = "policies.toml", value_hint = ValueHint::FilePath)]
+    pub(crate) manifest: PathBuf,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Sign {
     /// The manifest
     #[arg(default_value = "policies.toml", value_hint = ValueHint::FilePath)]
     pub(crate) manifest: PathBuf,
+    /// Sign without loading the set and running its cases
+    #[arg(long)]
+    pub(crate) no_test: bool,
     /// The private key: PEM (PKCS#8, not encrypted), Ed25519 or P-256, as `openssl genpkey` writes it
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) key: PathBuf,

@@ -5,7 +5,8 @@ use ztlib::authorize::policy::cases::Candidate;
 
 use crate::Ended;
 use crate::args::Bench;
-use crate::failure::{Failure, USAGE};
+use crate::explain::unknown_case;
+use crate::failure::Failure;
 use crate::show::{Desk, timing, timing_json};
 
 pub(crate) fn run(bench: &Bench, desk: &mut Desk<'_>) -> Result<Ended, Failure> {
@@ -23,11 +24,7 @@ pub(crate) fn run(bench: &Bench, desk: &mut Desk<'_>) -> Result<Ended, Failure> 
         }
     }
     if measured.is_empty() {
-        return Err(Failure::new(
-            USAGE,
-            "unknown-case",
-            "there is no such case: see `ztlib policy test --json`",
-        ));
+        return Err(unknown_case(&candidate, bench.case.as_deref().unwrap_or_default()));
     }
     if desk.json {
         desk.value(&json!({ "cases": measured }))?;

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value as Json, json};
 use ztlib::authorize::policy::cases::{Candidate, Cases, Rehearsal, Timing, Verdict};
+use ztlib::authorize::{Read, Value};
 
 use crate::Ended;
 use crate::args::Explain;
@@ -29,7 +30,7 @@ pub(crate) fn run(explain: &Explain, desk: &mut Desk<'_>) -> Result<Ended, Failu
     };
     if desk.json {
         let mut value = rehearsal_json(rehearsal);
-        if let Value::Object(members) = &mut value {
+        if let Json::Object(members) = &mut value {
             members.insert("revision".to_owned(), json!(candidate.revision().digest()));
             members.insert("time".to_owned(), timing_json(&timing));
             let narrower = narrower(rehearsal).map(|(read, ask)| json!({ "read": read, "ask": ask }));
@@ -69,6 +70,9 @@ fn print(
     for read in made {
         desk.line(&format!("  {read}"))?;
     }
+    if rehearsal.case() == HERE && read_no_route(rehearsal) {
+        desk.line("no route was given, and the policy looks for one: `--route '/orders/{id}'`, as the router has it")?;
+    }
     for (read, instead) in narrower(rehearsal) {
         desk.line(&format!(
             "remembered only for those for whom `{read}` gives the same; where that varies, ask {instead}"
@@ -85,6 +89,15 @@ fn print(
     desk.line(&format!("revision: {}", candidate.revision()))
 }
 
+/// Whether it went by a request without a route: easily forgotten on a command line, and then no rule applies.
+fn read_no_route(rehearsal: &Rehearsal) -> bool {
+    rehearsal
+        .evaluation()
+        .trace()
+        .reads()
+        .any(|(read, value)| (read, value) == (&Read::Route, &Value::Absent))
+}
+
 /// Reads that may keep the decision from being found again, and what to ask instead.
 fn narrower(rehearsal: &Rehearsal) -> impl Iterator<Item = (String, &'static str)> {
     let reads = rehearsal.evaluation().trace().reads();
@@ -96,11 +109,14 @@ fn named(candidate: &Candidate, name: &str, policy: Option<&str>) -> Result<Case
     let found = candidate.cases().iter().find(|cases| {
         policy.is_none_or(|policy| cases.policy() == Some(policy)) && cases.names().any(|own| own == name)
     });
-    found.cloned().ok_or_else(|| {
-        let names: Vec<&str> = candidate.cases().iter().flat_map(Cases::names).take(20).collect();
-        let text = format!("the manifest names no case `{name}`; there are:\n  {}", names.join("\n  "));
-        Failure::new(USAGE, "unknown-case", text)
-    })
+    found.cloned().ok_or_else(|| unknown_case(candidate, name))
+}
+
+/// That there is no such case, and which there are.
+pub(crate) fn unknown_case(candidate: &Candidate, name: &str) -> Failure {
+    let names: Vec<&str> = candidate.cases().iter().flat_map(Cases::names).take(20).collect();
+    let text = format!("the manifest names no case `{name}`; there are:\n  {}", names.join("\n  "));
+    Failure::new(USAGE, "unknown-case", text)
 }
 
 /// The question of the command line, as a file of cases would have it: it is read by the same rules.
@@ -109,7 +125,7 @@ fn question(explain: &Explain) -> Result<Cases, Failure> {
         return Err(Failure::new(USAGE, "bad-request", with_query(path, query)));
     }
     let mut text = format!("format = 1\n[[case]]\nname = {}\n", json!(HERE));
-    let mut put = |key: &str, value: Option<Value>| {
+    let mut put = |key: &str, value: Option<Json>| {
         if let Some(value) = value {
             text.push_str(&format!("{key} = {}\n", toml(&value)));
         }
@@ -134,16 +150,16 @@ fn question(explain: &Explain) -> Result<Cases, Failure> {
         ("signals", &explain.signals),
     ];
     for (key, pairs) in tables {
-        let members: Map<String, Value> =
+        let members: Map<String, Json> =
             pairs.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
         if members.len() < pairs.len() {
             return Err(Failure::new(USAGE, "duplicate-name", format!("one name stands twice in `{key}`")));
         }
-        put(key, (!members.is_empty()).then_some(Value::Object(members)));
+        put(key, (!members.is_empty()).then_some(Json::Object(members)));
     }
     put("now", explain.now.map(|now| json!(now)));
     if let Some(claims) = &explain.claims {
-        let claims = serde_json::from_str::<Value>(claims);
+        let claims = serde_json::from_str::<Json>(claims);
         let claims = claims
             .map_err(|error| Failure::new(USAGE, "bad-claims", format!("`--claims` is not JSON: {error}")))?;
         put("claims", Some(claims));
@@ -168,15 +184,15 @@ fn with_query(path: &str, query: &str) -> String {
 }
 
 /// A JSON value as TOML writes it. TOML has no `null`: such a member is left out.
-fn toml(value: &Value) -> String {
+fn toml(value: &Json) -> String {
     match value {
-        Value::Object(members) => {
+        Json::Object(members) => {
             let members = members.iter().filter(|(_, value)| !value.is_null());
             let members: Vec<String> =
                 members.map(|(name, value)| format!("{} = {}", json!(name), toml(value))).collect();
             format!("{{ {} }}", members.join(", "))
         }
-        Value::Array(items) => {
+        Json::Array(items) => {
             let items: Vec<String> = items.iter().filter(|item| !item.is_null()).map(toml).collect();
             format!("[{}]", items.join(", "))
         }

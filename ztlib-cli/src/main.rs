@@ -9,6 +9,7 @@ mod failure;
 mod inspect;
 mod lint;
 mod new;
+mod pin;
 mod replay;
 mod show;
 mod signature;
@@ -62,6 +63,7 @@ fn run(command: Command, desk: &mut Desk<'_>) -> Result<Ended, Failure> {
         Command::Policy(PolicyCommand::Bench(bench)) => bench::run(&bench, desk),
         Command::Policy(PolicyCommand::Inspect(inspect)) => inspect::run(&inspect, desk),
         Command::Policy(PolicyCommand::Replay(replay)) => replay::run(&replay, desk),
+        Command::Policy(PolicyCommand::Pin(pin)) => pin::run(&pin, desk),
         Command::Policy(PolicyCommand::Sign(sign)) => signature::sign(&sign, desk),
         Command::Policy(PolicyCommand::Verify(verify)) => signature::verify(&verify, desk),
         Command::Set(SetCommand::Lint(lint)) => lint::run(&lint, desk),

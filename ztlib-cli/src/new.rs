@@ -35,6 +35,7 @@ pub(crate) fn run(new: &New, desk: &mut Desk<'_>) -> Result<Ended, Failure> {
         return Err(Failure::new(BROKEN, "already-there", text));
     }
     let (sdk, lock) = match &new.sdk {
+        None if !SDK_IS_RELEASED => return Err(Failure::new(USAGE, "no-sdk", UNRELEASED)),
         None => (format!("ztlib-policy = \"{SDK_VERSION}\""), None),
         Some(path) => at(path)?,
     };
@@ -56,26 +57,18 @@ pub(crate) fn run(new: &New, desk: &mut Desk<'_>) -> Result<Ended, Failure> {
         fs::write(&file, lock)?;
         written.push(file.display().to_string());
     }
-    let warning = (new.sdk.is_none() && !SDK_IS_RELEASED).then(unreleased);
     if desk.json {
-        desk.value(&json!({ "name": new.name, "files": written, "warning": warning }))?;
+        desk.value(&json!({ "name": new.name, "files": written }))?;
     } else {
         for file in &written {
             desk.line(file)?;
-        }
-        if let Some(warning) = warning {
-            desk.line(&format!("warning: {warning}"))?;
         }
         desk.line(&format!("next: cd {} && ztlib policy build && ztlib policy test", new.name))?;
     }
     Ok(Ended::Well)
 }
 
-fn unreleased() -> String {
-    format!(
-        "`ztlib-policy` {SDK_VERSION} is not released yet, and cargo will not find it: remove this folder and give the SDK's (`--sdk ztlib/plugins/sdk`, in a checkout of ztlib), or write its path into Cargo.toml"
-    )
-}
+const UNRELEASED: &str = "the SDK `ztlib-policy` is not released yet, and cargo would not find it: say where it is (`--sdk ztlib/plugins/sdk`, in a checkout of ztlib)";
 
 /// The name stands in a crate's name, a policy's and a file's.
 fn check(name: &str) -> Result<(), Failure> {

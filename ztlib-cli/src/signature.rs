@@ -4,16 +4,20 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
+use ztlib::authorize::policy::cases::Candidate;
 use ztlib::authorize::policy::{FileRole, KeyId, NamedFile, Policies, SigningKey, TrustedKey, Verified};
 
 use crate::Ended;
 use crate::args::{Sign, Verify};
-use crate::failure::{BROKEN, Failure};
+use crate::failure::{BROKEN, FAILED, Failure};
 use crate::show::Desk;
 
 pub(crate) fn sign(sign: &Sign, desk: &mut Desk<'_>) -> Result<Ended, Failure> {
     let key = SigningKey::from_pem(&read(&sign.key)?);
     let key = key.map_err(|error| Failure::from(error).within(&sign.key))?;
+    if !sign.no_test {
+        test(&sign.manifest)?;
+    }
     key.sign_manifest(&sign.manifest)?;
     // As a service that trusts this key finds it.
     let trusting = Policies::from_manifest(&sign.manifest).trust_key(key.public_key_pem());
@@ -32,6 +36,18 @@ pub(crate) fn sign(sign: &Sign, desk: &mut Desk<'_>) -> Result<Ended, Failure> {
         print(&verified, desk)?;
     }
     Ok(Ended::Well)
+}
+
+/// What does not load, or fails its own cases, is refused by every service; so it is not signed.
+fn test(manifest: &Path) -> Result<(), Failure> {
+    let report = Candidate::load(manifest)?.run()?;
+    let Some(first) = report.failures().next() else { return Ok(()) };
+    let failed = report.len() - report.passed();
+    let text = format!(
+        "{first}\n{failed} of {} cases fail, so nothing is signed (`--no-test` signs all the same)",
+        report.len()
+    );
+    Err(Failure::new(FAILED, "cases-failed", text))
 }
 
 pub(crate) fn verify(verify: &Verify, desk: &mut Desk<'_>) -> Result<Ended, Failure> {

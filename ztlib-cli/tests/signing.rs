@@ -286,3 +286,45 @@ fn the_page_for_operators_shows_commands_that_work() {
     assert!(output.status.success(), "{text}");
     assert!(text.contains("\npolicies.toml: signed by the key ") && text.contains("\nnot bound: "), "{text}");
 }
+
+#[test]
+fn what_fails_its_own_cases_is_not_signed_unless_that_is_said() {
+    let folder = Folder::new("failing");
+    folder.key("signer");
+    folder.write(
+        "tests/scope.toml",
+        "format = 1\n[[case]]\nname = \"all\"\npath = \"/\"\nexpect = \"allow\"\n",
+    );
+    let (exit, text) = folder.says(&SIGN);
+    assert_eq!(exit, 1, "{text}");
+    assert!(
+        text.contains("tests/scope.toml:5: case `all`: expected allow") && text.contains("--no-test"),
+        "{text}"
+    );
+    assert!(!folder.0.join("policies.toml.sig").exists());
+    let (exit, text) = folder.says(&[&SIGN[..], &["--no-test"]].concat());
+    assert_eq!(exit, 0, "{text}");
+    // What does not even load is no better.
+    folder.write("scope.wasm", "no module");
+    assert_eq!(folder.says(&["policy", "pin"]).0, 0);
+    assert_eq!(folder.error(&SIGN).0, "not-a-component");
+}
+
+#[test]
+fn a_changed_configuration_is_pinned_without_a_compiler() {
+    let folder = Folder::new("pin");
+    folder.key("signer");
+    assert_eq!(folder.says(&SIGN).0, 0);
+    folder.write("scope.yaml", &folder.read("scope.yaml").replace("orders:read", "orders:write"));
+    let (exit, text) = folder.says(&SIGN);
+    assert!(exit == 3 && text.contains("`ztlib policy pin`"), "{text}");
+    let (exit, text) = folder.says(&["policy", "pin"]);
+    assert_eq!(exit, 0);
+    assert!(text.starts_with("scope.wasm and its configuration: pinned, sha256 "), "{text}");
+    let (_, value) = folder.json(&["policy", "pin"]);
+    assert_eq!(
+        (&value["pinned"][0]["module"], &value["pinned"][0]["changed"]),
+        (&Value::from("scope.wasm"), &Value::from(false))
+    );
+    assert_eq!(folder.says(&SIGN).0, 0);
+}

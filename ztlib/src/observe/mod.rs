@@ -13,7 +13,6 @@
 //! | `ztlib::cache` | info | decisions of a set with a native policy are not remembered |
 //! | | warn | decisions of a site are not remembered, or hardly ever found again: which read it is, and what to change |
 //! | `ztlib::trial` | warn | what a candidate on trial would decide otherwise: once for each kind of change |
-//! | | debug | why a candidate was not promoted by its rule |
 //! | `ztlib::authorize::policy::…` | info | a set is in force: revision, version, signer |
 //! | | warn | a rollback; a candidate that was promoted; files that are looked at twice a second instead of being watched; sandboxes that run slower than they could |
 //! | | error | a set was refused: code, file, line, what stays in force |

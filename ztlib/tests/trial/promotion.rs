@@ -138,12 +138,15 @@ fn a_shadow_promotes_as_soon_as_its_rule_allows_and_not_before() {
     assert!(stage.ask("public") && stage.ask("public") && stage.ask("public"));
     stage.judged(3);
     assert!(!candidate_is_in_force(&stage, &candidate), "within one second");
+    let held_back = || stage.policies.status().trial.unwrap().held_back;
+    assert_eq!(held_back(), Some("too-little-evidence"));
     stage.clock.advance(Duration::from_secs(60));
     assert!(stage.ask("public"));
     assert!(stage.policies.wait_until(PATIENCE, |status| {
         status.trial.as_ref().is_some_and(|trial| trial.promoted.is_some() && trial.ended)
     }));
     assert!(candidate_is_in_force(&stage, &candidate));
+    assert_eq!(held_back(), None);
     assert!(stage.ask("new"));
     assert_eq!(candidate.promote().unwrap_err().code(), "already-promoted");
     drop(shadow);
@@ -238,7 +241,8 @@ fn one_change_keeps_a_rule_from_promoting_however_much_agrees() {
     }
     stage.judged(51);
     assert!(!candidate_is_in_force(&stage, &candidate));
-    assert_eq!(stage.policies.status().trial.unwrap().promoted, None);
+    let trial = stage.policies.status().trial.unwrap();
+    assert_eq!((trial.held_back, trial.promoted), (Some("would-change"), None));
     // By hand it may be.
     candidate.promote().unwrap();
     assert!(stage.ask("new"));

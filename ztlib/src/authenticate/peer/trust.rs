@@ -262,7 +262,7 @@ pub enum TrustError {
     #[error("nobody is trusted: give at least one trust domain or authority")]
     Nobody,
     /// A trust domain or an authority without roots.
-    #[error("`{name}` has no roots: give at least one certificate")]
+    #[error("`{name}` has no roots: give at least one certificate (`-----BEGIN CERTIFICATE-----` in PEM)")]
     NoRoots {
         /// Whose roots.
         name: String,

@@ -158,7 +158,9 @@ impl Shared {
             }
             Change::Loaded => {
                 status.loads = status.loads.saturating_add(1);
-                status.last_error = None;
+                if status.last_error.take().is_some() {
+                    tracing::info!(%revision, "policies load again: nothing newer is refused");
+                }
                 if loader.held.is_none() {
                     status.rolled_back_from = None;
                 }

@@ -260,7 +260,7 @@ fn check_digest(
         return Ok(());
     }
     let text = format!(
-        "`{}` has the SHA-256 digest {actual}, the manifest expects {expected}: put the right file there, or, if you trust this one, pin its digest",
+        "`{}` has the SHA-256 digest {actual}, the manifest expects {expected}: put the right file there, or, if you trust this one, pin its digest (`ztlib policy pin`)",
         shown(file)
     );
     Err(table.error(key, "digest-mismatch", &text))

@@ -156,7 +156,7 @@ impl Policies {
             return Err(LoadError::new(
                 "stale-document",
                 format!(
-                    "the policies before need the document `{}`, of which nobody has looked at a change since: put the older manifest back and reload",
+                    "the policies before need the document `{}`, of which nobody has looked at a change since: put the older manifest back (where it is signed, sign it again under a higher `version`) and reload",
                     super::error::shown(name)
                 ),
             ));
@@ -164,7 +164,7 @@ impl Policies {
         let Some(kept) = loader.kept.pop_back() else {
             return Err(LoadError::new(
                 "nothing-kept",
-                "no earlier policies are kept: put the older manifest back and reload",
+                "no earlier policies are kept: put the older manifest back (where it is signed, sign it again under a higher `version`) and reload",
             ));
         };
         let set = Arc::new(kept.set.with_documents(&current.view.documents));

@@ -221,7 +221,7 @@ fn not_signed(name: &str) -> LoadError {
     LoadError::new(
         "unsigned-set",
         format!(
-            "the manifest is not signed: put its signature there (`{name}`), or say `allow_unsigned()` if you trust everybody who can write to its folder"
+            "the manifest is not signed: sign it (`ztlib policy sign`) and put its signature there (`{name}`), or say `allow_unsigned()` if you trust everybody who can write to its folder"
         ),
     )
 }

@@ -45,6 +45,9 @@ impl SigningKey {
     /// # Errors
     /// `bad-key` where it is none, is encrypted or is of another kind. The text is never part of the error.
     pub fn from_pem(pem: &[u8]) -> Result<Self, LoadError> {
+        if pem.windows(ENCRYPTED.len()).any(|part| part == ENCRYPTED) {
+            return Err(bad_key("it is encrypted"));
+        }
         let key =
             PrivatePkcs8KeyDer::from_pem_slice(pem).map_err(|_| bad_key("there is none in the text"))?;
         let der = key.secret_pkcs8_der();
@@ -129,11 +132,14 @@ impl fmt::Debug for SigningKey {
     }
 }
 
+/// How a PEM text says that a key is encrypted (RFC 7468, section 11).
+const ENCRYPTED: &[u8] = b"BEGIN ENCRYPTED PRIVATE KEY";
+
 fn bad_key(why: &str) -> LoadError {
     LoadError::new(
         "bad-key",
         format!(
-            "the key cannot sign: {why}: give a private key in PEM (PKCS#8, `-----BEGIN PRIVATE KEY-----`), Ed25519 or on P-256; `openssl pkcs8 -topk8 -nocrypt` makes one of other forms"
+            "the key cannot sign: {why}: give a private key in PEM (PKCS#8, `-----BEGIN PRIVATE KEY-----`), Ed25519 or on P-256; `openssl pkcs8 -topk8 -nocrypt` makes one of other forms and of encrypted ones"
         ),
     )
 }

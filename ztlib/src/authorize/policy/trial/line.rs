@@ -26,7 +26,9 @@ pub(super) fn head(hidden: &[Attribute]) -> Json {
 
 /// What is hidden.
 pub(super) fn read_head(text: &str) -> Result<Vec<Attribute>, LoadError> {
-    let wrong = |why: &str| bad("not-a-recording", why);
+    let wrong = |why: &str| {
+        bad("not-a-recording", &format!("{why}: a recording is a file that `Recording::save` wrote"))
+    };
     let mut head = Members::of(text).map_err(|why| wrong(&why))?;
     if head.take("kind").as_ref().and_then(Json::as_str) != Some(KIND) {
         return Err(wrong("the first line is not that of a recording"));

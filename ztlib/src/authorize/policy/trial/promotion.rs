@@ -186,6 +186,9 @@ pub(super) fn put_in_force(
     // What the files say stays out of force until they say something else.
     loader.held = loader.last_loaded.filter(|last| *last != root);
     count("promoted", by);
-    tracing::warn!(revision = %set.revision, %from, by, "a candidate was promoted");
+    tracing::warn!(
+        revision = %set.revision, %from, by, version = ?loader.provenance.version,
+        "a candidate was promoted: put its files in the place of those before, which a restart would load or refuse as older"
+    );
     Ok(shared.install(set, &loader, in_force::Change::Promoted { candidate: candidate.revision() }))
 }

@@ -111,6 +111,7 @@ impl Policies {
             judged: 0,
             differing: 0,
             lost: 0,
+            held_back: None,
             promoted: None,
             ended: false,
         };

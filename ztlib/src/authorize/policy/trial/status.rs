@@ -19,6 +19,8 @@ pub struct TrialStatus {
     pub differing: u64,
     /// How many questions were left out because it could not keep up.
     pub lost: u64,
+    /// Why its rule does not promote it yet, by the code of the [`PromotionError`](super::PromotionError); none where it has no rule, or was promoted.
+    pub held_back: Option<&'static str>,
     /// When it was promoted, by hand or by rule.
     pub promoted: Option<SystemTime>,
     /// Whether the trial is over.

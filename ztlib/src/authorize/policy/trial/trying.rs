@@ -9,7 +9,7 @@ use super::candidate::Inner;
 use super::conclusion::Conclusion;
 use super::differences::{Compared, Differences};
 use super::printed;
-use super::promotion::put_in_force;
+use super::promotion::{PromotionError, put_in_force};
 use super::record::Subject;
 use super::shadow::{Item, State};
 use super::status::TrialStatus;
@@ -119,20 +119,17 @@ impl Trying {
             tracing::warn!(target: "ztlib::trial", candidate = %tally.found.candidate(), %id, %from, %to, "the candidate would decide otherwise");
         }
         // While this is looked at nobody can end the trial, nor change the rule.
-        let promoted = tally.rule.as_ref().filter(|rule| rule.check(&tally.found).is_ok()).map(|rule| {
+        let promoted = tally.rule.as_ref().map(|rule| {
+            rule.check(&tally.found)?;
             put_in_force(shared, &self.candidate, "rule", |current| {
                 self.candidate.check(rule, &tally.found, current)
             })
         });
-        match promoted {
-            Some(Ok(_)) => {
-                tally.ended = true;
-                tally.status.promoted = Some(shared.clock.now());
-            }
-            Some(Err(error)) => {
-                tracing::debug!(target: "ztlib::trial", code = error.code(), %error, "not promoted");
-            }
-            None => {}
+        tally.status.held_back =
+            promoted.as_ref().and_then(|promoted| promoted.as_ref().err()).map(PromotionError::code);
+        if let Some(Ok(_)) = promoted {
+            tally.ended = true;
+            tally.status.promoted = Some(shared.clock.now());
         }
         let (judged, differing) = (tally.found.judged(), tally.found.differing());
         let lost = self.state.queue.lost.load(Ordering::Relaxed);

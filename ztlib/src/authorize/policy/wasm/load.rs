@@ -132,7 +132,7 @@ fn check(bytes: &[u8], budget: &Budget) -> Result<Size, LoadError> {
                 if depth == 0 && encoding == Encoding::Module {
                     return Err(LoadError::new(
                         "not-a-component",
-                        "the module is a core module: make it a component (`wasm-tools component new`)",
+                        "the module is a core module: make it a component (`ztlib policy build`, or `wasm-tools component new`)",
                     ));
                 }
                 depth = depth.saturating_add(1);

@@ -65,9 +65,7 @@ pub(super) fn load_error(error: &wasmtime::Error) -> LoadError {
         return LoadError::new(code, format!("{detail}: {}", error.advice()));
     }
     match code {
-        "configure-refused" => {
-            LoadError::new(code, format!("{detail}: correct the configuration that the manifest names"))
-        }
+        "configure-refused" => LoadError::new(code, format!("{detail}: correct the policy's configuration")),
         "read-outside-decide" => LoadError::new(
             code,
             format!(
