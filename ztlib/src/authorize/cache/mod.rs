@@ -45,9 +45,9 @@ use read_list::ReadList;
 pub struct CacheBounds {
     /// Bytes of all entries together, counted with their keys and an allowance for the bookkeeping of each. Besides, each thread that judges keeps
     /// at most 512 KiB of what it found last, beside what its audit events have shown of it (a few times that) and the read lists that it was found under;
-    /// and each site its name (a route of 8 KiB at most) and its list (16 KiB of arguments at most).
+    /// and each site its name (a route of 8 KiB, or an action of 512 bytes, at most) and its list (16 KiB of arguments at most).
     pub bytes: u64,
-    /// Sites (combinations of policy set, route, method and action) that have a read list of their own. All others share one.
+    /// Sites (combinations of policy set, route, method and action) that have a read list of their own. All others share one; all actions of more than 512 bytes share another.
     pub sites: usize,
     /// Reads in one list, at most 64. A site whose evaluations read more is evaluated each time.
     pub reads: usize,
@@ -75,6 +75,9 @@ pub struct CacheStatus {
     /// What it may hold.
     pub bounds: CacheBounds,
 }
+
+/// The longest action that has a list of its own, in bytes: an application may make it of what callers send.
+const MAX_ACTION_BYTES: usize = 512;
 
 /// Each look-up makes all reads of a list, and an entry has a byte for the place of each.
 const MAX_READS: usize = 64;
@@ -122,6 +125,8 @@ enum Kind {
         method: http::Method,
     },
     Action(Arc<str>),
+    /// Every action that is too long for a name.
+    LongAction,
     /// Every site past the bound. What is read of route, method and action is in the key, so lists may be shared: callers who make up
     /// methods of a gRPC service fill this one, and nobody else's decisions go unremembered for it.
     Others,
@@ -360,6 +365,7 @@ impl DecisionCache {
 impl Site {
     fn of(policies: &PolicySet, question: &Question) -> Self {
         let kind = match &question.asked {
+            Asked::Action(action) if action.len() > MAX_ACTION_BYTES => Kind::LongAction,
             Asked::Action(action) => Kind::Action(action.clone()),
             Asked::Request(facts) => {
                 Kind::Request { route: facts.route.clone(), method: facts.parts.method.clone() }

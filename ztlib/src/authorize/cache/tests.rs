@@ -334,6 +334,31 @@ fn sites_that_callers_make_up_do_not_keep_others_from_being_remembered() {
     assert!(cache.sites.load().len() <= 9, "{} sites", cache.sites.load().len());
 }
 
+/// An action is what the application makes it, perhaps of what callers send.
+#[test]
+fn what_a_site_is_called_is_bounded_in_bytes_too() {
+    let policies = allowing_after(&json!([{ "call": "label", "with": ["owner"] }]), Feed::default());
+    let cache = DecisionCache::new(CacheBounds { sites: 8, ..CacheBounds::default() });
+    let view = policies.current();
+    let ask = |action: String| {
+        let asked = Asked::Action(action.into());
+        cache.decide(&view, Question::new(Principal::anonymous(), asked, Labels::new(), sketch().now))
+    };
+    for n in 0..20 {
+        assert!(ask(format!("{n}{}", "x".repeat(100_000))).result.is_ok());
+    }
+    let named = |site: &Site| match &site.kind {
+        Kind::Action(action) => action.len(),
+        Kind::Request { route, .. } => route.as_deref().map_or(0, str::len),
+        Kind::LongAction | Kind::Others => 0,
+    };
+    let held: usize = cache.sites.load().keys().map(named).sum();
+    assert!(held <= 8 * 8192, "sites are called {held} bytes");
+    assert!(ask("x".repeat(100_000)).cached, "they share one list");
+    ask("orders.list".to_owned());
+    assert!(ask("orders.list".to_owned()).cached);
+}
+
 #[test]
 fn what_a_read_list_holds_is_bounded_in_bytes_too() {
     let long = "x".repeat(2000);
