@@ -310,9 +310,14 @@ impl DecisionCache {
 
     /// The site's list, holding all reads of the trace. None past the bounds.
     fn list_for(&self, site: Site, trace: &Trace) -> Option<Arc<ReadList>> {
-        let complete = |list: &Arc<ReadList>| trace.reads().all(|(read, _)| list.reads.contains(read));
-        if let Some(list) = self.list_of(&site).filter(complete) {
-            return Some(list);
+        let complete = |list: &&Arc<ReadList>| trace.reads().all(|(read, _)| list.reads.contains(read));
+        let list = self.list_of(&site);
+        if let Some(list) = list.as_ref().filter(complete) {
+            return Some(list.clone());
+        }
+        // A list never shrinks: where it has no room now it will have none, and nobody need wait to be told so.
+        if !self.has_room(&site.kind, list.as_deref(), trace) {
+            return None;
         }
         // Rare: a new site or a new read. The map is copied, so that look-ups never wait.
         let _one_at_a_time = self.growing.lock().unwrap_or_else(PoisonError::into_inner);
@@ -326,31 +331,17 @@ impl DecisionCache {
             site
         };
         let known = sites.get(&site);
-        if let Some(list) = known.filter(|list| complete(list)) {
+        if let Some(list) = known.filter(complete) {
             return Some(list.clone());
+        }
+        if !self.has_room(&site.kind, known.map(Arc::as_ref), trace) {
+            return None;
         }
         let mut reads = known.map(|list| list.reads.clone()).unwrap_or_default();
         for (read, _) in trace.reads() {
             if !reads.contains(read) {
                 reads.push(read.clone());
             }
-            if reads.len() > self.bounds.reads {
-                break;
-            }
-        }
-        if reads.len() > self.bounds.reads {
-            metrics::decision_not_cacheable("too-many-reads");
-            if !self.told_reads.swap(true, Ordering::Relaxed) {
-                tracing::warn!(
-                    target: "ztlib::cache", site = ?site.kind, limit = self.bounds.reads,
-                    "decisions here are not remembered: policies make more different reads than `CacheBounds::reads`"
-                );
-            }
-            return None;
-        }
-        if reads.iter().map(Read::size).sum::<usize>() > MAX_LIST_BYTES {
-            metrics::decision_not_cacheable("too-long-reads");
-            return None;
         }
         let mut sites = Sites::clone(&sites);
         // Sites of sets that are not in force any more are of no use.
@@ -359,6 +350,27 @@ impl DecisionCache {
         sites.insert(site, list.clone());
         self.sites.store(Arc::new(sites));
         Some(list)
+    }
+
+    /// Whether a list can take in all reads of the trace. Where it cannot, that is counted.
+    fn has_room(&self, site: &Kind, list: Option<&ReadList>, trace: &Trace) -> bool {
+        let known = list.map_or(&[][..], |list| &list.reads);
+        let new = || trace.reads().map(|(read, _)| read).filter(|read| !known.contains(read));
+        if known.len() + new().take(self.bounds.reads + 1).count() > self.bounds.reads {
+            metrics::decision_not_cacheable("too-many-reads");
+            if !self.told_reads.swap(true, Ordering::Relaxed) {
+                tracing::warn!(
+                    target: "ztlib::cache", ?site, limit = self.bounds.reads,
+                    "decisions here are not remembered: policies make more different reads than `CacheBounds::reads`"
+                );
+            }
+            return false;
+        }
+        if known.iter().chain(new()).map(Read::size).sum::<usize>() > MAX_LIST_BYTES {
+            metrics::decision_not_cacheable("too-long-reads");
+            return false;
+        }
+        true
     }
 }
 

@@ -359,6 +359,40 @@ fn what_a_site_is_called_is_bounded_in_bytes_too() {
     assert!(ask("orders.list".to_owned()).cached);
 }
 
+/// What a policy asks may hang on who calls. Those for whom the list has no room are evaluated, and do not wait for each other.
+#[test]
+fn a_site_with_too_many_reads_is_evaluated_without_waiting_for_anybody() {
+    let labels = |names: std::ops::Range<usize>, length: usize| -> Json {
+        names.map(|n| json!({ "call": "label", "with": [format!("{n}{}", "x".repeat(length))] })).collect()
+    };
+    let program = |length| {
+        json!({
+            "if": { "call": "header", "with": ["x-a"] },
+            "then": { "do": labels(0..3, length), "answer": "allow" },
+            "else": { "do": labels(3..15, length), "answer": "allow" },
+        })
+    };
+    for (length, reads) in [(1, 4), (1, 12), (2000, MAX_READS)] {
+        let set =
+            PolicySetBuilder::new().component("probe", probe()).config(json!({ "decide": program(length) }));
+        let policies = set.load().unwrap();
+        let cache = DecisionCache::new(CacheBounds { reads, ..CacheBounds::default() });
+        let view = policies.current();
+        let few = Sketch { headers: vec![("x-a", "1")], ..sketch() };
+        cache.decide(&view, *few.question());
+        assert!(cache.decide(&view, *few.question()).cached);
+        let growing = cache.growing.lock().unwrap();
+        let (done, decided) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            scope.spawn(|| done.send(cache.decide(&view, *sketch().question()).cached));
+            let cached = decided.recv_timeout(Duration::from_secs(20));
+            // Else the thread would never end.
+            drop(growing);
+            assert_eq!(cached, Ok(false), "{length} {reads}");
+        });
+    }
+}
+
 #[test]
 fn what_a_read_list_holds_is_bounded_in_bytes_too() {
     let long = "x".repeat(2000);
