@@ -345,9 +345,13 @@ impl DecisionCache {
         }
         let mut sites = Sites::clone(&sites);
         // Sites of sets that are not in force any more are of no use.
-        sites.retain(|other, _| other.root == site.root);
+        for (_, left) in sites.extract_if(|other, _| other.root != site.root) {
+            left.usefulness.leave();
+        }
         let list = Arc::new(ReadList::new(reads));
-        sites.insert(site, list.clone());
+        if let Some(left) = sites.insert(site, list.clone()) {
+            left.usefulness.leave();
+        }
         self.sites.store(Arc::new(sites));
         Some(list)
     }
@@ -388,6 +392,13 @@ impl Site {
 
     fn others(&self) -> Self {
         Self { root: self.root, kind: Kind::Others }
+    }
+}
+
+impl Drop for DecisionCache {
+    /// Threads may hold its lists for long.
+    fn drop(&mut self) {
+        self.sites.load().values().for_each(|list| list.usefulness.leave());
     }
 }
 
