@@ -424,6 +424,21 @@ async fn a_long_method_makes_no_long_event() {
     }
 }
 
+/// An action is what the application makes it, perhaps of what callers send.
+#[tokio::test]
+async fn a_long_action_makes_no_long_event() {
+    let world = World::new();
+    let guard = world.guard(deny()).build();
+    let action = "é".repeat(30_000);
+    assert!(guard.ask(&Principal::anonymous(), &action, Labels::new()).is_err());
+    let event = world.events.one();
+    assert!(event.action().unwrap().len() <= 512 && action.starts_with(event.action().unwrap()));
+    assert!(event.to_json().len() < 4096, "{} bytes", event.to_json().len());
+    let many = (0..=ztlib::enforce::MAX_QUESTIONS).map(|_| (action.as_str(), Labels::new()));
+    assert!(guard.ask_all(&Principal::anonymous(), many).iter().all(Result::is_err));
+    assert!(world.events.take().iter().all(|event| event.to_json().len() < 4096));
+}
+
 // Secrets.
 
 /// Keeps everything that is traced, at every level, as raw as a careless subscriber would print it.

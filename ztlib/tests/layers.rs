@@ -17,7 +17,7 @@ use tower::{Layer as _, ServiceBuilder};
 use ztlib::authenticate::peer::PeerIdentityLayer;
 use ztlib::authenticate::token::TokenLayer;
 use ztlib::authorize::policy::Policies;
-use ztlib::authorize::{Answer, Read, Value};
+use ztlib::authorize::{Answer, Labels, Read, Value};
 use ztlib::enforce::{Guard, ZeroTrustLayer};
 use ztlib_testing::peer_extensions;
 
@@ -151,6 +151,35 @@ async fn what_a_layer_found_expires_for_the_guard_too() {
     world.clock.advance(Duration::from_secs(301));
     assert_eq!(world.through(&stacked, request).await.reason(), "token-expired");
     assert_eq!(world.handler.calls(), 1);
+}
+
+#[tokio::test]
+async fn a_peer_that_a_layer_found_expires_for_the_guard_too_and_when_a_handler_asks() {
+    let world = World::new();
+    let now = ztlib::Clock::now(&world.clock);
+    let leaf = world.mesh.leaf().spiffe("spiffe://example.org/frontend");
+    let leaf = leaf.valid_between(now - Duration::from_secs(60), now + Duration::from_secs(60)).issue();
+    let peer = peer_extensions(&world.trust, Some(&leaf), world.clock.clone()).await.unwrap();
+    let builder = Guard::builder().peers_from_layer().allow_requests_without_token().policies(allow());
+    let guard = builder.clock(world.clock.clone()).audit(world.events.clone()).build();
+    // A layer whose clock stands still, as one does that verified a while ago.
+    let frozen = ztlib_testing::ManualClock::new(now);
+    let stacked = ServiceBuilder::new()
+        .layer(PeerIdentityLayer::new(world.peers()).clock(frozen))
+        .layer(ZeroTrustLayer::new(guard.clone()));
+    assert_eq!(world.through(&stacked, world.request_of(&peer)).await.reason(), "passed");
+    let principal = world.events.one().principal().clone();
+    assert!(guard.ask(&principal, "orders.list", Labels::new()).is_ok());
+    world.clock.advance(Duration::from_secs(61));
+    world.events.take();
+    assert_eq!(world.through(&stacked, world.request_of(&peer)).await.reason(), "expired");
+    assert_eq!(
+        world.events.one().reason(),
+        Some("expired"),
+        "by the guard: the layer would have left no event"
+    );
+    assert!(guard.ask(&principal, "orders.list", Labels::new()).is_err());
+    assert_eq!(world.events.one().reason(), Some("expired"));
 }
 
 #[tokio::test]

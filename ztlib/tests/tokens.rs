@@ -828,6 +828,29 @@ fn another_key_under_the_same_id_does_not_keep_old_claims_alive() {
     assert_eq!(code_of(claims.recheck(setup.now)), "token-key-retired");
 }
 
+/// The key is there, and the token could not be verified by it any more.
+#[test]
+fn a_remembered_token_goes_when_its_key_is_given_another_name_or_another_algorithm() {
+    let setup =
+        Setup::with(Algorithm::RS256, |issuer| issuer.algorithms([Algorithm::RS256, Algorithm::PS256]));
+    let token = setup.token().sign();
+    let authenticator = TokenAuthenticator::new(setup.verifier.clone());
+    let mut headers = HeaderMap::new();
+    headers.insert(AUTHORIZATION, format!("Bearer {token}").parse().unwrap());
+    let remembered = || authenticator.authenticate(&headers, setup.now).map(Option::unwrap);
+    for (member, other, code) in
+        [("kid", "another", "token-unknown-key"), ("alg", "PS256", "token-key-algorithm")]
+    {
+        setup.keys.replace(KeySet::from_jwks(&setup.id.jwks()).unwrap());
+        assert!(remembered().is_ok());
+        let mut set: serde_json::Value = serde_json::from_slice(&setup.id.jwks()).unwrap();
+        *set.pointer_mut("/keys/0").and_then(|key| key.get_mut(member)).unwrap() = other.into();
+        setup.keys.replace(KeySet::from_jwks(set.to_string().as_bytes()).unwrap());
+        assert_eq!(code_of(setup.verify(&token)), code, "afresh");
+        assert_eq!(code_of(remembered()), code);
+    }
+}
+
 // 29: secrets
 
 #[test]

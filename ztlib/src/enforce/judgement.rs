@@ -27,7 +27,7 @@ use crate::clock::{Stopwatch, unix_seconds};
 use crate::observe::{self, AuditEvent, Objection, RequestId, Story, Subject, Verdict};
 use crate::tls::RemoteAddr;
 
-/// The longest path that is kept for an audit event, in bytes; it is shown cut.
+/// The longest path, the longest route and the longest action that is kept for an audit event, in bytes; it is shown cut.
 const MAX_KEPT_PATH: usize = 512;
 
 /// The longest method that is kept for an audit event, in bytes: it is any token, and callers choose it.
@@ -159,7 +159,7 @@ impl<'g> Judgement<'g> {
         action: &str,
         decided: Result<Standing, Cause>,
     ) -> Result<Permit, Refusal> {
-        self.conclude(decided, Subject { action: Some(action.into()), ..Subject::default() })
+        self.conclude(decided, Subject { action: Some(beginning(action).into()), ..Subject::default() })
     }
 
     /// Path, host and method before anything else: what cannot be judged is not judged.

@@ -191,7 +191,7 @@ impl AuditEvent {
         &self.0.principal
     }
 
-    /// The application's name for the question, where a handler asked.
+    /// The application's name for the question, where a handler asked, cut to 512 bytes.
     pub fn action(&self) -> Option<&str> {
         self.0.subject.action.as_deref()
     }

@@ -105,7 +105,7 @@ pub(crate) fn cache_report(why: &'static str) {
     ::metrics::counter!("ztlib_decision_cache_reports_total", "why" => why).increment(1);
 }
 
-/// `ztlib_decisions_not_cacheable_total{why}`, one for each decision: `native-policy`, `method` (not one of the registered ones), `too-many-reads`,
+/// `ztlib_decisions_not_cacheable_total{why}`, one for each decision: `native-policy`, `method` (not one of the seven that services use), `too-many-reads`,
 /// `too-long-reads` (their arguments), `too-long-values`, `unreadable` (a read that another question of this site makes fails for this one) or
 /// `too-many-sites` (it shares a list with others).
 pub(crate) fn decision_not_cacheable(why: &'static str) {

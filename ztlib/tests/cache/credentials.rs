@@ -3,11 +3,15 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use ztlib::authenticate::peer::PeerCertificates;
-use ztlib::authenticate::token::KeySet;
+use ztlib::authenticate::peer::{PeerAuthenticator, PeerCertificates};
+use ztlib::authenticate::token::{Issuer, KeySet, TokenAuthenticator, TokenVerifier};
+use ztlib::enforce::Guard;
 use ztlib_testing::{Authority, TokenIssuer};
 
-use crate::stage::{Ask, START, Stage, allow_after, allow_if, at, call, fresh, probe, remembered, roots};
+use crate::stage::{
+    Ask, START, Stage, allow_after, allow_if, ask_of, at, audited, call, fresh, probe, remembered, roots,
+    told,
+};
 
 /// A set whose answer hangs on nothing of the caller: only the check before the cache can refuse.
 fn stage() -> Stage {
@@ -94,6 +98,76 @@ fn a_peer_that_comes_to_lie_where_another_lay_is_read_anew() {
                 ask.peer = Some(peer.clone());
                 assert_eq!(stage.told(ask).0, word, "round {round}");
             }
+        }
+    }
+}
+
+/// A service may have a guard of its own for some of its routes: what one of them found out about a connection, the other does not believe.
+#[test]
+fn two_guards_of_one_connection_believe_nothing_of_each_other() {
+    let stage = stage();
+    let world = &stage.world;
+    let peer = PeerCertificates::foreign(world.workloads.issue_spiffe("spiffe://td/web").chain());
+    let mut ask = Ask::get("/").token(world.token("alice").sign());
+    ask.peer = Some(peer);
+    for expected in [fresh("allow"), remembered("allow")] {
+        assert_eq!(stage.told(ask.clone()), expected);
+    }
+    let lax = || PeerAuthenticator::new(world.trust.clone()).trust_foreign_acceptor();
+    let tokens_for = |audience| {
+        let issuer = Issuer::new(world.id.name()).audience(audience).algorithms([world.id.algorithm()]);
+        TokenAuthenticator::new(
+            TokenVerifier::builder().issuer(issuer.keys(world.keys.clone())).build().unwrap(),
+        )
+    };
+    let guard = |peers: PeerAuthenticator, tokens: TokenAuthenticator| {
+        let guard = Guard::builder().peers(peers).tokens(tokens).policies(stage.policies.clone());
+        audited(guard.clock(world.clock.clone()))
+    };
+    let strict = guard(PeerAuthenticator::new(world.trust.clone()), tokens_for("shop"));
+    let elsewhere = guard(lax(), tokens_for("billing"));
+    let stranger = guard(
+        PeerAuthenticator::new(roots(&Authority::new("another"))).trust_foreign_acceptor(),
+        tokens_for("shop"),
+    );
+    let like = guard(lax(), tokens_for("shop"));
+    for _ in 0..2 {
+        for (guard, word) in
+            [(&strict, "foreign-acceptor"), (&elsewhere, "token-audience"), (&stranger, "untrusted-issuer")]
+        {
+            assert_eq!(told(&ask_of(guard, ask.clone())), fresh(word));
+        }
+        assert_eq!(told(&ask_of(&like, ask.clone())).0, "allow");
+        assert_eq!(stage.told(ask.clone()), remembered("allow"));
+    }
+}
+
+/// A token that this connection sent before is found by its header alone, and everything else about the request is still looked at.
+#[test]
+fn a_token_that_a_connection_sent_last_is_not_taken_from_among_several() {
+    let stage = stage();
+    let world = &stage.world;
+    let peer = PeerCertificates::foreign(world.workloads.issue_spiffe("spiffe://td/web").chain());
+    let (token, other) = (world.token("alice").sign(), world.token("bob").sign());
+    let mut ask = Ask::get("/").token(&token);
+    ask.peer = Some(peer);
+    let issuer = Issuer::new(world.id.name()).audience("shop").algorithms([world.id.algorithm()]);
+    let verifier = TokenVerifier::builder().issuer(issuer.keys(world.keys.clone())).build().unwrap();
+    let tokens = TokenAuthenticator::new(verifier).or_cookie("token").unwrap();
+    let tokens = tokens.or_websocket_subprotocol("bearer.").unwrap();
+    let peers = PeerAuthenticator::new(world.trust.clone()).trust_foreign_acceptor();
+    let guard = Guard::builder().peers(peers).tokens(tokens).policies(stage.policies.clone());
+    let anywhere = audited(guard.clock(world.clock.clone()));
+    for _ in 0..2 {
+        for (guard, name, value, code) in [
+            (&stage.guard, "authorization", format!("Bearer {other}"), "token-several-headers"),
+            (&stage.guard, "authorization", format!("Bearer {token}"), "token-several-headers"),
+            (&anywhere, "cookie", format!("token={other}"), "token-several"),
+            (&anywhere, "sec-websocket-protocol", format!("bearer.{other}"), "token-several"),
+        ] {
+            assert_eq!(told(&ask_of(guard, ask.clone())).0, "allow");
+            assert_eq!(told(&ask_of(guard, ask.clone())), remembered("allow"));
+            assert_eq!(told(&ask_of(guard, ask.clone().header(name, value))), fresh(code));
         }
     }
 }

@@ -199,22 +199,32 @@ impl Stage {
 
     pub(crate) fn bounded(builder: PolicySetBuilder, bounds: CacheBounds) -> Self {
         let (world, policies) = (World::new(), builder.load().unwrap());
-        let guard = world.guard(&policies).cache_bounds(bounds).audit(OfThisThread).build();
+        let guard = audited(world.guard(&policies).cache_bounds(bounds));
         Self { world, policies, guard }
     }
 
     /// What the guard says to a request, by its audit event.
     pub(crate) fn ask(&self, ask: Ask) -> AuditEvent {
-        let (request, matched) = ask.request();
-        ask_matched(&self.guard, request, matched).unwrap();
-        let [event] = <[AuditEvent; 1]>::try_from(AUDITED.take()).unwrap();
-        event
+        ask_of(&self.guard, ask)
     }
 
     /// The verdict or the reason of a refusal that is no plain denial, and whether it came from memory.
     pub(crate) fn told(&self, asked: Ask) -> (String, bool) {
         told(&self.ask(asked))
     }
+}
+
+/// Another guard, for [`ask_of`].
+pub(crate) fn audited(guard: GuardBuilder<Ready>) -> Guard {
+    guard.audit(OfThisThread).build()
+}
+
+/// What a guard says to a request, by its audit event.
+pub(crate) fn ask_of(guard: &Guard, ask: Ask) -> AuditEvent {
+    let (request, matched) = ask.request();
+    ask_matched(guard, request, matched).unwrap();
+    let [event] = <[AuditEvent; 1]>::try_from(AUDITED.take()).unwrap();
+    event
 }
 
 /// The verdict, or for a fault and a bad credential the reason; and whether it came from memory.

@@ -87,6 +87,25 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_connection_keeps_two_tokens_of_a_bounded_length_each_for_the_verifier_that_believed_it() {
+        let (last, claims) =
+            (LastTokens::default(), VerifiedClaims::rehearsed(serde_json::Map::new(), 0).unwrap());
+        let found = |verifier, header: &[u8]| last.find(verifier, header).is_some();
+        let longest = vec![b'x'; MAX_KEPT_BYTES];
+        last.keep(1, &longest, &claims);
+        assert!(found(1, &longest) && !found(2, &longest));
+        last.keep(1, &[longest.clone(), vec![b'x']].concat(), &claims);
+        assert!(!found(1, &[longest.clone(), vec![b'x']].concat()));
+        last.keep(1, b"one", &claims);
+        last.keep(2, b"one", &claims);
+        assert!(found(1, b"one") && found(2, b"one") && !found(1, &longest));
+        // The one that was not seen for longest gives way.
+        assert!(found(1, b"one"));
+        last.keep(1, b"two", &claims);
+        assert!(found(1, b"one") && found(1, b"two") && !found(2, b"one"));
+    }
+
+    #[test]
     fn only_the_very_same_bytes_are_the_same() {
         for length in [0, 1, 63, 64, 65, 128, 900] {
             let one: Vec<u8> = (0..length).map(|n| n as u8).collect();

@@ -187,3 +187,10 @@ fn places(cache: u64, question: &Question) -> std::ops::Range<usize> {
     let set = (hint >> 40) as usize % SETS;
     set * PLACES..(set + 1) * PLACES
 }
+
+/// What this thread keeps, as it is counted.
+#[cfg(test)]
+pub(super) fn held() -> usize {
+    let size = |entry: &Entry| entry.trace.size() + entry.decision.size();
+    FRONT.with_borrow(|front| front.iter().flatten().map(size).sum())
+}

@@ -45,9 +45,9 @@ use read_list::ReadList;
 pub struct CacheBounds {
     /// Bytes of all entries together, counted with their keys and an allowance for the bookkeeping of each. Besides, each thread that judges keeps
     /// at most 512 KiB of what it found last, beside what its audit events have shown of it (a few times that) and the read lists that it was found under;
-    /// and each site its name (a route of 8 KiB at most) and its list (16 KiB of arguments at most).
+    /// and each site its name (a route of 8 KiB, or an action of 512 bytes, at most) and its list (16 KiB of arguments at most).
     pub bytes: u64,
-    /// Sites (combinations of policy set, route, method and action) that have a read list of their own. All others share one.
+    /// Sites (combinations of policy set, route, method and action) that have a read list of their own. All others share one; all actions of more than 512 bytes share another.
     pub sites: usize,
     /// Reads in one list, at most 64. A site whose evaluations read more is evaluated each time.
     pub reads: usize,
@@ -75,6 +75,9 @@ pub struct CacheStatus {
     /// What it may hold.
     pub bounds: CacheBounds,
 }
+
+/// The longest action that has a list of its own, in bytes: an application may make it of what callers send.
+const MAX_ACTION_BYTES: usize = 512;
 
 /// Each look-up makes all reads of a list, and an entry has a byte for the place of each.
 const MAX_READS: usize = 64;
@@ -122,6 +125,8 @@ enum Kind {
         method: http::Method,
     },
     Action(Arc<str>),
+    /// Every action that is too long for a name.
+    LongAction,
     /// Every site past the bound. What is read of route, method and action is in the key, so lists may be shared: callers who make up
     /// methods of a gRPC service fill this one, and nobody else's decisions go unremembered for it.
     Others,
@@ -305,9 +310,14 @@ impl DecisionCache {
 
     /// The site's list, holding all reads of the trace. None past the bounds.
     fn list_for(&self, site: Site, trace: &Trace) -> Option<Arc<ReadList>> {
-        let complete = |list: &Arc<ReadList>| trace.reads().all(|(read, _)| list.reads.contains(read));
-        if let Some(list) = self.list_of(&site).filter(complete) {
-            return Some(list);
+        let complete = |list: &&Arc<ReadList>| trace.reads().all(|(read, _)| list.reads.contains(read));
+        let list = self.list_of(&site);
+        if let Some(list) = list.as_ref().filter(complete) {
+            return Some(list.clone());
+        }
+        // A list never shrinks: where it has no room now it will have none, and nobody need wait to be told so.
+        if !self.has_room(&site.kind, list.as_deref(), trace) {
+            return None;
         }
         // Rare: a new site or a new read. The map is copied, so that look-ups never wait.
         let _one_at_a_time = self.growing.lock().unwrap_or_else(PoisonError::into_inner);
@@ -321,45 +331,57 @@ impl DecisionCache {
             site
         };
         let known = sites.get(&site);
-        if let Some(list) = known.filter(|list| complete(list)) {
+        if let Some(list) = known.filter(complete) {
             return Some(list.clone());
+        }
+        if !self.has_room(&site.kind, known.map(Arc::as_ref), trace) {
+            return None;
         }
         let mut reads = known.map(|list| list.reads.clone()).unwrap_or_default();
         for (read, _) in trace.reads() {
             if !reads.contains(read) {
                 reads.push(read.clone());
             }
-            if reads.len() > self.bounds.reads {
-                break;
-            }
-        }
-        if reads.len() > self.bounds.reads {
-            metrics::decision_not_cacheable("too-many-reads");
-            if !self.told_reads.swap(true, Ordering::Relaxed) {
-                tracing::warn!(
-                    target: "ztlib::cache", site = ?site.kind, limit = self.bounds.reads,
-                    "decisions here are not remembered: policies make more different reads than `CacheBounds::reads`"
-                );
-            }
-            return None;
-        }
-        if reads.iter().map(Read::size).sum::<usize>() > MAX_LIST_BYTES {
-            metrics::decision_not_cacheable("too-long-reads");
-            return None;
         }
         let mut sites = Sites::clone(&sites);
         // Sites of sets that are not in force any more are of no use.
-        sites.retain(|other, _| other.root == site.root);
+        for (_, left) in sites.extract_if(|other, _| other.root != site.root) {
+            left.usefulness.leave();
+        }
         let list = Arc::new(ReadList::new(reads));
-        sites.insert(site, list.clone());
+        if let Some(left) = sites.insert(site, list.clone()) {
+            left.usefulness.leave();
+        }
         self.sites.store(Arc::new(sites));
         Some(list)
+    }
+
+    /// Whether a list can take in all reads of the trace. Where it cannot, that is counted.
+    fn has_room(&self, site: &Kind, list: Option<&ReadList>, trace: &Trace) -> bool {
+        let known = list.map_or(&[][..], |list| &list.reads);
+        let new = || trace.reads().map(|(read, _)| read).filter(|read| !known.contains(read));
+        if known.len() + new().take(self.bounds.reads + 1).count() > self.bounds.reads {
+            metrics::decision_not_cacheable("too-many-reads");
+            if !self.told_reads.swap(true, Ordering::Relaxed) {
+                tracing::warn!(
+                    target: "ztlib::cache", ?site, limit = self.bounds.reads,
+                    "decisions here are not remembered: policies make more different reads than `CacheBounds::reads`"
+                );
+            }
+            return false;
+        }
+        if known.iter().chain(new()).map(Read::size).sum::<usize>() > MAX_LIST_BYTES {
+            metrics::decision_not_cacheable("too-long-reads");
+            return false;
+        }
+        true
     }
 }
 
 impl Site {
     fn of(policies: &PolicySet, question: &Question) -> Self {
         let kind = match &question.asked {
+            Asked::Action(action) if action.len() > MAX_ACTION_BYTES => Kind::LongAction,
             Asked::Action(action) => Kind::Action(action.clone()),
             Asked::Request(facts) => {
                 Kind::Request { route: facts.route.clone(), method: facts.parts.method.clone() }
@@ -370,6 +392,13 @@ impl Site {
 
     fn others(&self) -> Self {
         Self { root: self.root, kind: Kind::Others }
+    }
+}
+
+impl Drop for DecisionCache {
+    /// Threads may hold its lists for long.
+    fn drop(&mut self) {
+        self.sites.load().values().for_each(|list| list.usefulness.leave());
     }
 }
 

@@ -317,6 +317,114 @@ fn a_source_of_signals_that_panics_in_a_look_up_is_a_fault_and_no_panic() {
     assert!(!decided.cached);
 }
 
+/// What others read, and this question does not, may break; the look-up and the storing meet it, the policies do not.
+#[test]
+fn a_source_of_signals_that_panics_for_what_others_read_harms_no_decision() {
+    let program = json!({
+        "if": { "call": "header", "with": ["x-a"] },
+        "then": { "do": [{ "call": "signal", "with": ["risk"] }], "answer": "allow" },
+        "else": { "answer": "deny" },
+    });
+    let feed = Breaks(std::sync::atomic::AtomicBool::new(false));
+    let set = PolicySetBuilder::new().signal("risk").signals(feed).component("probe", probe());
+    let policies = set.config(json!({ "decide": program })).load().unwrap();
+    let cache = DecisionCache::new(CacheBounds::default());
+    let view = policies.current();
+    let with = Sketch { headers: vec![("x-a", "1")], ..sketch() };
+    assert!(matches!(cache.decide(&view, *with.question()).result, Ok(Decision::Allow(_))));
+    for _ in 0..2 {
+        let decided = cache.decide(&view, *sketch().question());
+        assert!(matches!(decided.result, Ok(Decision::Deny(_))) && !decided.cached);
+    }
+}
+
+#[test]
+fn sites_of_sets_that_are_not_in_force_any_more_are_dropped_and_take_no_place() {
+    let cache = DecisionCache::new(CacheBounds { sites: 3, ..CacheBounds::default() });
+    for n in 0..20 {
+        let read = json!([{ "call": "route" }, { "call": "label", "with": [n.to_string()] }]);
+        let policies = allowing_after(&read, Feed::default());
+        let view = policies.current();
+        for route in 0..5 {
+            cache.decide(&view, *at_route(&format!("/{route}")));
+        }
+        let sites = cache.sites.load();
+        assert_eq!(sites.len(), 4, "three of their own, and what the others share");
+        assert!(sites.keys().all(|site| site.root == view.root()));
+    }
+}
+
+/// Asks a guard of its own, as a service may whose signals hang on who calls.
+struct Asks(Arc<(DecisionCache, Policies)>);
+
+impl SignalSource for Asks {
+    fn signal(&self, _: &str, _: &Principal) -> Result<Option<String>, SignalError> {
+        let (cache, policies) = &*self.0;
+        let decided = cache.decide(&policies.current(), *sketch().question());
+        Ok(Some(decided.result.is_ok().to_string()))
+    }
+}
+
+#[test]
+fn a_source_of_signals_may_ask_questions_of_its_own() {
+    let inner = allowing_after(&json!([{ "call": "method" }]), Feed::default());
+    let inner = Arc::new((DecisionCache::new(CacheBounds::default()), inner));
+    let outer = allowing_after(&json!([{ "call": "signal", "with": ["risk"] }]), Asks(inner));
+    let (cache, view) = (DecisionCache::new(CacheBounds::default()), outer.current());
+    assert!(cache.decide(&view, *sketch().question()).result.is_ok());
+    let decided = cache.decide(&view, *sketch().question());
+    assert!(decided.cached && decided.result.is_ok());
+}
+
+#[test]
+fn what_a_decision_carries_is_weighed_with_it() {
+    let weight = |bytes: usize| {
+        let value = "v".repeat(bytes);
+        let set = |n: usize| json!({ "call": "set-response-header", "with": [format!("x-{n}"), value] });
+        let policies = allowing_after(&(0..8).map(set).collect(), Feed::default());
+        let cache = DecisionCache::new(CacheBounds::default());
+        cache.decide(&policies.current(), *sketch().question());
+        cache.entries.run_pending_tasks();
+        cache.entries.weighted_size()
+    };
+    assert!(weight(1001) >= weight(1) + 8 * 1000);
+}
+
+/// Each shows what was read by a rule of its own.
+#[test]
+fn a_guard_finds_nothing_that_another_one_found_on_the_same_thread() {
+    let policies = allowing_after(&json!([{ "call": "method" }]), Feed::default());
+    let view = policies.current();
+    for _ in 0..200 {
+        let cache = DecisionCache::new(CacheBounds::default());
+        assert!(!cache.decide(&view, *sketch().question()).cached);
+        assert!(cache.decide(&view, *sketch().question()).cached);
+    }
+}
+
+#[test]
+fn what_a_thread_keeps_is_bounded_in_bytes() {
+    let read = json!([{ "call": "header", "with": ["x-a"] }]);
+    let policies = allowing_after(&read, Feed::default());
+    let view = policies.current();
+    let fill = |length: usize| {
+        // A cache of its own has places of its own.
+        let cache = DecisionCache::new(CacheBounds { key_bytes: 1 << 20, ..CacheBounds::default() });
+        for user in 0..6 {
+            let mut question = sketch().question();
+            if let Asked::Request(facts) = &mut question.asked {
+                facts.parts.headers.insert("x-a", format!("{user}{}", "v".repeat(length)).parse().unwrap());
+            }
+            assert!(cache.decide(&view, *question).result.is_ok());
+        }
+    };
+    (0..300).for_each(|_| fill(1000));
+    let full = front::held();
+    assert!((128 << 10..=512 << 10).contains(&full), "{full} bytes");
+    (0..300).for_each(|_| fill(50_000));
+    assert!(front::held() <= full, "{} bytes", front::held());
+}
+
 /// Of a known gRPC service, a caller makes up the methods.
 #[test]
 fn sites_that_callers_make_up_do_not_keep_others_from_being_remembered() {
@@ -332,6 +440,65 @@ fn sites_that_callers_make_up_do_not_keep_others_from_being_remembered() {
         "a flood of made up methods shut it out"
     );
     assert!(cache.sites.load().len() <= 9, "{} sites", cache.sites.load().len());
+}
+
+/// An action is what the application makes it, perhaps of what callers send.
+#[test]
+fn what_a_site_is_called_is_bounded_in_bytes_too() {
+    let policies = allowing_after(&json!([{ "call": "label", "with": ["owner"] }]), Feed::default());
+    let cache = DecisionCache::new(CacheBounds { sites: 8, ..CacheBounds::default() });
+    let view = policies.current();
+    let ask = |action: String| {
+        let asked = Asked::Action(action.into());
+        cache.decide(&view, Question::new(Principal::anonymous(), asked, Labels::new(), sketch().now))
+    };
+    for n in 0..20 {
+        assert!(ask(format!("{n}{}", "x".repeat(100_000))).result.is_ok());
+    }
+    let named = |site: &Site| match &site.kind {
+        Kind::Action(action) => action.len(),
+        Kind::Request { route, .. } => route.as_deref().map_or(0, str::len),
+        Kind::LongAction | Kind::Others => 0,
+    };
+    let held: usize = cache.sites.load().keys().map(named).sum();
+    assert!(held <= 8 * 8192, "sites are called {held} bytes");
+    assert!(ask("x".repeat(100_000)).cached, "they share one list");
+    ask("orders.list".to_owned());
+    assert!(ask("orders.list".to_owned()).cached);
+}
+
+/// What a policy asks may hang on who calls. Those for whom the list has no room are evaluated, and do not wait for each other.
+#[test]
+fn a_site_with_too_many_reads_is_evaluated_without_waiting_for_anybody() {
+    let labels = |names: std::ops::Range<usize>, length: usize| -> Json {
+        names.map(|n| json!({ "call": "label", "with": [format!("{n}{}", "x".repeat(length))] })).collect()
+    };
+    let program = |length| {
+        json!({
+            "if": { "call": "header", "with": ["x-a"] },
+            "then": { "do": labels(0..3, length), "answer": "allow" },
+            "else": { "do": labels(3..15, length), "answer": "allow" },
+        })
+    };
+    for (length, reads) in [(1, 4), (1, 12), (2000, MAX_READS)] {
+        let set =
+            PolicySetBuilder::new().component("probe", probe()).config(json!({ "decide": program(length) }));
+        let policies = set.load().unwrap();
+        let cache = DecisionCache::new(CacheBounds { reads, ..CacheBounds::default() });
+        let view = policies.current();
+        let few = Sketch { headers: vec![("x-a", "1")], ..sketch() };
+        cache.decide(&view, *few.question());
+        assert!(cache.decide(&view, *few.question()).cached);
+        let growing = cache.growing.lock().unwrap();
+        let (done, decided) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            scope.spawn(|| done.send(cache.decide(&view, *sketch().question()).cached));
+            let cached = decided.recv_timeout(Duration::from_secs(20));
+            // Else the thread would never end.
+            drop(growing);
+            assert_eq!(cached, Ok(false), "{length} {reads}");
+        });
+    }
 }
 
 #[test]

@@ -32,9 +32,19 @@ pub(super) struct Usefulness {
     lookups: AtomicU64,
     hits: AtomicU64,
     is_sampling: AtomicBool,
-    sample: Mutex<Option<Sample>>,
+    misses: Mutex<Misses>,
     /// Whether the operator was told, and nothing has got better since.
     told: AtomicBool,
+}
+
+/// What is looked at of the misses of one site.
+#[derive(Default)]
+enum Misses {
+    #[default]
+    Nothing,
+    Some(Sample),
+    /// Nothing any more: another list has taken the place of this one, which threads may hold for long.
+    Left,
 }
 
 impl Usefulness {
@@ -52,10 +62,20 @@ impl Usefulness {
         if hits >= lookups / 8 {
             self.told.store(false, Ordering::Relaxed);
         } else if !self.told.load(Ordering::Relaxed) && !self.is_sampling.load(Ordering::Relaxed) {
-            let mut sample = self.sample.lock().unwrap_or_else(PoisonError::into_inner);
-            *sample = sample.take().or_else(Sample::begin);
-            self.is_sampling.store(sample.is_some(), Ordering::Relaxed);
+            let mut misses = self.misses.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Misses::Nothing = *misses
+                && let Some(sample) = Sample::begin()
+            {
+                *misses = Misses::Some(sample);
+                self.is_sampling.store(true, Ordering::Relaxed);
+            }
         }
+    }
+
+    /// Nobody asks here any more: what looked at the misses is free for other sites.
+    pub(super) fn leave(&self) {
+        *self.misses.lock().unwrap_or_else(PoisonError::into_inner) = Misses::Left;
+        self.is_sampling.store(false, Ordering::Relaxed);
     }
 
     #[cfg(test)]
@@ -68,12 +88,12 @@ impl Usefulness {
         if !self.is_sampling.load(Ordering::Relaxed) {
             return;
         }
-        let mut sample = self.sample.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(looked_at) = sample.as_mut() else { return };
-        looked_at.add(key, trace);
-        if looked_at.misses >= SAMPLE {
-            looked_at.report(site);
-            *sample = None;
+        let mut misses = self.misses.lock().unwrap_or_else(PoisonError::into_inner);
+        let Misses::Some(sample) = &mut *misses else { return };
+        sample.add(key, trace);
+        if sample.misses >= SAMPLE {
+            sample.report(site);
+            *misses = Misses::Nothing;
             self.told.store(true, Ordering::Relaxed);
             self.is_sampling.store(false, Ordering::Relaxed);
         }

@@ -35,3 +35,38 @@ fn a_cache_that_is_too_small_is_reported_and_one_with_room_is_not() {
     assert!(told(small, users()));
     assert!(!told(CacheBounds::default(), users()));
 }
+
+/// What looks at misses is a thing of the whole process, and there is little of it: a list that was left keeps none, though threads still hold it.
+#[test]
+fn a_list_that_is_left_while_its_misses_are_looked_at_holds_up_no_other() {
+    let policies = allowing_after(&json!([{ "call": "header", "with": ["x-a"] }]), Feed::default());
+    let more = json!({
+        "if": { "call": "header", "with": ["x-a"] },
+        "then": { "answer": "allow" },
+        "else": { "do": [{ "call": "label", "with": ["owner"] }], "answer": "allow" },
+    });
+    let more =
+        PolicySetBuilder::new().component("probe", probe()).config(json!({ "decide": more })).load().unwrap();
+    let ask = |cache: &DecisionCache, policies: &Policies, user: Option<usize>| {
+        let mut question = sketch().question();
+        if let (Asked::Request(facts), Some(user)) = (&mut question.asked, user) {
+            facts.parts.headers.insert("x-a", format!("user-{user}").parse().unwrap());
+        }
+        assert!(cache.decide(&policies.current(), *question).result.is_ok());
+    };
+    for n in 0..12 {
+        let cache = DecisionCache::new(CacheBounds::default());
+        (0..2500).for_each(|user| ask(&cache, &more, Some(user)));
+        match n % 3 {
+            // Its list grows; another set comes in force; the guard goes.
+            0 => ask(&cache, &more, None),
+            1 => ask(&cache, &policies, Some(0)),
+            _ => {}
+        }
+        if n % 3 < 2 {
+            assert!(!cache.sites.load().values().any(|list| list.usefulness.was_told()));
+            std::mem::forget(cache);
+        }
+    }
+    assert!(told(CacheBounds::default(), 0..12_000));
+}
