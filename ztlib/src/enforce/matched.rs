@@ -60,11 +60,13 @@ fn shared(template: &str) -> Arc<str> {
         .rev()
         .take(8)
         .fold(template.len(), |hint, byte| hint.wrapping_mul(31).wrapping_add(usize::from(byte)));
-    TEMPLATES.with_borrow_mut(|kept| match kept.get_mut(hint % KEPT) {
+    let kept = TEMPLATES.try_with(|kept| match kept.borrow_mut().get_mut(hint % KEPT) {
         Some(Some(known)) if **known == *template => known.clone(),
         Some(place) => place.insert(template.into()).clone(),
         None => template.into(),
-    })
+    });
+    // A thread that is about to end keeps none any more.
+    kept.unwrap_or_else(|_| template.into())
 }
 
 #[cfg(test)]

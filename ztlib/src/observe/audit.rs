@@ -181,6 +181,11 @@ impl AuditEvent {
         self.0.revision
     }
 
+    /// Whether the policies were asked, or had been: their revision is named also where they are too old to be.
+    pub(super) fn asked_policies(&self) -> bool {
+        self.0.trace.is_some()
+    }
+
     /// The policies' own log lines: (policy, line).
     pub fn log(&self) -> Vec<(&str, &str)> {
         self.0.log.iter().map(|(policy, line)| (policy.as_ref(), line.as_ref())).collect()

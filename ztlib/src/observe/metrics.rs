@@ -14,8 +14,7 @@ pub(crate) fn judged(event: &AuditEvent) {
         warm();
     } else {
         count(event);
-        // Only a judgement that asked the policies names their revision.
-        if event.revision().is_some() {
+        if event.asked_policies() {
             ::metrics::counter!("ztlib_decisions_total", "source" => if event.cached() { "cache" } else { "fresh" })
                 .increment(1);
         }
@@ -47,7 +46,7 @@ fn warm() {
     if recorder != OF_THE_PROCESS.load(Ordering::Relaxed) && recorder != of_the_process() {
         return Warm::of(recorder).count();
     }
-    KEPT.with(|kept| {
+    let kept = KEPT.try_with(|kept| {
         // A recorder that is asked while it is being asked: the handles are in use, and these two are not counted twice.
         let Ok(mut kept) = kept.try_borrow_mut() else { return };
         match &mut *kept {
@@ -56,6 +55,10 @@ fn warm() {
         }
         .count();
     });
+    // A thread that is about to end keeps nothing any more.
+    if kept.is_err() {
+        Warm::of(recorder).count();
+    }
 }
 
 struct Warm {

@@ -55,6 +55,8 @@ fn is_private(read: &Read) -> bool {
             | Read::ClaimString(_)
             | Read::ClaimInt(_)
             | Read::ClaimJson(_)
+            | Read::Scopes
+            | Read::HeaderNames
             | Read::Signal(_)
             | Read::DataString(..)
             | Read::DataJson(..)

@@ -117,7 +117,8 @@ pub(super) fn get(
     policies: &PolicySet,
     question: &mut Question,
 ) -> Option<(Decision, Arc<Trace>)> {
-    FRONT.with(|front| {
+    // A thread that is about to end has no front any more.
+    let found = FRONT.try_with(|front| {
         // A source of signals that asks a question of its own finds this thread's front taken.
         let mut front = front.try_borrow_mut().ok()?;
         let places = front.get_mut(places(cache, question))?;
@@ -131,7 +132,8 @@ pub(super) fn get(
         let entry = places.first_mut()?.as_mut()?;
         entry.found();
         Some((entry.decision.clone(), entry.trace.clone()))
-    })
+    });
+    found.ok().flatten()
 }
 
 /// Keeps a decision where the next question like this one looks for it.
@@ -146,7 +148,7 @@ pub(super) fn put(
     if trace.size() + decision.size() > MAX_ENTRY_BYTES {
         return;
     }
-    FRONT.with(|front| {
+    let _ = FRONT.try_with(|front| {
         let Ok(mut front) = front.try_borrow_mut() else { return };
         if front.is_empty() {
             front.resize_with(SETS * PLACES, || None);

@@ -292,13 +292,14 @@ impl DecisionCache {
         question: &mut Question,
         of: impl FnOnce(&[u8]) -> T,
     ) -> Result<T, NoKey<'l>> {
-        let mut bytes = KEY.take();
+        // A thread that is about to end has no buffer any more.
+        let mut bytes = KEY.try_with(Cell::take).unwrap_or_default();
         let written = key::write(&mut bytes, question, list, policies.view(), self.bounds.key_bytes);
         let made = written.map(|()| of(&bytes));
         // A value that no key has room for was written all the same, and may be as long as a header section or a document.
         bytes.clear();
         bytes.shrink_to(self.bounds.key_bytes);
-        KEY.set(bytes);
+        let _ = KEY.try_with(|kept| kept.set(bytes));
         made
     }
 

@@ -88,14 +88,24 @@ impl Usefulness {
         if !self.is_sampling.load(Ordering::Relaxed) {
             return;
         }
+        let Some(mut sample) = self.last_of_sample(key, trace) else { return };
+        self.told.store(true, Ordering::Relaxed);
+        self.is_sampling.store(false, Ordering::Relaxed);
+        // Nothing is locked here: whoever listens may ask questions of its own.
+        sample.report(site);
+    }
+
+    /// Adds to the sample; gives it once there is enough.
+    fn last_of_sample(&self, key: &Key, trace: &Trace) -> Option<Sample> {
         let mut misses = self.misses.lock().unwrap_or_else(PoisonError::into_inner);
-        let Misses::Some(sample) = &mut *misses else { return };
+        let Misses::Some(sample) = &mut *misses else { return None };
         sample.add(key, trace);
-        if sample.misses >= SAMPLE {
-            sample.report(site);
-            *misses = Misses::Nothing;
-            self.told.store(true, Ordering::Relaxed);
-            self.is_sampling.store(false, Ordering::Relaxed);
+        if sample.misses < SAMPLE {
+            return None;
+        }
+        match std::mem::replace(&mut *misses, Misses::Nothing) {
+            Misses::Some(sample) => Some(sample),
+            Misses::Nothing | Misses::Left => None,
         }
     }
 }
