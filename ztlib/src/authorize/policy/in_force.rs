@@ -111,8 +111,10 @@ impl Shared {
         let set = loader.with_set_documents(set);
         let (current, root) = (self.current.load_full(), set.root());
         let was_left_meanwhile = !is_instead && loader.departures != departures;
-        if loader.held == Some(root) && (by == By::Watch || was_left_meanwhile) {
+        let is_held = loader.held == Some(root) && (by == By::Watch || was_left_meanwhile);
+        if is_held && !loader.is_outdone_by(&provenance) {
             // Somebody rolled back from these policies. Their documents are data all the same, and may say that an access was lost.
+            loader.note_documents(&provenance).map_err(|error| self.refuse(error))?;
             let set = Arc::new(current.with_documents(&set.view.documents));
             return Ok(self.install(set, &loader, Change::Loaded));
         }

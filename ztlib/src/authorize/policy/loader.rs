@@ -204,6 +204,32 @@ impl Loader {
         }
     }
 
+    /// Whether a signer has put this above the promoted set that is in force: it is meant to take its place, whichever policies it has.
+    pub(super) fn is_outdone_by(&self, newer: &Provenance) -> bool {
+        let Origin::Manifest(from) = &self.origin else { return false };
+        self.provenance.signed.zip(newer.signed).is_some_and(|(own, newer)| {
+            from.versions.highest() == Some(own.version) && newer.version > own.version
+        })
+    }
+
+    /// Notes whose documents are about to be in force, with other policies than theirs: no older ones come after them.
+    pub(super) fn note_documents(&mut self, of: &Provenance) -> Result<(), LoadError> {
+        let is_left = match (&self.origin, &of.signed) {
+            (Origin::Manifest(from), Some(signed)) => from.versions.was_left(signed),
+            _ => true,
+        };
+        if is_left {
+            return Ok(());
+        }
+        self.check_version(of)?;
+        self.raise_version(of)?;
+        self.last_manifest = of.manifest();
+        if let Origin::Manifest(from) = &mut self.origin {
+            from.versions.leave(self.last_manifest);
+        }
+        Ok(())
+    }
+
     /// Notes that a signed candidate is about to be in force.
     pub(super) fn raise_version(&mut self, provenance: &Provenance) -> Result<(), LoadError> {
         match (&mut self.origin, &provenance.signed) {
