@@ -115,7 +115,10 @@ impl Shared {
         if is_held && !loader.is_outdone_by(&provenance) {
             // Somebody rolled back from these policies. Their documents are data all the same, and may say that an access was lost.
             loader.note_documents(&provenance).map_err(|error| self.refuse(error))?;
-            let set = Arc::new(current.with_documents(&set.view.documents));
+            let documents = &set.view.documents;
+            let own = std::mem::take(&mut loader.provenance);
+            loader.provenance = own.with_documents(&current, &provenance, documents);
+            let set = Arc::new(current.with_documents(documents));
             return Ok(self.install(set, &loader, Change::Loaded));
         }
         // Another version may have come in force meanwhile.

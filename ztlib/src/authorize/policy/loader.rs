@@ -89,6 +89,19 @@ impl Provenance {
     pub(super) fn manifest(&self) -> Option<Digest> {
         self.signed.map(|signed| signed.manifest)
     }
+
+    /// The same of a set that has the documents of another by now: which of them nobody vouches for, the other's manifest says.
+    pub(super) fn with_documents(self, own: &PolicySet, other: &Self, others: &Documents) -> Self {
+        if self.signed.is_none() {
+            return self;
+        }
+        let is_open = |name: &&Box<str>| {
+            let of = if others.0.contains_key(*name) { other } else { &self };
+            of.signed.is_none() || of.unsigned_documents.contains(name)
+        };
+        let unsigned_documents = own.view.documents.0.keys().filter(is_open).cloned().collect();
+        Self { unsigned_documents, ..self }
+    }
 }
 
 impl Loader {
