@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 
 use super::blueprint::{Blueprint, Known};
 use super::digest::Digest;
-use super::folder::{Folder, LookedFor};
+use super::folder::{Folder, LookedFor, Stamp};
 use super::manifest::{self, Manifest, Signed};
 use super::named_file::FileRole;
 use super::set::PolicySet;
@@ -21,6 +21,8 @@ use crate::authorize::signals::SignalSource;
 
 /// How many sets that were in force before are kept, so that one can return to them.
 const MAX_KEPT: usize = 3;
+/// How often a manifest is read that changes meanwhile.
+const MOST_READS: u32 = 5;
 
 /// Loads candidates, one at a time, and remembers what it takes to judge and to undo them.
 pub(super) struct Loader {
@@ -279,8 +281,26 @@ impl Loader {
 }
 
 impl FromManifest {
-    /// The manifest, verified, and the files that were looked for on the way, whether they were found or not.
+    /// The manifest, verified, and the files that were looked for on the way, whether they were found or not. Where the manifest is another one when all has
+    /// been read (a link was swapped meanwhile), the rest may belong to that one: it is read again.
     pub(super) fn read(&self) -> (Result<Manifest, LoadError>, LookedFor) {
+        let mut left = MOST_READS;
+        loop {
+            let (manifest, looked_for) = self.read_once();
+            // It is looked for before everything that it names.
+            let is_still = looked_for.first().is_none_or(|(path, stamp)| Stamp::of(path) == *stamp);
+            if manifest.is_err() || is_still {
+                return (manifest, looked_for);
+            }
+            left = left.saturating_sub(1);
+            if left == 0 {
+                let text = "the manifest goes on changing while the files that it names are read: leave it alone for a moment";
+                return (Err(LoadError::new("manifest-changing", text).at(&self.path, None)), looked_for);
+            }
+        }
+    }
+
+    fn read_once(&self) -> (Result<Manifest, LoadError>, LookedFor) {
         let mut folder = match Folder::of(&self.path) {
             Ok(folder) => folder,
             Err(error) => return (Err(error), Folder::missing(&self.path)),
