@@ -71,6 +71,11 @@ impl Shared {
         }
     }
 
+    /// Whether the newest candidate was refused for what may have passed by now.
+    pub(super) fn may_try_again(&self) -> bool {
+        self.status().last_error.as_ref().is_some_and(|(error, _)| error.may_pass())
+    }
+
     fn confirmed_now(&self, status: &mut Status) {
         status.confirmed = self.clock.now();
         self.confirmed.store(milliseconds(status.confirmed), Ordering::Relaxed);
