@@ -433,6 +433,34 @@ fn a_set_that_nobody_signed_is_swapped_whole_too() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn a_pipe_that_takes_the_place_of_a_file_while_it_is_read_holds_up_nothing() {
+    let folder = Folder::new();
+    folder.put("roles.json", "[]");
+    let roles = "[[document]]\nname = 'roles'\nfile = 'roles.json'\n";
+    folder.put("policies.toml", folder.draft(1, "allow.wasm", roles));
+    let policies = Policies::from_manifest(folder.manifest()).allow_unsigned().load().unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(folder.at("pipe")).status().unwrap().success());
+    let (sender, loads) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        // Until nobody listens.
+        while sender.send(policies.reload().map(drop).map_err(|error| error.code())).is_ok() {}
+    });
+    fs::hard_link(folder.at("roles.json"), folder.at("file")).unwrap();
+    for _ in 0..50_000 {
+        for other in ["pipe", "file"] {
+            fs::hard_link(folder.at(other), folder.at("next")).unwrap();
+            fs::rename(folder.at("next"), folder.at("roles.json")).unwrap();
+            // Where both are one file already, the rename did nothing.
+            let _ = fs::remove_file(folder.at("next"));
+        }
+    }
+    let seen: BTreeSet<_> = loads.try_iter().collect();
+    assert!(seen.is_subset(&BTreeSet::from([Ok(()), Err("file-not-readable")])), "{seen:?}");
+    assert!(loads.recv_timeout(LONG).is_ok(), "no load waits for the pipe");
+}
+
 #[test]
 fn a_version_that_could_not_be_written_down_for_a_moment_is_in_force_once_it_can() {
     let (folder, marks) = (Folder::new(), Folder::new());
