@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use ztlib::authorize::policy::cases;
 use ztlib::authorize::policy::trial::Recording;
-use ztlib::authorize::policy::{NativePolicy, Policies, PolicySetBuilder};
+use ztlib::authorize::policy::{NativePolicy, Policies, PolicySetBuilder, Status};
 use ztlib::authorize::{Answer, Fault, Outcome, Read, Reader, Value};
 
 use sets::{Folder, allows, ed25519};
@@ -140,6 +140,63 @@ fn a_signed_candidate_does_not_come_in_force_after_a_newer_one_by_a_detour() {
     assert_eq!(candidate.promote().unwrap_err().code(), "older-version");
     policies.replace(PolicySetBuilder::new().component("p", sets::DENY_ALL)).unwrap();
     assert_eq!(candidate.promote().unwrap_err().code(), "not-from-manifest");
+    assert!(!allows(&policies));
+}
+
+#[test]
+fn documents_of_an_older_version_do_not_come_back_after_a_rollback() {
+    let folder = Folder::new();
+    let key = ed25519();
+    folder.write("probe.wasm", sets::PROBE);
+    let asks = r#"{"call": "data-contains", "with": ["roles", "", "alice"]}"#;
+    let decide = format!(r#"{{"if": {asks}, "then": {{"answer": "allow"}}, "else": {{"answer": "deny"}}}}"#);
+    let config = format!(r#"{{"decide": {decide}}}"#);
+    folder.write("p.json", &config);
+    let by_roles = format!("config = 'p.json'\nconfig-sha256 = '{}'\n", sets::digest(&config));
+    let sign = |version, module, config: &str, roles| {
+        folder.put("roles.json", roles);
+        let roles = sets::document("roles", "roles.json", roles);
+        folder.sign(&folder.draft(version, module, &format!("{config}{roles}")), &key);
+    };
+    let alice = r#"["alice"]"#;
+    sign(5, "probe.wasm", &by_roles, alice);
+    let policies = folder.trusting(&key).load().unwrap();
+    sign(7, "deny.wasm", "", alice);
+    policies.reload().unwrap();
+    policies.rollback().unwrap();
+    assert!(allows(&policies));
+    policies.watch().unwrap();
+    // The policies of 8 are those that were rolled back from; its documents are taken over.
+    sign(8, "deny.wasm", "", "[]");
+    assert!(policies.wait_until(LONG, |status| status.highest_version == Some(8)), "{:?}", policies.status());
+    assert!(!allows(&policies), "alice has lost it");
+    sign(7, "deny.wasm", "", alice);
+    let refused = |code| {
+        move |status: &Status| status.last_error.as_ref().is_some_and(|(error, _)| error.code() == code)
+    };
+    assert!(policies.wait_until(LONG, refused("older-version")), "{:?}", policies.status());
+    assert!(!allows(&policies));
+    // Nor do 8's policies come in force by it, until somebody says so.
+    sign(8, "deny.wasm", "", "[]");
+    assert!(policies.wait_until(LONG, |status| status.last_error.is_none()));
+    assert_eq!(policies.status().version, Some(5));
+    policies.reload().unwrap();
+    assert_eq!(policies.status().version, Some(8));
+}
+
+#[test]
+fn a_version_above_that_of_a_promoted_set_takes_its_place_even_with_the_policies_before() {
+    let (folder, next) = (Folder::new(), Folder::new());
+    let key = ed25519();
+    folder.sign(&folder.draft(5, "deny.wasm", ""), &key);
+    let policies = folder.trusting(&key).load().unwrap();
+    policies.watch().unwrap();
+    next.sign(&next.draft(7, "allow.wasm", ""), &key);
+    policies.candidate_from_manifest(next.manifest()).unwrap().promote().unwrap();
+    assert!(allows(&policies));
+    // To go back for good, the older contents are signed under a higher version.
+    folder.sign(&folder.draft(8, "deny.wasm", ""), &key);
+    assert!(policies.wait_until(LONG, |status| status.version == Some(8)), "{:?}", policies.status());
     assert!(!allows(&policies));
 }
 

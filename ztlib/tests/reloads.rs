@@ -34,7 +34,7 @@ use support::World;
 use tower::{Layer as _, ServiceExt as _};
 use ztlib::Clock as _;
 use ztlib::authenticate::Principal;
-use ztlib::authorize::policy::{Policies, PolicySetBuilder, Revision, SigningKey};
+use ztlib::authorize::policy::{Policies, PolicySetBuilder, Revision, SigningKey, Status};
 use ztlib::authorize::{Decision, Labels, Value};
 use ztlib::enforce::{Guard, ZeroTrustLayer};
 use ztlib::observe::{AuditEvent, AuditSink, Redaction};
@@ -395,6 +395,89 @@ fn a_signed_config_map_is_swapped_whole() {
     }
     // One swap, one load: nothing was seen in between.
     assert_eq!(policies.status().failures, 0);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_set_that_nobody_signed_is_swapped_whole_too() {
+    let folder = Folder::new();
+    let asks = r#"{"call": "data-contains", "with": ["roles", "", "alice"]}"#;
+    let decide = format!(r#"{{"if": {asks}, "then": {{"answer": "allow"}}, "else": {{"answer": "deny"}}}}"#);
+    folder.write("probe.wasm", sets::PROBE);
+    let roles = "[[document]]\nname = 'roles'\nfile = 'roles.json'\n";
+    // Neither lets alice through: one denies, and the other's roles do not have her.
+    for (set, module, more, contents) in
+        [("one", "deny.wasm", "", r#"["alice"]"#), ("two", "probe.wasm", "config = 'p.json'\n", "[]")]
+    {
+        fs::create_dir(folder.at(set)).unwrap();
+        folder.write(&format!("{set}/policies.toml"), folder.draft(1, module, &format!("{more}{roles}")));
+        folder.write(&format!("{set}/roles.json"), contents);
+        folder.write(&format!("{set}/p.json"), format!(r#"{{"decide": {decide}}}"#));
+    }
+    let swap = |to: &str| {
+        std::os::unix::fs::symlink(to, folder.at("..next")).unwrap();
+        fs::rename(folder.at("..next"), folder.at("..data")).unwrap();
+    };
+    swap("one");
+    for file in ["policies.toml", "roles.json", "p.json"] {
+        std::os::unix::fs::symlink(format!("..data/{file}"), folder.at(file)).unwrap();
+    }
+    let policies = Policies::from_manifest(folder.manifest()).allow_unsigned().load().unwrap();
+    for round in 0..2000 {
+        let to = if round % 2 == 0 { "two" } else { "one" };
+        std::thread::scope(|scope| {
+            scope.spawn(|| swap(to));
+            policies.reload().unwrap();
+        });
+        assert!(!allows(&policies), "round {round}: the policies of one set with the roles of the other");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_that_takes_the_place_of_a_file_while_it_is_read_holds_up_nothing() {
+    let folder = Folder::new();
+    folder.put("roles.json", "[]");
+    let roles = "[[document]]\nname = 'roles'\nfile = 'roles.json'\n";
+    folder.put("policies.toml", folder.draft(1, "allow.wasm", roles));
+    let policies = Policies::from_manifest(folder.manifest()).allow_unsigned().load().unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(folder.at("pipe")).status().unwrap().success());
+    let (sender, loads) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        // Until nobody listens.
+        while sender.send(policies.reload().map(drop).map_err(|error| error.code())).is_ok() {}
+    });
+    fs::hard_link(folder.at("roles.json"), folder.at("file")).unwrap();
+    for _ in 0..50_000 {
+        for other in ["pipe", "file"] {
+            fs::hard_link(folder.at(other), folder.at("next")).unwrap();
+            fs::rename(folder.at("next"), folder.at("roles.json")).unwrap();
+            // Where both are one file already, the rename did nothing.
+            let _ = fs::remove_file(folder.at("next"));
+        }
+    }
+    let seen: BTreeSet<_> = loads.try_iter().collect();
+    assert!(seen.is_subset(&BTreeSet::from([Ok(()), Err("file-not-readable")])), "{seen:?}");
+    assert!(loads.recv_timeout(LONG).is_ok(), "no load waits for the pipe");
+}
+
+#[test]
+fn a_version_that_could_not_be_written_down_for_a_moment_is_in_force_once_it_can() {
+    let (folder, marks) = (Folder::new(), Folder::new());
+    let key = ed25519();
+    fs::create_dir(marks.at("kept")).unwrap();
+    folder.sign(&folder.draft(1, "allow.wasm", ""), &key);
+    let policies = folder.trusting(&key).keep_version_in(marks.at("kept/version")).load().unwrap();
+    policies.watch().unwrap();
+    fs::rename(marks.at("kept"), marks.at("away")).unwrap();
+    folder.sign(&folder.draft(2, "deny.wasm", ""), &key);
+    let is_refused = |status: &Status| {
+        status.last_error.as_ref().is_some_and(|(error, _)| error.code() == "version-not-kept")
+    };
+    assert!(policies.wait_until(LONG, is_refused), "{:?}", policies.status());
+    fs::rename(marks.at("away"), marks.at("kept")).unwrap();
+    assert!(policies.wait_until(LONG, |status| status.version == Some(2)), "{:?}", policies.status());
+    assert!(!allows(&policies));
 }
 
 #[test]

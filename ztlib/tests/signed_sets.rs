@@ -485,3 +485,30 @@ IyTlRzIqg1qbt6bmgQDwHM14P8VXHMxrhTm2ykDYmJpcm+WR2LT5czUE/w==\n\
 -----END PUBLIC KEY-----\n";
 const COSIGN_SIG: &str =
     "MEUCIQCO4Uy/WapNt5+zkhWTJuy7XDN0lDAvqxDvxFPABM11JQIgUcdddWNYOuXUE5EOYA55fZSWgtx4dMs4GueLGLjj8P0=";
+
+#[test]
+fn documents_that_nobody_vouches_for_are_told_after_a_rollback_and_a_promotion_too() {
+    let (folder, next) = (Folder::new(), Folder::new());
+    let key = ed25519();
+    let bound = sets::document("roles", "roles.json", "[]");
+    let open = "[[document]]\nname = 'roles'\nfile = 'roles.json'\nallow-unsigned = true\n";
+    folder.put("roles.json", "[]");
+    folder.sign(&folder.draft(1, "allow.wasm", &bound), &key);
+    let policies = folder.trusting(&key).load().unwrap();
+    let told = || policies.status().unsigned_documents;
+    assert!(told().is_empty());
+    folder.put("roles.json", r#"["mallory"]"#);
+    folder.sign(&folder.draft(2, "deny.wasm", open), &key);
+    policies.reload().unwrap();
+    assert_eq!(told(), ["roles".into()]);
+    policies.rollback().unwrap();
+    assert_eq!(told(), ["roles".into()], "it is the open one that is in force");
+    next.put("roles.json", "[]");
+    next.sign(&next.draft(3, "any.wasm", &bound), &key);
+    policies.candidate_from_manifest(next.manifest()).unwrap().promote().unwrap();
+    assert_eq!(told(), ["roles".into()]);
+    folder.put("roles.json", "[]");
+    folder.sign(&folder.draft(4, "any.wasm", &bound), &key);
+    policies.reload().unwrap();
+    assert!(told().is_empty());
+}

@@ -10,6 +10,8 @@ use serde_json::{Map, Value};
 use super::algorithm::Algorithm;
 use super::claims::{Verified, VerifiedClaims, object};
 use super::error::TokenError;
+use super::json::{Limits, read_object};
+use super::jws::MAX_TOKEN_BYTES;
 use super::key::Key;
 use super::keys::{KeySet, Keys};
 use super::registered::Registered;
@@ -21,17 +23,26 @@ const SOMEBODY: &str = "https://issuer.test";
 const SOME_SERVICE: &str = "service.test";
 /// How long such a token has to live, in seconds.
 const LIFE: u64 = 300;
+/// What a verified token can hold, and as many members again: what was recorded of one is put together from its parts.
+const LIMITS: Limits = Limits { depth: 32, members: 512 };
 
 impl VerifiedClaims {
     /// The claims of a token. One that was verified always has `iss`, `aud` and `exp`: where they are left out, they are put in.
     ///
     /// # Errors
-    /// [`TokenError::ClaimForm`] for a registered claim that no verified token could have.
+    /// [`TokenError::ClaimForm`] for a registered claim that no verified token could have; [`TokenError::TooLong`] and [`TokenError::Json`] for more claims
+    /// than one has room for.
     pub(crate) fn rehearsed(mut claims: Map<String, Value>, now: u64) -> Result<Self, TokenError> {
         claims.entry("iss").or_insert_with(|| SOMEBODY.into());
         claims.entry("aud").or_insert_with(|| SOME_SERVICE.into());
         claims.entry("exp").or_insert_with(|| now.saturating_add(LIFE).into());
         let mut registered = Registered::read(&claims)?;
+        // Many cases may have one caller: what a few letters stand for must not be multiplied.
+        let text = object(claims.clone()).to_string();
+        if text.len() > MAX_TOKEN_BYTES {
+            return Err(TokenError::TooLong);
+        }
+        read_object(text.as_bytes(), LIMITS).map_err(|fault| TokenError::Json { part: "payload", fault })?;
         registered.expires_at = 0;
         let issuer = super::registered::issuer_hint(&claims)?;
         let keys = Keys::new(KeySet::empty());

@@ -57,6 +57,11 @@ impl LoadError {
         self.code
     }
 
+    /// Whether it may load another time though no file has changed: what failed is the system, or the file of the version.
+    pub(super) fn may_pass(&self) -> bool {
+        matches!(self.code, "file-not-readable" | "version-mark-unreadable" | "version-not-kept")
+    }
+
     /// The policy in which the mistake is, by its name in the manifest.
     pub fn policy(&self) -> Option<&str> {
         self.policy.as_deref()

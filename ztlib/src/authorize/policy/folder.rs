@@ -111,14 +111,18 @@ impl Folder {
                 ),
             ));
         }
-        // A pipe would keep us waiting for ever.
-        if !fs::metadata(&real).map_err(|error| self.unreadable(name, &error))?.is_file() {
-            return Err(LoadError::new("file-not-readable", format!("`{}` is not a file", shown(name))));
-        }
+        // A device is not even opened. What is read is looked at once more: another may have its name by now.
+        let is_file = |found: io::Result<fs::Metadata>| match found {
+            Ok(found) if found.is_file() => Ok(()),
+            Ok(_) => Err(LoadError::new("file-not-readable", format!("`{}` is not a file", shown(name)))),
+            Err(error) => Err(self.unreadable(name, &error)),
+        };
+        is_file(fs::metadata(&real))?;
+        let file = open(&real).map_err(|error| self.unreadable(name, &error))?;
+        is_file(file.metadata())?;
         let mut bytes = Vec::new();
         let at_most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
-        let read = File::open(&real).and_then(|file| file.take(at_most).read_to_end(&mut bytes));
-        read.map_err(|error| self.unreadable(name, &error))?;
+        file.take(at_most).read_to_end(&mut bytes).map_err(|error| self.unreadable(name, &error))?;
         if bytes.len() > limit {
             return Err(LoadError::new(
                 "file-too-large",
@@ -191,3 +195,18 @@ impl Folder {
         LoadError::new(code, format!("{subject} cannot be read: {error}{advice}"))
     }
 }
+
+/// Opens without waiting: a pipe that nobody writes to would keep us for ever.
+fn open(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.read(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, NONBLOCK);
+    options.open(path)
+}
+
+/// `O_NONBLOCK`; files do not care.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const NONBLOCK: i32 = if cfg!(any(target_arch = "mips", target_arch = "mips64")) { 0x80 } else { 0o4000 };
+#[cfg(all(unix, not(any(target_os = "linux", target_os = "android"))))]
+const NONBLOCK: i32 = 4;

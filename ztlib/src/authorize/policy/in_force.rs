@@ -71,6 +71,11 @@ impl Shared {
         }
     }
 
+    /// Whether the newest candidate was refused for what may have passed by now.
+    pub(super) fn may_try_again(&self) -> bool {
+        self.status().last_error.as_ref().is_some_and(|(error, _)| error.may_pass())
+    }
+
     fn confirmed_now(&self, status: &mut Status) {
         status.confirmed = self.clock.now();
         self.confirmed.store(milliseconds(status.confirmed), Ordering::Relaxed);
@@ -111,9 +116,14 @@ impl Shared {
         let set = loader.with_set_documents(set);
         let (current, root) = (self.current.load_full(), set.root());
         let was_left_meanwhile = !is_instead && loader.departures != departures;
-        if loader.held == Some(root) && (by == By::Watch || was_left_meanwhile) {
+        let is_held = loader.held == Some(root) && (by == By::Watch || was_left_meanwhile);
+        if is_held && !loader.is_outdone_by(&provenance) {
             // Somebody rolled back from these policies. Their documents are data all the same, and may say that an access was lost.
-            let set = Arc::new(current.with_documents(&set.view.documents));
+            loader.note_documents(&provenance).map_err(|error| self.refuse(error))?;
+            let documents = &set.view.documents;
+            let own = std::mem::take(&mut loader.provenance);
+            loader.provenance = own.with_documents(&current, &provenance, documents);
+            let set = Arc::new(current.with_documents(documents));
             return Ok(self.install(set, &loader, Change::Loaded));
         }
         // Another version may have come in force meanwhile.

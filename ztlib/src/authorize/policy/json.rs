@@ -38,6 +38,12 @@ impl Format {
                 (error.to_string(), line)
             }),
             Self::Yaml => {
+                if let Some(line) = too_deep(text) {
+                    let message = format!(
+                        "lists and tables in brackets lie more than {MAX_BRACKETS} deep in each other"
+                    );
+                    return Err((message, Some(line)));
+                }
                 // An alias stands for all that it names once more: a short text could be a value that fills the memory.
                 let room = Cell::new(text.len().saturating_mul(2).saturating_add(ALIASED_BYTES));
                 let value = Within(&room).deserialize(serde_norway::Deserializer::from_str(text));
@@ -57,6 +63,47 @@ impl Format {
 
 /// What aliases of a YAML text may add to what is written out in it: values, names and bytes of texts.
 const ALIASED_BYTES: usize = 64 << 10;
+
+/// How many brackets of a YAML text may be open at once. The parser goes through all that are for each token, and looks at its own limit when it has them all:
+/// a few hundred kilobytes of them take minutes, and what follows waits.
+const MAX_BRACKETS: usize = 256;
+
+/// The line of a YAML text in which too many brackets may be open, if there is one.
+///
+/// Whether a quote begins a text, a `#` a comment and a `!` a tag is for YAML to know. Here each of these is followed beside the other meaning, with the brackets that
+/// would be open, so that there are never fewer than the parser has.
+fn too_deep(text: &str) -> Option<usize> {
+    let mut open = 0_usize;
+    // How many were open before a text in quotes, a comment or a tag that may have begun: what is in it opens and closes nothing.
+    let (mut single, mut double, mut comment, mut tag) = (0_usize, 0_usize, 0_usize, 0_usize);
+    let (mut line, mut escapes) = (1_usize, false);
+    for byte in text.bytes() {
+        let is_escaped = std::mem::take(&mut escapes);
+        match byte {
+            b'[' | b'{' => open = open.saturating_add(1),
+            b']' | b'}' => open = open.saturating_sub(1),
+            b'\'' => (open, single) = (open.max(single), open),
+            b'"' if is_escaped => (open, double) = (open.max(double), open.max(double)),
+            b'"' => (open, double) = (open.max(double), open),
+            b'\\' => escapes = !is_escaped,
+            b'#' => comment = comment.max(open),
+            b'!' => tag = tag.max(open),
+            b',' => open = open.max(tag),
+            b' ' | b'\t' | b'\r' => open = open.max(std::mem::take(&mut tag)),
+            b'\n' => {
+                line = line.saturating_add(1);
+                open = open.max(std::mem::take(&mut tag)).max(std::mem::take(&mut comment));
+            }
+            // There are line ends among these.
+            0x80.. => open = open.max(tag).max(comment),
+            _ => {}
+        }
+        if open > MAX_BRACKETS {
+            return Some(line);
+        }
+    }
+    None
+}
 
 /// The line of a byte, from 1.
 pub(crate) fn line_of(text: &str, at: usize) -> usize {
@@ -237,5 +284,41 @@ mod tests {
             assert!(format.parse(&"[".repeat(100_000)).is_err());
         }
         assert!(Format::Toml.parse(&format!("a = {}", "[".repeat(100_000))).is_err());
+    }
+
+    #[test]
+    fn yaml_that_would_take_hours_is_refused_before_it_is_parsed() {
+        let refused = |unit: &str| {
+            let error = Format::Yaml.parse(&unit.repeat(200_000)).unwrap_err();
+            assert!(error.0.contains("in brackets"), "{unit:?}: {error:?}");
+        };
+        for unit in ["[", "{a: ", "[x, ", "{a: [", "? [", "[]["] {
+            refused(unit);
+        }
+        // What closes nothing for YAML closes nothing here.
+        for unit in [
+            "[ # ]]\n",
+            "[ # ]]\u{85}",
+            "[ # ]]\u{2028}",
+            "['', ']]', ",
+            "[\"]]\", ",
+            "[\"\\\"]]\", ",
+            "[\"\\\\\", ",
+            "['\n]]', ",
+            "[\"\n]]\", ",
+            "[a', ",
+            "[ !<]]> ",
+            "[ !<]]>, ",
+            "{ !<]]> a: ",
+            "['it''s]', ",
+            "[\"']]\", '\"]]', ",
+        ] {
+            refused(unit);
+        }
+        let line = "a: [\"{b}\", '[c]', d's] # e [f]\n";
+        let many: String = (0..2000).map(|n| format!("k{n}{line}")).collect();
+        assert_eq!(too_deep(&many), None);
+        assert_eq!(too_deep(&"[".repeat(MAX_BRACKETS)), None);
+        assert_eq!(too_deep(&format!("\n{}", "[".repeat(MAX_BRACKETS + 1))), Some(2));
     }
 }

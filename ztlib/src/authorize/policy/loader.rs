@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 
 use super::blueprint::{Blueprint, Known};
 use super::digest::Digest;
-use super::folder::{Folder, LookedFor};
+use super::folder::{Folder, LookedFor, Stamp};
 use super::manifest::{self, Manifest, Signed};
 use super::named_file::FileRole;
 use super::set::PolicySet;
@@ -21,6 +21,8 @@ use crate::authorize::signals::SignalSource;
 
 /// How many sets that were in force before are kept, so that one can return to them.
 const MAX_KEPT: usize = 3;
+/// How often a manifest is read that changes meanwhile.
+const MOST_READS: u32 = 5;
 
 /// Loads candidates, one at a time, and remembers what it takes to judge and to undo them.
 pub(super) struct Loader {
@@ -88,6 +90,19 @@ impl Provenance {
     /// The signed manifest.
     pub(super) fn manifest(&self) -> Option<Digest> {
         self.signed.map(|signed| signed.manifest)
+    }
+
+    /// The same of a set that has the documents of another by now: which of them nobody vouches for, the other's manifest says.
+    pub(super) fn with_documents(self, own: &PolicySet, other: &Self, others: &Documents) -> Self {
+        if self.signed.is_none() {
+            return self;
+        }
+        let is_open = |name: &&Box<str>| {
+            let of = if others.0.contains_key(*name) { other } else { &self };
+            of.signed.is_none() || of.unsigned_documents.contains(name)
+        };
+        let unsigned_documents = own.view.documents.0.keys().filter(is_open).cloned().collect();
+        Self { unsigned_documents, ..self }
     }
 }
 
@@ -204,6 +219,32 @@ impl Loader {
         }
     }
 
+    /// Whether a signer has put this above the promoted set that is in force: it is meant to take its place, whichever policies it has.
+    pub(super) fn is_outdone_by(&self, newer: &Provenance) -> bool {
+        let Origin::Manifest(from) = &self.origin else { return false };
+        self.provenance.signed.zip(newer.signed).is_some_and(|(own, newer)| {
+            from.versions.highest() == Some(own.version) && newer.version > own.version
+        })
+    }
+
+    /// Notes whose documents are about to be in force, with other policies than theirs: no older ones come after them.
+    pub(super) fn note_documents(&mut self, of: &Provenance) -> Result<(), LoadError> {
+        let is_left = match (&self.origin, &of.signed) {
+            (Origin::Manifest(from), Some(signed)) => from.versions.was_left(signed),
+            _ => true,
+        };
+        if is_left {
+            return Ok(());
+        }
+        self.check_version(of)?;
+        self.raise_version(of)?;
+        self.last_manifest = of.manifest();
+        if let Origin::Manifest(from) = &mut self.origin {
+            from.versions.leave(self.last_manifest);
+        }
+        Ok(())
+    }
+
     /// Notes that a signed candidate is about to be in force.
     pub(super) fn raise_version(&mut self, provenance: &Provenance) -> Result<(), LoadError> {
         match (&mut self.origin, &provenance.signed) {
@@ -240,8 +281,26 @@ impl Loader {
 }
 
 impl FromManifest {
-    /// The manifest, verified, and the files that were looked for on the way, whether they were found or not.
+    /// The manifest, verified, and the files that were looked for on the way, whether they were found or not. Where the manifest is another one when all has
+    /// been read (a link was swapped meanwhile), the rest may belong to that one: it is read again.
     pub(super) fn read(&self) -> (Result<Manifest, LoadError>, LookedFor) {
+        let mut left = MOST_READS;
+        loop {
+            let (manifest, looked_for) = self.read_once();
+            // It is looked for before everything that it names.
+            let is_still = looked_for.first().is_none_or(|(path, stamp)| Stamp::of(path) == *stamp);
+            if manifest.is_err() || is_still {
+                return (manifest, looked_for);
+            }
+            left = left.saturating_sub(1);
+            if left == 0 {
+                let text = "the manifest goes on changing while the files that it names are read: leave it alone for a moment";
+                return (Err(LoadError::new("manifest-changing", text).at(&self.path, None)), looked_for);
+            }
+        }
+    }
+
+    fn read_once(&self) -> (Result<Manifest, LoadError>, LookedFor) {
         let mut folder = match Folder::of(&self.path) {
             Ok(folder) => folder,
             Err(error) => return (Err(error), Folder::missing(&self.path)),

@@ -49,7 +49,8 @@ pub fn pin(manifest: impl AsRef<Path>, wanted: impl Fn(&str) -> bool) -> Result<
     let to_be_signed = parsed.get_ref().contains_key("version");
     let mut edits = Vec::new();
     let mut pinned = Vec::new();
-    for policy in policies(parsed.get_ref()) {
+    for (policy, at) in policies(parsed.get_ref()) {
+        let is_inline = text.as_bytes().get(at.start) == Some(&b'{');
         let Some((module, at)) = file(policy, "module").filter(|(module, _)| wanted(module)) else {
             continue;
         };
@@ -60,14 +61,14 @@ pub fn pin(manifest: impl AsRef<Path>, wanted: impl Fn(&str) -> bool) -> Result<
         };
         let before = edits.len();
         let sha256 = digest(module, &at, Budget::maximum().module_bytes)?;
-        edits.extend(edit(policy, "sha256", &sha256, at));
+        edits.extend(edit(policy, is_inline, "sha256", &sha256, at));
         let mut config_sha256 = None;
         if let Some((config, at)) = file(policy, "config")
             && (to_be_signed || policy.contains_key("config-sha256"))
         {
             // As for a manifest that is loaded: the text of a configuration may be twice as long as the JSON that it becomes.
             let sha256 = digest(config, &at, Budget::maximum().config_bytes.saturating_mul(2))?;
-            edits.extend(edit(policy, "config-sha256", &sha256, at));
+            edits.extend(edit(policy, is_inline, "config-sha256", &sha256, at));
             config_sha256 = Some(sha256);
         }
         let changed = edits.len() > before;
@@ -82,10 +83,10 @@ pub fn pin(manifest: impl AsRef<Path>, wanted: impl Fn(&str) -> bool) -> Result<
     Ok(pinned)
 }
 
-fn policies<'t>(top: &'t DeTable<'t>) -> impl Iterator<Item = &'t DeTable<'t>> {
+fn policies<'t>(top: &'t DeTable<'t>) -> impl Iterator<Item = (&'t DeTable<'t>, Range<usize>)> {
     let policies = top.get("policy").and_then(|value| value.get_ref().as_array());
     policies.into_iter().flatten().filter_map(|policy| match policy.get_ref() {
-        DeValue::Table(policy) => Some(policy),
+        DeValue::Table(table) => Some((table, policy.span())),
         _ => None,
     })
 }
@@ -96,9 +97,11 @@ fn file<'t>(policy: &'t DeTable<'t>, key: &str) -> Option<(&'t str, Range<usize>
     Some((value.get_ref().as_str()?, value.span()))
 }
 
-/// What has to be written for a key to have this digest: in the place of its value, or on a line of its own behind the file's name.
+/// What has to be written for a key to have this digest: in the place of its value, or behind the file's name, on a line of its own where the table is not
+/// written in one.
 fn edit(
     policy: &DeTable<'_>,
+    is_inline: bool,
     key: &str,
     digest: &str,
     named: Range<usize>,
@@ -107,7 +110,10 @@ fn edit(
     match known {
         Some(value) if value.get_ref().as_str() == Some(digest) => None,
         Some(value) => Some((value.span(), format!("\"{digest}\""))),
-        None => Some((named.end..named.end, format!("\n{key} = \"{digest}\""))),
+        None => {
+            let parted = if is_inline { ", " } else { "\n" };
+            Some((named.end..named.end, format!("{parted}{key} = \"{digest}\"")))
+        }
     }
 }
 
@@ -148,6 +154,15 @@ mod tests {
         assert_eq!(pin(&manifest, |module| module != "c.wasm"), Ok(vec![]), "another's is left alone");
         let error = pin(&manifest, |_| true).unwrap_err();
         assert_eq!((error.code(), error.line()), ("file-not-found", Some(2)));
+        // A table that is written in one line stays one.
+        fs::write(&manifest, "policy = [{ module = 'a.wasm' }, { module = 'b.wasm', name = 'b' }]\n")
+            .unwrap();
+        pin(&manifest, |_| true).unwrap();
+        let after = format!(
+            "policy = [{{ module = 'a.wasm', sha256 = \"{a}\" }}, {{ module = 'b.wasm', sha256 = \"{b}\", name = 'b' }}]\n"
+        );
+        assert_eq!(fs::read_to_string(&manifest).unwrap(), after);
+        assert!(pin(&manifest, |_| true).unwrap().iter().all(|pinned| !pinned.changed));
         fs::remove_dir_all(&folder).unwrap();
     }
 

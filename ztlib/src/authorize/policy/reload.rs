@@ -167,11 +167,12 @@ impl Policies {
                 "no earlier policies are kept: put the older manifest back (where it is signed, sign it again under a higher `version`) and reload",
             ));
         };
-        let set = Arc::new(kept.set.with_documents(&current.view.documents));
+        let documents = &current.view.documents;
+        let set = Arc::new(kept.set.with_documents(documents));
         let set = loader.with_set_documents(set);
         loader.held = loader.last_loaded;
         loader.leave();
-        loader.provenance = kept.provenance;
+        loader.provenance = kept.provenance.with_documents(&kept.set, &loader.provenance, documents);
         count("rolled-back", "");
         tracing::warn!(revision = %set.revision, from = %current.revision, "the policies were rolled back");
         Ok(self.0.install(set, &loader, Change::RolledBack { from: current.revision }))

@@ -10,9 +10,12 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 
 use super::LoadError;
 use super::in_force::{By, Shared};
+use crate::clock::Stopwatch;
 
 /// How often the files are looked at even where the system has said nothing: network file systems say nothing.
 const POLL: Duration = Duration::from_millis(500);
+/// How often a candidate is loaded again that was refused for no fault of its files: the disk was full, or there were too many open files.
+const TRY_AGAIN: Duration = Duration::from_secs(2);
 /// How long files have to be left alone before they are read: whoever writes several has not finished with the first.
 const SETTLE: Duration = Duration::from_millis(30);
 /// After so many moments they are read anyhow; a half-written file does not load, and is looked at again when it is whole.
@@ -66,9 +69,11 @@ struct Watching {
 
 impl Watching {
     fn run(mut self) {
+        let mut tried = Stopwatch::start();
         while self.wait(POLL) {
             let Some(shared) = self.shared.upgrade() else { return };
-            if !shared.has_changed() {
+            let is_due = tried.elapsed() >= TRY_AGAIN && shared.may_try_again();
+            if !is_due && !shared.has_changed() {
                 shared.confirm();
                 drop(shared);
                 // Whatever else is written there as often as it likes: it is not looked at more often than this.
@@ -82,6 +87,7 @@ impl Watching {
             let Some(shared) = self.shared.upgrade() else { return };
             // It reports a failure itself: in the log and in the status.
             let _ = shared.reload(By::Watch);
+            tried = Stopwatch::start();
             self.follow();
         }
     }

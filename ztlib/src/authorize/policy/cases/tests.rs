@@ -183,3 +183,20 @@ fn a_caller_who_is_made_up_passes_no_guard() {
     assert_eq!(principal.claims().unwrap().recheck(now).unwrap_err().code(), "token-expired");
     assert!(principal.peer().unwrap().check_validity(1_795_392_000).is_err());
 }
+
+#[test]
+fn a_caller_claims_no_more_than_a_token_has_room_for() {
+    let parse = |members: usize| {
+        let claims = "{a=1},".repeat(members);
+        let text = format!(
+            "format = 1\n[caller.c]\nclaims = {{ x = [{claims}] }}\n[[case]]\nname = 'n'\ncaller = 'c'\naction = 'a'\nexpect = 'allow'\n"
+        );
+        Cases::parse(Path::new("t"), &text)
+    };
+    assert_eq!(parse(200).unwrap().len(), 1);
+    // Each of the cases would have a copy of them, a hundred times the file.
+    for members in [1_000, 25_000] {
+        let error = parse(members).unwrap_err();
+        assert_eq!((error.code(), error.line()), ("bad-claims", Some(6)), "{error}");
+    }
+}

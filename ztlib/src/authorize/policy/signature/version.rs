@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 use crate::authorize::policy::LoadError;
 use crate::authorize::policy::digest::Digest;
@@ -12,6 +13,9 @@ use crate::authorize::policy::whole_file::{self, Access};
 
 /// The longest mark, in bytes: a number, a space, a digest.
 const MAX_MARK_BYTES: u64 = 128;
+
+/// Held while a mark is looked at and written.
+static RAISING: Mutex<()> = Mutex::new(());
 
 /// The highest version that has been in force, and what is asked of the next.
 #[derive(Debug, Clone, Default)]
@@ -80,6 +84,9 @@ impl Versions {
         if self.highest == Some(mark) {
             return Ok(());
         }
+        // Loading takes seconds, and another handle of the process may have gone on meanwhile: between this look and the writing none can.
+        let _one_at_a_time = RAISING.lock().unwrap_or_else(PoisonError::into_inner);
+        self.check(signed)?;
         if let Some(file) = &self.file {
             whole_file::write(file, format!("{} {}\n", mark.version, mark.manifest).as_bytes(), Access::Default).map_err(|error| {
                 LoadError::new(
@@ -130,4 +137,26 @@ fn older(version: u64, than: u64, why: &str) -> LoadError {
             "the set's version is {version}, and {than} is the least that is taken, since {why}: to return to an older set, give it a higher `version` and sign it again"
         ),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::authorize::policy::signature::SigningKey;
+
+    #[test]
+    fn what_took_long_to_load_does_not_lower_the_mark_that_another_has_raised_meanwhile() {
+        let file = std::env::temp_dir().join(format!("ztlib-mark-{}", std::process::id()));
+        let _ = std::fs::remove_file(&file);
+        let signer = SigningKey::generate().unwrap().0.id();
+        let signed = |version: u64| Signed { signer, version, manifest: Digest::of(&version.to_be_bytes()) };
+        let versions = || Versions { file: Some(file.clone()), ..Versions::default() };
+        let (mut slow, mut quick) = (versions(), versions());
+        slow.check_readable(&signed(5)).unwrap();
+        quick.raise(&signed(8)).unwrap();
+        assert_eq!(slow.raise(&signed(5)).unwrap_err().code(), "older-version");
+        assert_eq!(slow.highest(), None);
+        assert_eq!(versions().check(&signed(7)).unwrap_err().code(), "older-version", "after a restart");
+        std::fs::remove_file(&file).unwrap();
+    }
 }

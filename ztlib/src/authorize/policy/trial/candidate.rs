@@ -142,7 +142,8 @@ impl Candidate {
     /// Puts it in force at once, by hand, whatever was found: as a whole, in the place of what is in force, to which [`Policies::rollback`] returns. It may
     /// be older than what came in force since it was loaded, unless a signed version forbids that.
     ///
-    /// As after a rollback, files that are watched stay out of force until they describe other policies: put the candidate's in their place. A candidate
+    /// As after a rollback, files that are watched stay out of force until they describe other policies, or are signed under a version above the candidate's: put
+    /// the candidate's in their place. A candidate
     /// made in code for policies made in code is what [`Policies::reload`] loads from now on; otherwise that loads what the files say.
     ///
     /// # Errors

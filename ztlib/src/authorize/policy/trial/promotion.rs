@@ -174,6 +174,7 @@ pub(super) fn put_in_force(
     let set = candidate.set_now(&current, &loader);
     let root = set.root();
     let from = current.revision;
+    let provenance = provenance.with_documents(&set, &loader.provenance, &current.view.documents);
     let left = std::mem::replace(&mut loader.provenance, provenance);
     loader.leave();
     let before = Loaded { set: current, provenance: left };
