@@ -383,6 +383,10 @@ impl Write for PanicsLater {
 }
 
 #[tokio::test]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "how long a panic takes to be told is no matter of the fake clock"
+)]
 async fn what_waited_for_a_writer_that_panics_is_counted_as_lost() {
     let world = World::new();
     world.send(&world.guard(deny()).build(), world.request().await).await;

@@ -97,11 +97,11 @@ impl Provenance {
         if self.signed.is_none() {
             return self;
         }
-        let is_open = |name: &&Box<str>| {
-            let of = if others.0.contains_key(*name) { other } else { &self };
-            of.signed.is_none() || of.unsigned_documents.contains(name)
+        let is_open = |name: &str| {
+            let of = if others.0.contains_key(name) { other } else { &self };
+            of.signed.is_none() || of.unsigned_documents.iter().any(|open| **open == *name)
         };
-        let unsigned_documents = own.view.documents.0.keys().filter(is_open).cloned().collect();
+        let unsigned_documents = own.view.documents.0.keys().filter(|name| is_open(name)).cloned().collect();
         Self { unsigned_documents, ..self }
     }
 }
