@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::candidate::PolicyFacts;
+use super::draft::PolicyFacts;
 use super::expectation::Verdict;
 use super::report::Report;
 use crate::authorize::outcome::Answer;

@@ -55,9 +55,9 @@
 //! [`VerifiedClaims`](crate::authenticate::token::VerifiedClaims) than what verifies them. The callers of cases are made within this crate, never
 //! leave it, and have expired in 1970: whatever checks them for a request would refuse them. A rehearsal ends in a [`Report`]; there is no [`Permit`](crate::enforce::Permit) in it.
 
-mod candidate;
 mod case;
 mod coverage;
+mod draft;
 mod expectation;
 mod file;
 mod gate;
@@ -70,8 +70,8 @@ use std::path::Path;
 use super::{LoadError, Policies, PolicySet};
 use case::Case;
 
-pub use candidate::{Candidate, PolicyFacts};
 pub use coverage::Coverage;
+pub use draft::{Draft, PolicyFacts};
 pub use expectation::Verdict;
 pub use lint::{Finding, Route, Routes};
 pub use report::{Difference, Rehearsal, Report, Timing};
