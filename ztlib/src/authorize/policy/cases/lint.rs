@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::Path;
 
 use http::Method;
+use ztlib_cases::shown;
 
 use super::case::{Case, Facts, Request, Subject};
 use super::draft::{Draft, PolicyFacts};
@@ -12,7 +13,6 @@ use super::report::{Rehearsal, Report, stage};
 use super::{Cases, rehearse};
 use crate::authorize::decision::Decision;
 use crate::authorize::outcome::Answer;
-use crate::authorize::policy::error::shown;
 use crate::authorize::policy::folder::Folder;
 use crate::authorize::policy::{LoadError, PolicySet};
 use crate::authorize::read::Read;
@@ -266,7 +266,7 @@ fn asks_about(case: &Case, route: &Route) -> bool {
 fn allows(set: &PolicySet, cases: &Cases, case: &Case, route: &Route) -> Result<bool, LoadError> {
     let whole = Cases { policy: None, ..cases.clone() };
     let mut moved = case.clone();
-    moved.expect = super::expectation::Expectation::default();
+    moved.expect = ztlib_cases::Expectation::default();
     let Some(facts) = on_route(&case.facts, route) else { return Ok(false) };
     moved.facts = facts;
     let stage = stage(set, &whole, &moved)?;

@@ -58,25 +58,25 @@
 mod case;
 mod coverage;
 mod draft;
-mod expectation;
 mod file;
 mod gate;
 mod lint;
 mod report;
-mod toml_value;
 
 use std::path::Path;
+
+use ztlib_cases::MAX_FILE_BYTES;
 
 use super::{LoadError, Policies, PolicySet};
 use case::Case;
 
 pub use coverage::Coverage;
 pub use draft::{Draft, PolicyFacts};
-pub use expectation::Verdict;
 pub use lint::{Finding, Route, Routes};
 pub use report::{Difference, Rehearsal, Report, Timing};
+#[doc(inline)]
+pub use ztlib_cases::Verdict;
 
-pub(crate) use file::MAX_FILE_BYTES;
 pub(crate) use gate::{gate, read as read_named};
 
 /// The cases of one file, about a whole set or about one policy alone.
