@@ -21,13 +21,6 @@ pub enum Verdict {
     Fault,
 }
 
-const VERDICTS: [(&str, Verdict); 4] = [
-    ("allow", Verdict::Allow),
-    ("deny", Verdict::Deny),
-    ("abstain", Verdict::Abstain),
-    ("fault", Verdict::Fault),
-];
-
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -41,7 +34,13 @@ impl fmt::Display for Verdict {
 
 /// The verdict that prints so.
 pub fn verdict_named(name: &str) -> Option<Verdict> {
-    VERDICTS.into_iter().find_map(|(known, verdict)| (known == name).then_some(verdict))
+    Some(match name {
+        "allow" => Verdict::Allow,
+        "deny" => Verdict::Deny,
+        "abstain" => Verdict::Abstain,
+        "fault" => Verdict::Fault,
+        _ => return None,
+    })
 }
 
 /// A value and the line in which it is expected, from 1.
@@ -132,7 +131,7 @@ fn verdict(table: &Table<'_>, bare: bool) -> Result<Option<Verdict>, Error> {
         };
     };
     let verdict = verdict_named(name).ok_or_else(|| {
-        let names = VERDICTS.map(|(name, _)| name);
+        let names = ["allow", "deny", "abstain", "fault"];
         let advice = closest(name, &names).map_or_else(
             || format!("it is one of {}", names.join(", ")),
             |close| format!("did you mean `{close}`?"),

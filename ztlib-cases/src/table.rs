@@ -9,7 +9,7 @@ use toml::de::{DeTable, DeValue};
 use crate::{Error, shown};
 
 /// A TOML file's text and where it comes from. Whoever reads the file bounds it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Text<'t> {
     file: &'t Path,
     text: &'t str,
@@ -30,7 +30,6 @@ pub struct Text<'t> {
 /// assert_eq!(error.to_string(), "a.toml:2: there is no key `port` here: did you mean `ports`? (unknown-key)");
 /// # Ok::<(), ztlib_cases::Error>(())
 /// ```
-#[derive(Debug)]
 pub struct Table<'t> {
     text: Text<'t>,
     table: &'t DeTable<'t>,
