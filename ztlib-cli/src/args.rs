@@ -165,7 +165,7 @@ pub(crate) struct Inspect {
 
 #[derive(Debug, Args)]
 pub(crate) struct Replay {
-    /// The candidate's manifest
+    /// The manifest of the set to try
     #[arg(default_value = "policies.toml", value_hint = ValueHint::FilePath)]
     pub(crate) manifest: PathBuf,
     /// What the service recorded (`Recording::save`)

@@ -1,7 +1,7 @@
 //! `policy bench`: how long cases take.
 
 use serde_json::{Value, json};
-use ztlib::authorize::policy::cases::Candidate;
+use ztlib::authorize::policy::cases::Draft;
 
 use crate::Ended;
 use crate::args::Bench;
@@ -10,11 +10,11 @@ use crate::failure::Failure;
 use crate::show::{Desk, timing, timing_json};
 
 pub(crate) fn run(bench: &Bench, desk: &mut Desk<'_>) -> Result<Ended, Failure> {
-    let candidate = Candidate::load(&bench.manifest)?;
+    let draft = Draft::load(&bench.manifest)?;
     let mut measured: Vec<Value> = Vec::new();
-    for cases in candidate.cases() {
+    for cases in draft.cases() {
         for name in cases.names().filter(|name| bench.case.as_deref().is_none_or(|wanted| *name == wanted)) {
-            let Some(took) = candidate.time(cases, name, bench.times)? else { continue };
+            let Some(took) = draft.time(cases, name, bench.times)? else { continue };
             if !desk.json {
                 desk.line(&format!("{}: {name}: {}", cases.file().display(), timing(&took)))?;
             }
@@ -24,7 +24,7 @@ pub(crate) fn run(bench: &Bench, desk: &mut Desk<'_>) -> Result<Ended, Failure> 
         }
     }
     if measured.is_empty() {
-        return Err(unknown_case(&candidate, bench.case.as_deref().unwrap_or_default()));
+        return Err(unknown_case(&draft, bench.case.as_deref().unwrap_or_default()));
     }
     if desk.json {
         desk.value(&json!({ "cases": measured }))?;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde_json::{Map, Value as Json, json};
-use ztlib::authorize::policy::cases::{Candidate, Cases, Rehearsal, Timing, Verdict};
+use ztlib::authorize::policy::cases::{Cases, Draft, Rehearsal, Timing, Verdict};
 use ztlib::authorize::{Read, Value};
 
 use crate::Ended;
@@ -17,38 +17,33 @@ const TIMES: u32 = 200;
 const HERE: &str = "the command line";
 
 pub(crate) fn run(explain: &Explain, desk: &mut Desk<'_>) -> Result<Ended, Failure> {
-    let candidate = Candidate::load(&explain.manifest)?;
+    let draft = Draft::load(&explain.manifest)?;
     let (cases, name) = match &explain.case {
-        Some(name) => (named(&candidate, name, explain.policy.as_deref())?, name.as_str()),
+        Some(name) => (named(&draft, name, explain.policy.as_deref())?, name.as_str()),
         None => (question(explain)?, HERE),
     };
-    let report = candidate.rehearse(&cases)?;
+    let report = draft.rehearse(&cases)?;
     let rehearsal = report.rehearsals().find(|rehearsal| rehearsal.case() == name);
-    let timing = candidate.time(&cases, name, TIMES)?;
+    let timing = draft.time(&cases, name, TIMES)?;
     let (Some(rehearsal), Some(timing)) = (rehearsal, timing) else {
         return Err(Failure::new(USAGE, "unknown-case", format!("there is no case `{name}`")));
     };
     if desk.json {
         let mut value = rehearsal_json(rehearsal);
         if let Json::Object(members) = &mut value {
-            members.insert("revision".to_owned(), json!(candidate.revision().digest()));
+            members.insert("revision".to_owned(), json!(draft.revision().digest()));
             members.insert("time".to_owned(), timing_json(&timing));
             let narrower = narrower(rehearsal).map(|(read, ask)| json!({ "read": read, "ask": ask }));
             members.insert("narrower".to_owned(), narrower.collect());
         }
         desk.value(&value)?;
     } else {
-        print(&candidate, rehearsal, &timing, desk)?;
+        print(&draft, rehearsal, &timing, desk)?;
     }
     Ok(if rehearsal.passed() { Ended::Well } else { Ended::Failed })
 }
 
-fn print(
-    candidate: &Candidate,
-    rehearsal: &Rehearsal,
-    took: &Timing,
-    desk: &mut Desk<'_>,
-) -> std::io::Result<()> {
+fn print(draft: &Draft, rehearsal: &Rehearsal, took: &Timing, desk: &mut Desk<'_>) -> std::io::Result<()> {
     if rehearsal.case() != HERE {
         desk.line(&format!("{}:{}: {}", rehearsal.file().display(), rehearsal.line(), rehearsal.case()))?;
     }
@@ -86,7 +81,7 @@ fn print(
     }
     desk.line(&format!("fuel: {}", evaluation.fuel()))?;
     desk.line(&format!("time: {}", timing(took)))?;
-    desk.line(&format!("revision: {}", candidate.revision()))
+    desk.line(&format!("revision: {}", draft.revision()))
 }
 
 /// Whether it went by a request without a route: easily forgotten on a command line, and then no rule applies.
@@ -105,16 +100,16 @@ fn narrower(rehearsal: &Rehearsal) -> impl Iterator<Item = (String, &'static str
 }
 
 /// The file that has a case of this name.
-fn named(candidate: &Candidate, name: &str, policy: Option<&str>) -> Result<Cases, Failure> {
-    let found = candidate.cases().iter().find(|cases| {
+fn named(draft: &Draft, name: &str, policy: Option<&str>) -> Result<Cases, Failure> {
+    let found = draft.cases().iter().find(|cases| {
         policy.is_none_or(|policy| cases.policy() == Some(policy)) && cases.names().any(|own| own == name)
     });
-    found.cloned().ok_or_else(|| unknown_case(candidate, name))
+    found.cloned().ok_or_else(|| unknown_case(draft, name))
 }
 
 /// That there is no such case, and which there are.
-pub(crate) fn unknown_case(candidate: &Candidate, name: &str) -> Failure {
-    let names: Vec<&str> = candidate.cases().iter().flat_map(Cases::names).take(20).collect();
+pub(crate) fn unknown_case(draft: &Draft, name: &str) -> Failure {
+    let names: Vec<&str> = draft.cases().iter().flat_map(Cases::names).take(20).collect();
     let text = format!("the manifest names no case `{name}`; there are:\n  {}", names.join("\n  "));
     Failure::new(USAGE, "unknown-case", text)
 }

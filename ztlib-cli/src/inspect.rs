@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::fs;
 
 use serde_json::{Value, json};
-use ztlib::authorize::policy::cases::Candidate;
+use ztlib::authorize::policy::cases::Draft;
 use ztlib::authorize::policy::{Budget, Module};
 
 use crate::Ended;
@@ -25,9 +25,9 @@ pub(crate) fn run(inspect: &Inspect, desk: &mut Desk<'_>) -> Result<Ended, Failu
         }
         return Ok(Ended::Well);
     }
-    let candidate = Candidate::load(&inspect.file)?;
-    let coverage = candidate.coverage(&candidate.run()?);
-    let policies = candidate.policies();
+    let draft = Draft::load(&inspect.file)?;
+    let coverage = draft.coverage(&draft.run()?);
+    let policies = draft.policies();
     if desk.json {
         let policies = policies.iter().zip(&coverage).map(|(policy, coverage)| {
             json!({
@@ -37,7 +37,7 @@ pub(crate) fn run(inspect: &Inspect, desk: &mut Desk<'_>) -> Result<Ended, Failu
             })
         });
         let policies: Vec<Value> = policies.collect();
-        desk.value(&json!({ "revision": candidate.revision().digest(), "policies": policies }))?;
+        desk.value(&json!({ "revision": draft.revision().digest(), "policies": policies }))?;
         return Ok(Ended::Well);
     }
     for (policy, coverage) in policies.iter().zip(&coverage) {

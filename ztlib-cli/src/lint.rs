@@ -1,7 +1,7 @@
 //! `set lint`: what is odd about a set, as far as its cases show.
 
 use serde_json::{Value, json};
-use ztlib::authorize::policy::cases::{Candidate, Routes};
+use ztlib::authorize::policy::cases::{Draft, Routes};
 
 use crate::Ended;
 use crate::args::Lint;
@@ -9,9 +9,9 @@ use crate::failure::Failure;
 use crate::show::Desk;
 
 pub(crate) fn run(lint: &Lint, desk: &mut Desk<'_>) -> Result<Ended, Failure> {
-    let candidate = Candidate::load(&lint.manifest)?;
+    let draft = Draft::load(&lint.manifest)?;
     let routes = lint.routes.as_ref().map(Routes::read).transpose()?;
-    let findings = candidate.lint(routes.as_ref())?;
+    let findings = draft.lint(routes.as_ref())?;
     if desk.json {
         let findings: Vec<Value> = findings
             .iter()

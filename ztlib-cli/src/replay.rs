@@ -1,6 +1,6 @@
 //! `policy replay`: what a set would have decided on what a service recorded.
 
-use ztlib::authorize::policy::cases::Candidate;
+use ztlib::authorize::policy::cases::Draft;
 use ztlib::authorize::policy::trial::Recording;
 
 use crate::Ended;
@@ -9,14 +9,14 @@ use crate::failure::{BROKEN, Failure};
 use crate::show::Desk;
 
 pub(crate) fn run(replay: &Replay, desk: &mut Desk<'_>) -> Result<Ended, Failure> {
-    let candidate = Candidate::load(&replay.manifest)?;
+    let draft = Draft::load(&replay.manifest)?;
     let recording = Recording::read(&replay.recorded)?;
     if recording.is_empty() {
         // Nothing was tried, so nothing went well.
         let text = format!("{} holds no records", replay.recorded.display());
         return Err(Failure::new(BROKEN, "no-records", text));
     }
-    let found = candidate.replay(&recording);
+    let found = draft.replay(&recording);
     if desk.json {
         let value = serde_json::to_value(&found);
         desk.value(&value.map_err(|error| Failure::new(BROKEN, "not-json", error.to_string()))?)?;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use ztlib::authorize::policy::cases::Candidate;
+use ztlib::authorize::policy::cases::Draft;
 use ztlib::authorize::policy::{FileRole, KeyId, NamedFile, Policies, SigningKey, TrustedKey, Verified};
 
 use crate::Ended;
@@ -40,7 +40,7 @@ pub(crate) fn sign(sign: &Sign, desk: &mut Desk<'_>) -> Result<Ended, Failure> {
 
 /// What does not load, or fails its own cases, is refused by every service; so it is not signed.
 fn test(manifest: &Path) -> Result<(), Failure> {
-    let report = Candidate::load(manifest)?.run()?;
+    let report = Draft::load(manifest)?.run()?;
     let Some(first) = report.failures().next() else { return Ok(()) };
     let failed = report.len() - report.passed();
     let text = format!(

@@ -1,7 +1,7 @@
 //! `policy test`: the cases of a manifest, in the sandbox.
 
 use serde_json::{Value, json};
-use ztlib::authorize::policy::cases::Candidate;
+use ztlib::authorize::policy::cases::Draft;
 
 use crate::Ended;
 use crate::args::Test;
@@ -9,19 +9,19 @@ use crate::failure::{BROKEN, Failure};
 use crate::show::{Desk, coverage_json, rehearsal_json};
 
 pub(crate) fn run(test: &Test, desk: &mut Desk<'_>) -> Result<Ended, Failure> {
-    let candidate = Candidate::load(&test.manifest)?;
-    let report = candidate.run()?;
+    let draft = Draft::load(&test.manifest)?;
+    let report = draft.run()?;
     if report.is_empty() {
         let text = format!("{} names no cases: write `tests = [\"tests/*.toml\"]`", test.manifest.display());
         return Err(Failure::new(BROKEN, "no-cases", text));
     }
-    let coverage = candidate.coverage(&report);
+    let coverage = draft.coverage(&report);
     let failed = report.len() - report.passed();
     if desk.json {
         let cases: Vec<Value> = report.rehearsals().map(rehearsal_json).collect();
         let coverage: Vec<Value> = coverage.iter().map(coverage_json).collect();
         desk.value(&json!({
-            "revision": candidate.revision().digest(), "passed": report.passed(), "failed": failed,
+            "revision": draft.revision().digest(), "passed": report.passed(), "failed": failed,
             "cases": cases, "coverage": coverage,
         }))?;
     } else {

@@ -249,6 +249,6 @@ fn the_parts_of_a_manifest_are_counted_before_any_is_read() {
         write!(documents, "[[document]]\nname = 'd{n}'\nfile = 'missing.json'\n").unwrap();
     }
     folder.put("policies.toml", folder.draft(1, "allow.wasm", &documents));
-    let error = cases::Candidate::load(folder.manifest()).err().unwrap();
+    let error = cases::Draft::load(folder.manifest()).err().unwrap();
     assert_eq!(error.code(), "too-many-parts");
 }

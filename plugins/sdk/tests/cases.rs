@@ -159,29 +159,19 @@ fn mistake(case: &str) -> (&'static str, Option<usize>) {
     (problem.code(), problem.line())
 }
 
-/// The table of the host (`ztlib/src/authorize/policy/cases/file.rs`).
+/// The rows of the host (`ztlib/src/authorize/policy/cases/file.rs`), and what the harness cannot compare. What the format itself refuses is in `ztlib_cases`.
 #[test]
 fn each_mistake_is_named_with_the_code_and_the_line_that_the_host_gives() {
     assert_eq!(differences("path = '/'\nexpect = 'fault'"), Vec::<String>::new());
     for (case, code, line) in [
-        ("expect = 'allow'", "missing-key", 2),
         ("path = '/'", "missing-key", 2),
-        ("path = '/'\nexpect = 'allowed'", "unknown-verdict", 5),
-        ("path = '/'\nexpect = 'deny'", "missing-key", 2),
-        ("path = '/'\nexpect = 'deny'\nreason = 'No Role'", "bad-reason", 6),
-        ("path = '/'\nexpect = 'allow'\nreason = 'no-role'", "wrong-expectation", 6),
-        ("path = '/'\nexpect = 'deny'\nreason = 'x'\nrequest-headers = {}", "wrong-expectation", 7),
         ("path = '/'\nexpect = 'allow'\nexpect = 'deny'", "malformed-file", 6),
-        ("path = '/'\nexpect = 'allow'\nlabel = {}", "unknown-key", 6),
-        ("path = '/'\nexpect = 'allow'\nlabels = { a = [] }", "wrong-type", 6),
-        ("path = '/'\nexpect = 'allow'\nlabels = 'a'", "wrong-type", 6),
         ("path = '/a/../b'\nexpect = 'allow'", "bad-request", 4),
         ("path = '/a/%2e%2E'\nexpect = 'allow'", "bad-request", 4),
         ("path = '/a//b'\nexpect = 'allow'", "bad-request", 4),
         ("path = '/a%5C'\nexpect = 'allow'", "bad-request", 4),
         ("path = '/a%41'\nexpect = 'allow'", "bad-request", 4),
         ("path = '/a%FF'\nexpect = 'allow'", "bad-request", 4),
-        ("path = '/a?b=c'\nexpect = 'allow'", "bad-request", 4),
         ("path = 'a'\nexpect = 'allow'", "bad-request", 4),
         ("path = '/'\nmethod = 'G T'\nexpect = 'allow'", "bad-request", 5),
         ("path = '/'\nmethod = 'CONNECT'\nexpect = 'allow'", "bad-request", 4),
@@ -192,46 +182,20 @@ fn each_mistake_is_named_with_the_code_and_the_line_that_the_host_gives() {
         ("path = '/'\nparams = { id = 'a/../b' }\nexpect = 'allow'", "bad-request", 5),
         ("path = '/'\npeer = 'http://a'\nexpect = 'allow'", "bad-peer", 5),
         ("path = '/'\npeer = 'spiffe://a.test/../x'\nexpect = 'allow'", "bad-peer", 5),
-        ("path = '/'\npeer = { authority = 'a' }\nexpect = 'allow'", "missing-key", 5),
-        ("path = '/'\npeer = { authority = 'a', dns-name = ['b'] }\nexpect = 'allow'", "unknown-key", 5),
         ("path = '/'\nclaims = { sub = 7 }\nexpect = 'allow'", "bad-claims", 5),
         ("path = '/'\nclaims = { aud = [] }\nexpect = 'allow'", "bad-claims", 5),
-        ("path = '/'\nclaims = { exp = 2026-01-01 }\nexpect = 'allow'", "wrong-type", 5),
         ("path = '/'\nclaims = { auth_time = 1.5 }\nexpect = 'allow'", "not-native", 5),
-        ("path = '/'\nclaims = { x = nan }\nexpect = 'allow'", "wrong-type", 5),
-        ("path = '/'\nclaims = 'sub'\nexpect = 'allow'", "wrong-type", 5),
-        ("path = '/'\nremote-ip = 'localhost'\nexpect = 'allow'", "bad-address", 5),
-        ("path = '/'\ncaller = 'alice'\nexpect = 'allow'", "unknown-caller", 5),
-        ("path = '/'\nsignals = { risk = true }\nexpect = 'allow'", "wrong-type", 5),
-        ("path = '/'\nnow = 2026-11-23\nexpect = 'allow'", "wrong-type", 5),
-        ("path = '/'\nnow = -1\nexpect = 'allow'", "wrong-type", 5),
-        ("action = 'a'\npath = '/'\nexpect = 'allow'", "action-and-request", 5),
-        (
-            "path = '/'\nexpect = 'allow'\n[[case]]\nname = 'c'\npath = '/'\nexpect = 'allow'",
-            "duplicate-name",
-            7,
-        ),
     ] {
         assert_eq!(mistake(case), (code, Some(line)), "{case}");
     }
 }
 
 #[test]
-fn a_file_says_which_format_it_is_and_is_bounded() {
-    let code = |text: &str| {
-        let error = Cases::parse(Path::new("t.toml"), text).unwrap_err();
-        error.problems().next().unwrap().code()
-    };
-    assert_eq!(code("[[case]]\nname = 'c'"), "missing-key");
-    assert_eq!(code("format = 2"), "unknown-format");
-    assert_eq!(code("format = 1"), "missing-key");
-    assert_eq!(code(&format!("format = 1\n#{}", " ".repeat(256 << 10))), "file-too-large");
-    let many = |count: usize| {
-        let case = |n| format!("[[case]]\nname = '{n}'\npath = '/'\nexpect = 'allow'\n");
-        format!("format = 1\n{}", (0..count).map(case).collect::<String>())
-    };
-    assert_eq!(Cases::parse(Path::new("t.toml"), &many(512)).unwrap().len(), 512);
-    assert_eq!(code(&many(513)), "too-many-cases");
+fn a_file_says_which_format_it_is_and_can_be_read() {
+    let error = Cases::parse(Path::new("t.toml"), "format = 2").unwrap_err();
+    assert_eq!(error.to_string(), "t.toml:1: this SDK reads cases of `format = 1` (unknown-format)");
+    let error = Cases::parse(Path::new("t.toml"), &" ".repeat((256 << 10) + 1)).unwrap_err();
+    assert_eq!(error.to_string(), "t.toml: the file is larger than 262144 bytes (file-too-large)");
     let error = Cases::read("tests/nowhere.toml").unwrap_err();
     assert_eq!(error.problems().next().unwrap().code(), "unreadable-file");
 }

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use http::HeaderName;
 use serde_json::Value as Json;
+use ztlib_cases::shown;
 
 use super::cases::Cases;
 use super::digest::{Digest, Digester};
-use super::error::shown;
 use super::set::{Entry, Policy, PolicySet, SET_NAME};
 use super::wasm::{Budget, Compiled, Engine, WasmPolicy};
 use super::{LoadError, NativePolicy};

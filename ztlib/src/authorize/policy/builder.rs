@@ -178,7 +178,7 @@ pub(super) fn json(value: &impl Serialize) -> Result<serde_json::Value, LoadErro
     serde_json::to_value(value).map_err(|error| {
         LoadError::new(
             "not-json",
-            format!("the value cannot be written as JSON: {}", super::error::shown(&error.to_string())),
+            format!("the value cannot be written as JSON: {}", ztlib_cases::shown(&error.to_string())),
         )
     })
 }

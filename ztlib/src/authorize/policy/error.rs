@@ -3,8 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
-/// The most of a text that somebody else chose (a guest, a file) that an error shows, in bytes.
-const MAX_SHOWN_BYTES: usize = 512;
+use ztlib_cases::{Table, shown};
 
 /// Why a policy set cannot be loaded. What was in force before stays in force.
 ///
@@ -44,6 +43,11 @@ impl LoadError {
             self.line = line;
         }
         self
+    }
+
+    /// The same, at a key of a file.
+    pub(crate) fn at_key(self, table: &Table<'_>, key: &str) -> Self {
+        self.at(table.file(), Some(table.line(key)))
     }
 
     /// The same, in a policy; the innermost holds.
@@ -94,34 +98,15 @@ impl fmt::Display for LoadError {
 
 impl std::error::Error for LoadError {}
 
-/// A text that somebody else chose, fit for one line of a log: escaped and cut.
-pub(crate) fn shown(text: &str) -> String {
-    let mut shown = String::new();
-    for c in text.chars() {
-        // A quote is harmless here and an escaped one is harder to read.
-        if matches!(c, '"' | '\'') {
-            shown.push(c);
-        } else {
-            shown.extend(c.escape_debug());
-        }
-        if shown.len() > MAX_SHOWN_BYTES {
-            shown.truncate(shown.floor_char_boundary(MAX_SHOWN_BYTES));
-            shown.push('…');
-            break;
-        }
+impl From<ztlib_cases::Error> for LoadError {
+    fn from(error: ztlib_cases::Error) -> Self {
+        Self::new(error.code(), error.text()).at(error.file(), error.line())
     }
-    shown
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_somebody_else_chose_is_escaped_and_cut() {
-        assert_eq!(shown("a \"b\"\r\n\u{1b}[31m\u{202e}"), "a \"b\"\\r\\n\\u{1b}[31m\\u{202e}");
-        assert!(shown(&"\u{1b}".repeat(10_000)).len() <= MAX_SHOWN_BYTES + 4);
-    }
 
     #[test]
     fn an_error_says_where_who_and_what() {

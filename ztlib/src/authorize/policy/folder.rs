@@ -5,8 +5,9 @@ use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
 use std::time::SystemTime;
 
+use ztlib_cases::shown;
+
 use super::LoadError;
-use super::error::shown;
 
 /// The most files that one pattern may name.
 const MAX_MATCHES: usize = 64;

@@ -6,6 +6,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value as Json};
+use ztlib_cases::line_of;
 
 /// A JSON value without duplicate members, whatever it was written in.
 #[derive(Debug)]
@@ -103,11 +104,6 @@ fn too_deep(text: &str) -> Option<usize> {
         }
     }
     None
-}
-
-/// The line of a byte, from 1.
-pub(crate) fn line_of(text: &str, at: usize) -> usize {
-    text.bytes().take(at).filter(|byte| *byte == b'\n').count().saturating_add(1)
 }
 
 impl<'de> Deserialize<'de> for Strict {

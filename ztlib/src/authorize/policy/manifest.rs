@@ -4,15 +4,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value as Json;
+use ztlib_cases::{Table, Text, shown};
 
 use super::blueprint::{Blueprint, MAX_PARTS, Place, PolicyPlan, PolicySource};
 use super::digest::Digest;
-use super::error::shown;
 use super::folder::Folder;
 use super::json::Format;
 use super::named_file::{FileRole, NamedFile};
 use super::signature::{KeyId, Trust};
-use super::toml_table::{Table, Text};
 use super::{Budget, LoadError, cases};
 
 /// The largest manifest, in bytes.
@@ -100,20 +99,22 @@ pub(crate) fn parse(
 ) -> Result<Manifest, LoadError> {
     let text = std::str::from_utf8(bytes)
         .map_err(|_| LoadError::new("file-not-utf8", "the manifest is not UTF-8 text").at(path, None))?;
-    let text = Text { file: path, text };
+    let text = Text::new(path, text);
     let parsed = text.parse()?;
     let top = text.table(&parsed, &TOP_KEYS)?;
     match top.integer("format")? {
         Some(1) => {}
         Some(_) => {
-            return Err(top.error("format", "unknown-format", "this ztlib reads manifests of `format = 1`"));
+            return Err(top
+                .error("format", "unknown-format", "this ztlib reads manifests of `format = 1`")
+                .into());
         }
-        None => return Err(top.missing("format", "write `format = 1` at the top")),
+        None => return Err(top.missing("format", "write `format = 1` at the top").into()),
     }
     let version = top.integer("version")?;
     if bound && version.is_none() {
         let text = "a signed set has a number that grows with every change: write `version = 1` at the top, and more each time that you sign";
-        return Err(top.missing("version", text));
+        return Err(top.missing("version", text).into());
     }
     let mut blueprint = Blueprint::default();
     let (mut unsigned_documents, mut files) = (Vec::new(), Vec::new());
@@ -123,11 +124,8 @@ pub(crate) fn parse(
     for (what, count) in [("policies", policies.len()), ("documents", documents.len())] {
         if count > MAX_PARTS {
             let text = format!("a set has at most {MAX_PARTS} {what}, and here are {count}");
-            return Err(top.error(
-                if what == "policies" { "policy" } else { "document" },
-                "too-many-parts",
-                &text,
-            ));
+            let key = if what == "policies" { "policy" } else { "document" };
+            return Err(top.error(key, "too-many-parts", text).into());
         }
     }
     for policy in policies {
@@ -144,7 +142,7 @@ pub(crate) fn parse(
         files.push(file);
         if blueprint.documents.insert(name.into(), json.into()).is_some() {
             let text = format!("there are two documents `{}`", shown(name));
-            return Err(document.error("name", "duplicate-name", &text));
+            return Err(document.error("name", "duplicate-name", text).into());
         }
         if bound && unsigned {
             unsigned_documents.push(name.into());
@@ -164,9 +162,18 @@ fn plan(
 ) -> Result<PolicyPlan, LoadError> {
     let name =
         table.required_text("name", "give the policy a name: it stands in denials and audit events")?;
-    let within = |error: LoadError| error.in_policy(&shown(name));
-    let budget = budget(table).map_err(within)?;
-    let module = table.required_text("module", "name the component's file").map_err(within)?;
+    plan_of(name, table, bound, folder, files).map_err(|error| error.in_policy(&shown(name)))
+}
+
+fn plan_of(
+    name: &str,
+    table: &Table<'_>,
+    bound: bool,
+    folder: &mut Folder,
+    files: &mut Vec<NamedFile>,
+) -> Result<PolicyPlan, LoadError> {
+    let budget = budget(table)?;
+    let module = table.required_text("module", "name the component's file")?;
     let bytes = folder.read(module, budget.module_bytes).map_err(|error| {
         let error = match error.code() {
             "file-too-large" => {
@@ -174,33 +181,29 @@ fn plan(
             }
             _ => error,
         };
-        within(table.place(error, "module"))
+        error.at_key(table, "module")
     })?;
     let digest =
-        table.required_text("sha256", &format!("pin the module: `sha256 = \"{}\"`", Digest::of(&bytes)));
-    check_digest(table, "sha256", module, &bytes, digest.map_err(within)?).map_err(within)?;
+        table.required_text("sha256", &format!("pin the module: `sha256 = \"{}\"`", Digest::of(&bytes)))?;
+    check_digest(table, "sha256", module, &bytes, digest)?;
     let file = NamedFile::new(FileRole::Module, module, Some(name), &bytes, table.line("module"));
     files.push(file.bound_if(true));
     let mut plan = PolicyPlan::new(name, PolicySource::Component(bytes.into()));
-    let config = table.text("config").map_err(within)?;
-    let config_digest = table.text("config-sha256").map_err(within)?;
+    let config = table.text("config")?;
+    let config_digest = table.text("config-sha256")?;
     if let Some(config) = config {
         let bytes = folder.read_text(config, budget.config_bytes.saturating_mul(2));
-        let bytes = bytes.map_err(|error| within(table.place(error, "config")))?;
-        check_bound(table, "config-sha256", bound, config, bytes.as_bytes()).map_err(within)?;
+        let bytes = bytes.map_err(|error| error.at_key(table, "config"))?;
+        check_bound(table, "config-sha256", bound, config, bytes.as_bytes())?;
         let line = table.line("config");
         let file = NamedFile::new(FileRole::Config, config, Some(name), bytes.as_bytes(), line);
         files.push(file.bound_if(config_digest.is_some()));
-        plan.config = parse_json(table, "config", config, &bytes, folder)
-            .map_err(within)?
-            .to_string()
-            .into_bytes()
-            .into();
+        plan.config = parse_json(table, "config", config, &bytes, folder)?.to_string().into_bytes().into();
     } else if config_digest.is_some() {
-        return Err(within(table.missing("config", "`config-sha256` pins a file that is not named")));
+        return Err(table.missing("config", "`config-sha256` pins a file that is not named").into());
     }
-    plan.reasons.extend(table.texts("reasons").map_err(within)?.into_iter().map(Into::into));
-    plan.may_abstain = table.boolean("may-abstain").map_err(within)?.unwrap_or(false);
+    plan.reasons.extend(table.texts("reasons")?.into_iter().map(Into::into));
+    plan.may_abstain = table.boolean("may-abstain")?.unwrap_or(false);
     plan.budget = budget;
     plan.place = Some(Place { file: table.file().into(), line: table.line("name") });
     Ok(plan)
@@ -217,9 +220,9 @@ fn read_document(
     let pinned = table.text("sha256")?.is_some();
     if unsigned && pinned {
         let text = "a document whose digest is pinned is vouched for: leave out `sha256` or `allow-unsigned`";
-        return Err(table.error("allow-unsigned", "contradicting-keys", text));
+        return Err(table.error("allow-unsigned", "contradicting-keys", text).into());
     }
-    let text = folder.read_text(file, MAX_DOCUMENT_BYTES).map_err(|error| table.place(error, "file"))?;
+    let text = folder.read_text(file, MAX_DOCUMENT_BYTES).map_err(|error| error.at_key(table, "file"))?;
     check_bound(table, "sha256", bound && !unsigned, file, text.as_bytes())?;
     let named = NamedFile::new(FileRole::Document, file, Some(name), text.as_bytes(), table.line("file"));
     Ok((parse_json(table, "file", file, &text, folder)?, named.bound_if(pinned)))
@@ -235,7 +238,7 @@ fn check_bound(table: &Table<'_>, key: &str, bound: bool, file: &str, bytes: &[u
                 Digest::of(bytes),
                 shown(file)
             );
-            Err(table.missing(key, &advice))
+            Err(table.missing(key, &advice).into())
         }
         None => Ok(()),
     }
@@ -249,11 +252,8 @@ fn check_digest(
     expected: &str,
 ) -> Result<(), LoadError> {
     let Some(expected) = Digest::parse(expected) else {
-        return Err(table.error(
-            key,
-            "bad-digest",
-            "a SHA-256 digest is 64 hexadecimal digits (`sha256sum FILE`)",
-        ));
+        let text = "a SHA-256 digest is 64 hexadecimal digits (`sha256sum FILE`)";
+        return Err(table.error(key, "bad-digest", text).into());
     };
     let actual = Digest::of(bytes);
     if actual == expected {
@@ -263,7 +263,7 @@ fn check_digest(
         "`{}` has the SHA-256 digest {actual}, the manifest expects {expected}: put the right file there, or, if you trust this one, pin its digest (`ztlib policy pin`)",
         shown(file)
     );
-    Err(table.error(key, "digest-mismatch", &text))
+    Err(table.error(key, "digest-mismatch", text).into())
 }
 
 /// A file's contents as JSON. Mistakes are reported in the file itself.
@@ -276,7 +276,7 @@ fn parse_json(
 ) -> Result<Json, LoadError> {
     let Some(format) = Format::of(file) else {
         let text = format!("`{}` ends with none of .json, .yaml, .yml and .toml", shown(file));
-        return Err(table.error(key, "unknown-format", &text));
+        return Err(table.error(key, "unknown-format", text).into());
     };
     format.parse(text).map_err(|(message, line)| {
         LoadError::new("malformed-file", shown(&message)).at(&folder.show(file), line)
@@ -318,6 +318,6 @@ fn budget(policy: &Table<'_>) -> Result<Budget, LoadError> {
     size("constants", &mut budget.constants)?;
     size("constant-bytes", &mut budget.constant_bytes)?;
     size("constant-key-bytes", &mut budget.constant_key_bytes)?;
-    budget.check().map_err(|error| policy.place(error, "budget"))?;
+    budget.check().map_err(|error| error.at_key(policy, "budget"))?;
     Ok(budget)
 }

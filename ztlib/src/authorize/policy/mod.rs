@@ -124,7 +124,6 @@ mod reload;
 mod set;
 mod signature;
 mod status;
-mod toml_table;
 pub mod trial;
 mod wasm;
 mod watch;

@@ -5,14 +5,12 @@ use std::path::Path;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
+use ztlib_cases::{Text, line_of, shown};
 
 use super::LoadError;
 use super::digest::Digest;
-use super::error::shown;
 use super::folder::Folder;
-use super::json::line_of;
 use super::manifest::MAX_MANIFEST_BYTES;
-use super::toml_table::Text;
 use super::wasm::Budget;
 use super::whole_file::{self, Access};
 
@@ -44,7 +42,7 @@ pub fn pin(manifest: impl AsRef<Path>, wanted: impl Fn(&str) -> bool) -> Result<
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let mut folder = Folder::of(path)?;
     let text = folder.read_text(name, MAX_MANIFEST_BYTES).map_err(|error| error.at(path, None))?;
-    let source = Text { file: path, text: &text };
+    let source = Text::new(path, &text);
     let parsed = source.parse()?;
     let to_be_signed = parsed.get_ref().contains_key("version");
     let mut edits = Vec::new();

@@ -157,7 +157,7 @@ impl Policies {
                 "stale-document",
                 format!(
                     "the policies before need the document `{}`, of which nobody has looked at a change since: put the older manifest back (where it is signed, sign it again under a higher `version`) and reload",
-                    super::error::shown(name)
+                    ztlib_cases::shown(name)
                 ),
             ));
         }
@@ -202,7 +202,7 @@ impl Policies {
                 "undeclared-document",
                 format!(
                     "the set declares no document `{}`: declare it in the manifest or with `document(…)`",
-                    super::error::shown(name)
+                    ztlib_cases::shown(name)
                 ),
             ));
         }

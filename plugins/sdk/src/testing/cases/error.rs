@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::Path;
 
+use ztlib_cases::shown;
+
 /// What came of cases that did not all hold: each difference, or the one mistake of the file.
 ///
 /// `Debug` prints the same lines as `Display`, so that a test that ends with this error shows them.
@@ -18,9 +20,6 @@ pub struct Problem {
     code: &'static str,
     text: String,
 }
-
-/// The most bytes that are shown of what somebody else wrote.
-const MAX_SHOWN_BYTES: usize = 200;
 
 impl CasesError {
     /// In the order of the file; at least one.
@@ -105,20 +104,8 @@ impl From<Problem> for CasesError {
     }
 }
 
-/// What somebody else wrote, escaped and cut.
-pub(super) fn shown(text: &str) -> String {
-    let mut shown = String::new();
-    for c in text.chars() {
-        if shown.len() >= MAX_SHOWN_BYTES {
-            shown.push('…');
-            break;
-        }
-        // A quote is harmless here and an escaped one is harder to read.
-        if matches!(c, '"' | '\'') {
-            shown.push(c);
-        } else {
-            shown.extend(c.escape_debug());
-        }
+impl From<ztlib_cases::Error> for Problem {
+    fn from(error: ztlib_cases::Error) -> Self {
+        Self::new(error.file(), error.line(), error.code(), error.text())
     }
-    shown
 }

@@ -54,28 +54,24 @@
 //!   `not-native`, and so is an `auth_time` with a fraction.
 
 mod error;
-mod expectation;
 mod file;
 mod refused;
-mod request;
 mod said;
-mod table;
-mod value;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 use std::path::Path;
 
 use serde_json::Value as Json;
+use ztlib_cases::{MAX_FILE_BYTES, shown};
 
 use super::facts::{Asked, Facts, Signal};
 use super::{Fault, Sealed, Verdict, decide};
 use crate::Policy;
 use crate::constants::Constant;
-use file::{Case, MAX_FILE_BYTES};
-use said::Said;
+use file::Case;
+use said::said;
 
-use error::shown;
 pub use error::{CasesError, Problem};
 
 /// What faults of the sandbox and words of a whole set are named: no policy that is asked natively and alone gives them.
@@ -232,9 +228,11 @@ impl Cases {
         {
             return vec![problem(case.line, fault.code, fault.text.clone())];
         }
-        let said = Said::of(result, self.name.as_deref(), matches!(facts.asked, Asked::Request(_)));
-        let differences = case.expect.differences(&said).into_iter();
-        differences.map(|(line, text)| problem(line, "case-failed", text)).collect()
+        let trace = result.as_ref().map_or_else(|fault| &fault.trace, |verdict| &verdict.trace);
+        let reads: Vec<String> = trace.iter().map(ToString::to_string).collect();
+        let said = said(result, self.name.as_deref(), matches!(facts.asked, Asked::Request(_)));
+        let differences = case.expect.differences(&said, reads.into_iter());
+        differences.into_iter().map(|(line, text)| problem(line, "case-failed", text)).collect()
     }
 
     /// The facts of a case with what the manifest declares; or the line, the code and the reason why it cannot be asked.

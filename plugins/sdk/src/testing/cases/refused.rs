@@ -11,11 +11,8 @@ const MAX_PATH_BYTES: usize = 8 * 1024;
 const LATEST_DATE: f64 = 253_402_300_799.0;
 
 /// RFC 9110 section 9.1.
-pub(super) fn check_method(method: &str) -> Result<(), &'static str> {
-    match !method.is_empty() && method.bytes().all(is_token) {
-        true => Ok(()),
-        false => Err("is not a method"),
-    }
+pub(super) fn is_method(method: &str) -> bool {
+    !method.is_empty() && method.bytes().all(is_token)
 }
 
 /// RFC 3986 sections 3.3 and 6.2.2: the normal form, of which the guard takes no other.

@@ -1,14 +1,13 @@
 //! One case: what is asked, and by whom.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use http::request::Parts;
 use serde_json::Value as Json;
+use ztlib_cases::Expectation;
 
-use super::expectation::Expectation;
 use crate::authenticate::Principal;
 use crate::authorize::documents::Documents;
 use crate::authorize::question::{Asked, Labels, Question, View};
@@ -76,11 +75,6 @@ impl Facts {
             view.documents = Arc::new(Documents(documents));
         }
         view
-    }
-
-    pub(super) fn calling_from(mut self, address: Option<IpAddr>) -> Self {
-        self.principal = self.principal.from_address(address);
-        self
     }
 }
 

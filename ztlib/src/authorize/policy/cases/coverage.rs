@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::candidate::PolicyFacts;
-use super::expectation::Verdict;
+use super::Verdict;
+use super::draft::PolicyFacts;
 use super::report::Report;
 use crate::authorize::outcome::Answer;
 

@@ -1,9 +1,10 @@
 //! A set passes its own cases before it is in force.
 
-use super::{Cases, MAX_FILE_BYTES, rehearse};
+use ztlib_cases::{MAX_FILE_BYTES, Table, shown};
+
+use super::{Cases, rehearse};
 use crate::authorize::policy::folder::Folder;
 use crate::authorize::policy::named_file::{FileRole, NamedFile};
-use crate::authorize::policy::toml_table::Table;
 use crate::authorize::policy::{LoadError, PolicySet};
 
 /// After so many cases have failed the rest are not run: each may take as long as a policy's wall clock lets it.
@@ -26,7 +27,7 @@ pub(crate) fn gate(set: &PolicySet, suites: &[Cases]) -> Result<(), LoadError> {
         }
         more => format!(" (and {more} more cases fail)"),
     };
-    let case = super::super::error::shown(first.case());
+    let case = shown(first.case());
     let text = format!("the case `{case}` fails: {}{more}", first.text());
     Err(LoadError::new("cases-failed", text).at(first.file(), Some(first.line())))
 }
@@ -40,9 +41,9 @@ pub(crate) fn read(
     files: &mut Vec<NamedFile>,
 ) -> Result<(), LoadError> {
     for pattern in table.texts("tests")? {
-        for name in folder.matching(pattern).map_err(|error| table.place(error, "tests"))? {
-            let text =
-                folder.read_text(&name, MAX_FILE_BYTES).map_err(|error| table.place(error, "tests"))?;
+        for name in folder.matching(pattern).map_err(|error| error.at_key(table, "tests"))? {
+            let text = folder.read_text(&name, MAX_FILE_BYTES);
+            let text = text.map_err(|error| error.at_key(table, "tests"))?;
             let line = table.line("tests");
             files.push(NamedFile::new(FileRole::Cases, &name, policy, text.as_bytes(), line));
             let cases = Cases::parse(&folder.show(&name), &text)?;
@@ -53,7 +54,7 @@ pub(crate) fn read(
             // Before the next file is read: a few patterns name as many cases as a memory holds.
             if all.iter().map(Cases::len).sum::<usize>() > MAX_CASES {
                 let text = format!("a set has at most {MAX_CASES} cases: they are run whenever it is loaded");
-                return Err(table.error("tests", "too-many-cases", &text));
+                return Err(table.error("tests", "too-many-cases", text).into());
             }
         }
     }

@@ -5,14 +5,14 @@ use std::fmt;
 use std::path::Path;
 
 use http::Method;
+use ztlib_cases::shown;
 
-use super::candidate::{Candidate, PolicyFacts};
 use super::case::{Case, Facts, Request, Subject};
+use super::draft::{Draft, PolicyFacts};
 use super::report::{Rehearsal, Report, stage};
 use super::{Cases, rehearse};
 use crate::authorize::decision::Decision;
 use crate::authorize::outcome::Answer;
-use crate::authorize::policy::error::shown;
 use crate::authorize::policy::folder::Folder;
 use crate::authorize::policy::{LoadError, PolicySet};
 use crate::authorize::read::Read;
@@ -121,14 +121,14 @@ impl Routes {
 }
 
 pub(super) fn lint(
-    candidate: &Candidate,
+    draft: &Draft,
     set: &PolicySet,
     routes: Option<&Routes>,
 ) -> Result<Vec<Finding>, LoadError> {
-    let report = rehearse(set, candidate.cases(), usize::MAX)?;
+    let report = rehearse(set, draft.cases(), usize::MAX)?;
     let mut findings = Vec::new();
     let manifest = |line: usize, code: &'static str, text: String| Finding {
-        file: candidate.manifest().into(),
+        file: draft.manifest().into(),
         line,
         code,
         text: text.into(),
@@ -140,15 +140,15 @@ pub(super) fn lint(
             "no cases are named: write `tests = [\"tests/*.toml\"]`".to_owned(),
         ));
     } else {
-        for policy in candidate.policies() {
+        for policy in draft.policies() {
             let found = about_policy(&policy, &report).into_iter();
             findings.extend(found.map(|(code, text)| manifest(policy.line, code, text)));
         }
-        let unread = never_read(candidate, &report).into_iter();
+        let unread = never_read(draft, &report).into_iter();
         findings.extend(unread.map(|(code, text)| manifest(1, code, text)));
     }
     if let Some(routes) = routes {
-        findings.extend(uncovered(candidate, set, routes)?);
+        findings.extend(uncovered(draft, set, routes)?);
     }
     Ok(findings)
 }
@@ -188,7 +188,7 @@ fn about_policy(policy: &PolicyFacts, report: &Report) -> Vec<(&'static str, Str
 }
 
 /// What is declared, or given to a case, and read in none.
-fn never_read(candidate: &Candidate, report: &Report) -> Vec<(&'static str, String)> {
+fn never_read(draft: &Draft, report: &Report) -> Vec<(&'static str, String)> {
     let reads = || report.rehearsals().flat_map(|rehearsal| rehearsal.evaluation().trace().reads());
     let signals: BTreeSet<&str> = reads()
         .filter_map(|(read, _)| match read {
@@ -210,14 +210,14 @@ fn never_read(candidate: &Candidate, report: &Report) -> Vec<(&'static str, Stri
             _ => None,
         })
         .collect();
-    let cases = || candidate.cases().iter().flat_map(|cases| &cases.cases);
+    let cases = || draft.cases().iter().flat_map(|cases| &cases.cases);
     let given: BTreeSet<&str> = cases().flat_map(|case| case.facts.labels.names()).collect();
     let unread = |what: &str, name: &str| format!("the {what} `{}` is read in no case", shown(name));
     let mut found = Vec::new();
-    for name in candidate.signals().filter(|name| !signals.contains(name)) {
+    for name in draft.signals().filter(|name| !signals.contains(name)) {
         found.push(("signal-never-read", unread("signal", name)));
     }
-    for name in candidate.documents().filter(|name| !documents.contains(name)) {
+    for name in draft.documents().filter(|name| !documents.contains(name)) {
         found.push(("document-never-read", unread("document", name)));
     }
     for name in given.difference(&labels) {
@@ -227,9 +227,8 @@ fn never_read(candidate: &Candidate, report: &Report) -> Vec<(&'static str, Stri
 }
 
 /// Routes that no case asks about, and those on which no caller of the cases may pass.
-fn uncovered(candidate: &Candidate, set: &PolicySet, routes: &Routes) -> Result<Vec<Finding>, LoadError> {
-    let suites =
-        || candidate.cases().iter().flat_map(|cases| cases.cases.iter().map(move |case| (cases, case)));
+fn uncovered(draft: &Draft, set: &PolicySet, routes: &Routes) -> Result<Vec<Finding>, LoadError> {
+    let suites = || draft.cases().iter().flat_map(|cases| cases.cases.iter().map(move |case| (cases, case)));
     let mut findings = Vec::new();
     for route in &routes.routes {
         let finding = |code: &'static str, text: String| Finding {
@@ -267,7 +266,7 @@ fn asks_about(case: &Case, route: &Route) -> bool {
 fn allows(set: &PolicySet, cases: &Cases, case: &Case, route: &Route) -> Result<bool, LoadError> {
     let whole = Cases { policy: None, ..cases.clone() };
     let mut moved = case.clone();
-    moved.expect = super::expectation::Expectation::default();
+    moved.expect = ztlib_cases::Expectation::default();
     let Some(facts) = on_route(&case.facts, route) else { return Ok(false) };
     moved.facts = facts;
     let stage = stage(set, &whole, &moved)?;

@@ -55,28 +55,28 @@
 //! [`VerifiedClaims`](crate::authenticate::token::VerifiedClaims) than what verifies them. The callers of cases are made within this crate, never
 //! leave it, and have expired in 1970: whatever checks them for a request would refuse them. A rehearsal ends in a [`Report`]; there is no [`Permit`](crate::enforce::Permit) in it.
 
-mod candidate;
 mod case;
 mod coverage;
-mod expectation;
+mod draft;
 mod file;
 mod gate;
 mod lint;
 mod report;
-mod toml_value;
 
 use std::path::Path;
+
+use ztlib_cases::MAX_FILE_BYTES;
 
 use super::{LoadError, Policies, PolicySet};
 use case::Case;
 
-pub use candidate::{Candidate, PolicyFacts};
 pub use coverage::Coverage;
-pub use expectation::Verdict;
+pub use draft::{Draft, PolicyFacts};
 pub use lint::{Finding, Route, Routes};
 pub use report::{Difference, Rehearsal, Report, Timing};
+#[doc(inline)]
+pub use ztlib_cases::Verdict;
 
-pub(crate) use file::MAX_FILE_BYTES;
 pub(crate) use gate::{gate, read as read_named};
 
 /// The cases of one file, about a whole set or about one policy alone.

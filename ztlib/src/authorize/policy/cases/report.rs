@@ -4,14 +4,15 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
+use http::HeaderValue;
+use ztlib_cases::{HeaderChange, Said, StepUp, Verdict, closest, shown};
+
 use super::Cases;
 use super::case::Case;
-use super::expectation::{Said, StepUpWanted, Verdict};
 use crate::authorize::cache::{CacheBounds, DecisionCache};
 use crate::authorize::decision::Decision;
+use crate::authorize::obligation;
 use crate::authorize::outcome::Answer;
-use crate::authorize::policy::error::shown;
-use crate::authorize::policy::toml_table::closest;
 use crate::authorize::policy::{Evaluation, LoadError, PolicySet};
 use crate::clock::Stopwatch;
 use crate::observe::RequestId;
@@ -58,7 +59,7 @@ pub struct Rehearsal {
     line: usize,
     case: Box<str>,
     about: Option<Box<str>>,
-    said: Said,
+    said: Said<HeaderValue>,
     evaluation: Evaluation,
     differences: Vec<Difference>,
 }
@@ -120,7 +121,8 @@ impl Rehearsal {
         let stage = stage(set, cases, case)?;
         let mut evaluation = stage.evaluate(Box::new(case.facts.question()));
         let said = said(&stage, &mut evaluation, cases.policy.is_some());
-        let differences = case.expect.differences(&said, evaluation.trace());
+        let reads = evaluation.trace().reads().map(|(read, value)| format!("{read}={value}"));
+        let differences = case.expect.differences(&said, reads);
         let differences = differences.into_iter().map(|(line, text)| Difference {
             file: cases.file.clone(),
             line,
@@ -170,7 +172,7 @@ impl Rehearsal {
 
     /// What was said.
     pub fn verdict(&self) -> Verdict {
-        self.said.verdict.unwrap_or(Verdict::Fault)
+        self.said.verdict
     }
 
     /// The reason of a denial, or the code of a fault.
@@ -190,8 +192,8 @@ impl Rehearsal {
 
     /// The headers that are changed: whether of the request (else of the response), the name, and the value (none: it is removed).
     pub fn headers(&self) -> impl Iterator<Item = (bool, &str, Option<&str>)> {
-        let of_request = self.said.settled.request.iter().map(|change| (true, change));
-        let all = of_request.chain(self.said.settled.response.iter().map(|change| (false, change)));
+        let of_request = self.said.request_headers.iter().map(|change| (true, change));
+        let all = of_request.chain(self.said.response_headers.iter().map(|change| (false, change)));
         all.map(|(of_request, change)| {
             let value = change.value.as_ref().map(|value| value.to_str().unwrap_or_default());
             (of_request, change.name.as_str(), value)
@@ -270,33 +272,43 @@ pub(super) fn time(set: &PolicySet, cases: &Cases, case: &Case, times: u32) -> R
     Ok(Timing { fresh: sum / times, fastest, slowest, remembered })
 }
 
-fn said(stage: &PolicySet, evaluation: &mut Evaluation, alone: bool) -> Said {
+fn said(stage: &PolicySet, evaluation: &mut Evaluation, alone: bool) -> Said<HeaderValue> {
     let fault = |policy: Option<&str>, code: &str| Said {
-        verdict: Some(Verdict::Fault),
         policy: policy.map(Into::into),
         reason: Some(code.into()),
-        ..Said::default()
+        ..Said::new(Verdict::Fault)
     };
     let abstained = evaluation.answers.last().is_some_and(|(_, answer)| *answer == Answer::Abstain);
     match &evaluation.result {
         Err(error) => fault(error.policy(), error.code()),
-        Ok(_) if alone && abstained => Said { verdict: Some(Verdict::Abstain), ..Said::default() },
-        Ok(Decision::Deny(denial)) => Said {
-            verdict: Some(Verdict::Deny),
-            policy: Some(denial.policy().into()),
-            reason: Some(denial.reason().as_str().into()),
-            message: denial.message().map(Into::into),
-            step_up: denial
+        Ok(_) if alone && abstained => Said::new(Verdict::Abstain),
+        Ok(Decision::Deny(denial)) => {
+            let step_up = denial
                 .step_up()
-                .map(|wanted| StepUpWanted { acr: wanted.acr().map(Into::into), max_age: wanted.max_age() }),
-            ..Said::default()
-        },
+                .map(|wanted| StepUp { acr: wanted.acr().map(Into::into), max_age: wanted.max_age() });
+            Said {
+                policy: Some(denial.policy().into()),
+                reason: Some(denial.reason().as_str().into()),
+                message: denial.message().map(Into::into),
+                step_up: step_up.unwrap_or_default(),
+                ..Said::new(Verdict::Deny)
+            }
+        }
         // What is to be copied from the request is looked up as it would be for one.
         Ok(Decision::Allow(obligations)) => {
             match obligations.settle(&mut evaluation.question, stage.view(), RequestId::next()) {
-                Ok(settled) => Said { verdict: Some(Verdict::Allow), settled, ..Said::default() },
+                Ok(settled) => Said {
+                    request_headers: changes(settled.request),
+                    response_headers: changes(settled.response),
+                    ..Said::new(Verdict::Allow)
+                },
                 Err(error) => fault(error.policy(), error.code()),
             }
         }
     }
+}
+
+fn changes(settled: Vec<obligation::HeaderChange>) -> Vec<HeaderChange<HeaderValue>> {
+    let changes = settled.into_iter();
+    changes.map(|change| HeaderChange { name: change.name.as_str().into(), value: change.value }).collect()
 }

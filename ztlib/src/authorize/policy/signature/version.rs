@@ -5,9 +5,10 @@ use std::io::{self, Read as _};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
+use ztlib_cases::shown;
+
 use crate::authorize::policy::LoadError;
 use crate::authorize::policy::digest::Digest;
-use crate::authorize::policy::error::shown;
 use crate::authorize::policy::manifest::Signed;
 use crate::authorize::policy::whole_file::{self, Access};
 

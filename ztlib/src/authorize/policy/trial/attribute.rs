@@ -4,9 +4,10 @@ use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
+use ztlib_cases::shown;
+
 use crate::authorize::documents::check_pointer;
 use crate::authorize::policy::LoadError;
-use crate::authorize::policy::error::shown;
 use crate::authorize::read::Read;
 
 /// The longest name of an attribute that is recorded, in bytes.

@@ -24,7 +24,7 @@ use crate::authorize::signals::SignalSource;
 /// Its documents are those in force at any time, whatever it brings under their names: policies are tried, data is data, and data of another day could
 /// give back what somebody has lost since. Only a document that the set in force does not have is the candidate's own, as it was when the candidate was loaded.
 ///
-/// (What the desk looks at, signed or not, is a [`cases::Candidate`](crate::authorize::policy::cases::Candidate), which cannot be put in force.)
+/// (What the desk looks at, signed or not, is a [`cases::Draft`](crate::authorize::policy::cases::Draft), which cannot be put in force.)
 ///
 /// ```
 /// use std::time::SystemTime;

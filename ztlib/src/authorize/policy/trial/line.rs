@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::{Map, Value as Json, json};
+use ztlib_cases::verdict_named;
 
 use super::attribute::{Attribute, Kind};
 use super::conclusion::Conclusion;
@@ -202,7 +203,7 @@ fn read_value(attribute: &Attribute, value: Json) -> Result<Recorded, String> {
 }
 
 fn conclusion(mut decision: Members) -> Result<Conclusion, String> {
-    let verdict = Verdict::parse(&decision.text("verdict")?).filter(|verdict| *verdict != Verdict::Abstain);
+    let verdict = verdict_named(&decision.text("verdict")?).filter(|verdict| *verdict != Verdict::Abstain);
     let verdict = verdict.ok_or("a verdict is allow, deny or fault")?;
     let mut optional = |name: &str| decision.0.contains_key(name).then(|| decision.text(name)).transpose();
     let (policy, reason, step_up) = (optional("policy")?, optional("reason")?, optional("step-up")?);

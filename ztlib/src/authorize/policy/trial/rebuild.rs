@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Map, Value as Json};
+use ztlib_cases::encoded;
 
 use super::attribute::{Attribute, Kind};
 use super::record::{Record, Recorded, Shelf, Subject, Unreadable};
@@ -107,20 +108,6 @@ fn push_query(query: &mut String, name: &str) {
         // A pair without name and value is none.
         query.push('=');
     }
-}
-
-/// A part of a query, escaped.
-fn encoded(text: &str) -> String {
-    let mut encoded = String::new();
-    for byte in text.bytes() {
-        // No longer than it was: a URI has a bound.
-        if byte.is_ascii_alphanumeric() || b"-._~!$'()*,;:@/?".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    encoded
 }
 
 fn principal(record: &Record) -> Result<Principal, String> {

@@ -6,11 +6,12 @@ use std::io::{self, BufRead, BufReader, Read as _, Write};
 use std::path::Path;
 use std::sync::Arc;
 
+use ztlib_cases::shown;
+
 use super::attribute::Attribute;
 use super::line;
 use super::record::Record;
 use crate::authorize::policy::LoadError;
-use crate::authorize::policy::error::shown;
 use crate::authorize::policy::whole_file::{self, Access};
 
 /// The largest file that is read, in bytes, its longest line, and its most records.

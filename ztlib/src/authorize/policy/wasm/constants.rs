@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
+use ztlib_cases::shown;
+
 use super::budget::Budget;
-use crate::authorize::policy::error::shown;
 
 /// The constants of a sealed policy. Nothing in here changes any more, so that all evaluations look things up at once, without locks.
 #[derive(Debug, Default)]

@@ -9,12 +9,12 @@ use wasmtime::wasmparser::WasmFeatures;
 use wasmtime::{
     Config, Enabled, InstanceAllocationStrategy, OperatorCost, OptLevel, PoolingAllocationConfig, Strategy,
 };
+use ztlib_cases::shown;
 
 use super::budget::{Budget, STACK_BYTES};
 use super::contract;
 use super::evaluate::State;
 use crate::authorize::policy::LoadError;
-use crate::authorize::policy::error::shown;
 
 /// How often the clock behind [`Budget::wall_clock`] ticks.
 pub(super) const TICK: Duration = Duration::from_millis(5);

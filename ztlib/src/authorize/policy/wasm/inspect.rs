@@ -3,10 +3,10 @@
 use std::ops::ControlFlow;
 
 use wasmtime::wasmparser::{Encoding, Parser, Payload};
+use ztlib_cases::shown;
 
 use crate::authorize::policy::LoadError;
 use crate::authorize::policy::digest::Digest;
-use crate::authorize::policy::error::shown;
 
 /// What a module is made of.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

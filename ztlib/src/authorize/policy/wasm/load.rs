@@ -5,6 +5,7 @@ use std::sync::Arc;
 use wasmtime::Store;
 use wasmtime::component::{Component, ComponentExportIndex, Instance, InstancePre, TypedFunc};
 use wasmtime::wasmparser::{BinaryReaderError, Encoding, FunctionBody, Operator, Parser, Payload};
+use ztlib_cases::shown;
 
 use super::budget::Budget;
 use super::contract::{self, EXPORT, IMPORTS};
@@ -12,7 +13,6 @@ use super::engine::Engine;
 use super::evaluate::{State, WitAnswer};
 use crate::authorize::policy::LoadError;
 use crate::authorize::policy::digest::Digest;
-use crate::authorize::policy::error::shown;
 
 /// A module, compiled and linked once.
 pub(crate) struct Compiled {

@@ -1,10 +1,10 @@
 //! What stops a policy, and the fault or load error that it becomes.
 
 use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
+use ztlib_cases::shown;
 
 use super::constants::ConstantError;
 use crate::authorize::policy::LoadError;
-use crate::authorize::policy::error::shown;
 use crate::authorize::{Fault, OutcomeFault, ReadFault};
 
 /// Raised by the host's side of a call: it travels through the guest as a trap and comes out whole.

@@ -1,33 +1,29 @@
-//! Values of a TOML file that may be of several types, or be anything: each with the line that it stands in.
-
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+//! Values that may be of several types, or be anything: each with the line that it stands in.
 
 use serde_json::{Map, Number, Value as Json};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
-use toml::value::Offset;
+use toml::value::{Datetime, Offset};
 
-use crate::authorize::policy::LoadError;
-use crate::authorize::policy::error::shown;
-use crate::authorize::policy::toml_table::Table;
+use crate::{Error, Table, shown};
 
 /// How deep tables and lists may lie in each other.
 const MAX_DEPTH: usize = 32;
 
-type Member<'t> = (&'t str, &'t Spanned<DeValue<'t>>);
+pub(crate) type Member<'t> = (&'t str, &'t Spanned<DeValue<'t>>);
 
 /// The members of a table whose keys are the author's to choose, in the order of the file.
-pub(super) fn members<'t>(table: &Table<'t>, key: &str) -> Result<Vec<Member<'t>>, LoadError> {
-    match table.raw(key) {
+pub(crate) fn members<'t>(table: &Table<'t>, key: &str) -> Result<Vec<Member<'t>>, Error> {
+    match table.raw(key).map(Spanned::get_ref) {
         None => Ok(Vec::new()),
-        Some(value) => match value.get_ref() {
-            DeValue::Table(members) => Ok(in_order(members)),
-            _ => Err(table.error(key, "wrong-type", &format!("`{key}` is a table: write `{key} = {{ … }}`"))),
-        },
+        Some(DeValue::Table(members)) => Ok(in_order(members)),
+        Some(_) => {
+            Err(table.error(key, "wrong-type", format!("`{key}` is a table: write `{key} = {{ … }}`")))
+        }
     }
 }
 
-pub(super) fn in_order<'t>(table: &'t DeTable<'t>) -> Vec<Member<'t>> {
+fn in_order<'t>(table: &'t DeTable<'t>) -> Vec<Member<'t>> {
     let mut members: Vec<_> =
         table.iter().map(|(key, value)| (key.span().start, (key.get_ref().as_ref(), value))).collect();
     members.sort_unstable_by_key(|(at, _)| *at);
@@ -35,7 +31,7 @@ pub(super) fn in_order<'t>(table: &'t DeTable<'t>) -> Vec<Member<'t>> {
 }
 
 /// A text; a number or a truth value counts as the text that it is written as.
-pub(super) fn plain(value: &DeValue<'_>) -> Option<String> {
+pub(crate) fn plain(value: &DeValue<'_>) -> Option<String> {
     match value {
         DeValue::String(text) => Some(text.as_ref().to_owned()),
         DeValue::Integer(number) => {
@@ -47,33 +43,25 @@ pub(super) fn plain(value: &DeValue<'_>) -> Option<String> {
 }
 
 /// Members that are texts.
-pub(super) fn texts_of(table: &Table<'_>, key: &str) -> Result<Vec<(Box<str>, String)>, LoadError> {
+pub(crate) fn texts_of(table: &Table<'_>, key: &str) -> Result<Vec<(String, String)>, Error> {
     let texts = members(table, key)?.into_iter().map(|(name, value)| match plain(value.get_ref()) {
-        Some(text) => Ok((name.into(), text)),
-        None => Err(wrong(table, value, &format!("`{}` in `{key}` is a text", shown(name)))),
+        Some(text) => Ok((name.to_owned(), text)),
+        None => Err(table.wrong(value, format!("`{}` in `{key}` is a text", shown(name)))),
     });
     texts.collect()
 }
 
-/// An error about a value, at its own line.
-pub(super) fn wrong(table: &Table<'_>, value: &Spanned<DeValue<'_>>, text: &str) -> LoadError {
-    LoadError::new("wrong-type", text).at(table.file(), Some(table.line_at(value.span().start)))
-}
-
 /// What JSON has of it: neither dates nor numbers that are none.
-pub(super) fn json(table: &Table<'_>, value: &Spanned<DeValue<'_>>) -> Result<Json, LoadError> {
+pub(crate) fn json(table: &Table<'_>, value: &Spanned<DeValue<'_>>) -> Result<Json, Error> {
     json_at(table, value, MAX_DEPTH)
 }
 
-fn json_at(table: &Table<'_>, value: &Spanned<DeValue<'_>>, depth: usize) -> Result<Json, LoadError> {
+fn json_at(table: &Table<'_>, value: &Spanned<DeValue<'_>>, depth: usize) -> Result<Json, Error> {
     let Some(depth) = depth.checked_sub(1) else {
-        return Err(wrong(
-            table,
-            value,
-            &format!("tables and lists lie more than {MAX_DEPTH} deep in each other"),
-        ));
+        let text = format!("tables and lists lie more than {MAX_DEPTH} deep in each other");
+        return Err(table.wrong(value, text));
     };
-    let no_number = || wrong(table, value, "JSON has no such number");
+    let no_number = || table.wrong(value, "JSON has no such number");
     Ok(match value.get_ref() {
         DeValue::String(text) => Json::String(text.as_ref().to_owned()),
         DeValue::Integer(number) => {
@@ -86,7 +74,7 @@ fn json_at(table: &Table<'_>, value: &Spanned<DeValue<'_>>, depth: usize) -> Res
         }
         DeValue::Boolean(yes) => Json::Bool(*yes),
         DeValue::Datetime(_) => {
-            return Err(wrong(table, value, "JSON has no dates: write a text, or seconds since 1970"));
+            return Err(table.wrong(value, "JSON has no dates: write a text, or seconds since 1970"));
         }
         DeValue::Array(items) => {
             Json::Array(items.iter().map(|item| json_at(table, item, depth)).collect::<Result<_, _>>()?)
@@ -94,13 +82,13 @@ fn json_at(table: &Table<'_>, value: &Spanned<DeValue<'_>>, depth: usize) -> Res
         DeValue::Table(members) => {
             let members = in_order(members).into_iter();
             let members = members.map(|(name, value)| Ok((name.to_owned(), json_at(table, value, depth)?)));
-            Json::Object(members.collect::<Result<Map<_, _>, LoadError>>()?)
+            Json::Object(members.collect::<Result<Map<_, _>, Error>>()?)
         }
     })
 }
 
-/// A moment: a date with a time and an offset, or seconds since 1970.
-pub(super) fn moment(table: &Table<'_>, key: &str) -> Result<Option<SystemTime>, LoadError> {
+/// A moment in seconds since 1970: a date with a time and an offset, or the number itself.
+pub(crate) fn moment(table: &Table<'_>, key: &str) -> Result<Option<u64>, Error> {
     let Some(value) = table.raw(key) else { return Ok(None) };
     let seconds = match value.get_ref() {
         DeValue::Integer(number) => u64::from_str_radix(number.as_str(), number.radix()).ok(),
@@ -108,18 +96,14 @@ pub(super) fn moment(table: &Table<'_>, key: &str) -> Result<Option<SystemTime>,
         _ => None,
     };
     // The year 9999 is the last that every platform can hold.
-    match seconds.filter(|seconds| *seconds < 253_402_300_800) {
-        Some(seconds) => Ok(Some(UNIX_EPOCH + Duration::from_secs(seconds))),
-        None => Err(wrong(
-            table,
-            value,
-            &format!("`{key}` is a moment from 1970 on: `2026-11-23T08:00:00Z`, or seconds since 1970"),
-        )),
-    }
+    seconds.filter(|seconds| *seconds < 253_402_300_800).map(Some).ok_or_else(|| {
+        let text = format!("`{key}` is a moment from 1970 on: `2026-11-23T08:00:00Z`, or seconds since 1970");
+        table.wrong(value, text)
+    })
 }
 
 /// Whole seconds since 1970 of a date, a time and an offset; the fraction is dropped, as policies see whole seconds.
-fn unix_seconds(moment: &toml::value::Datetime) -> Option<u64> {
+fn unix_seconds(moment: &Datetime) -> Option<u64> {
     let (date, time, offset) = (moment.date?, moment.time?, moment.offset?);
     let offset = match offset {
         Offset::Z => 0,

@@ -17,24 +17,24 @@ use crate::authorize::policy::{Budget, LoadError, PolicySet, Revision, manifest}
 use crate::authorize::signals::{SignalError, SignalSource};
 
 /// A policy set that is loaded to be tested: from a manifest, signed or not, whether it passes its cases or not. It cannot be put in force, so
-/// nothing is loosened by it.
+/// nothing is loosened by it. (What can be is a [`Candidate`](crate::authorize::policy::trial::Candidate).)
 ///
 /// ```no_run
-/// use ztlib::authorize::policy::cases::Candidate;
+/// use ztlib::authorize::policy::cases::Draft;
 ///
-/// let candidate = Candidate::load("policies.toml")?;
-/// for failure in candidate.run()?.failures() {
+/// let draft = Draft::load("policies.toml")?;
+/// for failure in draft.run()?.failures() {
 ///     eprintln!("{failure}");
 /// }
 /// # Ok::<(), ztlib::authorize::policy::LoadError>(())
 /// ```
-pub struct Candidate {
+pub struct Draft {
     path: PathBuf,
     blueprint: Blueprint,
     set: PolicySet,
 }
 
-/// One policy of a candidate.
+/// One policy of a draft.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct PolicyFacts {
@@ -52,7 +52,7 @@ pub struct PolicyFacts {
     pub line: usize,
 }
 
-impl Candidate {
+impl Draft {
     /// Reads, compiles and configures what a manifest names.
     ///
     /// # Errors
@@ -151,7 +151,7 @@ impl Candidate {
     }
 }
 
-/// A candidate is asked only by cases, which bring their own signals.
+/// A draft is asked only by cases, which bring their own signals.
 struct Nobody;
 
 impl SignalSource for Nobody {

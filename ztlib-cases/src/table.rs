@@ -6,53 +6,68 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::LoadError;
-use super::error::shown;
-use super::json::line_of;
+use crate::{Error, shown};
 
-/// A TOML file's text and where it comes from.
+/// A TOML file's text and where it comes from. Whoever reads the file bounds it.
 #[derive(Clone, Copy)]
-pub(crate) struct Text<'t> {
-    pub(crate) file: &'t Path,
-    pub(crate) text: &'t str,
+pub struct Text<'t> {
+    file: &'t Path,
+    text: &'t str,
 }
 
 /// A table of which all keys are known.
-pub(crate) struct Table<'t> {
+///
+/// ```
+/// use std::path::Path;
+/// use ztlib_cases::Text;
+///
+/// let text = Text::new(Path::new("a.toml"), "name = 'orders'\nport = 80");
+/// let parsed = text.parse()?;
+/// let table = text.table(&parsed, &["name", "port"])?;
+/// assert_eq!((table.text("name")?, table.integer("port")?), (Some("orders"), Some(80)));
+///
+/// let error = text.table(&parsed, &["name", "ports"]).err().unwrap();
+/// assert_eq!(error.to_string(), "a.toml:2: there is no key `port` here: did you mean `ports`? (unknown-key)");
+/// # Ok::<(), ztlib_cases::Error>(())
+/// ```
+pub struct Table<'t> {
     text: Text<'t>,
     table: &'t DeTable<'t>,
     span: Range<usize>,
 }
 
 impl<'t> Text<'t> {
-    pub(crate) fn parse(&self) -> Result<Spanned<DeTable<'t>>, LoadError> {
+    /// The text of a file.
+    pub fn new(file: &'t Path, text: &'t str) -> Self {
+        Self { file, text }
+    }
+
+    /// The whole file; [`table`](Self::table) makes it readable.
+    ///
+    /// # Errors
+    /// `malformed-file` where it is not TOML.
+    pub fn parse(&self) -> Result<Spanned<DeTable<'t>>, Error> {
         DeTable::parse(self.text).map_err(|error| {
             let line = error.span().map(|span| line_of(self.text, span.start));
-            LoadError::new("malformed-file", shown(error.message())).at(self.file, line)
+            Error::new(self.file, line, "malformed-file", shown(error.message()))
         })
     }
 
     /// A table that may have these keys.
-    pub(crate) fn table(
-        &self,
-        table: &'t Spanned<DeTable<'t>>,
-        keys: &[&str],
-    ) -> Result<Table<'t>, LoadError> {
+    ///
+    /// # Errors
+    /// `unknown-key` at the first that it may not have.
+    pub fn table(&self, table: &'t Spanned<DeTable<'t>>, keys: &[&str]) -> Result<Table<'t>, Error> {
         Table::new(*self, table.get_ref(), table.span(), keys)
     }
 
-    fn error(&self, at: usize, code: &'static str, text: impl Into<Box<str>>) -> LoadError {
-        LoadError::new(code, text).at(self.file, Some(line_of(self.text, at)))
+    fn error(&self, at: usize, code: &'static str, text: impl Into<Box<str>>) -> Error {
+        Error::new(self.file, Some(line_of(self.text, at)), code, text)
     }
 }
 
 impl<'t> Table<'t> {
-    fn new(
-        text: Text<'t>,
-        table: &'t DeTable<'t>,
-        span: Range<usize>,
-        keys: &[&str],
-    ) -> Result<Self, LoadError> {
+    fn new(text: Text<'t>, table: &'t DeTable<'t>, span: Range<usize>, keys: &[&str]) -> Result<Self, Error> {
         let unknown = table.keys().filter(|key| !keys.contains(&key.get_ref().as_ref()));
         if let Some(key) = unknown.min_by_key(|key| key.span().start) {
             let advice = match closest(key.get_ref(), keys) {
@@ -65,91 +80,116 @@ impl<'t> Table<'t> {
         Ok(Self { text, table, span })
     }
 
-    pub(crate) fn file(&self) -> &'t Path {
+    /// The file that it stands in.
+    pub fn file(&self) -> &'t Path {
         self.text.file
     }
 
     /// The line of a key, or of the table where the key is absent.
-    pub(crate) fn line(&self, key: &str) -> usize {
+    pub fn line(&self, key: &str) -> usize {
         let at = self.table.get_key_value(key).map_or(self.span.start, |(key, _)| key.span().start);
         line_of(self.text.text, at)
     }
 
-    /// The value of a key, whatever it is, and the line that a byte of the file is in.
+    /// Whether it has a key.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.table.contains_key(key)
+    }
+
+    /// The value of a key, whatever it is.
     pub(crate) fn raw(&self, key: &str) -> Option<&'t Spanned<DeValue<'t>>> {
         self.table.get(key)
     }
 
-    pub(crate) fn line_at(&self, byte: usize) -> usize {
-        line_of(self.text.text, byte)
-    }
-
     /// An error about a key.
-    pub(crate) fn error(&self, key: &str, code: &'static str, text: &str) -> LoadError {
-        self.place(LoadError::new(code, text), key)
+    pub fn error(&self, key: &str, code: &'static str, text: impl Into<Box<str>>) -> Error {
+        Error::new(self.text.file, Some(self.line(key)), code, text)
     }
 
-    /// An error that has no place yet is at this key.
-    pub(crate) fn place(&self, error: LoadError, key: &str) -> LoadError {
-        error.at(self.text.file, Some(self.line(key)))
+    /// A key that is not there.
+    pub fn missing(&self, key: &str, advice: &str) -> Error {
+        self.error(key, "missing-key", format!("the key `{key}` is missing: {advice}"))
     }
 
-    pub(crate) fn missing(&self, key: &str, advice: &str) -> LoadError {
-        self.error(key, "missing-key", &format!("the key `{key}` is missing: {advice}"))
+    /// An error about a value, at its own line.
+    pub(crate) fn wrong(&self, value: &Spanned<DeValue<'_>>, text: impl Into<Box<str>>) -> Error {
+        self.text.error(value.span().start, "wrong-type", text)
     }
 
-    pub(crate) fn text(&self, key: &str) -> Result<Option<&'t str>, LoadError> {
+    /// A text.
+    ///
+    /// # Errors
+    /// `wrong-type`.
+    pub fn text(&self, key: &str) -> Result<Option<&'t str>, Error> {
         self.value(key, "a text in quotes", DeValue::as_str)
     }
 
-    pub(crate) fn required_text(&self, key: &str, advice: &str) -> Result<&'t str, LoadError> {
+    /// A text that has to be there.
+    ///
+    /// # Errors
+    /// `missing-key`, with the advice; `wrong-type`.
+    pub fn required_text(&self, key: &str, advice: &str) -> Result<&'t str, Error> {
         self.text(key)?.ok_or_else(|| self.missing(key, advice))
     }
 
-    pub(crate) fn boolean(&self, key: &str) -> Result<Option<bool>, LoadError> {
+    /// A truth value.
+    ///
+    /// # Errors
+    /// `wrong-type`.
+    pub fn boolean(&self, key: &str) -> Result<Option<bool>, Error> {
         self.value(key, "`true` or `false`", DeValue::as_bool)
     }
 
-    pub(crate) fn integer(&self, key: &str) -> Result<Option<u64>, LoadError> {
+    /// A whole number that is not negative.
+    ///
+    /// # Errors
+    /// `wrong-type`.
+    pub fn integer(&self, key: &str) -> Result<Option<u64>, Error> {
         self.value(key, "a whole number that is not negative", |value| {
             let number = value.as_integer()?;
             u64::from_str_radix(number.as_str(), number.radix()).ok()
         })
     }
 
-    /// A list of texts, each once.
-    pub(crate) fn texts(&self, key: &str) -> Result<Vec<&'t str>, LoadError> {
+    /// A list of texts, each once; empty where the key is absent.
+    ///
+    /// # Errors
+    /// `wrong-type`, `duplicate-name`.
+    pub fn texts(&self, key: &str) -> Result<Vec<&'t str>, Error> {
         let mut texts = Vec::new();
         for item in self.value(key, "a list", DeValue::as_array)?.into_iter().flatten() {
             let Some(text) = item.get_ref().as_str() else {
-                return Err(self.error(key, "wrong-type", &format!("`{key}` is a list of texts in quotes")));
+                return Err(self.error(key, "wrong-type", format!("`{key}` is a list of texts in quotes")));
             };
             if texts.contains(&text) {
-                return Err(self.error(
-                    key,
-                    "duplicate-name",
-                    &format!("`{key}` names `{}` twice", shown(text)),
-                ));
+                let twice = format!("`{key}` names `{}` twice", shown(text));
+                return Err(self.error(key, "duplicate-name", twice));
             }
             texts.push(text);
         }
         Ok(texts)
     }
 
-    pub(crate) fn table(&self, key: &str, keys: &[&str]) -> Result<Option<Table<'t>>, LoadError> {
+    /// A table that may have these keys.
+    ///
+    /// # Errors
+    /// `wrong-type`, `unknown-key`.
+    pub fn table(&self, key: &str, keys: &[&str]) -> Result<Option<Table<'t>>, Error> {
         let Some(table) = self.value(key, "a table", DeValue::as_table)? else { return Ok(None) };
         let span = self.table.get(key).map_or(0..0, Spanned::span);
         Table::new(self.text, table, span, keys).map(Some)
     }
 
-    /// A list of tables, as `[[key]]` makes it.
-    pub(crate) fn tables(&self, key: &str, keys: &[&str]) -> Result<Vec<Table<'t>>, LoadError> {
-        let items = self.value(key, &format!("a list of tables: write `[[{key}]]`"), DeValue::as_array)?;
+    /// A list of tables, as `[[key]]` makes it; empty where the key is absent.
+    ///
+    /// # Errors
+    /// `wrong-type`, `unknown-key`.
+    pub fn tables(&self, key: &str, keys: &[&str]) -> Result<Vec<Table<'t>>, Error> {
+        let expected = format!("a list of tables: write `[[{key}]]`");
+        let items = self.value(key, &expected, DeValue::as_array)?;
         let tables = items.into_iter().flatten().map(|item| match item.get_ref().as_table() {
             Some(table) => Table::new(self.text, table, item.span(), keys),
-            None => {
-                Err(self.error(key, "wrong-type", &format!("`{key}` is a list of tables: write `[[{key}]]`")))
-            }
+            None => Err(self.error(key, "wrong-type", format!("`{key}` is {expected}"))),
         });
         tables.collect()
     }
@@ -159,17 +199,22 @@ impl<'t> Table<'t> {
         key: &str,
         expected: &str,
         of: impl FnOnce(&'t DeValue<'t>) -> Option<T>,
-    ) -> Result<Option<T>, LoadError> {
+    ) -> Result<Option<T>, Error> {
         let Some(value) = self.table.get(key) else { return Ok(None) };
         match of(value.get_ref()) {
             Some(found) => Ok(Some(found)),
-            None => Err(self.error(key, "wrong-type", &format!("`{key}` is {expected}"))),
+            None => Err(self.error(key, "wrong-type", format!("`{key}` is {expected}"))),
         }
     }
 }
 
+/// The line of a byte of a text, from 1.
+pub fn line_of(text: &str, at: usize) -> usize {
+    text.bytes().take(at).filter(|byte| *byte == b'\n').count().saturating_add(1)
+}
+
 /// The known key that a typo is closest to, if it is close.
-pub(crate) fn closest<'k>(typo: &str, keys: &[&'k str]) -> Option<&'k str> {
+pub fn closest<'k>(typo: &str, keys: &[&'k str]) -> Option<&'k str> {
     let typo: String =
         typo.chars().take(64).map(|c| if c == '_' { '-' } else { c.to_ascii_lowercase() }).collect();
     let near = keys.iter().map(|key| (distance(&typo, key), *key)).min()?;

@@ -1,0 +1,18 @@
+#![doc = include_str!("../README.md")]
+
+mod case;
+mod error;
+mod expectation;
+mod file;
+mod query;
+mod said;
+mod table;
+mod value;
+
+pub use case::{Asked, Case, Checks, Request};
+pub use error::{Error, shown};
+pub use expectation::{At, Expectation, StepUp, Verdict, verdict_named};
+pub use file::{MAX_FILE_BYTES, read};
+pub use query::encoded;
+pub use said::{HeaderChange, Said};
+pub use table::{Table, Text, closest, line_of};
