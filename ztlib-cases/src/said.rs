@@ -19,6 +19,8 @@ pub struct Said<V> {
     pub policy: Option<String>,
     /// The reason of a denial, the code of a fault.
     pub reason: Option<String>,
+    /// What is wrong, with a fault.
+    pub detail: Option<String>,
     /// What the caller is told with a denial.
     pub message: Option<String>,
     /// What a denial asks for.
@@ -45,6 +47,7 @@ impl<V> Said<V> {
             verdict,
             policy: None,
             reason: None,
+            detail: None,
             message: None,
             step_up: StepUp::default(),
             request_headers: Vec::new(),
@@ -52,7 +55,7 @@ impl<V> Said<V> {
         }
     }
 
-    /// "deny `no-role` by `rbac`", for people.
+    /// "deny `no-role` by `rbac`", for people; of a fault also what is wrong.
     pub fn outcome(&self) -> String {
         let mut text = self.verdict.to_string();
         if let Some(reason) = &self.reason {
@@ -60,6 +63,9 @@ impl<V> Said<V> {
         }
         if let Some(policy) = &self.policy {
             text.push_str(&format!(" by `{}`", shown(policy)));
+        }
+        if let Some(detail) = &self.detail {
+            text.push_str(&format!(": {}", shown(detail)));
         }
         text
     }

@@ -156,10 +156,11 @@ impl<'t> Table<'t> {
     /// # Errors
     /// `wrong-type`, `duplicate-name`.
     pub fn texts(&self, key: &str) -> Result<Vec<&'t str>, Error> {
+        let expected = format!("a list of texts in quotes: write `{key} = [\"…\"]`");
         let mut texts = Vec::new();
-        for item in self.value(key, "a list", DeValue::as_array)?.into_iter().flatten() {
+        for item in self.value(key, &expected, DeValue::as_array)?.into_iter().flatten() {
             let Some(text) = item.get_ref().as_str() else {
-                return Err(self.error(key, "wrong-type", format!("`{key}` is a list of texts in quotes")));
+                return Err(self.error(key, "wrong-type", format!("`{key}` must be {expected}")));
             };
             if texts.contains(&text) {
                 let twice = format!("`{key}` names `{}` twice", shown(text));
@@ -189,7 +190,7 @@ impl<'t> Table<'t> {
         let items = self.value(key, &expected, DeValue::as_array)?;
         let tables = items.into_iter().flatten().map(|item| match item.get_ref().as_table() {
             Some(table) => Table::new(self.text, table, item.span(), keys),
-            None => Err(self.error(key, "wrong-type", format!("`{key}` is {expected}"))),
+            None => Err(self.error(key, "wrong-type", format!("`{key}` must be {expected}"))),
         });
         tables.collect()
     }
@@ -203,7 +204,7 @@ impl<'t> Table<'t> {
         let Some(value) = self.table.get(key) else { return Ok(None) };
         match of(value.get_ref()) {
             Some(found) => Ok(Some(found)),
-            None => Err(self.error(key, "wrong-type", format!("`{key}` is {expected}"))),
+            None => Err(self.error(key, "wrong-type", format!("`{key}` must be {expected}"))),
         }
     }
 }

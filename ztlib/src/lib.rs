@@ -24,5 +24,6 @@ pub mod tls;
 pub mod bench;
 
 mod clock;
+mod held;
 mod hex;
 pub use clock::{Clock, SystemClock};

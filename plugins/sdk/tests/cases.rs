@@ -96,7 +96,7 @@ fn each_difference_is_named_in_the_words_of_the_host() {
     for (case, difference) in [
         (
             "expect = 'allow'",
-            "t.toml:5: case `c`: expected allow, got fault `outcome-undeclared-reason` by `does`",
+            "t.toml:5: case `c`: expected allow, got fault `outcome-undeclared-reason` by `does`: the manifest declares no reason `undeclared` for this policy",
         ),
         (
             "labels = { does = 'step-up' }\nexpect = 'deny'\nreason = 'weaker'",
@@ -210,4 +210,22 @@ fn what_stands_in_a_case_is_in_the_place_of_the_callers() {
     let unknown = text.replace("caller = 'a'", "caller = 'ab'");
     let error = Cases::parse(Path::new("t.toml"), &unknown).unwrap_err();
     assert!(error.to_string().contains("t.toml:6: there is no caller `ab`: did you mean `a`?"), "{error}");
+}
+
+/// As in the sandbox: what no verified token could hold is no case.
+#[test]
+fn a_caller_claims_no_more_than_a_token_has_room_for() {
+    let parse = |members: usize| {
+        let claims = "{a=1},".repeat(members);
+        let text = format!(
+            "format = 1\n[[case]]\nname = 'n'\naction = 'a'\nclaims = {{ x = [{claims}] }}\nexpect = 'allow'\n"
+        );
+        Cases::parse(Path::new("t"), &text)
+    };
+    assert!(parse(200).is_ok());
+    for members in [1_000, 25_000] {
+        let error = parse(members).unwrap_err();
+        let problem = error.problems().next().unwrap();
+        assert_eq!((problem.code(), problem.line()), ("bad-claims", Some(5)), "{error}");
+    }
 }

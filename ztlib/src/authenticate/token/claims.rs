@@ -14,6 +14,7 @@ use super::key::Key;
 use super::registered::Registered;
 use super::trusted::TrustedIssuer;
 use crate::clock::{from_unix_seconds, unix_seconds};
+use crate::held;
 
 /// The claims of a token whose signature, issuer, audience and times were right: a proof that only a
 /// [`TokenVerifier`](super::TokenVerifier) makes. Cheap to clone.
@@ -238,8 +239,8 @@ impl VerifiedClaims {
     pub(super) fn held_bytes(&self) -> usize {
         // Some stand there twice: once more where they were read for good.
         let Registered { audiences, scopes, amr, .. } = &self.0.registered;
-        let again = [audiences, scopes, amr].into_iter().flatten().map(|text| 2 * BLOCK + text.len());
-        held_bytes(&self.0.claims) + again.sum::<usize>()
+        let again = [audiences, scopes, amr].into_iter().flatten().map(|text| 2 * held::BLOCK + text.len());
+        held::by(&self.0.claims) + again.sum::<usize>()
     }
 
     /// Where it lies in memory: tells two of them apart for as long as both are there.
@@ -294,26 +295,6 @@ fn check_pointer(pointer: &str) -> Result<(), ClaimError> {
     let begins = pointer.is_empty() || pointer.starts_with('/');
     let escapes = pointer.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']));
     if begins && escapes { Ok(()) } else { Err(ClaimError::MalformedPointer { pointer: shown(pointer) }) }
-}
-
-/// What a block of an allocator takes besides, at a guess on the safe side.
-const BLOCK: usize = 32;
-
-fn held_bytes(value: &Value) -> usize {
-    match value {
-        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
-        Value::String(text) => BLOCK + text.len(),
-        Value::Array(items) => {
-            let inside: usize = items.iter().map(held_bytes).sum();
-            BLOCK + items.capacity() * size_of::<Value>() + inside
-        }
-        Value::Object(members) => {
-            let one = |(name, value): (&String, &Value)| {
-                3 * BLOCK + name.len() + size_of::<Value>() + held_bytes(value)
-            };
-            BLOCK + members.iter().map(one).sum::<usize>()
-        }
-    }
 }
 
 /// The claims as the value that they are read from.

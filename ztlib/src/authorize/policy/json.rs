@@ -8,6 +8,8 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 use serde_json::{Map, Number, Value as Json};
 use ztlib_cases::line_of;
 
+use crate::held;
+
 /// A JSON value without duplicate members, whatever it was written in.
 #[derive(Debug)]
 pub(crate) struct Strict(pub(crate) Json);
@@ -46,7 +48,7 @@ impl Format {
                     return Err((message, Some(line)));
                 }
                 // An alias stands for all that it names once more: a short text could be a value that fills the memory.
-                let room = Cell::new(text.len().saturating_mul(2).saturating_add(ALIASED_BYTES));
+                let room = Room::of(text.len().saturating_mul(2).saturating_add(ALIASED_BYTES));
                 let value = Within(&room).deserialize(serde_norway::Deserializer::from_str(text));
                 value.map(Strict).map_err(|error| {
                     let line = error.location().map(|location| location.line());
@@ -108,20 +110,43 @@ fn too_deep(text: &str) -> Option<usize> {
 
 impl<'de> Deserialize<'de> for Strict {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // What is written out in full is no larger than its text.
-        Within(&Cell::new(usize::MAX)).deserialize(deserializer).map(Self)
+        // What is written out in full says no more than its text.
+        Within(&Room::of(usize::MAX)).deserialize(deserializer).map(Self)
+    }
+}
+
+/// The most memory that one value may take: many small lists and tables take a hundred times their text.
+const MAX_HELD_BYTES: usize = 256 << 20;
+
+/// What may still be said, and what may still be held.
+struct Room {
+    said: Cell<usize>,
+    held: Cell<usize>,
+}
+
+impl Room {
+    fn of(said: usize) -> Self {
+        Self { said: Cell::new(said), held: Cell::new(MAX_HELD_BYTES) }
     }
 }
 
 /// Reads a value into the room that is left.
 #[derive(Clone, Copy)]
-struct Within<'r>(&'r Cell<usize>);
+struct Within<'r>(&'r Room);
 
 impl Within<'_> {
     fn take<E: Error>(self, bytes: usize) -> Result<(), E> {
-        let left = self.0.get().checked_sub(bytes.saturating_add(1));
-        self.0.set(left.ok_or_else(|| {
+        let left = self.0.said.get().checked_sub(bytes.saturating_add(1));
+        self.0.said.set(left.ok_or_else(|| {
             E::custom("its aliases stand for far more than is written: write less of it, or write it out")
+        })?);
+        Ok(())
+    }
+
+    fn hold<E: Error>(self, bytes: usize) -> Result<(), E> {
+        let left = self.0.held.get().checked_sub(bytes);
+        self.0.held.set(left.ok_or_else(|| {
+            E::custom("it would take more than 256 MiB of memory: write what is asked for, with fewer lists and tables")
         })?);
         Ok(())
     }
@@ -173,17 +198,23 @@ impl<'de> Visitor<'de> for Within<'_> {
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Json, E> {
         self.take(text.len())?;
+        self.hold(held::BLOCK + text.len())?;
         Ok(Json::String(text.to_owned()))
     }
 
     fn visit_string<E: Error>(self, text: String) -> Result<Json, E> {
         self.take(text.len())?;
+        self.hold(held::BLOCK + text.len())?;
         Ok(Json::String(text))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Json, A::Error> {
         let mut array = Vec::new();
         while let Some(item) = items.next_element_seed(self)? {
+            if array.len() == array.capacity() {
+                // As it grows: by four, then to twice as many.
+                self.hold(held::BLOCK + array.len().max(4) * size_of::<Json>())?;
+            }
             array.push(item);
         }
         Ok(Json::Array(array))
@@ -200,6 +231,8 @@ impl<'de> Visitor<'de> for Within<'_> {
                 return Err(A::Error::custom("JSON has no dates: put quotes around it"));
             }
             self.take(name.len())?;
+            let node = if object.len().is_multiple_of(held::MEMBERS_OF_A_NODE) { held::NODE } else { 0 };
+            self.hold(node + held::BLOCK + name.len())?;
             let value = members.next_value_seed(self)?;
             if object.contains_key(&name) {
                 return Err(A::Error::custom(format_args!(
@@ -280,6 +313,30 @@ mod tests {
             assert!(format.parse(&"[".repeat(100_000)).is_err());
         }
         assert!(Format::Toml.parse(&format!("a = {}", "[".repeat(100_000))).is_err());
+    }
+
+    #[test]
+    fn a_text_that_would_fill_the_memory_is_refused_as_it_is_read() {
+        for unit in ["{\"a\":0},", "[1],"] {
+            let text = |count: usize| format!("[{}0]", unit.repeat(count));
+            assert!(Format::Json.parse(&text(10_000)).is_ok(), "{unit}");
+            let error = Format::Json.parse(&text(1_700_000)).unwrap_err();
+            assert!(error.0.contains("256 MiB"), "{unit}: {error:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_weighed_as_it_is_read_is_what_it_holds() {
+        for text in [r#"{"a": {"b": {}}, "c": [[1], "text", []]}"#, "[1,2,3,4,5,6,7,8,9]", "\"long\"", "{}"] {
+            let room = Room::of(usize::MAX);
+            let value = Within(&room).deserialize(&mut serde_json::Deserializer::from_str(text)).unwrap();
+            let weighed = MAX_HELD_BYTES - room.held.get();
+            assert!(
+                weighed >= held::by(&value) && weighed <= 2 * held::by(&value),
+                "{text}: {weighed} {}",
+                held::by(&value)
+            );
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use ztlib_cases::{Asked, Checks, Expectation, Request, shown};
 use super::error::Problem;
 use super::refused::{
     canonical_host, check_parameter, check_path, check_spiffe_id, is_header_name, is_header_value, is_method,
-    misshapen,
+    is_too_large, misshapen,
 };
 use crate::testing::Facts;
 use crate::testing::facts::Peer;
@@ -87,6 +87,10 @@ impl Checks for Guarded {
         claims.entry("iss").or_insert_with(|| ISSUER.into());
         claims.entry("aud").or_insert_with(|| AUDIENCE.into());
         claims.entry("exp").or_insert_with(|| now.saturating_add(LIFE).into());
+        if is_too_large(&claims) {
+            let text = "no verified token has such claims: a token has room for 8192 bytes and 512 members";
+            return Err(("bad-claims", text.to_owned()));
+        }
         if let Some(name) = misshapen(&claims) {
             let text = format!(
                 "no verified token has such claims: the claim `{name}` is not of the form that it has to be"

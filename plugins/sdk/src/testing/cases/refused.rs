@@ -130,6 +130,19 @@ pub(super) fn check_spiffe_id(id: &str) -> Result<(), &'static str> {
     }
 }
 
+/// Whether no token has room for these claims; the sandbox takes as many.
+pub(super) fn is_too_large(claims: &Map<String, Json>) -> bool {
+    fn members(json: &Json) -> usize {
+        match json {
+            Json::Object(inside) => inside.len() + inside.values().map(members).sum::<usize>(),
+            Json::Array(items) => items.iter().map(members).sum(),
+            _ => 0,
+        }
+    }
+    let all = claims.len() + claims.values().map(members).sum::<usize>();
+    all > 512 || serde_json::to_string(claims).map_or(true, |text| text.len() > 8192)
+}
+
 type Form<'f> = &'f dyn Fn(&Json) -> bool;
 
 /// The claims that ztlib itself gives a meaning to are of exactly one type each. Gives the first that is not.

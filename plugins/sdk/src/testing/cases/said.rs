@@ -11,7 +11,10 @@ pub(super) fn said(result: Result<Verdict, Fault>, name: Option<&str>, applied: 
     use ztlib_cases::Verdict::{Abstain, Allow, Deny, Fault};
     let policy = name.map(str::to_owned);
     let verdict = match result {
-        Err(fault) => return Said { policy, reason: Some(fault.code.to_owned()), ..Said::new(Fault) },
+        Err(fault) => {
+            let (reason, detail) = (Some(fault.code.to_owned()), Some(fault.text));
+            return Said { policy, reason, detail, ..Said::new(Fault) };
+        }
         Ok(verdict) => verdict,
     };
     match verdict.answer {

@@ -10,7 +10,7 @@ use ztlib_cases::{HeaderChange, Said, StepUp, Verdict, closest, shown};
 use super::Cases;
 use super::case::Case;
 use crate::authorize::cache::{CacheBounds, DecisionCache};
-use crate::authorize::decision::Decision;
+use crate::authorize::decision::{Decision, Fault};
 use crate::authorize::obligation;
 use crate::authorize::outcome::Answer;
 use crate::authorize::policy::{Evaluation, LoadError, PolicySet};
@@ -273,14 +273,15 @@ pub(super) fn time(set: &PolicySet, cases: &Cases, case: &Case, times: u32) -> R
 }
 
 fn said(stage: &PolicySet, evaluation: &mut Evaluation, alone: bool) -> Said<HeaderValue> {
-    let fault = |policy: Option<&str>, code: &str| Said {
-        policy: policy.map(Into::into),
-        reason: Some(code.into()),
+    let fault = |error: &Fault| Said {
+        policy: error.policy().map(Into::into),
+        reason: Some(error.code().into()),
+        detail: Some(error.detail().into()).filter(|detail: &String| !detail.is_empty()),
         ..Said::new(Verdict::Fault)
     };
     let abstained = evaluation.answers.last().is_some_and(|(_, answer)| *answer == Answer::Abstain);
     match &evaluation.result {
-        Err(error) => fault(error.policy(), error.code()),
+        Err(error) => fault(error),
         Ok(_) if alone && abstained => Said::new(Verdict::Abstain),
         Ok(Decision::Deny(denial)) => {
             let step_up = denial
@@ -302,7 +303,7 @@ fn said(stage: &PolicySet, evaluation: &mut Evaluation, alone: bool) -> Said<Hea
                     response_headers: changes(settled.response),
                     ..Said::new(Verdict::Allow)
                 },
-                Err(error) => fault(error.policy(), error.code()),
+                Err(error) => fault(&error),
             }
         }
     }

@@ -17,10 +17,11 @@ use crate::authorize::question::{Asked, Has, Question, View};
 use crate::authorize::read::{Read, ReadFault};
 use crate::authorize::request::readable;
 use crate::authorize::trace::Trace;
+use crate::held;
 use crate::observe::RequestId;
 
-/// The largest value that is kept, in bytes.
-const MAX_VALUE_BYTES: usize = 8 * 1024;
+/// The largest value that is kept, in bytes of memory.
+const MAX_VALUE_BYTES: usize = 32 << 10;
 
 /// Of one request: what was wanted of it, and what was decided.
 #[derive(Clone)]
@@ -190,24 +191,12 @@ impl Recorded {
                 values.iter().map(|value| value.as_deref().map_or(0, str::len) + 16).sum()
             }
             Self::Names(names) => names.iter().map(|name| name.len() + 32).sum(),
-            Self::Claim(json) => json_size(json),
+            Self::Claim(json) => held::by(json),
             Self::Named { authority, dns_names } => {
                 authority.len() + dns_names.iter().map(|name| name.len() + 16).sum::<usize>()
             }
         }
     }
-}
-
-fn json_size(json: &Json) -> usize {
-    size_of::<Json>()
-        + match json {
-            Json::String(text) => text.len(),
-            Json::Array(items) => items.iter().map(json_size).sum(),
-            Json::Object(members) => {
-                members.iter().map(|(name, value)| name.len() + 48 + json_size(value)).sum()
-            }
-            _ => 0,
-        }
 }
 
 /// What is recorded of one attribute; none where it cannot be: it is a secret, too large, or nobody asked for it.
@@ -254,7 +243,7 @@ pub(super) fn value(attribute: &Attribute, question: &Question, view: &View) -> 
         Kind::Claim => match question.principal.claims()?.value(name).ok()? {
             None => Recorded::Absent,
             // Measured before it is copied.
-            Some(json) if json_size(json) <= MAX_VALUE_BYTES => Recorded::Claim(json.clone()),
+            Some(json) if held::by(json) <= MAX_VALUE_BYTES => Recorded::Claim(json.clone()),
             Some(_) => return None,
         },
         Kind::RemoteIp => question.principal.remote_ip().map_or(Recorded::Absent, Recorded::Address),

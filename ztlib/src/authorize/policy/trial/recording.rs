@@ -18,6 +18,8 @@ use crate::authorize::policy::whole_file::{self, Access};
 const MAX_FILE_BYTES: u64 = 256 << 20;
 const MAX_LINE_BYTES: usize = 256 << 10;
 const MAX_RECORDS: usize = 1_000_000;
+/// The most memory that the records of a file may take: a hundred times their text, where they hold many small things.
+const MAX_HELD_BYTES: usize = 2 << 30;
 
 /// What was asked of a service and what was decided, to judge candidates by. Made by a [`Recorder`](super::Recorder), or read from a file.
 ///
@@ -117,6 +119,7 @@ impl Recording {
         let head = lines.next()?.ok_or_else(|| bad("not-a-recording", "the file is empty"))?;
         let hidden: Arc<[Attribute]> = line::read_head(&head)?.into();
         let mut records: Vec<Arc<Record>> = Vec::new();
+        let mut held = 0_usize;
         while let Some(text) = lines.next()? {
             if records.len() >= MAX_RECORDS {
                 let text = format!("a recording has at most {MAX_RECORDS} records");
@@ -126,6 +129,13 @@ impl Recording {
             // Most have the same attributes.
             if let Some(before) = records.last().filter(|before| before.wanted == record.wanted) {
                 record.wanted = before.wanted.clone();
+            }
+            held = held.saturating_add(record.size());
+            if held > MAX_HELD_BYTES {
+                return Err(bad(
+                    "recording-too-large",
+                    "the records take more than 2 GiB of memory: record less of each",
+                ));
             }
             let record = Arc::new(record);
             super::rebuild::question(&record, &hidden).map_err(|why| bad("bad-record", &why))?;
