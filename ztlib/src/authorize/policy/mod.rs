@@ -40,7 +40,7 @@
 //!
 //! The keys of a budget are those of [`Budget`] with dashes: `fuel`, `config-fuel`, `memory-bytes`, `table-elements`,
 //! `wall-clock-ms`, `argument-bytes`, `reads`, `read-bytes`, `message-bytes`, `headers`, `header-value-bytes`, `log-bytes`,
-//! `module-bytes`, `functions`, `function-bytes`, `config-bytes`, `constants`, `constant-bytes`, `constant-key-bytes`. A manifest is at most 256 KiB, a document at most 16 MiB; a set has
+//! `module-bytes`, `functions`, `function-bytes`, `config-bytes`, `constants`, `constant-bytes`, `constant-key-bytes`. A manifest is at most 256 KiB, a document at most 16 MiB, and 256 MiB of memory; a set has
 //! at most 64 policies, documents, signals and secret headers. Unknown keys, members that are there twice, dates and
 //! merge keys are errors.
 //!
