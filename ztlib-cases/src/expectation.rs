@@ -194,7 +194,7 @@ fn headers(table: &Table<'_>, key: &str) -> Result<Option<At<Headers>>, Error> {
             DeValue::String(text) => HeaderWanted::SetTo(text.as_ref().to_owned()),
             _ => {
                 let text =
-                    "a header is a text, `true` where any value will do, or `false` where it is removed";
+                    "a header must be a text, `true` where any value will do, or `false` where it is removed";
                 return Err(table.wrong(value, text));
             }
         };

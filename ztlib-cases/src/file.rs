@@ -127,7 +127,7 @@ fn caller<C: Checks>(table: &Table<'_>, known: Option<&Caller<C::Peer>>) -> Resu
     };
     if let Some(value) = table.raw("claims") {
         let Json::Object(claims) = json(table, value)? else {
-            return Err(table.wrong(value, "`claims` is a table: write `claims = { sub = \"alice\" }`"));
+            return Err(table.wrong(value, "`claims` must be a table: write `claims = { sub = \"alice\" }`"));
         };
         caller.claims = Some(claims);
     }
@@ -216,7 +216,10 @@ fn signals(table: &Table<'_>) -> Result<BTreeMap<String, Option<String>>, Error>
             other => plain(other).map(Some),
         };
         let signal = signal.ok_or_else(|| {
-            table.wrong(value, "a signal is a text or a number, or `false` where it is known to be absent")
+            table.wrong(
+                value,
+                "a signal must be a text or a number, or `false` where it is known to be absent",
+            )
         });
         Ok((name.to_owned(), signal?))
     });

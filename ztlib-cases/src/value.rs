@@ -18,7 +18,7 @@ pub(crate) fn members<'t>(table: &Table<'t>, key: &str) -> Result<Vec<Member<'t>
         None => Ok(Vec::new()),
         Some(DeValue::Table(members)) => Ok(in_order(members)),
         Some(_) => {
-            Err(table.error(key, "wrong-type", format!("`{key}` is a table: write `{key} = {{ … }}`")))
+            Err(table.error(key, "wrong-type", format!("`{key}` must be a table: write `{key} = {{ … }}`")))
         }
     }
 }
@@ -46,7 +46,7 @@ pub(crate) fn plain(value: &DeValue<'_>) -> Option<String> {
 pub(crate) fn texts_of(table: &Table<'_>, key: &str) -> Result<Vec<(String, String)>, Error> {
     let texts = members(table, key)?.into_iter().map(|(name, value)| match plain(value.get_ref()) {
         Some(text) => Ok((name.to_owned(), text)),
-        None => Err(table.wrong(value, format!("`{}` in `{key}` is a text", shown(name)))),
+        None => Err(table.wrong(value, format!("`{}` in `{key}` must be a text", shown(name)))),
     });
     texts.collect()
 }

@@ -158,11 +158,17 @@ impl Attribute {
             && if kind == Kind::Claim { is_below(name, &self.name) } else { *self.name == *name }
     }
 
-    /// Whether one of the two would tell something of the other. A path holds its parameters.
+    /// Whether one of the two would tell something of the other. A path holds its parameters; the host may stand in a header, too.
     pub(super) fn overlaps(&self, kind: Kind, name: &str) -> bool {
         let path_and_param =
             matches!((self.kind, kind), (Kind::Param, Kind::Path) | (Kind::Path, Kind::Param));
+        let host_and_header = match (self.kind, kind) {
+            (Kind::Host, Kind::Header) => name == "host",
+            (Kind::Header, Kind::Host) => *self.name == *"host",
+            _ => false,
+        };
         path_and_param
+            || host_and_header
             || self.covers(kind, name)
             || (kind == Kind::Claim && self.kind == kind && is_below(&self.name, name))
     }
@@ -334,6 +340,11 @@ mod tests {
         }
         assert!(org.overlaps(Kind::Claim, "") && !org.overlaps(Kind::Claim, "/organ"));
         assert!(Attribute::claim("").covers(Kind::Claim, "/org"), "all claims");
+        assert!(
+            Attribute::host().overlaps(Kind::Header, "host")
+                && !Attribute::host().overlaps(Kind::Header, "x")
+        );
+        assert!(Attribute::header("Host").overlaps(Kind::Host, ""));
     }
 
     #[test]

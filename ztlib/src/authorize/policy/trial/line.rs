@@ -99,13 +99,13 @@ pub(super) fn read(text: &str) -> Result<Record, String> {
     let time = time.filter(|time| *time <= MAX_TIME).ok_or("`time` is in milliseconds since 1970")?;
     let subject = match line.take("action") {
         Some(Json::String(action)) => Subject::Action(action.into()),
-        Some(_) => return Err("`action` is a text".to_owned()),
+        Some(_) => return Err("`action` must be a text".to_owned()),
         None => {
             let method = line.text("method")?.parse().map_err(|_| "this is not a method")?;
             let route = match line.take("route") {
                 Some(Json::Null) => None,
                 Some(Json::String(route)) => Some(route.into()),
-                _ => return Err("`route` is a text or null".to_owned()),
+                _ => return Err("`route` must be a text or null".to_owned()),
             };
             Subject::Request { method, route }
         }
@@ -262,7 +262,7 @@ impl Members {
     fn text(&mut self, name: &str) -> Result<String, String> {
         match self.take(name) {
             Some(Json::String(text)) => Ok(text),
-            Some(_) => Err(format!("`{name}` is a text")),
+            Some(_) => Err(format!("`{name}` must be a text")),
             None => Err(format!("`{name}` is missing")),
         }
     }
