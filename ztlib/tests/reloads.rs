@@ -1179,3 +1179,45 @@ fn a_native_policy_of_the_same_type_can_be_rolled_back_to() {
     assert!(policies.rollback().is_ok(), "nothing was kept: {careful} is {hasty}");
     assert!(!allows(&policies));
 }
+
+/// Asks for the status whenever something is logged, as a subscriber may that adds it to each line.
+struct AsksBack(Policies, Arc<AtomicU64>);
+
+impl tracing::Subscriber for AsksBack {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn event(&self, _: &tracing::Event<'_>) {
+        self.0.status();
+        self.1.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[test]
+fn whoever_listens_to_a_reload_may_ask_for_the_status() {
+    let (done, is_done) = std::sync::mpsc::channel();
+    // A thread of its own, so that a lock that is held would end the test and not stop it.
+    std::thread::spawn(move || {
+        let set =
+            |answer: &str| PolicySetBuilder::new().component("p", guest("", &format!("i32.const {answer}")));
+        let policies = set("0").load().unwrap();
+        let heard = Arc::new(AtomicU64::new(0));
+        let replaced = tracing::subscriber::with_default(AsksBack(policies.clone(), heard.clone()), || {
+            assert!(policies.replace(PolicySetBuilder::new().component("p", b"nothing")).is_err());
+            policies.replace(set("1")).is_ok() && policies.rollback().is_ok()
+        });
+        done.send((replaced, heard.load(Ordering::Relaxed))).unwrap();
+    });
+    let (replaced, heard) = is_done.recv_timeout(LONG).unwrap();
+    assert!(replaced && heard > 3, "{heard}");
+}

@@ -65,10 +65,14 @@ impl Shared {
     /// What is in force was looked for where it comes from, and is still there. Where the newest candidate was refused, it is not.
     pub(super) fn confirm(&self) {
         let mut status = self.status();
-        if status.last_error.is_none() {
-            self.confirmed_now(&mut status);
-            self.changed.notify_all();
+        if status.last_error.is_some() {
+            return;
         }
+        self.confirmed_now(&mut status);
+        self.changed.notify_all();
+        let at = status.confirmed;
+        drop(status);
+        status::confirmed(at);
     }
 
     /// Whether the newest candidate was refused for what may have passed by now.
@@ -79,7 +83,6 @@ impl Shared {
     fn confirmed_now(&self, status: &mut Status) {
         status.confirmed = self.clock.now();
         self.confirmed.store(milliseconds(status.confirmed), Ordering::Relaxed);
-        status::confirmed(status.confirmed);
     }
 
     pub(super) fn reload(&self, by: By) -> Result<Revision, LoadError> {
@@ -144,15 +147,11 @@ impl Shared {
         let revision = set.revision;
         self.current.store(set);
         let mut status = self.status();
-        if status.revision != revision {
-            tracing::info!(
-                %revision, previous = %status.revision, version = ?loader.provenance.version,
-                signer = ?loader.provenance.signed.map(|signed| signed.signer), "a policy set is in force"
-            );
-            status.revision = revision;
+        let previous = std::mem::replace(&mut status.revision, revision);
+        if previous != revision {
             status.since = self.clock.now();
-            status::in_force_since(status.since);
         }
+        let (is_load, was_refused) = (matches!(change, Change::Loaded), status.last_error.is_some());
         match change {
             Change::Document => {}
             Change::RolledBack { from } => status.rolled_back_from = Some(from),
@@ -168,28 +167,44 @@ impl Shared {
             }
             Change::Loaded => {
                 status.loads = status.loads.saturating_add(1);
-                if status.last_error.take().is_some() {
-                    tracing::info!(%revision, "policies load again: nothing newer is refused");
-                }
+                status.last_error = None;
                 if loader.held.is_none() {
                     status.rolled_back_from = None;
                 }
                 self.confirmed_now(&mut status);
-                count("loaded", "");
             }
         }
         loader.describe(&mut status);
         self.changed.notify_all();
+        // Whoever listens to what follows may ask for the status.
+        let now = status.clone();
+        drop(status);
+        if previous != revision {
+            tracing::info!(
+                %revision, %previous, version = ?now.version, signer = ?now.signer, "a policy set is in force"
+            );
+            status::in_force_since(now.since);
+        }
+        if is_load {
+            count("loaded", "");
+            if was_refused {
+                tracing::info!(%revision, "policies load again: nothing newer is refused");
+            }
+        }
+        status::confirmed(now.confirmed);
+        status::version(now.version);
         revision
     }
 
     pub(super) fn refuse(&self, error: LoadError) -> LoadError {
         let mut status = self.status();
-        tracing::error!(code = error.code(), %error, in_force = %status.revision, "a policy set was refused; the last good one stays in force");
         status.failures = status.failures.saturating_add(1);
         status.last_error = Some((error.clone(), self.clock.now()));
-        count("refused", error.code());
         self.changed.notify_all();
+        let in_force = status.revision;
+        drop(status);
+        tracing::error!(code = error.code(), %error, %in_force, "a policy set was refused; the last good one stays in force");
+        count("refused", error.code());
         error
     }
 

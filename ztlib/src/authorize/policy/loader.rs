@@ -13,7 +13,7 @@ use super::manifest::{self, Manifest, Signed};
 use super::named_file::FileRole;
 use super::set::PolicySet;
 use super::signature::{Trust, Versions};
-use super::status::{self, Status};
+use super::status::Status;
 use super::wasm::Engine;
 use super::{LoadError, cases};
 use crate::authorize::documents::Documents;
@@ -263,7 +263,6 @@ impl Loader {
             Origin::Manifest(from) => from.versions.highest(),
         };
         status.kept = self.kept.iter().map(|kept| kept.set.revision).collect();
-        status::version(status.version);
     }
 
     /// Keeps a set that something else takes the place of. A set with the same policies is kept once, and not beside the one in force.

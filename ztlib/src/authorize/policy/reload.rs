@@ -84,6 +84,7 @@ impl Policies {
         count("loaded", "");
         status::in_force_since(now);
         status::confirmed(now);
+        status::version(status.version);
         tracing::info!(
             revision = %status.revision, version = ?status.version, signer = ?status.signer, allocator = %status.allocator,
             "a policy set is in force"
