@@ -134,7 +134,7 @@ mutant T8 'every peer is the one for whom a trace was compared last' \
 
 mutant T9 'a read that fails is an absence' \
     cache a_fault_is_never_remembered_and_a_failed_read_is_no_absence \
-    authorize/reader.rs 's/self\.question\.answer\(&read, &self\.view\)\?;/self.question.answer(\&read, \&self.view).unwrap_or(Value::Absent);/'
+    authorize/reader.rs 's/self\.question\.answer\(read, &self\.view\)\?;/self.question.answer(read, \&self.view).unwrap_or(Value::Absent);/'
 
 mutant T9 'a fault is a denial, and kept' \
     cache a_fault_is_never_remembered_and_a_failed_read_is_no_absence \
