@@ -612,7 +612,13 @@ async fn policies_that_were_not_confirmed_for_too_long_refuse_everything() {
     assert_eq!((refused.status, refused.reason()), (503, "policy-too-old"));
     let event = world.events.one();
     assert_eq!(event.revision(), Some(policies.status().revision));
-    assert_eq!(asked().unwrap_err().cause().code(), "policy-too-old");
+    // It is counted as a judgement, and as no decision: nobody was asked.
+    let counts = Counts::default();
+    let code = metrics::with_local_recorder(&counts, || asked().unwrap_err().cause().code().to_owned());
+    assert_eq!(code, "policy-too-old");
+    let counted: Vec<String> = counts.0.into_inner().unwrap().into_keys().collect();
+    assert!(counted.iter().any(|name| name.starts_with("ztlib_judgements_total")), "{counted:?}");
+    assert!(!counted.iter().any(|name| name.starts_with("ztlib_decisions_total")), "{counted:?}");
     let calls = world.handler.calls();
 
     // A candidate that cannot be loaded confirms nothing, nor do a new document or a rollback.

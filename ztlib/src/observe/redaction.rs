@@ -103,13 +103,15 @@ mod tests {
         trace.record(Read::Method, Value::Text("GET".into()));
         trace.record(Read::Header("x-card".into()), Value::Text("4111".into()));
         trace.record(Read::ClaimString("/tenant".into()), Value::Text("acme".into()));
+        trace.record(Read::Scopes, Value::List(["orders:read".into()].into()));
+        trace.record(Read::HeaderNames, Value::List(["x-card".into()].into()));
         trace.record(Read::ClaimContains("/groups".into(), "admin".into()), Value::Bool(false));
         let shown = |redaction: Redaction| {
             redaction.apply(&trace).iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
         };
         assert_eq!(
             shown(Redaction::new()),
-            r#"method="GET" header("x-card")=(hidden) claim-string("/tenant")=(hidden) claim-contains("/groups", "admin")=no"#
+            r#"method="GET" header("x-card")=(hidden) claim-string("/tenant")=(hidden) scopes=(hidden) header-names=(hidden) claim-contains("/groups", "admin")=no"#
         );
         assert!(shown(Redaction::new().show(r#"claim-string("/tenant")"#)).contains("acme"));
     }

@@ -38,7 +38,7 @@ impl VerifiedClaims {
         claims.entry("exp").or_insert_with(|| now.saturating_add(LIFE).into());
         let mut registered = Registered::read(&claims)?;
         // Many cases may have one caller: what a few letters stand for must not be multiplied.
-        let text = object(claims.clone()).to_string();
+        let text = serde_json::to_string(&claims).unwrap_or_default();
         if text.len() > MAX_TOKEN_BYTES {
             return Err(TokenError::TooLong);
         }

@@ -35,7 +35,7 @@ const MAX_HELD_BYTES: usize = 2 << 30;
 ///
 /// `action` is in the place of `method` and `route` for a question of the application's own. An attribute that is not there was not recorded; `null`, or of a header
 /// or a claim the empty list, says that it was absent. `{"unreadable":"several-values"}` (or `not-utf8`, `malformed`, `failed`) stands for what could not be read.
-/// A file has at most 256 MiB, 1 000 000 records, and lines of at most 256 KiB. The format may get more members: unknown ones are errors, and the number then changes.
+/// A file has at most 256 MiB, 1 000 000 records, and lines of at most 256 KiB; its records take at most 2 GiB of memory. The format may get more members: unknown ones are errors, and the number then changes.
 ///
 /// ```
 /// use std::path::Path;
