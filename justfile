@@ -40,7 +40,7 @@ policies:
 policies-check:
     plugins/build.sh --check
 
-# Every fuzz target for this many seconds. Needs nightly and cargo-fuzz.
+# Every fuzz target for this many seconds. Needs cargo-fuzz.
 fuzz seconds="10":
     fuzz/run.sh {{seconds}}
 
