@@ -14,7 +14,7 @@
 //! | | warn | decisions of a site are not remembered, or hardly ever found again: which read it is, and what to change |
 //! | `ztlib::trial` | warn | what a candidate on trial would decide otherwise: once for each kind of change |
 //! | `ztlib::authorize::policy::…` | info | a set is in force: revision, version, signer |
-//! | | warn | a rollback; a candidate that was promoted; files that are looked at twice a second instead of being watched; sandboxes that run slower than they could |
+//! | | warn | a rollback; files that are looked at twice a second instead of being watched; sandboxes that run slower than they could |
 //! | | error | a set was refused: code, file, line, what stays in force |
 //! | `ztlib::tls::…` | warn | connections that were cut at the end of the shutdown limit |
 //! | | error | connections cannot be accepted |
@@ -28,7 +28,7 @@
 //! | `ztlib_decisions_not_cacheable_total` | counter | `why`: `native-policy`, `method`, `too-many-sites`, `too-many-reads`, `too-long-reads`, `too-long-values`, `unreadable` | decisions that were not remembered, one each; `too-many-sites`: it shares a list of reads with others |
 //! | `ztlib_decision_cache_reports_total` | counter | `why`: `values-vary`, `cache-too-small` | sites whose decisions are hardly ever found again; the log of `ztlib::cache` says more |
 //! | `ztlib_authenticate_seconds`, `ztlib_authorize_seconds` | histogram | | what was worked out; what was remembered takes less than reading a clock, and is not in it |
-//! | `ztlib_policy_loads_total` | counter | `result`: `loaded`, `refused`, `rolled-back`, `promoted`; `code`: why it was refused, or by what it was promoted, otherwise empty | sets |
+//! | `ztlib_policy_loads_total` | counter | `result`: `loaded`, `refused`, `rolled-back`; `code`: why it was refused, otherwise empty | sets |
 //! | `ztlib_policies_in_force_since_seconds` | gauge | | since when this revision is in force, in seconds since 1970 |
 //! | `ztlib_policies_confirmed_seconds` | gauge | | when it was last found to be what its files say, in seconds since 1970 |
 //! | `ztlib_policies_version` | gauge | | its `version`; 0 where it has none |

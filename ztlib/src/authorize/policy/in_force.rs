@@ -90,7 +90,7 @@ impl Shared {
     }
 
     /// Loads, from where the set comes from or from something else from now on, and puts it in force. One load at a time; as it may take seconds,
-    /// neither a new document nor a rollback nor a promotion waits for it.
+    /// neither a new document nor a rollback waits for it.
     pub(super) fn put_in_force(&self, instead: Option<Source>, by: By) -> Result<Revision, LoadError> {
         let watch = Stopwatch::start();
         let _one_at_a_time = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
@@ -120,7 +120,7 @@ impl Shared {
         let (current, root) = (self.current.load_full(), set.root());
         let was_left_meanwhile = !is_instead && loader.departures != departures;
         let is_held = loader.held == Some(root) && (by == By::Watch || was_left_meanwhile);
-        if is_held && !loader.is_outdone_by(&provenance) {
+        if is_held {
             // Somebody rolled back from these policies. Their documents are data all the same, and may say that an access was lost.
             loader.note_documents(&provenance).map_err(|error| self.refuse(error))?;
             let documents = &set.view.documents;
@@ -155,16 +155,6 @@ impl Shared {
         match change {
             Change::Document => {}
             Change::RolledBack { from } => status.rolled_back_from = Some(from),
-            Change::Promoted { candidate } => {
-                status.rolled_back_from = None;
-                let now = self.clock.now();
-                if let Some(trial) = status.trial.as_mut().filter(|trial| trial.candidate == candidate) {
-                    trial.promoted = Some(now);
-                }
-                if status.last_error.is_none() {
-                    self.confirmed_now(&mut status);
-                }
-            }
             Change::Loaded => {
                 status.loads = status.loads.saturating_add(1);
                 status.last_error = None;
@@ -228,5 +218,4 @@ pub(super) enum Change {
     Loaded,
     Document,
     RolledBack { from: Revision },
-    Promoted { candidate: Revision },
 }

@@ -42,7 +42,7 @@ pub(super) struct Loader {
     pub(super) held: Option<Digest>,
     /// The policies that passed their cases last, and the files of those: what would be run again to no end.
     pub(super) passed: Option<(Digest, Vec<String>)>,
-    /// How often what was in force was left, by a rollback or a promotion.
+    /// How often what was in force was rolled back from.
     pub(super) departures: u64,
     /// Sets that were in force before, each with other policies; the newest last.
     pub(super) kept: VecDeque<Loaded>,
@@ -211,20 +211,12 @@ impl Loader {
         }
     }
 
-    /// What the files say is left, by a rollback or a promotion: as long as they say the same, they go on being read for their documents.
+    /// What the files say is rolled back from: as long as they say the same, they go on being read for their documents.
     pub(super) fn leave(&mut self) {
         self.departures += 1;
         if let Origin::Manifest(from) = &mut self.origin {
             from.versions.leave(self.last_manifest);
         }
-    }
-
-    /// Whether a signer has put this above the promoted set that is in force: it is meant to take its place, whichever policies it has.
-    pub(super) fn is_outdone_by(&self, newer: &Provenance) -> bool {
-        let Origin::Manifest(from) = &self.origin else { return false };
-        self.provenance.signed.zip(newer.signed).is_some_and(|(own, newer)| {
-            from.versions.highest() == Some(own.version) && newer.version > own.version
-        })
     }
 
     /// Notes whose documents are about to be in force, with other policies than theirs: no older ones come after them.

@@ -16,7 +16,7 @@ pub struct Status {
     pub revision: Revision,
     /// Since when.
     pub since: SystemTime,
-    /// When it was last found to be what its source says: at the newest load that succeeded, when it was promoted, or when the watched files were last found
+    /// When it was last found to be what its source says: at the newest load that succeeded, or when the watched files were last found
     /// unchanged since. [`max_policy_age`](super::ManifestLoader::max_policy_age) counts from here.
     pub confirmed: SystemTime,
     /// What its manifest calls itself.
@@ -43,7 +43,7 @@ pub struct Status {
     pub allocator: Allocator,
 }
 
-/// `ztlib_policy_loads_total{result, code}`: sets that were loaded, refused (and why), rolled back to, or promoted (by `hand` or by `rule`).
+/// `ztlib_policy_loads_total{result, code}`: sets that were loaded, refused (and why), or rolled back to.
 pub(super) fn count(result: &'static str, code: &'static str) {
     ::metrics::counter!("ztlib_policy_loads_total", "result" => result, "code" => code).increment(1);
 }

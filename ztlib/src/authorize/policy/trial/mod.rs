@@ -7,8 +7,9 @@
 //! - **replay** ([`Candidate::replay`]): it judges what was recorded ([`Policies::record`](super::Policies::record)), in memory or from a file, also on the desk
 //!   (`ztlib policy replay`).
 //!
-//! It is **promoted** by hand ([`Candidate::promote`]), after a replay ([`Candidate::promote_if`]), or by a [`PromotionRule`] as a shadow finds out
-//! ([`Shadow::promote_when`]). [`Status::trial`](super::Status::trial) says how a shadow goes.
+//! A [`PromotionRule`] says when that is enough ([`Candidate::check`]). A candidate never comes into force by itself: put its
+//! files in the place of those in force, for every replica at once. [`Status::trial`](super::Status::trial) says how a shadow
+//! goes.
 //!
 //! ```
 //! use std::time::Duration;
@@ -51,12 +52,14 @@
 //! assert_eq!(&*found.groups()[0].example.reads[0], r#"label("class")=(hidden)"#);
 //!
 //! let rule = PromotionRule::new(3, Duration::ZERO);
-//! assert_eq!(candidate.promote_if(&rule, &found).unwrap_err().code(), "would-change");
-//! assert!(ask("internal"), "nothing has changed");
+//! assert_eq!(candidate.check(&rule, &found).unwrap_err().code(), "would-change");
 //!
-//! // Mended:
-//! let candidate = policies.candidate(set(&["public", "internal", "draft"]))?;
-//! candidate.promote_if(&rule, &candidate.replay(&recorder.recording()))?;
+//! // Mended, and good enough to be put in force:
+//! let mended = || set(&["public", "internal", "draft"]);
+//! let candidate = policies.candidate(mended())?;
+//! candidate.check(&rule, &candidate.replay(&recorder.recording()))?;
+//! assert!(ask("internal") && !ask("draft"), "nothing has changed yet");
+//! policies.replace(mended())?;
 //! assert!(ask("internal") && ask("draft"));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::candidate::Candidate;
 use super::differences::Differences;
-use super::promotion::PromotionRule;
 use super::status::TrialStatus;
 use super::trying::Trying;
 use super::{Seen, Taps};
@@ -62,7 +61,6 @@ pub(super) struct State {
 
 pub(super) struct Tally {
     pub(super) found: Differences,
-    pub(super) rule: Option<PromotionRule>,
     pub(super) ended: bool,
     pub(super) status: TrialStatus,
 }
@@ -111,20 +109,18 @@ impl Policies {
             judged: 0,
             differing: 0,
             lost: 0,
-            held_back: None,
-            promoted: None,
             ended: false,
         };
         let found = Differences::new(candidate.revision(), None);
-        let tally = Tally { found, rule: None, ended: false, status: status.clone() };
+        let tally = Tally { found, ended: false, status: status.clone() };
         let state = Arc::new(State { tally: Mutex::new(tally), queue: queue.clone() });
-        let (shared, inner) = (Arc::downgrade(&self.0), candidate.inner.clone());
-        let set = inner.loaded.set.clone();
+        let (shared, loaded) = (Arc::downgrade(&self.0), candidate.loaded.clone());
+        let set = loaded.set.clone();
         let trying = Trying {
             shared: shared.clone(),
             items,
             state: state.clone(),
-            candidate: inner,
+            candidate: loaded,
             set,
             documents_of: None,
         };
@@ -157,13 +153,7 @@ impl Shadow {
         self.state.queue.lost.load(Ordering::Relaxed)
     }
 
-    /// Promotes the candidate as soon as a rule allows it after what was found, from now on; the latest rule holds. The shadow ends then, and
-    /// [`Status::trial`](crate::authorize::policy::Status::trial), an event and `ztlib_policy_loads_total{result="promoted"}` say so. The rule is looked at after each question that was judged.
-    pub fn promote_when(&self, rule: PromotionRule) {
-        self.state.tally().rule = Some(rule);
-    }
-
-    /// Ends the trial. Once this has returned, no rule promotes the candidate any more.
+    /// Ends the trial, and says what was found.
     pub fn end(self) -> Differences {
         self.state.end(&self.shared);
         self.differences()
