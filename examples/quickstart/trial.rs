@@ -41,8 +41,7 @@ pub async fn play(world: &World, services: &Services) -> Result<(), Failure> {
     println!("Mended: replay of the same by {}: {}.", mended.revision(), mended.replay(&recording));
     let shadow = policies.shadow(&mended, Share::ALL)?;
     call_again(world, services).await?;
-    let judged = policies
-        .wait_until(PATIENCE, |status| status.trial.as_ref().is_some_and(|trial| trial.judged >= EVIDENCE));
+    let judged = shadow.wait_until(PATIENCE, |status| status.judged >= EVIDENCE);
     mended.check(&rule, &shadow.differences())?;
     if !judged {
         return Err(format!("the shadow should have judged more: {}", shadow.differences()).into());

@@ -18,8 +18,7 @@ use super::target::{self, TargetError};
 use crate::authenticate::Principal;
 use crate::authenticate::peer::{PeerCertificates, PeerIdentity};
 use crate::authenticate::token::VerifiedClaims;
-use crate::authorize::policy::trial::Seen;
-use crate::authorize::policy::{PolicySet, Revision};
+use crate::authorize::policy::{PolicySet, Revision, Seen};
 use crate::authorize::{
     Asked, Decided, Decision, Fault, HeaderChange, Labels, Question, RequestFacts, Settled, Target, Trace,
 };

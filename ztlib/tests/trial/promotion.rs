@@ -8,7 +8,7 @@ use ztlib::authorize::policy::PolicySetBuilder;
 use ztlib::authorize::policy::trial::{PromotionRule, RecordingRules};
 
 use crate::sets::{ALLOW_ALL, Folder, allows, ed25519};
-use crate::stage::{Stage, classes};
+use crate::stage::{Stage, classes, judged};
 use crate::support::By;
 
 fn after(requests: u64) -> PromotionRule {
@@ -143,14 +143,14 @@ fn one_change_is_too_much_for_a_rule_however_much_agrees() {
     let rule = PromotionRule::new(3, Duration::from_secs(60));
     let checked = || candidate.check(&rule, &shadow.differences()).map_err(|error| error.code());
     assert!(stage.ask("public") && stage.ask("public") && stage.ask("public"));
-    stage.judged(3);
+    judged(&shadow, 3);
     assert_eq!(checked(), Err("too-little-evidence"), "within one second");
     stage.clock.advance(Duration::from_secs(60));
     assert!(stage.ask("public"));
-    stage.judged(4);
+    judged(&shadow, 4);
     assert_eq!(checked(), Ok(()));
     assert!(!stage.ask("new"));
-    stage.judged(5);
+    judged(&shadow, 5);
     assert_eq!(checked(), Err("would-change"));
     assert_ne!(stage.policies.status().revision, candidate.revision(), "a trial changes nothing");
 }

@@ -11,9 +11,9 @@ use arc_swap::ArcSwap;
 use super::LoadError;
 use super::folder::{LookedFor, Stamp};
 use super::loader::{Loaded, Loader, Source};
+use super::observer::Observers;
 use super::set::{PolicySet, Revision};
 use super::status::{self, Status, count};
-use super::trial::Trials;
 use super::wasm::Engine;
 use super::watch::Watch;
 use crate::clock::{SharedClock, Stopwatch};
@@ -32,8 +32,7 @@ pub(super) struct Shared {
     pub(super) engine: Arc<Engine>,
     pub(super) clock: SharedClock,
     pub(super) max_age: Option<Duration>,
-    /// What looks on as questions are decided.
-    pub(super) trials: Trials,
+    pub(super) observers: Observers,
     /// When what is in force was last found to be what its source says, in milliseconds since 1970.
     pub(super) confirmed: AtomicU64,
 }

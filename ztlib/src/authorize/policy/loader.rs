@@ -6,12 +6,12 @@ use std::sync::{Arc, Weak};
 
 use serde_json::Value as Json;
 
-use super::blueprint::{Blueprint, Known};
+use super::blueprint::Blueprint;
 use super::digest::Digest;
 use super::folder::{Folder, LookedFor, Stamp};
 use super::manifest::{self, Manifest, Signed};
 use super::named_file::FileRole;
-use super::set::PolicySet;
+use super::set::{Known, PolicySet};
 use super::signature::{Trust, Versions};
 use super::status::Status;
 use super::wasm::Engine;

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::LoadError;
-use super::loader::{FromManifest, Origin};
+use super::loader::FromManifest;
 use super::named_file::NamedFile;
-use super::reload::{Policies, Start};
 use super::signature::{KeyId, Trust, Versions};
 use crate::authorize::signals::SignalSource;
 use crate::clock::{Clock, SharedClock};
@@ -46,9 +45,9 @@ pub struct ManifestLoader {
     path: PathBuf,
     trust: Trust,
     versions: Versions,
-    signal_source: Option<Arc<dyn SignalSource>>,
-    clock: SharedClock,
-    max_age: Option<Duration>,
+    pub(super) signal_source: Option<Arc<dyn SignalSource>>,
+    pub(super) clock: SharedClock,
+    pub(super) max_age: Option<Duration>,
     /// The first mistake made while building.
     mistake: Option<LoadError>,
 }
@@ -112,7 +111,7 @@ impl ManifestLoader {
     }
 
     /// Refuses everything that the policies judge, as the fault `policy-too-old`, once what is in force has not been confirmed for so long. It is
-    /// confirmed when it is loaded, when [`Policies::reload`] succeeds, and, while [`Policies::watch`] watches, twice a second as long as the files are those
+    /// confirmed when it is loaded, when [`Policies::reload`](super::Policies::reload) succeeds, and, while [`Policies::watch`](super::Policies::watch) watches, twice a second as long as the files are those
     /// that were loaded. A candidate that cannot be loaded confirms nothing: so a service does not go on for ever with policies that were meant to be replaced.
     pub fn max_policy_age(mut self, age: Duration) -> Self {
         self.max_age = Some(age);
@@ -131,16 +130,6 @@ impl ManifestLoader {
         self
     }
 
-    /// Reads, checks, compiles and configures. It takes milliseconds to seconds and blocks meanwhile.
-    ///
-    /// # Errors
-    /// [`LoadError`], naming the file, the line and what to do; `unsigned-set` where nobody signed it and that is not allowed.
-    pub fn load(self) -> Result<Policies, LoadError> {
-        let (signal_source, clock, max_age) = (self.signal_source.clone(), self.clock.clone(), self.max_age);
-        let origin = Origin::Manifest(Box::new(self.finish()?));
-        Policies::load(Start { origin, signal_source, clock, max_age })
-    }
-
     /// Checks the signature, the version and all digests without compiling anything or writing down the version.
     ///
     /// # Errors
@@ -156,7 +145,7 @@ impl ManifestLoader {
         })
     }
 
-    fn finish(self) -> Result<FromManifest, LoadError> {
+    pub(super) fn finish(self) -> Result<FromManifest, LoadError> {
         match self.mistake {
             Some(mistake) => Err(mistake),
             None => Ok(FromManifest { path: self.path, trust: self.trust, versions: self.versions }),

@@ -119,6 +119,7 @@ mod loader;
 mod manifest;
 mod manifest_loader;
 mod named_file;
+mod observer;
 mod pin;
 mod reload;
 mod set;
@@ -149,6 +150,7 @@ pub use status::Status;
 pub use wasm::{Allocator, Budget, Module};
 
 pub(crate) use digest::Digest;
+pub(crate) use observer::Seen;
 pub(crate) use set::PolicySet;
 
 /// What one evaluation of one policy is given and gives back: the sandbox holds it for as long as the policy runs.

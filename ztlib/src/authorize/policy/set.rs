@@ -1,6 +1,6 @@
 //! The policy set: one immutable revision, and how its policies' answers become one decision.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,9 +8,8 @@ use std::sync::Arc;
 
 use serde_json::Value as Json;
 
-use super::blueprint::Known;
 use super::digest::{Digest, Digester};
-use super::wasm::{Budget, Evaluated, WasmPolicy};
+use super::wasm::{Budget, Compiled, Evaluated, WasmPolicy};
 use super::{Call, NativePolicy};
 use crate::authorize::decision::{Decision, Denial, Fault, Obligations};
 use crate::authorize::documents::Documents;
@@ -67,6 +66,16 @@ pub(crate) struct Entry {
 pub(crate) enum Policy {
     Wasm(WasmPolicy),
     Native(Arc<dyn NativePolicy>),
+}
+
+/// What is there already: a reload compiles and configures only what has changed.
+#[derive(Default)]
+pub(crate) struct Known {
+    /// Modules, by their digest.
+    pub(crate) compiled: HashMap<Digest, Arc<Compiled>>,
+    /// Sandboxes with their constants, by the digest of what they are made of. `configure` reads nothing but its argument, so that it would
+    /// put the same aside again.
+    pub(crate) configured: HashMap<Digest, WasmPolicy>,
 }
 
 /// One revision. Everything that a decision can hang on besides the question is in here, and none of it changes.

@@ -3,7 +3,6 @@
 use std::time::SystemTime;
 
 use super::signature::KeyId;
-use super::trial::TrialStatus;
 use super::wasm::Allocator;
 use super::{LoadError, Revision};
 use crate::clock::unix_seconds;
@@ -37,8 +36,6 @@ pub struct Status {
     pub rolled_back_from: Option<Revision>,
     /// The revisions that [`rollback`](super::Policies::rollback) can return to, the one that is next last.
     pub kept: Vec<Revision>,
-    /// The candidate that a shadow tries, or tried last.
-    pub trial: Option<TrialStatus>,
     /// Where the memory of policies comes from.
     pub allocator: Allocator,
 }

@@ -67,7 +67,7 @@ use std::path::Path;
 
 use ztlib_cases::MAX_FILE_BYTES;
 
-use super::{LoadError, Policies, PolicySet};
+use super::{LoadError, PolicySet};
 use case::Case;
 
 pub use coverage::Coverage;
@@ -171,54 +171,8 @@ impl Cases {
     }
 }
 
-/// Runs cases against the set that is in force. Nothing is enforced, counted or audited.
-///
-/// ```
-/// use std::path::Path;
-/// use ztlib::authorize::policy::cases::{self, Cases};
-/// use ztlib::authorize::policy::{NativePolicy, PolicySetBuilder};
-/// use ztlib::authorize::{Answer, Fault, Outcome, Read, Reader, Value};
-///
-/// struct Clerks;
-/// impl NativePolicy for Clerks {
-///     fn decide(&self, question: &mut Reader, outcome: &mut Outcome) -> Result<Answer, Fault> {
-///         if question.read(Read::ClaimContains("/roles".into(), "clerk".into()))? == Value::Bool(true) {
-///             return Ok(Answer::Allow);
-///         }
-///         outcome.reason("no-role")?;
-///         Ok(Answer::Deny)
-///     }
-/// }
-///
-/// let policies = PolicySetBuilder::new().native("clerks", Clerks).reasons(["no-role"]).load()?;
-/// let text = r#"
-/// format = 1
-/// [[case]]
-/// name = "a clerk may"
-/// path = "/orders"
-/// claims = { roles = ["clerk"] }
-/// expect = "allow"
-/// reads = ['claim-contains("/roles", "clerk")=yes']
-/// [[case]]
-/// name = "a guest may"
-/// path = "/orders"
-/// claims = { roles = ["guest"] }
-/// expect = "allow"
-/// "#;
-/// let report = cases::run(&policies, &Cases::parse(Path::new("t.toml"), text)?)?;
-/// let failures: Vec<String> = report.failures().map(|difference| difference.to_string()).collect();
-/// assert_eq!(failures, ["t.toml:13: case `a guest may`: expected allow, got deny `no-role` by `clerks`"]);
-/// # Ok::<(), ztlib::authorize::policy::LoadError>(())
-/// ```
-///
-/// # Errors
-/// [`LoadError`] where a case is about a policy, a document or a signal that the set does not have.
-pub fn run(policies: &Policies, cases: &Cases) -> Result<Report, LoadError> {
-    rehearse(&policies.current(), std::slice::from_ref(cases), usize::MAX)
-}
-
 /// Runs cases until so many have failed.
-fn rehearse(set: &PolicySet, suites: &[Cases], most_failures: usize) -> Result<Report, LoadError> {
+pub(super) fn rehearse(set: &PolicySet, suites: &[Cases], most_failures: usize) -> Result<Report, LoadError> {
     let mut report = Report::default();
     let mut failed = 0_usize;
     for cases in suites {

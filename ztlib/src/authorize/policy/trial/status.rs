@@ -2,14 +2,13 @@
 
 use std::time::SystemTime;
 
-use crate::authorize::policy::in_force::Shared;
 use crate::authorize::policy::set::Revision;
 
-/// The candidate that is (or was last) tried by a [`Shadow`](super::Shadow).
+/// How a [`Shadow`](super::Shadow) goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TrialStatus {
-    /// Its revision, as it was loaded.
+    /// The candidate's revision, as it was loaded.
     pub candidate: Revision,
     /// Since when it is tried.
     pub since: SystemTime,
@@ -21,13 +20,4 @@ pub struct TrialStatus {
     pub lost: u64,
     /// Whether the trial is over.
     pub ended: bool,
-}
-
-impl Shared {
-    /// Writes down how a trial goes, and wakes whoever waits for it.
-    pub(super) fn tell(&self, trial: TrialStatus) {
-        let mut status = self.status();
-        status.trial = Some(trial);
-        self.changed.notify_all();
-    }
 }

@@ -40,12 +40,12 @@ impl Trying {
                 break;
             }
         }
-        self.state.end(&self.shared);
+        self.state.end();
     }
 
     /// Has one question judged; false where the trial is over.
     fn try_one(&mut self, item: Item) -> bool {
-        if self.state.tally().ended || !self.begin(item.judged_by) {
+        if self.state.tally().status.ended || !self.begin(item.judged_by) {
             return !self.is_over();
         }
         let subject = match &item.question.asked {
@@ -71,8 +71,7 @@ impl Trying {
             to,
             trace: &trace,
         };
-        let Some(shared) = self.shared.upgrade() else { return false };
-        self.conclude(&shared, compared, &item.trace)
+        self.conclude(compared, &item.trace)
     }
 
     /// Whether a question that this set decided counts: the set is in force. The first of a set that was not begins the counts anew.
@@ -98,13 +97,13 @@ impl Trying {
 
     /// Whether there is nothing to try any more.
     fn is_over(&self) -> bool {
-        self.shared.strong_count() == 0 || self.state.tally().ended
+        self.shared.strong_count() == 0 || self.state.tally().status.ended
     }
 
     /// Counts one question; false where the trial is over.
-    fn conclude(&self, shared: &Shared, compared: Compared<'_>, enforced: &Trace) -> bool {
+    fn conclude(&self, compared: Compared<'_>, enforced: &Trace) -> bool {
         let mut tally = self.state.tally();
-        if tally.ended {
+        if tally.status.ended {
             return false;
         }
         let same = compared.from == compared.to;
@@ -118,9 +117,8 @@ impl Trying {
         let (judged, differing) = (tally.found.judged(), tally.found.differing());
         let lost = self.state.queue.lost.load(Ordering::Relaxed);
         tally.status = TrialStatus { judged, differing, lost, ..tally.status.clone() };
-        let status = tally.status.clone();
         drop(tally);
-        shared.tell(status);
+        self.state.changed.notify_all();
         true
     }
 }
