@@ -14,8 +14,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CustomExtension, DistinguishedName,
-    DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose,
-    NameConstraints, PublicKeyData, RevokedCertParams, SerialNumber, SignatureAlgorithm,
+    DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, PublicKeyData,
+    RevokedCertParams, SerialNumber, SignatureAlgorithm,
 };
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
 use x509_parser::certificate::X509Certificate;
@@ -26,7 +26,7 @@ pub use leaf::LeafDraft;
 
 use issued::pem;
 use leaf::LeafKey;
-use names::{URI, add_names, der, push_name};
+use names::{DNS, URI, add_names, der, push_name};
 
 /// A moment in which everything is valid that was not made otherwise: 2026-01-01T00:00:00Z.
 pub fn a_day() -> SystemTime {
@@ -131,7 +131,7 @@ impl Authority {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages =
             vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
-        LeafDraft { authority: self, params, names: Vec::new(), key: LeafKey::P256 }
+        LeafDraft { authority: self, params, names: Vec::new(), key: LeafKey::P256, critical_names: None }
     }
 }
 
@@ -165,21 +165,61 @@ impl AuthorityDraft {
     }
 
     /// May vouch for DNS names under this one only.
-    pub fn constrained_to_dns(mut self, name: &str) -> Self {
-        self.params.name_constraints = Some(NameConstraints {
-            permitted_subtrees: vec![GeneralSubtree::DnsName(name.to_owned())],
-            excluded_subtrees: Vec::new(),
-        });
-        self
+    pub fn constrained_to_dns(self, name: &str) -> Self {
+        self.constrained(&[(DNS, name.as_bytes())], &[])
     }
 
     /// May vouch for URIs of this host only (RFC 5280 section 4.2.1.10).
-    pub fn constrained_to_uri_host(mut self, host: &str) -> Self {
-        let base = der(0x30, &der(URI, host.as_bytes()));
-        let value = der(0x30, &der(0xa0, &base));
-        let mut extension = CustomExtension::from_oid_content(&[2, 5, 29, 30], value);
-        extension.set_criticality(true);
+    pub fn constrained_to_uri_host(self, host: &str) -> Self {
+        self.constrained(&[(URI, host.as_bytes())], &[])
+    }
+
+    /// May vouch for some names only: each constraint is the tag of RFC 5280's `GeneralName` and its bytes. An empty list
+    /// is left out.
+    pub fn constrained(self, permitted: &[(u8, &[u8])], excluded: &[(u8, &[u8])]) -> Self {
+        let list = |tag: u8, bases: &[(u8, &[u8])]| {
+            let all: Vec<u8> = bases.iter().flat_map(|(kind, base)| der(0x30, &der(*kind, base))).collect();
+            if all.is_empty() { all } else { der(tag, &all) }
+        };
+        let value = der(0x30, &[list(0xa0, permitted), list(0xa1, excluded)].concat());
+        self.with_extension(&[2, 5, 29, 30], true, value)
+    }
+
+    /// With an extension of any kind; also one that is there already.
+    pub fn with_extension(mut self, oid: &[u64], critical: bool, value: Vec<u8>) -> Self {
+        let mut extension = CustomExtension::from_oid_content(oid, value);
+        extension.set_criticality(critical);
         self.params.custom_extensions.push(extension);
+        self
+    }
+
+    /// So many authorities may follow below this one.
+    pub fn path_length(mut self, authorities: u8) -> Self {
+        self.params.is_ca = IsCa::Ca(BasicConstraints::Constrained(authorities));
+        self
+    }
+
+    /// May sign revocation lists and no certificates.
+    pub fn may_not_sign_certificates(mut self) -> Self {
+        self.params.key_usages = vec![KeyUsagePurpose::CrlSign];
+        self
+    }
+
+    /// Without a key usage.
+    pub fn without_key_usage(mut self) -> Self {
+        self.params.key_usages.clear();
+        self
+    }
+
+    /// Without a subject.
+    pub fn without_subject(mut self) -> Self {
+        self.params.distinguished_name = DistinguishedName::new();
+        self
+    }
+
+    /// With this serial number.
+    pub fn serial(mut self, bytes: &[u8]) -> Self {
+        self.params.serial_number = Some(SerialNumber::from_slice(bytes));
         self
     }
 

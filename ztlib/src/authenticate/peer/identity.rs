@@ -7,7 +7,8 @@ use std::time::SystemTime;
 use arc_swap::ArcSwapOption;
 use rustls_pki_types::CertificateDer;
 
-use super::leaf::{Claim, Leaf, Validity};
+use super::certificate::Validity;
+use super::leaf::{Claim, Leaf};
 use super::roots::Vouched;
 use super::trust::TrustView;
 use super::{PeerError, SpiffeId};
@@ -124,7 +125,8 @@ impl PeerIdentity {
     /// The last second in which this identity holds: until the leaf, an authority above it, or what the revocation lists
     /// say, expires, whichever is first. The roots that say so are those by which this one was verified.
     pub fn valid_until(&self) -> SystemTime {
-        let Vouched { validity, lists_until, .. } = &self.0.vouched;
+        let Vouched { span, lists_until, .. } = &self.0.vouched;
+        let validity = span.validity;
         from_unix_seconds(lists_until.map_or(validity.not_after, |until| until.min(validity.not_after)))
     }
 
@@ -166,19 +168,19 @@ impl PeerIdentity {
     }
 
     fn is_valid_as(&self, vouched: &Vouched, now: u64) -> Result<(), PeerError> {
-        let Validity { not_before, not_after } = vouched.validity;
+        let Validity { not_before, not_after } = vouched.span.validity;
         if now > not_after {
             return Err(if now > self.0.leaf.validity.not_after {
                 PeerError::Expired
             } else {
-                PeerError::IssuerExpired
+                PeerError::IssuerExpired { certificate: vouched.span.ends.clone() }
             });
         }
         if now < not_before {
             return Err(if now < self.0.leaf.validity.not_before {
                 PeerError::NotYetValid
             } else {
-                PeerError::IssuerNotYetValid
+                PeerError::IssuerNotYetValid { certificate: vouched.span.begins.clone() }
             });
         }
         if vouched.lists_until.is_some_and(|until| now > until) {

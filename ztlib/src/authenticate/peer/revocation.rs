@@ -1,12 +1,17 @@
 //! Which certificates were taken back: the revocation lists of one trust domain or authority (RFC 5280 section 5).
 
-use rustls_pki_types::CertificateRevocationListDer;
+use std::time::Duration;
+
+use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
 use webpki::{
-    CertRevocationList, ExpirationPolicy, OwnedCertRevocationList, RevocationCheckDepth,
+    CertRevocationList, EndEntityCert, ExpirationPolicy, OwnedCertRevocationList, RevocationCheckDepth,
     RevocationOptionsBuilder, UnknownStatusPolicy,
 };
 use x509_parser::prelude::FromDer as _;
 use x509_parser::revocation_list::CertificateRevocationList;
+
+use super::PeerError;
+use super::path::Path;
 
 /// What is said where no list speaks, or where it speaks no more. Both refuse unless a verb was called.
 #[derive(Debug, Clone, Copy, Default)]
@@ -47,21 +52,20 @@ impl Revocation {
     }
 
     /// Until when the lists speak, in seconds since 1970, where that bounds anything.
-    pub(super) fn until(&self) -> Option<u64> {
+    fn until(&self) -> Option<u64> {
         if self.policy.allow_stale {
             return None;
         }
         self.lists.iter().map(|list| u64::try_from(list.next_update).unwrap_or(0)).min()
     }
 
-    /// Hands webpki its options, if there are any lists.
-    pub(super) fn with_options<T>(
-        &self,
-        verify: impl FnOnce(Option<webpki::RevocationOptions<'_>>) -> T,
-    ) -> T {
+    /// Asks about each certificate of a path that holds otherwise. `Ok` is until when the lists speak.
+    pub(super) fn check(&self, path: &Path<'_, '_>, now: u64) -> Result<Option<u64>, PeerError> {
         let lists: Vec<_> = self.lists.iter().map(|dated| &dated.list).collect();
-        let Ok(builder) = RevocationOptionsBuilder::new(&lists) else {
-            return verify(None);
+        let (Ok(builder), Some((leaf, above))) =
+            (RevocationOptionsBuilder::new(&lists), path.certificates.split_first())
+        else {
+            return Ok(None);
         };
         let unknown =
             if self.policy.allow_unknown { UnknownStatusPolicy::Allow } else { UnknownStatusPolicy::Deny };
@@ -72,7 +76,20 @@ impl Revocation {
             .with_status_policy(unknown)
             .with_expiration_policy(stale)
             .build();
-        verify(Some(options))
+        let anchor = webpki::anchor_from_trusted_cert(&path.anchor.der).map_err(refusal)?;
+        let leaf = CertificateDer::from(leaf.der());
+        let above: Vec<_> = above.iter().map(|one| CertificateDer::from(one.der())).collect();
+        EndEntityCert::try_from(&leaf)
+            .and_then(|leaf| {
+                let algorithms =
+                    rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms;
+                let time = UnixTime::since_unix_epoch(Duration::from_secs(now));
+                let usage = webpki::KeyUsage::client_auth();
+                leaf.verify_for_usage(algorithms.all, &[anchor], &above, time, usage, Some(options), None)
+                    .map(|_| ())
+            })
+            .map_err(refusal)?;
+        Ok(self.until())
     }
 }
 
@@ -90,6 +107,20 @@ impl Dated {
     fn same_scope(&self, other: &Self) -> bool {
         self.list.issuer() == other.list.issuer()
             && self.list.issuing_distribution_point() == other.list.issuing_distribution_point()
+    }
+}
+
+fn refusal(error: webpki::Error) -> PeerError {
+    use webpki::Error;
+    match error {
+        Error::CertRevoked => PeerError::Revoked,
+        Error::UnknownRevocationStatus => PeerError::RevocationUnknown,
+        Error::CrlExpired { .. } => PeerError::RevocationListStale,
+        Error::InvalidCrlSignatureForPublicKey
+        | Error::IssuerNotCrlSigner
+        | Error::UnsupportedCrlSignatureAlgorithmContext(_)
+        | Error::UnsupportedCrlSignatureAlgorithmForPublicKeyContext(_) => PeerError::RevocationListInvalid,
+        _ => PeerError::InvalidChain,
     }
 }
 

@@ -9,10 +9,10 @@ use arc_swap::ArcSwap;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
 
-use super::TrustDomain;
 use super::printable::printable;
 use super::revocation::RevocationPolicy;
 use super::roots::{Given, Roots};
+use super::{PeerError, TrustDomain};
 
 /// Generations are numbered through the whole process, so that one number never stands for two sets of roots, not even
 /// those of two `Trust`s.
@@ -299,13 +299,36 @@ pub enum TrustError {
         /// Which one, from 0.
         index: usize,
     },
-    /// A root is no certificate.
-    #[error("root {index} of `{name}` is no X.509 certificate of version 3")]
+    /// A root is no certificate of X.509 version 3.
+    #[error("root {index} of `{name}` is malformed: {what}")]
     MalformedRoot {
         /// Whose roots.
         name: String,
         /// Which one, from 0.
         index: usize,
+        /// What could not be read.
+        what: &'static str,
+    },
+    /// A root of a trust domain has the SPIFFE ID of another one (X509-SVID section 3.2).
+    #[error("root {index} of `{name}` says that it is of the trust domain `{other}`")]
+    RootOfAnotherDomain {
+        /// Whose roots.
+        name: String,
+        /// Which one, from 0.
+        index: usize,
+        /// The trust domain that it names.
+        other: String,
+    },
+    /// A root breaks a rule that nobody below it could mend: an unknown critical extension, a short key, a SPIFFE ID with
+    /// a path.
+    #[error("root {index} of `{name}` cannot be used: {rule}")]
+    RootRule {
+        /// Whose roots.
+        name: String,
+        /// Which one, from 0.
+        index: usize,
+        /// The rule.
+        rule: PeerError,
     },
     /// A root is a leaf certificate, or its key may not sign certificates.
     #[error(
@@ -347,6 +370,8 @@ impl TrustError {
             Self::MalformedRevocationList { .. } => "malformed-revocation-list",
             Self::MalformedRoot { .. } => "malformed-root",
             Self::RootIsNotCa { .. } => "root-is-not-ca",
+            Self::RootOfAnotherDomain { .. } => "root-of-another-domain",
+            Self::RootRule { rule, .. } => rule.code(),
             Self::SharedRoot { .. } => "shared-root",
         }
     }
