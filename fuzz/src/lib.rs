@@ -3,6 +3,7 @@
 //! `ztlib/tests/corpora.rs` includes this file and asks the same functions about every file of `corpus/`, on a stable
 //! toolchain: so it uses nothing but what that test has too.
 
+pub mod chains;
 #[allow(dead_code, reason = "only a long run looks at what came of it")]
 pub mod history;
 
@@ -79,6 +80,11 @@ pub fn peer_certificate(data: &[u8]) {
         }
         other => panic!("two answers to one question: {other:?}"),
     }
+}
+
+/// Whatever is wrong with the certificates of a chain that is signed all the same: the model agrees who is believed.
+pub fn signed_chain(data: &[u8]) {
+    chains::play(data);
 }
 
 /// Whatever text stands for a SPIFFE ID: the parser and the model agree, by the code of the rule that is broken; and what is parsed

@@ -112,6 +112,7 @@ macro_rules! corpora {
 
 corpora! {
     no_bytes_are_taken_for_a_certificate_that_was_not_issued: peer_certificate,
+    chains_that_are_built_mutated_and_signed_are_judged_as_the_model_says: signed_chain,
     the_parser_of_spiffe_ids_and_the_model_agree: spiffe_id,
     the_finder_of_bearer_tokens_and_the_model_agree: bearer_header,
     the_verifier_of_tokens_and_the_model_agree: token_verify,

@@ -116,6 +116,27 @@ impl Authority {
         list.signed_by(&issuer).expect("a list can be signed").into()
     }
 
+    /// A certificate of this authority after a change of what is signed, signed again.
+    pub fn sign_again(
+        &self,
+        certificate: &CertificateDer<'_>,
+        change: impl FnOnce(&mut Vec<u8>),
+    ) -> CertificateDer<'static> {
+        let (_, read) =
+            X509Certificate::from_der(certificate).expect("a certificate that was made can be read");
+        let mut signed = read.tbs_certificate.as_ref().to_vec();
+        change(&mut signed);
+        let key = aws_lc_rs::signature::EcdsaKeyPair::from_pkcs8(
+            &aws_lc_rs::signature::ECDSA_P256_SHA256_ASN1_SIGNING,
+            &self.key.serialize_der(),
+        );
+        let random = aws_lc_rs::rand::SystemRandom::new();
+        let signature = key.expect("the key is on P-256").sign(&random, &signed).expect("it signs");
+        let algorithm = der(0x30, &[0x06, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2]);
+        let bits = der(0x03, &[&[0], signature.as_ref()].concat());
+        der(0x30, &[signed, algorithm, bits].concat()).into()
+    }
+
     /// A leaf certificate with this SPIFFE ID, as an SPIRE server would make it.
     pub fn issue_spiffe(&self, id: &str) -> Issued {
         self.leaf().spiffe(id).issue()

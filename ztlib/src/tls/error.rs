@@ -14,6 +14,14 @@ pub enum TlsConfigError {
     /// The leaf is no certificate.
     #[error("the chain is no X.509 certificate: give DER, or PEM with `BEGIN CERTIFICATE`")]
     Certificate,
+    /// A block of a PEM text is damaged, of another kind, or one too many. Nothing of the text is told.
+    #[error("the PEM text cannot be used: line {line}: {what}")]
+    Pem {
+        /// On which line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        what: String,
+    },
     /// The private key cannot be read, or is of a kind that is not supported.
     #[error("the private key cannot be used: give RSA, ECDSA or Ed25519 as PKCS #8, PKCS #1 or SEC 1")]
     PrivateKey,
@@ -44,6 +52,7 @@ impl TlsConfigError {
         match self {
             Self::NoCertificate => "no-certificate",
             Self::Certificate => "certificate",
+            Self::Pem { .. } => "pem",
             Self::PrivateKey => "private-key",
             Self::KeyMismatch => "key-mismatch",
             Self::Settings => "tls-settings",

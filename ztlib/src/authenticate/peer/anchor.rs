@@ -19,8 +19,8 @@ pub(super) struct Anchor {
     pub(super) key: Box<[u8]>,
     pub(super) validity: Validity,
     pub(super) path_length: Option<u32>,
-    /// Refuses everything below it where its extended key usage is not for clients.
-    pub(super) purpose: Result<(), PeerError>,
+    /// Why nothing below it is believed: its form, or its extended key usage. It harms nobody below another root.
+    pub(super) usable: Result<(), PeerError>,
     pub(super) constraints: Option<NameConstraints>,
 }
 
@@ -51,7 +51,6 @@ impl Anchor {
         if !root.is_authority()? || !root.may_sign_certificates()? {
             return Err(AnchorFault::NotAuthority);
         }
-        root.check_form()?;
         if let Some(domain) = domain
             && let Some(own) = own_id(&root)?
             && own.trust_domain() != domain
@@ -64,7 +63,7 @@ impl Anchor {
             key: root.key().into(),
             validity: root.validity(),
             path_length: root.basic_constraints()?.and_then(|constraints| constraints.path_len_constraint),
-            purpose: root.check_purpose(),
+            usable: root.check_form().and_then(|()| root.check_purpose()),
             constraints: root.name_constraints()?,
             der: der.clone(),
         })
@@ -75,7 +74,7 @@ impl Anchor {
         self.subject == other.subject
             && self.key == other.key
             && self.path_length == other.path_length
-            && self.purpose.is_ok() == other.purpose.is_ok()
+            && self.usable == other.usable
             && self.constraints == other.constraints
     }
 }

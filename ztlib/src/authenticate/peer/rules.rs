@@ -52,7 +52,7 @@ pub(super) fn check(
     effort: &mut Effort,
 ) -> Result<Span, PeerError> {
     let anchor = path.anchor;
-    anchor.purpose.clone()?;
+    anchor.usable.clone()?;
     let mut span =
         Span { validity: anchor.validity, begins: anchor.member.clone(), ends: anchor.member.clone() };
     let mut length = Length { left: anchor.path_length, of: anchor.member.clone() };

@@ -348,3 +348,138 @@ fn name_constraints_bind_what_is_further_below_and_not_self_issued_authorities()
         "the name constraints of intermediate 2 (`CN=middle`) do not allow `its subject` in the leaf (`CN=middle`)"
     );
 }
+
+#[test]
+fn a_root_that_breaks_a_rule_condemns_what_is_below_it_and_nobody_else() {
+    let odd = Authority::draft("odd").with_extension(&[1, 3, 6, 1, 4, 1, 99999, 1], true, vec![5, 0]).root();
+    let old = Authority::draft("old").serial(&[0]).root();
+    let good = Authority::new("good");
+    let trust = Trust::builder()
+        .trust("td".parse().unwrap(), [&odd, &old, &good].map(Authority::certificate))
+        .unwrap()
+        .build()
+        .unwrap();
+    let judge = |root: &Authority| {
+        let mut extensions = Extensions::new();
+        extensions.insert(PeerCertificates::presented(root.issue_spiffe("spiffe://td/a").chain()));
+        let peer = PeerAuthenticator::new(trust.clone()).authenticate(&extensions, a_day());
+        peer.map_or_else(|error| error.to_string(), |peer| peer.unwrap().to_string())
+    };
+    assert_eq!(judge(&good), "spiffe://td/a");
+    // Nobody asks for a root's serial number.
+    assert_eq!(judge(&old), "spiffe://td/a");
+    assert_eq!(
+        judge(&odd),
+        "the root (`CN=odd`) has the critical extension 1.3.6.1.4.1.99999.1, which is not understood"
+    );
+}
+
+#[test]
+fn trust_domains_look_like_anything() {
+    let root = Authority::new("root");
+    for domain in ["a_b", "a..b", ".a", "a.", "_", "localhost", "999.999.999.999", "a.b.c.d.e", "1"] {
+        let trust = Trust::builder().trust(domain.parse().unwrap(), [root.certificate()]).unwrap();
+        let id = format!("spiffe://{domain}/x");
+        // A constraint on URIs compares it as it stands.
+        let middle = draft().constrained_to_uri_host(domain).below(&root);
+        let peers = PeerAuthenticator::new(trust.build().unwrap());
+        for by in [&root, &middle] {
+            let mut extensions = Extensions::new();
+            extensions.insert(PeerCertificates::presented(by.issue_spiffe(&id).chain()));
+            let peer = peers.authenticate(&extensions, a_day());
+            let said = peer.map_or_else(|error| error.code().to_owned(), |peer| peer.unwrap().to_string());
+            // `..` and a point at the end are no host name, so no constraint can name them.
+            let unnameable = by.certificate() == middle.certificate() && ["a..b", "a."].contains(&domain);
+            if unnameable {
+                assert_ne!(said, id);
+            } else {
+                assert_eq!(said, id);
+            }
+        }
+    }
+}
+
+/// The issuer in the leaf is a `PrintableString` in upper case, the authority's subject a `UTF8String`: one name by RFC
+/// 5280 section 7.1.
+#[test]
+fn names_that_differ_only_in_encoding_and_case_are_one() {
+    use crate::authenticate::peer::distinguished_name::DistinguishedName;
+    let name = |tag: u8, text: &[u8]| {
+        let attribute = [&[6, 3, 0x55, 4, 3, tag, u8::try_from(text.len()).unwrap()], text].concat();
+        let length = |inner: &[u8], tag| [&[tag, u8::try_from(inner.len()).unwrap()], inner].concat();
+        let der = length(&length(&length(&attribute, 0x30), 0x31), 0x30);
+        DistinguishedName::read(&der).unwrap()
+    };
+    let (utf8, printable, ia5, bmp, octets) = (0x0c, 0x13, 0x16, 0x1e, 0x04);
+    let plain = name(utf8, b"corp ca");
+    for (tag, text) in [(printable, &b"Corp CA"[..]), (utf8, b" corp   CA "), (ia5, b"CORP CA")] {
+        assert_eq!(name(tag, text), plain);
+    }
+    assert_eq!(name(bmp, b"\0C\0o\0r\0p\0 \0C\0A"), plain);
+    assert_eq!(name(utf8, "\u{c4}rzte".as_bytes()), name(utf8, "\u{e4}rzte".as_bytes()));
+    for (tag, text) in
+        [(utf8, &b"corpca"[..]), (octets, b"corp ca"), (utf8, b"corp cb"), (bmp, b"\0C\0o\0r\0p\0 \0C")]
+    {
+        assert_ne!(name(tag, text), plain);
+    }
+}
+
+#[test]
+fn every_block_of_pem_roots_is_read_or_named() {
+    let [one, two] = ["one", "two"].map(Authority::new);
+    let [first, second] = [&one, &two].map(Authority::certificate_pem);
+    let said = |pem: String| {
+        let read: [fn(&[u8]) -> _; 2] = [
+            |pem| Trust::builder().trust_pem("td".parse().unwrap(), pem),
+            |pem| Trust::builder().authority_pem("corp", pem),
+        ];
+        read.map(|read| match read(pem.as_bytes()).and_then(|builder| builder.build()) {
+            Err(error) => format!("{}: {error}", error.code()),
+            Ok(trust) => {
+                let peers = PeerAuthenticator::new(trust);
+                let known = |root: &Authority| {
+                    let mut extensions = Extensions::new();
+                    let issued = [root.issue_spiffe("spiffe://td/a"), root.leaf().dns("a.example").issue()];
+                    issued.iter().any(|issued| {
+                        extensions.insert(PeerCertificates::presented(issued.chain()));
+                        peers.authenticate(&extensions, a_day()).is_ok()
+                    })
+                };
+                format!("{} {}", known(&one), known(&two))
+            }
+        })
+    };
+    let indented: String = first.lines().map(|line| format!("    {line}\n")).collect();
+    for good in [
+        format!("{first}{second}"),
+        format!("\u{feff}{first}{second}"),
+        format!("{first}{second}").replace('\n', "\r\n"),
+        format!("{indented}\n# two\n{second}"),
+    ] {
+        assert_eq!(said(good), ["true true"; 2]);
+    }
+    let trusted = first.replace("CERTIFICATE", "TRUSTED CERTIFICATE");
+    let key = one.issue_spiffe("spiffe://td/a").key_pem();
+    for (bad, why) in [
+        (
+            format!("{trusted}{second}"),
+            "line 1: a block `TRUSTED CERTIFICATE` is no root, give `CERTIFICATE` only",
+        ),
+        (format!("{key}{second}"), "line 1: a block `PRIVATE KEY` is no root, give `CERTIFICATE` only"),
+        (
+            first.replace("CERTIFICATE", "X509 CRL") + &second,
+            "line 1: a block `X509 CRL` is no root, give `CERTIFICATE` only",
+        ),
+        (
+            first.replace("-----END CERTIFICATE-----\n", "") + &second,
+            "line 1: the block `CERTIFICATE` that begins here does not end",
+        ),
+    ] {
+        let [domain, authority] = said(bad);
+        assert_eq!(domain, format!("roots-not-pem: the roots of `td` cannot be read from PEM: {why}"));
+        assert_eq!(authority, format!("roots-not-pem: the roots of `corp` cannot be read from PEM: {why}"));
+    }
+    for empty in ["", "\n\n", "no block at all", "MIIB"] {
+        assert!(said(empty.to_owned()).iter().all(|said| said.starts_with("no-roots: ")), "{empty}");
+    }
+}

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
-use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
 
 use super::printable::printable;
 use super::revocation::RevocationPolicy;
 use super::roots::{Given, Roots};
 use super::{PeerError, TrustDomain};
+use crate::pem;
 
 /// Generations are numbered through the whole process, so that one number never stands for two sets of roots, not even
 /// those of two `Trust`s.
@@ -120,10 +120,10 @@ impl TrustBuilder {
         Ok(self)
     }
 
-    /// [`trust`](Self::trust) with roots from PEM text.
+    /// [`trust`](Self::trust) with roots from PEM text: blocks `CERTIFICATE` (RFC 7468) and text between them.
     ///
     /// # Errors
-    /// As `trust`, or the text is no PEM.
+    /// As `trust`, or a block of the text is damaged or no certificate: none is passed over.
     pub fn trust_pem(self, domain: TrustDomain, pem: &[u8]) -> Result<Self, TrustError> {
         let roots = from_pem(domain.as_str(), pem)?;
         self.trust(domain, roots)
@@ -152,10 +152,10 @@ impl TrustBuilder {
         Ok(self)
     }
 
-    /// [`authority`](Self::authority) with roots from PEM text.
+    /// [`authority`](Self::authority) with roots from PEM text: blocks `CERTIFICATE` (RFC 7468) and text between them.
     ///
     /// # Errors
-    /// As `authority`, or the text is no PEM.
+    /// As `authority`, or a block of the text is damaged or no certificate: none is passed over.
     pub fn authority_pem(self, name: &str, pem: &[u8]) -> Result<Self, TrustError> {
         let roots = from_pem(name, pem)?;
         self.authority(name, roots)
@@ -248,10 +248,18 @@ fn add_lists(
     Ok(())
 }
 
-fn from_pem(name: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TrustError> {
-    CertificateDer::pem_slice_iter(pem)
-        .collect::<Result<_, _>>()
-        .map_err(|_| TrustError::Pem { name: printable(name) })
+fn from_pem(name: &str, text: &[u8]) -> Result<Vec<CertificateDer<'static>>, TrustError> {
+    let refused = |line, what| TrustError::Pem { name: printable(name), line, what };
+    let blocks = pem::read(text).map_err(|error| refused(error.line, error.what))?;
+    let mut roots = Vec::with_capacity(blocks.len());
+    for block in blocks {
+        if block.label != "CERTIFICATE" {
+            let what = format!("a block `{}` is no root, give `CERTIFICATE` only", block.label);
+            return Err(refused(block.line, what));
+        }
+        roots.push(CertificateDer::from(block.der));
+    }
+    Ok(roots)
 }
 
 /// Why roots cannot be used.
@@ -279,11 +287,15 @@ pub enum TrustError {
         /// The name, escaped and cut.
         name: String,
     },
-    /// The text is no PEM, or a section of it is damaged.
-    #[error("the roots of `{name}` are no PEM certificates")]
+    /// A block of the text is damaged, or is no certificate. Every block is read or named here.
+    #[error("the roots of `{name}` cannot be read from PEM: line {line}: {what}")]
     Pem {
         /// Whose roots.
         name: String,
+        /// On which line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        what: String,
     },
     /// No revocation lists where some were announced.
     #[error("`{name}` is given no revocation lists: give at least one, or leave the call out")]
@@ -319,8 +331,7 @@ pub enum TrustError {
         /// The trust domain that it names.
         other: String,
     },
-    /// A root breaks a rule that nobody below it could mend: an unknown critical extension, a short key, a SPIFFE ID with
-    /// a path.
+    /// A root of a trust domain has a SPIFFE ID with a path, or beside another URI (X509-SVID sections 2 and 3.2).
     #[error("root {index} of `{name}` cannot be used: {rule}")]
     RootRule {
         /// Whose roots.
