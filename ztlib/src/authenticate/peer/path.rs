@@ -11,7 +11,8 @@ use super::certificate::Certificate;
 use super::chain_member::Position;
 use super::signature;
 
-/// Signatures that are checked for one peer. A chain of 8 needs 8; cross-signed authorities cost some more.
+/// Signatures that are checked for one peer, beside one for each root of the name to which its chain leads. A chain of 8
+/// needs 8; cross-signed authorities cost some more.
 const MAX_SIGNATURES: usize = 48;
 /// Steps from a certificate to one that may be above it, for one peer.
 const MAX_STEPS: usize = 2_000;
@@ -37,6 +38,10 @@ impl<'c> Presented<'c> {
         }
         Ok(Self { certificates, unreadable })
     }
+
+    fn leads_to(&self, anchor: &Anchor) -> bool {
+        self.certificates.iter().any(|certificate| *certificate.issuer() == anchor.subject)
+    }
 }
 
 /// What one peer has cost so far.
@@ -44,6 +49,8 @@ impl<'c> Presented<'c> {
 pub(super) struct Effort {
     /// Which key signed which of the certificates, or did not.
     signatures: Vec<Signature>,
+    /// Signatures that are allowed because of the roots that were given.
+    for_roots: usize,
     steps: usize,
     /// Comparisons of names with name constraints.
     pub(super) comparisons: usize,
@@ -66,7 +73,7 @@ impl Effort {
         if let Some(known) = self.signatures.iter().find(|known| known.of == of && *known.key == *key) {
             return known.verdict.clone();
         }
-        if self.signatures.len() >= MAX_SIGNATURES {
+        if self.signatures.len() >= MAX_SIGNATURES + self.for_roots {
             return Err(PeerError::ChainTooComplex);
         }
         let verdict = signature::verify(certificate, key);
@@ -101,6 +108,7 @@ pub(super) fn find<T>(
     effort: &mut Effort,
     judge: impl FnMut(&Path<'_, '_>, &mut Effort) -> Result<T, PeerError>,
 ) -> Result<T, PeerError> {
+    effort.for_roots += anchors.iter().filter(|anchor| presented.leads_to(anchor)).count();
     let mut search = Search { presented, anchors, effort, judge, refused: PeerError::UntrustedIssuer };
     let found = match presented.certificates.first() {
         Some(leaf) => search.follow(&mut vec![leaf]),

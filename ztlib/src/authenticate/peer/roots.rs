@@ -109,7 +109,7 @@ impl Roots {
                 AnchorFault::OtherDomain(other) => {
                     TrustError::RootOfAnotherDomain { name: name(), index, other }
                 }
-                AnchorFault::Rule(rule) => TrustError::RootRule { name: name(), index, rule },
+                AnchorFault::Rule(rule) => TrustError::RootRule { name: name(), index, rule: Box::new(rule) },
             })?;
             self.claim_key(owner, &anchor.key)?;
             set.add(anchor);

@@ -483,3 +483,25 @@ fn every_block_of_pem_roots_is_read_or_named() {
         assert!(said(empty.to_owned()).iter().all(|said| said.starts_with("no-roots: ")), "{empty}");
     }
 }
+
+#[test]
+fn many_roots_of_one_name_are_told_apart_by_their_keys() {
+    let roots: Vec<_> = (0..60).map(|_| Authority::new("root")).collect();
+    let mut builder = Trust::builder();
+    for (at, root) in roots.iter().enumerate() {
+        builder = builder.authority(&format!("tenant-{at:02}"), [root.certificate()]).unwrap();
+    }
+    let all = roots.iter().map(Authority::certificate);
+    let peers = PeerAuthenticator::new(builder.trust("td".parse().unwrap(), all).unwrap().build().unwrap());
+    let said = |chain: Vec<CertificateDer<'static>>| {
+        let mut extensions = Extensions::new();
+        extensions.insert(PeerCertificates::presented(chain));
+        peers
+            .authenticate(&extensions, a_day())
+            .map_or_else(|e| e.code().to_owned(), |peer| peer.unwrap().to_string())
+    };
+    let last = roots.last().unwrap();
+    assert_eq!(said(last.leaf().dns("a.example").issue().chain()), "tenant-59/a.example");
+    assert_eq!(said(last.issue_spiffe("spiffe://td/a").chain()), "spiffe://td/a");
+    assert_eq!(said(Authority::new("root").issue_spiffe("spiffe://td/a").chain()), "bad-signature");
+}

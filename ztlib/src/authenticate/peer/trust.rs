@@ -339,7 +339,7 @@ pub enum TrustError {
         /// Which one, from 0.
         index: usize,
         /// The rule.
-        rule: PeerError,
+        rule: Box<PeerError>,
     },
     /// A root is a leaf certificate, or its key may not sign certificates.
     #[error(
