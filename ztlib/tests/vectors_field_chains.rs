@@ -17,8 +17,11 @@ use rustls_pki_types::CertificateDer;
 use serde_json::Value;
 use ztlib::authenticate::peer::{PeerAuthenticator, PeerCertificates, Trust};
 
-/// The beginning of the case's name, and the peer or the code and a part of the error's text.
-const CASES: &[(&str, Result<&str, (&str, &str)>)] = &[
+/// What the answer begins with; or the code and a part of the text of the error.
+type Expected = Result<&'static str, (&'static str, &'static str)>;
+
+/// The beginning of the case's name, and what is right.
+const CASES: &[(&str, Expected)] = &[
     ("C3b", Ok("corp/win-7q2k.corp.example")),
     ("C3c", Ok("corp/host1.corp.example")),
     ("C3h", Ok("corp/host1,host1.corp.example")),
