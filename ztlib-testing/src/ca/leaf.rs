@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CustomExtension, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyUsagePurpose, PublicKeyData, SerialNumber, SignatureAlgorithm,
+    BasicConstraints, CertificateParams, CrlDistributionPoint, CustomExtension, DnType,
+    ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose, PublicKeyData, SerialNumber, SignatureAlgorithm,
 };
 use rustls_pki_types::PrivatePkcs8KeyDer;
 
@@ -164,6 +164,12 @@ impl LeafDraft<'_> {
     /// With an extension of any kind, not critical; also one that is there already.
     pub fn with_extension(mut self, oid: &[u64], value: Vec<u8>) -> Self {
         self.params.custom_extensions.push(CustomExtension::from_oid_content(oid, value));
+        self
+    }
+
+    /// With a distribution point of this one name (RFC 5280 section 4.2.1.13); several calls make several points.
+    pub fn distribution_point(mut self, uri: &str) -> Self {
+        self.params.crl_distribution_points.push(CrlDistributionPoint { uris: vec![uri.to_owned()] });
         self
     }
 

@@ -8,14 +8,16 @@
 
 mod issued;
 mod leaf;
+mod list;
 mod names;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, CustomExtension, DistinguishedName,
-    DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose,
-    NameConstraints, PublicKeyData, RevokedCertParams, SerialNumber, SignatureAlgorithm,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CrlDistributionPoint,
+    CustomExtension, DistinguishedName, DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, Issuer,
+    KeyIdMethod, KeyPair, KeyUsagePurpose, NameConstraints, PublicKeyData, RevokedCertParams, SerialNumber,
+    SignatureAlgorithm,
 };
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
 use x509_parser::certificate::X509Certificate;
@@ -23,6 +25,7 @@ use x509_parser::prelude::FromDer as _;
 
 pub use issued::Issued;
 pub use leaf::LeafDraft;
+pub use list::RevocationListDraft;
 
 use issued::pem;
 use leaf::LeafKey;
@@ -116,6 +119,11 @@ impl Authority {
         list.signed_by(&issuer).expect("a list can be signed").into()
     }
 
+    /// A revocation list with particulars or defects.
+    pub fn list(&self) -> RevocationListDraft<'_> {
+        RevocationListDraft::new(self)
+    }
+
     /// A leaf certificate with this SPIFFE ID, as an SPIRE server would make it.
     pub fn issue_spiffe(&self, id: &str) -> Issued {
         self.leaf().spiffe(id).issue()
@@ -180,6 +188,24 @@ impl AuthorityDraft {
         let mut extension = CustomExtension::from_oid_content(&[2, 5, 29, 30], value);
         extension.set_criticality(true);
         self.params.custom_extensions.push(extension);
+        self
+    }
+
+    /// May sign certificates and no revocation lists.
+    pub fn may_not_sign_lists(mut self) -> Self {
+        self.params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        self
+    }
+
+    /// With this serial number.
+    pub fn serial(mut self, bytes: &[u8]) -> Self {
+        self.params.serial_number = Some(SerialNumber::from_slice(bytes));
+        self
+    }
+
+    /// With a distribution point of this one name (RFC 5280 section 4.2.1.13).
+    pub fn distribution_point(mut self, uri: &str) -> Self {
+        self.params.crl_distribution_points.push(CrlDistributionPoint { uris: vec![uri.to_owned()] });
         self
     }
 
