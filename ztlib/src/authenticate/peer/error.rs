@@ -147,17 +147,50 @@ pub enum PeerError {
     #[error("a name constraint of an authority does not allow the certificate")]
     NameConstraint,
     /// The leaf or an authority above it was revoked (RFC 5280 section 5).
-    #[error("the certificate or an authority above it was revoked")]
-    Revoked,
-    /// Revocation lists were given, and none of them speaks about a certificate of the chain.
-    #[error("no revocation list speaks about a certificate of the chain")]
-    RevocationUnknown,
-    /// A revocation list is past its next update.
-    #[error("a revocation list is past its next update")]
-    RevocationListStale,
-    /// A revocation list is not signed by the authority that it speaks for.
-    #[error("a revocation list is not signed by the authority that it speaks for")]
-    RevocationListInvalid,
+    #[error("{certificate} was revoked by {list}")]
+    Revoked {
+        /// Which certificate: the leaf, or the name of the authority, and its serial number.
+        certificate: String,
+        /// Which of the lists given says so: its place from 0, its issuer and its number.
+        list: String,
+    },
+    /// Revocation lists were given, and none of them speaks about a certificate of the chain, or none for some of the
+    /// reasons for which certificates are revoked (RFC 5280 section 6.3.3).
+    #[error(
+        "no revocation list that its issuer signed speaks about {certificate}{}",
+        if *.partly { " for every reason" } else { "" }
+    )]
+    RevocationUnknown {
+        /// Which certificate.
+        certificate: String,
+        /// Whether some list speaks, but not for every reason.
+        partly: bool,
+    },
+    /// A revocation list that speaks about a certificate of the chain is past its next update.
+    #[error("{list} is past its next update")]
+    RevocationListStale {
+        /// Which of the lists given.
+        list: String,
+    },
+    /// The only revocation list that would speak about a certificate of the chain is dated in the future.
+    #[error("{list}, which would speak about {certificate}, is dated in the future")]
+    RevocationListNotYetValid {
+        /// Which of the lists given.
+        list: String,
+        /// Which certificate.
+        certificate: String,
+    },
+    /// A revocation list that should speak about a certificate of the chain cannot be believed: another key signed it, or its
+    /// issuer may not sign lists.
+    #[error("{list}, which should speak about {certificate}, cannot be believed: {why}")]
+    RevocationListInvalid {
+        /// Which of the lists given.
+        list: String,
+        /// Which certificate.
+        certificate: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
     /// Too many ways lead through the chain.
     #[error("the chain takes too long to follow")]
     ChainTooComplex,
@@ -204,10 +237,11 @@ impl PeerError {
             Self::ForeignAuthority => "foreign-authority",
             Self::BadSignature => "bad-signature",
             Self::NameConstraint => "name-constraint",
-            Self::Revoked => "revoked",
-            Self::RevocationUnknown => "revocation-unknown",
-            Self::RevocationListStale => "revocation-list-stale",
-            Self::RevocationListInvalid => "revocation-list-invalid",
+            Self::Revoked { .. } => "revoked",
+            Self::RevocationUnknown { .. } => "revocation-unknown",
+            Self::RevocationListStale { .. } => "revocation-list-stale",
+            Self::RevocationListNotYetValid { .. } => "revocation-list-not-yet-valid",
+            Self::RevocationListInvalid { .. } => "revocation-list-invalid",
             Self::ChainTooComplex => "chain-too-complex",
             Self::InvalidChain => "invalid-chain",
         }
@@ -221,7 +255,8 @@ impl PeerError {
                 | Self::Expired
                 | Self::IssuerNotYetValid
                 | Self::IssuerExpired
-                | Self::RevocationListStale
+                | Self::RevocationListStale { .. }
+                | Self::RevocationListNotYetValid { .. }
         )
     }
 }

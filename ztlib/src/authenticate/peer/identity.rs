@@ -121,11 +121,13 @@ impl PeerIdentity {
         from_unix_seconds(self.0.leaf.validity.not_after)
     }
 
-    /// The last second in which this identity holds: until the leaf, an authority above it, or what the revocation lists
-    /// say, expires, whichever is first. The roots that say so are those by which this one was verified.
+    /// The last second in which this identity holds: until the leaf, an authority above it, or one of the revocation
+    /// lists that speak about them, expires, whichever is first. The roots that say so are those by which this one was verified.
     pub fn valid_until(&self) -> SystemTime {
         let Vouched { validity, lists_until, .. } = &self.0.vouched;
-        from_unix_seconds(lists_until.map_or(validity.not_after, |until| until.min(validity.not_after)))
+        let until =
+            lists_until.as_ref().map_or(validity.not_after, |lists| lists.second.min(validity.not_after));
+        from_unix_seconds(until)
     }
 
     /// The certificates that the peer sent, the leaf first.
@@ -181,8 +183,8 @@ impl PeerIdentity {
                 PeerError::IssuerNotYetValid
             });
         }
-        if vouched.lists_until.is_some_and(|until| now > until) {
-            return Err(PeerError::RevocationListStale);
+        if let Some(lists) = vouched.lists_until.as_ref().filter(|lists| now > lists.second) {
+            return Err(PeerError::RevocationListStale { list: lists.list.to_string() });
         }
         Ok(())
     }

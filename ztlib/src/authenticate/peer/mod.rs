@@ -42,6 +42,7 @@ pub use certificates::PeerCertificates;
 pub use error::PeerError;
 pub use identity::PeerIdentity;
 pub use layer::PeerIdentityLayer;
+pub use revocation::RevocationListFault;
 pub use service::PeerIdentityService;
 pub use spiffe_id::{SpiffeId, SpiffeIdError, TrustDomain};
 pub use trust::{Trust, TrustBuilder, TrustError};

@@ -10,7 +10,7 @@ use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, TrustAnchor
 use webpki::{EndEntityCert, VerifiedPath};
 
 use super::leaf::{self, Claim, Leaf, Validity};
-use super::revocation::{Revocation, RevocationPolicy};
+use super::revocation::{ListsUntil, Revocation, RevocationPolicy};
 use super::{PeerError, SpiffeId, TrustDomain, TrustError};
 
 static ALGORITHMS: LazyLock<WebPkiSupportedAlgorithms> =
@@ -65,8 +65,8 @@ pub(crate) struct Vouched {
     pub(crate) authority: Option<Box<str>>,
     /// When the leaf and everything above it is valid.
     pub(crate) validity: Validity,
-    /// Until when the revocation lists speak.
-    pub(crate) lists_until: Option<u64>,
+    /// Until when the revocation lists about the leaf and what is above it speak.
+    pub(crate) lists_until: Option<ListsUntil>,
 }
 
 impl Roots {
@@ -100,8 +100,7 @@ impl Roots {
         if given.roots.is_empty() {
             return Err(TrustError::NoRoots { name: owner.name().to_owned() });
         }
-        let revocation = Revocation::read(&given.lists, policy)
-            .map_err(|index| TrustError::MalformedRevocationList { name: owner.name().to_owned(), index })?;
+        let revocation = Revocation::read(owner.name(), &given.roots, &given.lists, policy)?;
         let mut set = RootSet { revocation, ..RootSet::default() };
         for (index, der) in given.roots.iter().enumerate() {
             let malformed = || TrustError::MalformedRoot { name: owner.name().to_owned(), index };
@@ -189,34 +188,46 @@ impl Roots {
         };
         let certificate = EndEntityCert::try_from(first).map_err(refusal)?;
         let turned_down = Cell::new(None);
+        let revoked = Cell::new(None);
+        let lists_until = Cell::new(None);
         let judge = |path: &VerifiedPath<'_>| {
-            self.judge_path(set, owner, path, now).map(|_| ()).map_err(|error| {
-                turned_down.set(Some(error));
-                webpki::Error::UnknownIssuer
-            })
+            self.judge_path(set, owner, path, now)
+                .and_then(|_| {
+                    set.revocation.check(path, now).map_err(|refusal| {
+                        if refusal.of_leaf {
+                            revoked.set(Some(refusal.error.clone()));
+                        }
+                        refusal.error
+                    })
+                })
+                .map(|until| lists_until.set(until))
+                .map_err(|error| {
+                    turned_down.set(Some(error));
+                    webpki::Error::UnknownIssuer
+                })
         };
         let time = UnixTime::since_unix_epoch(Duration::from_secs(now));
         let usage = webpki::KeyUsage::client_auth();
-        let path = set
-            .revocation
-            .with_options(|revocation| {
-                certificate.verify_for_usage(
-                    ALGORITHMS.all,
-                    &set.anchors,
-                    intermediates,
-                    time,
-                    usage,
-                    revocation,
-                    Some(&judge),
-                )
-            })
-            .map_err(|error| turned_down.take().unwrap_or_else(|| refusal(error)))?;
+        let found = certificate.verify_for_usage(
+            ALGORITHMS.all,
+            &set.anchors,
+            intermediates,
+            time,
+            usage,
+            None,
+            Some(&judge),
+        );
+        // A leaf that was revoked on one path is not made good by another that no list speaks about.
+        if let Some(error) = revoked.take() {
+            return Err(error);
+        }
+        let path = found.map_err(|error| turned_down.take().unwrap_or_else(|| refusal(error)))?;
         let above = self.judge_path(set, owner, &path, now)?;
         let authority = match owner {
             Owner::Domain(_) => None,
             Owner::Authority(name) => Some(name.clone()),
         };
-        Ok(Vouched { authority, validity: leaf.validity.narrow(above), lists_until: set.revocation.until() })
+        Ok(Vouched { authority, validity: leaf.validity.narrow(above), lists_until: lists_until.take() })
     }
 
     /// What webpki does not look at: the root's own validity, and to whom the authorities on the way belong.
@@ -314,13 +325,6 @@ fn refusal(error: webpki::Error) -> PeerError {
         | Error::SignatureAlgorithmMismatch
         | Error::UnsupportedSignatureAlgorithmContext(_)
         | Error::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => PeerError::BadSignature,
-        Error::CertRevoked => PeerError::Revoked,
-        Error::UnknownRevocationStatus => PeerError::RevocationUnknown,
-        Error::CrlExpired { .. } => PeerError::RevocationListStale,
-        Error::InvalidCrlSignatureForPublicKey
-        | Error::IssuerNotCrlSigner
-        | Error::UnsupportedCrlSignatureAlgorithmContext(_)
-        | Error::UnsupportedCrlSignatureAlgorithmForPublicKeyContext(_) => PeerError::RevocationListInvalid,
         Error::NameConstraintViolation | Error::MalformedNameConstraint | Error::UnsupportedNameType => {
             PeerError::NameConstraint
         }
