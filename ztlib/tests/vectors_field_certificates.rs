@@ -1,5 +1,6 @@
-//! Certificates and revocation lists after public bug reports. The folder comes from `ZTLIB_VECTORS`, the format from the
-//! README beside the cases; here stands what is expected of each, by the first word of its name.
+//! Certificates and revocation lists after public bug reports. The folder comes from
+//! `ZTLIB_VECTORS`, the format from the README beside the cases; here stands what is expected of
+//! each, by the first word of its name.
 
 #![allow(
     clippy::unwrap_used,

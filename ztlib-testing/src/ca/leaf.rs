@@ -167,7 +167,8 @@ impl LeafDraft<'_> {
         self
     }
 
-    /// With a distribution point of this one name (RFC 5280 section 4.2.1.13); several calls make several points.
+    /// With a distribution point of this one name (RFC 5280 section 4.2.1.13); several calls make
+    /// several points.
     pub fn distribution_point(mut self, uri: &str) -> Self {
         self.params.crl_distribution_points.push(CrlDistributionPoint { uris: vec![uri.to_owned()] });
         self

@@ -12,10 +12,12 @@ use super::{Authority, a_day};
 
 const SEQUENCE: u8 = 0x30;
 
-/// A revocation list before it is signed, written byte for byte (RFC 5280 section 5). Made by [`Authority::list`].
+/// A revocation list before it is signed, written byte for byte (RFC 5280 section 5). Made by
+/// [`Authority::list`].
 ///
-/// Without further words it is a complete list of version 2 that names nothing, issued a day before [`a_day`] and valid
-/// until a day after it, with the number 1 and the identifier of its issuer's key.
+/// Without further words it is a complete list of version 2 that names nothing, issued a day before
+/// [`a_day`] and valid until a day after it, with the number 1 and the identifier of its issuer's
+/// key.
 #[derive(Debug)]
 #[must_use = "nothing is signed before `sign`"]
 pub struct RevocationListDraft<'a> {
@@ -31,6 +33,7 @@ pub struct RevocationListDraft<'a> {
     scope_is_critical: bool,
     extensions: Vec<u8>,
     signature_is_good: bool,
+    algorithm_inside: Option<Vec<u8>>,
 }
 
 impl<'a> RevocationListDraft<'a> {
@@ -49,6 +52,7 @@ impl<'a> RevocationListDraft<'a> {
             scope_is_critical: true,
             extensions: Vec::new(),
             signature_is_good: true,
+            algorithm_inside: None,
         }
     }
 
@@ -65,7 +69,8 @@ impl<'a> RevocationListDraft<'a> {
         self.entry(serial, &[])
     }
 
-    /// Names a serial number with an extension: its object identifier in DER, whether it is critical, and its value.
+    /// Names a serial number with an extension: its object identifier in DER, whether it is
+    /// critical, and its value.
     pub fn revoking_with_extension(self, serial: &[u8], id: &[u8], critical: bool, value: &[u8]) -> Self {
         let extensions = der(SEQUENCE, &extension(id, critical, value));
         self.entry(serial, &extensions)
@@ -135,7 +140,8 @@ impl<'a> RevocationListDraft<'a> {
         self.scope(0x85, vec![0xff])
     }
 
-    /// For some reasons only: the content of the BIT STRING, which begins with the number of unused bits.
+    /// For some reasons only: the content of the BIT STRING, which begins with the number of unused
+    /// bits.
     pub fn only_reasons(self, bits: &[u8]) -> Self {
         self.scope(0x83, bits.to_vec())
     }
@@ -145,7 +151,8 @@ impl<'a> RevocationListDraft<'a> {
         self.scope(0x84, vec![0xff])
     }
 
-    /// Any field of its `IssuingDistributionPoint`, by its tag; fields are written in the order of their tags.
+    /// Any field of its `IssuingDistributionPoint`, by its tag; fields are written in the order of
+    /// their tags.
     pub fn scope(mut self, tag: u8, content: Vec<u8>) -> Self {
         self.scope.push((tag, content));
         self
@@ -162,7 +169,8 @@ impl<'a> RevocationListDraft<'a> {
         self.extension(&[0x55, 0x1d, 27], true, &der(0x02, &[number]))
     }
 
-    /// With an extension of any kind: its object identifier in DER, whether it is critical, and its value.
+    /// With an extension of any kind: its object identifier in DER, whether it is critical, and its
+    /// value.
     pub fn extension(mut self, id: &[u8], critical: bool, value: &[u8]) -> Self {
         self.extensions.extend(extension(id, critical, value));
         self
@@ -186,6 +194,13 @@ impl<'a> RevocationListDraft<'a> {
         self
     }
 
+    /// With another algorithm in the signed part than beside the signature: its object identifier
+    /// in DER.
+    pub fn algorithm_inside(mut self, id: &[u8]) -> Self {
+        self.algorithm_inside = Some(der(SEQUENCE, &der(0x06, id)));
+        self
+    }
+
     /// With a signature that does not verify.
     pub fn with_bad_signature(mut self) -> Self {
         self.signature_is_good = false;
@@ -202,7 +217,7 @@ impl<'a> RevocationListDraft<'a> {
         if let Some(version) = self.version {
             list.extend(der(0x02, &[version]));
         }
-        list.extend(&algorithm);
+        list.extend(self.algorithm_inside.as_ref().unwrap_or(&algorithm));
         list.extend(self.issuer.as_deref().unwrap_or_else(|| certificate.subject().as_raw()));
         list.extend(time(self.this_update));
         list.extend(self.next_update.map(time).unwrap_or_default());

@@ -90,8 +90,9 @@ impl Authority {
         pem("CERTIFICATE", &self.certificate)
     }
 
-    /// A list of certificates that this authority takes back, issued at the first moment and valid until the second
-    /// (RFC 5280 section 5).
+    /// A list of certificates that this authority takes back, issued at the first moment and valid
+    /// until the second (RFC 5280 section 5). Its number is the second of its issue, so that of two
+    /// lists the later counts.
     pub fn revocation_list(
         &self,
         revoked: &[CertificateDer<'_>],
@@ -107,10 +108,11 @@ impl Authority {
                 invalidity_date: None,
             })
             .collect();
+        let number = this_update.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let list = CertificateRevocationListParams {
             this_update: this_update.into(),
             next_update: next_update.into(),
-            crl_number: SerialNumber::from(1),
+            crl_number: SerialNumber::from(number),
             issuing_distribution_point: None,
             revoked_certs,
             key_identifier_method: KeyIdMethod::Sha256,

@@ -154,8 +154,8 @@ pub enum PeerError {
         /// Which of the lists given says so: its place from 0, its issuer and its number.
         list: String,
     },
-    /// Revocation lists were given, and none of them speaks about a certificate of the chain, or none for some of the
-    /// reasons for which certificates are revoked (RFC 5280 section 6.3.3).
+    /// Revocation lists were given, and none of them speaks about a certificate of the chain, or
+    /// none for some of the reasons for which certificates are revoked (RFC 5280 section 6.3.3).
     #[error(
         "no revocation list that its issuer signed speaks about {certificate}{}",
         if *.partly { " for every reason" } else { "" }
@@ -167,12 +167,15 @@ pub enum PeerError {
         partly: bool,
     },
     /// A revocation list that speaks about a certificate of the chain is past its next update.
-    #[error("{list} is past its next update")]
+    #[error("{list}, which speaks about {certificate}, is past its next update")]
     RevocationListStale {
         /// Which of the lists given.
         list: String,
+        /// Which certificate.
+        certificate: String,
     },
-    /// The only revocation list that would speak about a certificate of the chain is dated in the future.
+    /// The only revocation list that would speak about a certificate of the chain is dated in the
+    /// future.
     #[error("{list}, which would speak about {certificate}, is dated in the future")]
     RevocationListNotYetValid {
         /// Which of the lists given.
@@ -180,8 +183,8 @@ pub enum PeerError {
         /// Which certificate.
         certificate: String,
     },
-    /// A revocation list that should speak about a certificate of the chain cannot be believed: another key signed it, or its
-    /// issuer may not sign lists.
+    /// A revocation list that should speak about a certificate of the chain cannot be believed:
+    /// another key signed it, or its issuer may not sign lists.
     #[error("{list}, which should speak about {certificate}, cannot be believed: {why}")]
     RevocationListInvalid {
         /// Which of the lists given.

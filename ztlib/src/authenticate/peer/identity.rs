@@ -121,8 +121,9 @@ impl PeerIdentity {
         from_unix_seconds(self.0.leaf.validity.not_after)
     }
 
-    /// The last second in which this identity holds: until the leaf, an authority above it, or one of the revocation
-    /// lists that speak about them, expires, whichever is first. The roots that say so are those by which this one was verified.
+    /// The last second in which this identity holds: until the leaf, an authority above it, or one
+    /// of the revocation lists that speak about them, expires, whichever is first. The roots that
+    /// say so are those by which this one was verified.
     pub fn valid_until(&self) -> SystemTime {
         let Vouched { validity, lists_until, .. } = &self.0.vouched;
         let until =
@@ -184,7 +185,10 @@ impl PeerIdentity {
             });
         }
         if let Some(lists) = vouched.lists_until.as_ref().filter(|lists| now > lists.second) {
-            return Err(PeerError::RevocationListStale { list: lists.list.to_string() });
+            return Err(PeerError::RevocationListStale {
+                list: lists.list.to_string(),
+                certificate: lists.certificate.to_string(),
+            });
         }
         Ok(())
     }

@@ -21,7 +21,7 @@
 //!
 //! Limits: 8 certificates and 32 KiB a chain, 64 names a leaf, SPIFFE IDs of 2048 bytes, RSA keys of 2048 to 8192 bits.
 //! URI name constraints are refused, since they are not evaluated. Revocation lists are
-//! given, not fetched.
+//! given, not fetched: at most 1024 of 64 MiB for each trust domain or authority.
 
 mod authenticator;
 mod certificates;

@@ -217,7 +217,8 @@ impl Roots {
             None,
             Some(&judge),
         );
-        // A leaf that was revoked on one path is not made good by another that no list speaks about.
+        // A leaf that was revoked on one path is not made good by another that no list speaks
+        // about.
         if let Some(error) = revoked.take() {
             return Err(error);
         }

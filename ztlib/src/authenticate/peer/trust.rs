@@ -161,14 +161,17 @@ impl TrustBuilder {
         self.authority(name, roots)
     }
 
-    /// Asks these revocation lists about the whole chain of each peer of the domain (RFC 5280 sections 5 and 6.3). Each
-    /// is DER, complete, of version 2 and with a next update; at most 1024 of 64 MiB each.
+    /// Asks these revocation lists about the whole chain of each peer of the domain (RFC 5280
+    /// sections 5 and 6.3). Each is DER, complete, of version 2 and with a next update; at most
+    /// 1024 of 64 MiB each.
     ///
-    /// From then on each certificate below the root must be spoken about by a list that its own issuer signed and that has it
-    /// in its scope (distribution point, kind, reasons). What any such list names is revoked, in whatever order they are given.
-    /// Of lists of one issuer and one scope the later counts, by number and date. A list past its next update refuses the peers
-    /// in whose chain it has a certificate in its scope, and no others; one that is dated in the future does not speak yet,
-    /// but what it names is revoked. Nothing is fetched: to take in a new list, [`replace`](Trust::replace) the whole.
+    /// From then on each certificate below the root must be spoken about by a list that its own
+    /// issuer signed and that has it in its scope (distribution point, kind, reasons). What any
+    /// such list names is revoked, in whatever order they are given. Of lists of one issuer and one
+    /// scope the later counts, by number and date. A list past its next update refuses the peers in
+    /// whose chain it has a certificate in its scope, and no others; one that is dated in the
+    /// future does not speak yet, but what it names is revoked. Nothing is fetched: to take in a
+    /// new list, [`replace`](Trust::replace) the whole.
     ///
     /// ```
     /// use std::time::Duration;
@@ -219,14 +222,16 @@ impl TrustBuilder {
         Ok(self)
     }
 
-    /// Lets certificates pass about which no revocation list speaks, where lists are given. What a list names stays revoked; a
-    /// list that says it is of a certificate's issuer and cannot be believed still refuses.
+    /// Lets certificates pass about which no revocation list speaks, where lists are given. What a
+    /// list names stays revoked; a list that says it is of a certificate's issuer and cannot be
+    /// believed still refuses.
     pub fn allow_unknown_revocation_status(mut self) -> Self {
         self.revocation.allow_unknown = true;
         self
     }
 
-    /// Goes on asking revocation lists that are past their next update: what was revoked since is not known.
+    /// Goes on asking revocation lists that are past their next update: what was revoked since is
+    /// not known.
     pub fn allow_stale_revocation_lists(mut self) -> Self {
         self.revocation.allow_stale = true;
         self
@@ -235,9 +240,9 @@ impl TrustBuilder {
     /// Reads the roots and the revocation lists.
     ///
     /// # Errors
-    /// Nobody is trusted; a list cannot be used, there are too many, or they are given to somebody who has no roots; a
-    /// root is no certificate of an authority; a root is given to two trust domains or to two authorities, so that one would
-    /// vouch for the other's peers.
+    /// Nobody is trusted; a list cannot be used, there are too many, or they are given to somebody
+    /// who has no roots; a root is no certificate of an authority; a root is given to two trust
+    /// domains or to two authorities, so that one would vouch for the other's peers.
     pub fn build(self) -> Result<Trust, TrustError> {
         let roots = Arc::new(Roots::read(self.domains, self.authorities, self.revocation)?);
         Ok(Trust(Arc::new(ArcSwap::from_pointee(TrustView { generation: next_generation(), roots }))))
@@ -320,14 +325,15 @@ pub enum TrustError {
         /// Whose lists.
         name: String,
     },
-    /// A revocation list cannot be used, whoever signed it.
+    /// A revocation list cannot be used, by itself and before its signature is looked at.
     #[error("{list} of `{name}` cannot be used: {why}")]
     UnusableRevocationList {
         /// Whose lists.
         name: String,
         /// Which one, from 0.
         index: usize,
-        /// What it says of itself, as far as it could be read: its place, its issuer and its number.
+        /// What it says of itself, as far as it could be read: its place, its issuer and its
+        /// number.
         list: String,
         /// What is wrong with it.
         why: RevocationListFault,

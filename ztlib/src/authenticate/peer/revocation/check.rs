@@ -7,23 +7,18 @@ use super::scope::{Asked, Reasons};
 use super::signer::Signer;
 use super::{Revocation, RevocationPolicy};
 
-/// So many signatures may turn out not to be the issuer's in one look at a path: an authority could else put many keys under
-/// the name of one with many lists, to make work.
-pub(super) const MAX_FOREIGN_SIGNATURES: usize = 64;
+/// So many signatures may turn out not to be the issuer's in one look at a path: an authority could
+/// else put many keys under the name of one with many lists, to make work.
+pub(super) const MAX_FOREIGN_SIGNATURES: usize = 128;
 
-/// The first second after which a list would have to be newer, and which list that is.
+/// Until when the lists about a chain speak: the one that is stale first, and about which
+/// certificate it speaks.
 #[derive(Debug, Clone)]
 pub(crate) struct ListsUntil {
     /// The last second, since 1970.
     pub(crate) second: u64,
     pub(crate) list: Arc<str>,
-}
-
-impl ListsUntil {
-    fn of(list: &List) -> Self {
-        let second = u64::try_from(list.until()).unwrap_or(0);
-        Self { second, list: list.label.to_string().into() }
-    }
+    pub(crate) certificate: Arc<str>,
 }
 
 /// Why a certificate does not pass, the gravest first.
@@ -49,13 +44,15 @@ pub(super) enum Refused {
     },
 }
 
-/// The lists that the issuer of one certificate signed and that have it in their scope, and what was found on the way.
+/// The lists that the issuer of one certificate signed and that have it in their scope, and what
+/// was found on the way.
 #[derive(Default)]
 struct Heard<'l> {
     speaking: Vec<(&'l List, Reasons)>,
     /// A list that says it is of this very key, and is not.
     forged: Option<&'l List>,
-    /// A list of the issuer's name that is of no use, and whether it may well be another authority's of that name.
+    /// A list of the issuer's name that is of no use, and whether it may well be another
+    /// authority's of that name.
     unusable: Option<(&'l List, &'static str, bool)>,
 }
 
@@ -64,14 +61,15 @@ const FOREIGN: &str = "it has the issuer's name and is not signed by the issuer'
 const NOT_A_SIGNER: &str = "its issuer has a key usage without `cRLSign`";
 
 impl Revocation {
-    /// What the lists say about one certificate. `Ok` is until when, where that is bounded.
+    /// What the lists say about one certificate. `Ok` is the list that is stale first, where that
+    /// bounds anything.
     pub(super) fn ask(
         &self,
         asked: &Asked,
         signer: &Signer,
         now: i64,
         foreign: &mut usize,
-    ) -> Result<Option<ListsUntil>, Refused> {
+    ) -> Result<Option<&List>, Refused> {
         let heard = self.hear(asked, signer, foreign)?;
         heard.judge(asked, self.policy, now)
     }
@@ -98,28 +96,24 @@ impl Revocation {
 }
 
 impl<'l> Heard<'l> {
-    /// The list is not signed by the issuer. Another authority may have the same name and lists of its own (a new key, for
-    /// one); what counts is whether the list says so.
+    /// The list is not signed by the issuer. Another authority may have the same name and lists of
+    /// its own (a new key, for one); what counts is whether the list says so.
     fn turn_down(&mut self, list: &'l List, signer: &Signer) {
         let identifiers = list.key_identifier.as_ref().zip(signer.key_identifier.as_ref());
-        if identifiers.is_some_and(|(named, own)| named == own) {
+        let anothers = list.is_of_root || identifiers.is_some_and(|(named, own)| named != own);
+        if identifiers.is_some() && !anothers {
             self.forged = Some(list);
         }
-        let anothers = list.is_of_root || identifiers.is_some_and(|(named, own)| named != own);
         if self.unusable.is_none_or(|(_, _, known_anothers)| known_anothers) {
             self.unusable = Some((list, FOREIGN, anothers));
         }
     }
 
-    fn judge(
-        &self,
-        asked: &Asked,
-        policy: RevocationPolicy,
-        now: i64,
-    ) -> Result<Option<ListsUntil>, Refused> {
+    fn judge(&self, asked: &Asked, policy: RevocationPolicy, now: i64) -> Result<Option<&'l List>, Refused> {
         let is_latest = |list: &List| !self.speaking.iter().any(|(other, _)| other.supersedes(list, now));
-        // Whatever a list says of dates, scope or reasons of others: what one of them names is revoked, also where the list
-        // is stale or dated in the future, unless a later list of the same series has left it out.
+        // Whatever a list says of dates, scope or reasons of others: what one of them names is
+        // revoked, also where the list is stale or dated in the future, unless a later list of the
+        // same series has left it out.
         let mut naming = self.speaking.iter().filter(|(list, _)| list.names(&asked.serial));
         if let Some((list, _)) = naming.find(|(list, _)| is_latest(list)) {
             return Err(Refused::Revoked { list: list.label.to_string() });
@@ -129,7 +123,7 @@ impl<'l> Heard<'l> {
         }
         let mut known = Reasons::NONE;
         let mut not_yet = None;
-        let mut until: Option<&List> = None;
+        let mut until: Option<&'l List> = None;
         for (list, reasons) in self.speaking.iter().filter(|(list, _)| is_latest(list)) {
             if until.is_none_or(|until| list.until() < until.until()) {
                 until = Some(list);
@@ -146,7 +140,7 @@ impl<'l> Heard<'l> {
         if known != Reasons::ALL {
             self.unknown(not_yet, policy)?;
         }
-        Ok(until.filter(|_| !policy.allow_stale).map(ListsUntil::of))
+        Ok(until.filter(|_| !policy.allow_stale))
     }
 
     /// No list speaks, or not for every reason.

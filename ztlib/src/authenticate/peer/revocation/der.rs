@@ -1,4 +1,5 @@
-//! Just enough DER to read the frame of a list: each element is read to its last byte, or not at all.
+//! Just enough DER to read the frame of a list: each element is read to its last byte, or not at
+//! all.
 
 /// The bytes are not DER, or not of the expected form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,7 +137,8 @@ pub(super) fn is_true(content: &[u8]) -> Result<bool, Damaged> {
     }
 }
 
-/// The bits of a BIT STRING's content, the first as the lowest bit of the answer; those from the 16th on are left out.
+/// The bits of a BIT STRING's content, the first as the lowest bit of the answer; those from the
+/// 16th on are left out.
 pub(super) fn bits(content: &[u8]) -> Result<u16, Damaged> {
     let (unused, bytes) = content.split_first().ok_or(Damaged)?;
     if *unused > 7 || (bytes.is_empty() && *unused != 0) {
@@ -146,8 +148,8 @@ pub(super) fn bits(content: &[u8]) -> Result<u16, Damaged> {
     Ok(byte(0) | byte(1) << 8)
 }
 
-/// An INTEGER's content as an unsigned number without leading zeros. A serial number that an authority has written as
-/// a negative one is the same number in its certificate and in its list.
+/// An INTEGER's content as an unsigned number without leading zeros. A serial number that an
+/// authority has written as a negative one is the same number in its certificate and in its list.
 pub(super) fn unsigned(content: &[u8]) -> &[u8] {
     let zeros = content.iter().take_while(|byte| **byte == 0).count();
     content.get(zeros..).unwrap_or_default()

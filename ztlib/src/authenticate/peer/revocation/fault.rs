@@ -1,10 +1,11 @@
 //! Why a revocation list cannot be used at all.
 
-/// What is wrong with a revocation list itself, whoever signed it.
+/// What is wrong with a revocation list itself, before anybody asks which key signed it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RevocationListFault {
-    /// It is not a `CertificateList` in DER (RFC 5280 section 5.1), or something follows it, or its scope contradicts itself.
+    /// It is not a `CertificateList` in DER (RFC 5280 section 5.1), or something follows it, or its
+    /// scope contradicts itself.
     #[error("it is malformed: it must be one revocation list in DER, and PEM text is decoded first")]
     Malformed,
     /// It is of another version than 2 (RFC 5280 section 5.1.2.1).
@@ -24,7 +25,8 @@ pub enum RevocationListFault {
     /// It may speak for other issuers than the one that signed it (RFC 5280 section 5.2.5).
     #[error("it is an indirect list, which speaks for other issuers; give each issuer's own list")]
     Indirect,
-    /// It or one of its entries has a critical extension that is not known here (RFC 5280 sections 5.2 and 5.3).
+    /// It or one of its entries has a critical extension that is not known here (RFC 5280 sections
+    /// 5.2 and 5.3).
     #[error("it has the critical extension {oid}, which is not known here")]
     CriticalExtension {
         /// The extension, in dotted form.

@@ -89,7 +89,8 @@ impl From<NoScope> for RevocationListFault {
 }
 
 impl List {
-    /// Reads the list that was given at this place. On an error the label says as much as could be read.
+    /// Reads the list that was given at this place. On an error the label says as much as could be
+    /// read.
     pub(super) fn read(index: usize, bytes: &[u8]) -> Result<Self, (Label, RevocationListFault)> {
         let mut label = Label { index, ..Label::default() };
         Self::read_labelled(&mut label, bytes).map_err(|fault| (label, fault))
@@ -161,8 +162,9 @@ impl List {
         self.next_update
     }
 
-    /// Whether this is a later list of the same series. Where number and date contradict each other, or two lists have one
-    /// number, neither is later, so that whatever either names stays revoked.
+    /// Whether this is a later list of the same series. Where number and date contradict each
+    /// other, or two lists have one number, neither is later, so that whatever either names stays
+    /// revoked.
     pub(super) fn supersedes(&self, other: &Self, now: i64) -> bool {
         if !self.has_begun(now) || self.scope != other.scope {
             return false;
@@ -297,8 +299,8 @@ fn serials(entries: Option<Element<'_>>) -> Result<Box<[Box<[u8]>]>, RevocationL
     Ok(serials.into())
 }
 
-/// Reason and date of an entry change nothing: what is named is revoked, on hold or for good. `removeFromCRL` has a meaning
-/// in delta lists alone (RFC 5280 section 5.3.1).
+/// Reason and date of an entry change nothing: what is named is revoked, on hold or for good.
+/// `removeFromCRL` has a meaning in delta lists alone (RFC 5280 section 5.3.1).
 fn check_entry(extensions: Element<'_>) -> Result<(), RevocationListFault> {
     // Some authorities write an empty sequence where they mean none.
     for extension in der::extensions(extensions.whole)? {

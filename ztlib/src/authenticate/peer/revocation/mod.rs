@@ -1,19 +1,22 @@
-//! Which certificates were taken back: the revocation lists of one trust domain or authority (RFC 5280 sections 5 and 6.3).
+//! Which certificates were taken back: the revocation lists of one trust domain or authority (RFC
+//! 5280 sections 5 and 6.3).
 //!
 //! ```text
-//! bytes → List (list, scope, name: read, not believed) → Signer (who signed it) → check: what the lists say of one certificate
+//! bytes → List (list, scope, name: read, not believed) → Signer (who signed it)
+//!       → check: what the lists say of one certificate
 //! ```
 //!
-//! A list is chosen by the key that signed it, which is the key above the certificate in the very path that was found; a name
-//! alone decides nothing. It speaks for the certificates in its scope. What any list that speaks names is revoked, in whatever
-//! order the lists were given:
+//! A list is chosen by the key that signed it, which is the key above the certificate in the very
+//! path that was found; a name alone decides nothing. It speaks for the certificates in its scope.
+//! What any list that speaks names is revoked, in whatever order the lists were given:
 //!
-//! - Of two lists of one issuer and scope the later counts: the one with the greater number that is not dated before the other;
-//!   without numbers, the one dated later. Where that is contradictory, or both have one number, both count.
-//! - Lists of different scope never stand for each other: a full list does not take back what a shard says, nor the other way
-//!   round.
-//! - A list that is stale, or dated in the future, still revokes what it names. It does not make a status known. A list from the
-//!   future takes no other's place until it begins.
+//! - Of two lists of one issuer and scope the later counts: the one with the greater number that is
+//!   not dated before the other; without numbers, the one dated later. Where that is contradictory,
+//!   or both have one number, both count.
+//! - Lists of different scope never stand for each other: a full list does not take back what a
+//!   shard says, nor the other way round.
+//! - A list that is stale, or dated in the future, still revokes what it names. It does not make a
+//!   status known. A list from the future takes no other's place until it begins.
 
 mod check;
 mod der;
@@ -49,7 +52,8 @@ use crate::hex::hex;
 /// A trust domain or an authority may have this many lists.
 const MAX_LISTS: usize = 1024;
 
-/// What is said where no list speaks, or where it speaks no more. Both refuse unless a verb was called.
+/// What is said where no list speaks, or where it speaks no more. Both refuse unless a verb was
+/// called.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct RevocationPolicy {
     pub(super) allow_unknown: bool,
@@ -105,7 +109,8 @@ impl Revocation {
         Ok(revocation)
     }
 
-    /// A root that was renewed with the same name and key may sign lists where either certificate lets it.
+    /// A root that was renewed with the same name and key may sign lists where either certificate
+    /// lets it.
     fn add_root(&mut self, new: Signer) {
         match self.roots.iter_mut().find(|known| known.name == new.name && known.key == new.key) {
             Some(known) => {
@@ -121,8 +126,8 @@ impl Revocation {
         indexes.iter().filter_map(|index| self.lists.get(*index))
     }
 
-    /// Asks about each certificate of the path below its root. `Ok` is until when the lists that were asked speak, where that
-    /// bounds anything; of several faults the gravest is told.
+    /// Asks about each certificate of the path below its root. `Ok` is until when the lists that
+    /// were asked speak, where that bounds anything; of several faults the gravest is told.
     pub(super) fn check(
         &self,
         path: &VerifiedPath<'_>,
@@ -140,7 +145,7 @@ impl Revocation {
             .map(leaf::parse)
             .collect::<Result<Vec<_>, _>>()
             .map_err(RevocationRefusal::of_path)?;
-        let mut until: Option<ListsUntil> = None;
+        let mut until: Option<(&List, usize)> = None;
         let mut worst: Option<(Refused, usize)> = None;
         let mut foreign = 0;
         for (position, certificate) in certificates.iter().enumerate() {
@@ -153,8 +158,8 @@ impl Revocation {
                 return Err(RevocationRefusal::of_path(PeerError::Malformed { what }));
             };
             match self.ask(&asked, &signer, now, &mut foreign) {
-                Ok(Some(new)) if until.as_ref().is_none_or(|until| new.second < until.second) => {
-                    until = Some(new);
+                Ok(Some(list)) if until.is_none_or(|(first, _)| list.until() < first.until()) => {
+                    until = Some((list, position));
                 }
                 Ok(_) => {}
                 Err(refused) if worst.as_ref().is_none_or(|(worst, _)| refused < *worst) => {
@@ -164,7 +169,11 @@ impl Revocation {
             }
         }
         match worst {
-            None => Ok(until),
+            None => Ok(until.map(|(list, position)| ListsUntil {
+                second: u64::try_from(list.until()).unwrap_or(0),
+                list: list.label.to_string().into(),
+                certificate: describe(certificates.get(position), position).into(),
+            })),
             Some((refused, position)) => Err(RevocationRefusal {
                 of_leaf: position == 0 && matches!(refused, Refused::Revoked { .. }),
                 error: error(refused, certificates.get(position), position),
@@ -204,18 +213,19 @@ fn asked(certificate: &X509Certificate<'_>) -> Result<Asked, Damaged> {
 }
 
 fn error(refused: Refused, certificate: Option<&X509Certificate<'_>>, position: usize) -> PeerError {
-    let certificate = certificate.map_or_else(String::new, |certificate| describe(certificate, position));
+    let certificate = describe(certificate, position);
     match refused {
         Refused::Revoked { list } => PeerError::Revoked { certificate, list },
         Refused::TooMuchWork => PeerError::ChainTooComplex,
-        Refused::Stale { list } => PeerError::RevocationListStale { list },
+        Refused::Stale { list } => PeerError::RevocationListStale { list, certificate },
         Refused::Unusable { list, why } => PeerError::RevocationListInvalid { list, why, certificate },
         Refused::NotYet { list } => PeerError::RevocationListNotYetValid { list, certificate },
         Refused::Unknown { partly } => PeerError::RevocationUnknown { certificate, partly },
     }
 }
 
-fn describe(certificate: &X509Certificate<'_>, position: usize) -> String {
+fn describe(certificate: Option<&X509Certificate<'_>>, position: usize) -> String {
+    let Some(certificate) = certificate else { return String::new() };
     let serial = printable(&hex(certificate.raw_serial()));
     if position == 0 {
         return format!("the leaf (serial number 0x{serial})");

@@ -7,8 +7,9 @@ pub(super) type Name = Box<[u8]>;
 
 const DIRECTORY_NAME: u8 = 0xa4;
 
-/// A distinguished name (`SEQUENCE OF RelativeDistinguishedName`), compared as RFC 5280 section 7.1 says as far as ASCII
-/// goes: neither the string type nor case nor the number of blanks has a meaning.
+/// A distinguished name (`SEQUENCE OF RelativeDistinguishedName`), compared as RFC 5280 section 7.1
+/// says as far as ASCII goes: neither the string type nor case nor the number of blanks has a
+/// meaning.
 pub(super) fn distinguished(sequence: &[u8]) -> Result<Name, Damaged> {
     distinguished_content(only(sequence, SEQUENCE)?)
 }
@@ -71,8 +72,8 @@ pub(super) fn directory(distinguished: &[u8]) -> Name {
     [&[DIRECTORY_NAME], distinguished].concat().into()
 }
 
-/// One `GeneralName`. All but directory names are compared as they are encoded, since a list and its certificates must
-/// use the identical encoding (RFC 5280 section 5.2.5).
+/// One `GeneralName`. All but directory names are compared as they are encoded, since a list and
+/// its certificates must use the identical encoding (RFC 5280 section 5.2.5).
 fn general(element: Element<'_>) -> Result<Name, Damaged> {
     if element.tag == DIRECTORY_NAME {
         return Ok(directory(&distinguished(element.value)?));
@@ -80,7 +81,8 @@ fn general(element: Element<'_>) -> Result<Name, Damaged> {
     Ok(element.whole.into())
 }
 
-/// The names in a `DistributionPointName`, sorted. What is relative stands below the issuer of the list.
+/// The names in a `DistributionPointName`, sorted. What is relative stands below the issuer of the
+/// list.
 pub(super) fn distribution_point(choice: &[u8], issuer: &[u8]) -> Result<Box<[Name]>, Damaged> {
     const FULL: u8 = 0xa0;
     const RELATIVE: u8 = 0xa1;

@@ -108,14 +108,14 @@ impl Scope {
         };
         let mut covered = None;
         for point in &asked.points {
-            if point.names.iter().any(|name| names.contains(name)) {
+            if point.names.iter().any(|name| names.binary_search(name).is_ok()) {
                 let before = covered.unwrap_or(Reasons::NONE);
                 covered = Some(before.either(self.reasons.both(point.reasons)));
             }
         }
-        // The last paragraph of section 6.3.3: for lists that no distribution point names, one is assumed that has the
-        // issuer's name.
-        if names.contains(&asked.issuer_point) {
+        // The last paragraph of section 6.3.3: for lists that no distribution point names, one is
+        // assumed that has the issuer's name.
+        if names.binary_search(&asked.issuer_point).is_ok() {
             return Some(self.reasons);
         }
         covered
@@ -146,7 +146,8 @@ struct Point {
 }
 
 impl Asked {
-    /// `issuer` is the certificate's issuer as a name, `points` the value of its extension `cRLDistributionPoints`.
+    /// `issuer` is the certificate's issuer as a name, `points` the value of its extension
+    /// `cRLDistributionPoints`.
     pub(super) fn read(
         serial: &[u8],
         issuer: Name,
@@ -174,7 +175,8 @@ fn read_points(value: &[u8], issuer: &[u8]) -> Result<Vec<Point>, Damaged> {
             Some(reasons) => Reasons::read(reasons.value)?,
             None => Reasons::ALL,
         };
-        // Another authority's list, which would be an indirect one; a list of the issuer does not stand for it.
+        // Another authority's list, which would be an indirect one; a list of the issuer does not
+        // stand for it.
         let indirect = reader.optional(0xa2)?.is_some();
         reader.end()?;
         if let (Some(named), false) = (named, indirect) {

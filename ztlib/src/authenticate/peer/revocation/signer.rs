@@ -18,7 +18,8 @@ const CRL_DISTRIBUTION_POINTS: [u8; 3] = [0x55, 0x1d, 31];
 /// `cRLSign` among the bits of a key usage (RFC 5280 section 4.2.1.3).
 const CRL_SIGN: u16 = 1 << 6;
 
-/// An authority as it stands above a certificate: a name and a key, and what its certificate lets it do.
+/// An authority as it stands above a certificate: a name and a key, and what its certificate lets
+/// it do.
 #[derive(Debug, Clone)]
 pub(super) struct Signer {
     pub(super) name: Name,
@@ -35,10 +36,11 @@ impl Signer {
             Some(value) => der::bits(der::only(value, BIT_STRING)?)? & CRL_SIGN != 0,
             None => true,
         };
-        let key_identifier = match extension(certificate, SUBJECT_KEY_IDENTIFIER) {
-            Some(value) => Some(der::only(value, OCTET_STRING)?.into()),
-            None => None,
-        };
+        // It helps to say what is wrong with a list and decides nothing, so that a malformed one is
+        // as good as none.
+        let key_identifier = extension(certificate, SUBJECT_KEY_IDENTIFIER)
+            .and_then(|value| der::only(value, OCTET_STRING).ok())
+            .map(Box::from);
         Ok(Self {
             name: name::distinguished(certificate.subject().as_raw())?,
             key: certificate.subject_pki.raw.into(),
@@ -88,7 +90,8 @@ impl Signed {
         })
     }
 
-    /// Whether this key signed it, by one of the algorithms that certificates may be signed with too.
+    /// Whether this key signed it, by one of the algorithms that certificates may be signed with
+    /// too.
     pub(super) fn is_by(&self, key: &[u8]) -> bool {
         let Ok((kind, key)) = read_key(key) else { return false };
         ALGORITHMS

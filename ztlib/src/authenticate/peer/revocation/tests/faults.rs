@@ -14,7 +14,7 @@ fn each_list_that_cannot_be_used_has_an_error_of_its_own() {
     type Draft = fn(RevocationListDraft<'_>) -> RevocationListDraft<'_>;
     const FRESHEST: [u8; 3] = [0x55, 0x1d, 46];
     const CERTIFICATE_ISSUER: [u8; 3] = [0x55, 0x1d, 29];
-    let rows: [(Draft, &str, &str); 12] = [
+    let rows: [(Draft, &str, &str); 14] = [
         (|list| list.version_1(), "revocation-list-version", "version 1"),
         (|list| list.version_field(2), "revocation-list-version", "version 3"),
         (|list| list.without_next_update(), "revocation-list-without-next-update", "next update"),
@@ -40,6 +40,8 @@ fn each_list_that_cannot_be_used_has_an_error_of_its_own() {
             "revocation-list-critical-extension",
             "1.2.3.5",
         ),
+        (|list| list.algorithm_inside(&[0x2b, 0x65, 0x70]), "malformed-revocation-list", "DER"),
+        (|list| list.scope(0x81, vec![0xff, 0xff]), "malformed-revocation-list", "DER"),
         (|list| list.only_users().only_authorities(), "malformed-revocation-list", "DER"),
         (|list| list.extension(&[0x55, 0x1d, 20], false, &[2, 1, 1]), "malformed-revocation-list", "DER"),
         (|list| list.scope(0xa0, vec![0xa0, 0]), "malformed-revocation-list", "DER"),
@@ -118,7 +120,8 @@ fn a_refusal_names_the_certificate_and_the_list() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
 
-    /// Whatever a list is made of, one byte of it changed or its end cut off: no panic, and what was revoked stays out.
+    /// Whatever a list is made of, one byte of it changed or its end cut off: no panic, and what
+    /// was revoked stays out.
     #[test]
     fn no_damaged_list_of_any_shape_panics_or_opens(
         at in any::<prop::sample::Index>(),

@@ -254,6 +254,22 @@ fn a_scope_counts_whether_it_is_critical_or_not() {
 }
 
 #[test]
+fn a_scope_that_says_nothing_is_everything_and_true_is_true_in_every_encoding() {
+    let root = Authority::new("root");
+    let peer = Kind::Domain.leaf(&root).issue();
+    let ask =
+        |list: ztlib_testing::RevocationListDraft<'_>| verdict(Kind::Domain, [&root], &[list.sign()], &peer);
+    let nothing = || root.list().extension(&[0x55, 0x1d, 28], true, &[0x30, 0]);
+    assert_eq!(ask(nothing()), IN);
+    assert_eq!(ask(nothing().revoking(&peer.certificate())), "revoked");
+    assert_eq!(ask(root.list().scope(0x82, vec![0])), IN);
+    // BER's other ways to say true: a list about authorities alone does not speak for a leaf.
+    for yes in [1, 0x80, 0xff] {
+        assert_eq!(ask(root.list().scope(0x82, vec![yes])), "revocation-unknown");
+    }
+}
+
+#[test]
 fn intermediates_have_distribution_points_too() {
     for kind in KINDS {
         let root = Authority::new("root");

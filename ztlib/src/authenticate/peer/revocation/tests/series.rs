@@ -1,4 +1,5 @@
-//! Of the lists of one issuer and one scope the later counts, and what is contradictory never opens anything.
+//! Of the lists of one issuer and one scope the later counts, and what is contradictory never opens
+//! anything.
 
 use ztlib_testing::RevocationListDraft;
 
@@ -46,7 +47,8 @@ fn the_later_of_two_lists_of_one_scope_counts() {
 #[test]
 fn of_two_lists_whose_order_is_not_clear_both_count() {
     let both_count = ["revoked", "revoked"];
-    // One number and one time; one number and two times; two numbers in the other order than the times; no number.
+    // One number and one time; one number and two times; two numbers in the other order than the
+    // times; no number.
     assert_eq!(pair(|one| one, |two| two), both_count);
     assert_eq!(pair(|one| dated(one, -3), |two| dated(two, -2)), both_count);
     assert_eq!(pair(|one| dated(one.number(1), -2), |two| dated(two.number(2), -3)), both_count);
@@ -93,7 +95,8 @@ fn an_entry_revokes_whatever_its_reason_and_date() {
     const INVALIDITY_DATE: [u8; 3] = [0x55, 0x1d, 24];
     let root = Authority::new("root");
     let peer = Kind::Domain.leaf(&root).serial(&[5]).issue();
-    // Unspecified, on hold, removed (which has a meaning in delta lists alone), one that is not defined.
+    // Unspecified, on hold, removed (which has a meaning in delta lists alone), one that is not
+    // defined.
     for reason in [0, 6, 8, 99] {
         for critical in [false, true] {
             let list = root.list().revoking_with_extension(&[5], &REASON, critical, &[0x0a, 1, reason]);

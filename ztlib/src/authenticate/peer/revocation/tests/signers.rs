@@ -242,7 +242,7 @@ fn many_lists_of_many_keys_of_one_name_end_quickly() {
     assert!(took < Duration::from_millis(200), "{took:?}");
     let middle = root.intermediate("middle");
     let peer = Kind::Domain.leaf(&middle).issue();
-    let others = (0..100).map(|_| Authority::new("middle").list().sign());
+    let others = (0..150).map(|_| Authority::new("middle").list().sign());
     let lists = others.chain([root.list().sign(), middle.list().sign()]);
     let trust = Kind::Domain.given([&root], lists).build().unwrap();
     assert_eq!(code(&trust, &peer, a_day()), "chain-too-complex");

@@ -92,6 +92,15 @@ fn the_end_of_an_identity_is_that_of_the_lists_about_its_own_chain() {
         let peer = kind.leaf(&middle).issue();
         assert_eq!(identity(&trust, &peer, a_day()).unwrap().valid_until(), days(3));
         assert_eq!(code(&trust, &peer, days(3)), IN);
+        let connection = carrying(&peer);
+        let error = PeerAuthenticator::new(trust.clone()).authenticate(&connection, days(3) + SECOND);
+        let text = error.unwrap_err().to_string();
+        assert!(
+            text.starts_with(
+                "revocation list 1 (issuer `CN=middle`, number 0x01), which speaks about the leaf"
+            ),
+            "{text}"
+        );
         assert_eq!(code(&trust, &peer, days(3) + SECOND), "revocation-list-stale");
         let directly = kind.leaf(&root).issue();
         assert_eq!(identity(&trust, &directly, a_day()).unwrap().valid_until(), days(5));
