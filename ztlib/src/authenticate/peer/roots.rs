@@ -10,7 +10,7 @@ use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, TrustAnchor
 use webpki::{EndEntityCert, VerifiedPath};
 
 use super::leaf::{self, Claim, Leaf, Validity};
-use super::revocation::{ListsUntil, Revocation, RevocationPolicy};
+use super::revocation::{ListsUntil, Revocation, RevocationPolicy, RevocationRefusal};
 use super::{PeerError, SpiffeId, TrustDomain, TrustError};
 
 static ALGORITHMS: LazyLock<WebPkiSupportedAlgorithms> =
@@ -193,7 +193,7 @@ impl Roots {
         let judge = |path: &VerifiedPath<'_>| {
             self.judge_path(set, owner, path, now)
                 .and_then(|_| {
-                    set.revocation.check(path, now).map_err(|refusal| {
+                    set.ask_lists(path, now).map_err(|refusal| {
                         if refusal.of_leaf {
                             revoked.set(Some(refusal.error.clone()));
                         }
@@ -276,6 +276,15 @@ impl RootSet {
                 self.validities.push(validity);
             }
         }
+    }
+
+    fn ask_lists(&self, path: &VerifiedPath<'_>, now: u64) -> Result<Option<ListsUntil>, RevocationRefusal> {
+        let ders: Vec<_> = std::iter::once(path.end_entity().der())
+            .chain(path.intermediate_certificates().map(|certificate| certificate.der()))
+            .collect();
+        let certificates: Result<Vec<_>, _> = ders.iter().map(leaf::parse).collect();
+        let certificates = certificates.map_err(RevocationRefusal::of_chain)?;
+        self.revocation.check(&certificates, &path.anchor().subject_public_key_info, now)
     }
 
     fn validity_of(&self, anchor: &TrustAnchor<'_>) -> Option<Validity> {

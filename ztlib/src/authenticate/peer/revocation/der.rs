@@ -144,7 +144,11 @@ pub(super) fn bits(content: &[u8]) -> Result<u16, Damaged> {
     if *unused > 7 || (bytes.is_empty() && *unused != 0) {
         return Err(Damaged);
     }
-    let byte = |at: usize| u16::from(bytes.get(at).copied().unwrap_or(0).reverse_bits());
+    let byte = |at: usize| {
+        // What the last byte has beyond its used bits is nothing.
+        let used = if at + 1 == bytes.len() { 0xff << unused } else { 0xff };
+        u16::from((bytes.get(at).copied().unwrap_or(0) & used).reverse_bits())
+    };
     Ok(byte(0) | byte(1) << 8)
 }
 

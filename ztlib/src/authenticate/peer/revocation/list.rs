@@ -59,7 +59,16 @@ pub(super) struct List {
 pub(super) struct Label {
     index: usize,
     issuer: String,
-    number: Option<String>,
+    number: Number,
+}
+
+/// A list's number as text.
+#[derive(Debug, Clone, Default)]
+enum Number {
+    #[default]
+    NotRead,
+    Missing,
+    Hexadecimal(String),
 }
 
 impl fmt::Display for Label {
@@ -67,8 +76,9 @@ impl fmt::Display for Label {
         write!(f, "revocation list {}", self.index)?;
         match (self.issuer.as_str(), &self.number) {
             ("", _) => Ok(()),
-            (issuer, Some(number)) => write!(f, " (issuer `{issuer}`, number 0x{number})"),
-            (issuer, None) => write!(f, " (issuer `{issuer}`, without a number)"),
+            (issuer, Number::Hexadecimal(number)) => write!(f, " (issuer `{issuer}`, number 0x{number})"),
+            (issuer, Number::Missing) => write!(f, " (issuer `{issuer}`, without a number)"),
+            (issuer, Number::NotRead) => write!(f, " (issuer `{issuer}`)"),
         }
     }
 }
@@ -111,6 +121,9 @@ impl List {
         let inner_algorithm = reader.take(SEQUENCE)?;
         let issuer_name = reader.take(SEQUENCE)?.whole;
         label.issuer = show_name(issuer_name);
+        if version.is_none() {
+            label.number = Number::Missing;
+        }
         check_version(version)?;
         let issuer = name::distinguished(issuer_name)?;
         if inner_algorithm.whole != algorithm.whole {
@@ -240,9 +253,11 @@ impl Known {
         let mut known = Self { number: None, key_identifier: None, scope: Scope::everything() };
         let find = |id: u8| extensions.iter().find(|extension| under_id_ce(extension) == Some(id));
         // The number first, so that every other fault is told with it.
+        label.number = Number::Missing;
         if let Some(number) = find(CRL_NUMBER) {
             let number = der::unsigned(der::only(number.value, INTEGER)?);
-            label.number = Some(if number.is_empty() { "00".to_owned() } else { printable(&hex(number)) });
+            let shown = if number.is_empty() { "00".to_owned() } else { printable(&hex(number)) };
+            label.number = Number::Hexadecimal(shown);
             known.number = Some(number.into());
         }
         for extension in extensions {

@@ -31,7 +31,6 @@ mod tests;
 use std::collections::HashMap;
 
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
-use webpki::VerifiedPath;
 use x509_parser::certificate::X509Certificate;
 
 pub(crate) use check::ListsUntil;
@@ -126,36 +125,30 @@ impl Revocation {
         indexes.iter().filter_map(|index| self.lists.get(*index))
     }
 
-    /// Asks about each certificate of the path below its root. `Ok` is until when the lists that
-    /// were asked speak, where that bounds anything; of several faults the gravest is told.
+    /// Asks about each certificate of a path, the leaf first, below the root whose
+    /// `SubjectPublicKeyInfo` is `root_key`. `Ok` is until when the lists that were asked speak,
+    /// where that bounds anything; of several faults the gravest is told.
     pub(super) fn check(
         &self,
-        path: &VerifiedPath<'_>,
+        certificates: &[X509Certificate<'_>],
+        root_key: &[u8],
         now: u64,
     ) -> Result<Option<ListsUntil>, RevocationRefusal> {
         if self.lists.is_empty() {
             return Ok(None);
         }
         let now = i64::try_from(now).unwrap_or(i64::MAX);
-        let ders: Vec<_> = std::iter::once(path.end_entity().der())
-            .chain(path.intermediate_certificates().map(|certificate| certificate.der()))
-            .collect();
-        let certificates = ders
-            .iter()
-            .map(leaf::parse)
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(RevocationRefusal::of_path)?;
         let mut until: Option<(&List, usize)> = None;
         let mut worst: Option<(Refused, usize)> = None;
         let mut foreign = 0;
         for (position, certificate) in certificates.iter().enumerate() {
             let signer = match certificates.get(position + 1) {
                 Some(above) => Signer::read(above).ok(),
-                None => self.root_of(path),
+                None => self.root(certificate, root_key),
             };
             let (Some(signer), Ok(asked)) = (signer, asked(certificate)) else {
                 let what = "an extension that says who signs revocation lists";
-                return Err(RevocationRefusal::of_path(PeerError::Malformed { what }));
+                return Err(RevocationRefusal::of_chain(PeerError::Malformed { what }));
             };
             match self.ask(&asked, &signer, now, &mut foreign) {
                 Ok(Some(list)) if until.is_none_or(|(first, _)| list.until() < first.until()) => {
@@ -181,24 +174,24 @@ impl Revocation {
         }
     }
 
-    fn root_of(&self, path: &VerifiedPath<'_>) -> Option<Signer> {
-        let anchor = path.anchor();
-        let name = name::distinguished_content(anchor.subject.as_ref()).ok()?;
-        let key = anchor.subject_public_key_info.as_ref();
-        let is_it = |root: &&Signer| root.name == name && der::only(&root.key, der::SEQUENCE) == Ok(key);
-        self.roots.iter().find(is_it).cloned()
+    /// The root above a certificate. Its key may come without its tag and length, as trust anchors
+    /// have it.
+    fn root(&self, certificate: &X509Certificate<'_>, key: &[u8]) -> Option<Signer> {
+        let name = name::distinguished(certificate.issuer().as_raw()).ok()?;
+        let has_key = |root: &Signer| *root.key == *key || der::only(&root.key, der::SEQUENCE) == Ok(key);
+        self.roots.iter().find(|root| root.name == name && has_key(root)).cloned()
     }
 }
 
 /// Why the lists turn a path down.
 pub(super) struct RevocationRefusal {
-    /// The leaf itself is revoked: no other path makes it good.
+    /// The leaf itself is revoked: no other path may make it good.
     pub(super) of_leaf: bool,
     pub(super) error: PeerError,
 }
 
 impl RevocationRefusal {
-    fn of_path(error: PeerError) -> Self {
+    pub(super) fn of_chain(error: PeerError) -> Self {
         Self { of_leaf: false, error }
     }
 }

@@ -11,13 +11,8 @@ const DIRECTORY_NAME: u8 = 0xa4;
 /// says as far as ASCII goes: neither the string type nor case nor the number of blanks has a
 /// meaning.
 pub(super) fn distinguished(sequence: &[u8]) -> Result<Name, Damaged> {
-    distinguished_content(only(sequence, SEQUENCE)?)
-}
-
-/// [`distinguished`] without its tag and length, as trust anchors have it.
-pub(super) fn distinguished_content(content: &[u8]) -> Result<Name, Damaged> {
     let mut out = Vec::new();
-    for set in elements(content)? {
+    for set in elements(only(sequence, SEQUENCE)?)? {
         if set.tag != SET {
             return Err(Damaged);
         }

@@ -224,6 +224,9 @@ fn a_list_for_some_reasons_revokes_and_does_not_say_that_all_is_well() {
         assert_eq!(ask(&[revoking.sign(), rest().sign()]), "revoked");
         let revoking = some().revoking(&peer.certificate());
         assert_eq!(ask(&[revoking.sign(), root.list().sign()]), "revoked");
+        // Bits that are set where none are used are not there.
+        let unused = root.list().only_reasons(&[7, 0xff, 0x7f]);
+        assert_eq!(ask(&[unused.sign()]), "revocation-unknown");
         // All reasons but those of attribute certificates are not all.
         let nearly = root.list().only_reasons(&[0, 0b0111_1111]).sign();
         assert_eq!(ask(&[nearly]), "revocation-unknown");
