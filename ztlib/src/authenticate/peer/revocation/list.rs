@@ -1,19 +1,16 @@
 //! One revocation list, read and not yet believed.
 
-use std::fmt;
-
 use arc_swap::ArcSwap;
 use x509_parser::prelude::FromDer as _;
 use x509_parser::time::ASN1Time;
-use x509_parser::x509::X509Name;
 
 use super::RevocationListFault;
 use super::der::{self, BIT_STRING, Damaged, Element, Extension, INTEGER, Reader, SEQUENCE};
+use super::label::{Label, Number};
 use super::name::{self, Name};
 use super::scope::{NoScope, Scope};
 use super::signer::{Signed, Signer};
 use crate::authenticate::peer::printable::printable;
-use crate::hex::hex;
 
 /// A list may have this many bytes.
 const MAX_BYTES: usize = 64 * 1024 * 1024;
@@ -54,35 +51,6 @@ pub(super) struct List {
     tried: ArcSwap<Vec<(Box<[u8]>, bool)>>,
 }
 
-/// What a list is called in errors: its place among those given, its issuer and its number.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Label {
-    index: usize,
-    issuer: String,
-    number: Number,
-}
-
-/// A list's number as text.
-#[derive(Debug, Clone, Default)]
-enum Number {
-    #[default]
-    NotRead,
-    Missing,
-    Hexadecimal(String),
-}
-
-impl fmt::Display for Label {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "revocation list {}", self.index)?;
-        match (self.issuer.as_str(), &self.number) {
-            ("", _) => Ok(()),
-            (issuer, Number::Hexadecimal(number)) => write!(f, " (issuer `{issuer}`, number 0x{number})"),
-            (issuer, Number::Missing) => write!(f, " (issuer `{issuer}`, without a number)"),
-            (issuer, Number::NotRead) => write!(f, " (issuer `{issuer}`)"),
-        }
-    }
-}
-
 impl From<Damaged> for RevocationListFault {
     fn from(Damaged: Damaged) -> Self {
         Self::Malformed
@@ -102,7 +70,7 @@ impl List {
     /// Reads the list that was given at this place. On an error the label says as much as could be
     /// read.
     pub(super) fn read(index: usize, bytes: &[u8]) -> Result<Self, (Label, RevocationListFault)> {
-        let mut label = Label { index, ..Label::default() };
+        let mut label = Label::new(index);
         Self::read_labelled(&mut label, bytes).map_err(|fault| (label, fault))
     }
 
@@ -120,7 +88,7 @@ impl List {
         let version = reader.optional(INTEGER)?;
         let inner_algorithm = reader.take(SEQUENCE)?;
         let issuer_name = reader.take(SEQUENCE)?.whole;
-        label.issuer = show_name(issuer_name);
+        label.name_issuer(issuer_name);
         if version.is_none() {
             label.number = Number::Missing;
         }
@@ -256,8 +224,7 @@ impl Known {
         label.number = Number::Missing;
         if let Some(number) = find(CRL_NUMBER) {
             let number = der::unsigned(der::only(number.value, INTEGER)?);
-            let shown = if number.is_empty() { "00".to_owned() } else { printable(&hex(number)) };
-            label.number = Number::Hexadecimal(shown);
+            label.number = Number::read(number);
             known.number = Some(number.into());
         }
         for extension in extensions {
@@ -327,11 +294,4 @@ fn check_entry(extensions: Element<'_>) -> Result<(), RevocationListFault> {
         }
     }
     Ok(())
-}
-
-fn show_name(sequence: &[u8]) -> String {
-    match X509Name::from_der(sequence) {
-        Ok((_, name)) => printable(&name.to_string()),
-        Err(_) => String::new(),
-    }
 }

@@ -21,6 +21,7 @@
 mod check;
 mod der;
 mod fault;
+mod label;
 mod list;
 mod name;
 mod scope;

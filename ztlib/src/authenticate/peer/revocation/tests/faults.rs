@@ -93,6 +93,20 @@ fn what_is_no_list_says_so_and_how_to_mend_it() {
 }
 
 #[test]
+fn odd_object_identifiers_of_extensions_panic_nothing() {
+    let root = Authority::new("root");
+    for id in [&[][..], &[0x80], &[0x80, 0x80], &[0xff; 20], &[0; 3], &[0x7f, 0xff, 0xff]] {
+        let error = fault(Kind::Domain, &root, root.list().extension(id, true, &[5, 0]).sign());
+        assert_eq!(error.code(), "revocation-list-critical-extension", "{error}");
+        assert!(kind_accepts(&root, root.list().extension(id, false, &[5, 0]).sign()));
+    }
+}
+
+fn kind_accepts(root: &Authority, list: CertificateRevocationListDer<'static>) -> bool {
+    KINDS.iter().all(|kind| kind.given([root], [list.clone()]).build().is_ok())
+}
+
+#[test]
 fn the_number_of_lists_is_bounded() {
     let root = Authority::new("root");
     let list = root.list().sign();
