@@ -284,6 +284,7 @@ impl RootSet {
             .collect();
         let certificates: Result<Vec<_>, _> = ders.iter().map(leaf::parse).collect();
         let certificates = certificates.map_err(RevocationRefusal::of_chain)?;
+        let certificates: Vec<_> = certificates.iter().collect();
         self.revocation.check(&certificates, &path.anchor().subject_public_key_info, now)
     }
 

@@ -131,7 +131,7 @@ impl Revocation {
     /// where that bounds anything; of several faults the gravest is told.
     pub(super) fn check(
         &self,
-        certificates: &[X509Certificate<'_>],
+        certificates: &[&X509Certificate<'_>],
         root_key: &[u8],
         now: u64,
     ) -> Result<Option<ListsUntil>, RevocationRefusal> {
@@ -162,15 +162,16 @@ impl Revocation {
                 Err(_) => {}
             }
         }
+        let certificate = |position: usize| certificates.get(position).copied();
         match worst {
             None => Ok(until.map(|(list, position)| ListsUntil {
                 second: u64::try_from(list.until()).unwrap_or(0),
                 list: list.label.to_string().into(),
-                certificate: describe(certificates.get(position), position).into(),
+                certificate: describe(certificate(position), position).into(),
             })),
             Some((refused, position)) => Err(RevocationRefusal {
                 of_leaf: position == 0 && matches!(refused, Refused::Revoked { .. }),
-                error: error(refused, certificates.get(position), position),
+                error: error(refused, certificate(position), position),
             }),
         }
     }
@@ -179,8 +180,10 @@ impl Revocation {
     /// have it.
     fn root(&self, certificate: &X509Certificate<'_>, key: &[u8]) -> Option<Signer> {
         let name = name::distinguished(certificate.issuer().as_raw()).ok()?;
-        let has_key = |root: &Signer| *root.key == *key || der::only(&root.key, der::SEQUENCE) == Ok(key);
-        self.roots.iter().find(|root| root.name == name && has_key(root)).cloned()
+        let has_key = |root: &&Signer| *root.key == *key || der::only(&root.key, der::SEQUENCE) == Ok(key);
+        let of_key = || self.roots.iter().filter(has_key);
+        // One key under two names: the one that the certificate gives. Otherwise the key says it.
+        of_key().find(|root| root.name == name).or_else(|| of_key().next()).cloned()
     }
 }
 
