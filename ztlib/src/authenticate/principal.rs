@@ -15,6 +15,8 @@ pub struct Principal {
     peer: Option<PeerIdentity>,
     claims: Option<VerifiedClaims>,
     remote_ip: Option<IpAddr>,
+    /// The guard that judged a request of this caller; 0 for none.
+    judged_by: u64,
 }
 
 impl Principal {
@@ -25,7 +27,7 @@ impl Principal {
 
     /// What was verified about a caller.
     pub fn new(peer: Option<PeerIdentity>, claims: Option<VerifiedClaims>) -> Self {
-        Self { peer, claims, remote_ip: None }
+        Self { peer, claims, ..Self::default() }
     }
 
     /// The same, calling from this address.
@@ -35,9 +37,20 @@ impl Principal {
         self
     }
 
+    /// The same, as the guard of this number found it in a request.
+    pub(crate) fn judged_by(mut self, guard: u64) -> Self {
+        self.judged_by = guard;
+        self
+    }
+
+    /// Whether the guard of this number found it in a request.
+    pub(crate) fn was_judged_by(&self, guard: u64) -> bool {
+        self.judged_by == guard
+    }
+
     /// The same, with the peer as other roots vouch for it.
-    pub(crate) fn with_peer(mut self, peer: PeerIdentity) -> Self {
-        self.peer = Some(peer);
+    pub(crate) fn with_peer(mut self, peer: Option<PeerIdentity>) -> Self {
+        self.peer = peer;
         self
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::guard::{Guard, Settings, Stage};
+use super::guard::{Guard, Settings, Stage, next_number};
 use crate::authenticate::peer::PeerAuthenticator;
 use crate::authenticate::token::TokenAuthenticator;
 use crate::authorize::policy::Policies;
@@ -52,8 +52,8 @@ impl GuardBuilder<WantsPeers> {
     /// The peer was established by a [`PeerIdentityLayer`](crate::authenticate::peer::PeerIdentityLayer) outside of the guard. Where
     /// that layer did not run, every request is refused as a fault.
     ///
-    /// The guard does not know the roots of that layer: [`Guard::ask`] looks again at the peer's dates only. A request that the layer itself refuses leaves a
-    /// `tracing` event and no audit event.
+    /// The guard does not know the roots of that layer: [`Guard::ask`] looks again at the peer's dates only, and takes only the principal of a permit of this
+    /// guard. A request that the layer itself refuses leaves a `tracing` event and no audit event.
     pub fn peers_from_layer(self) -> GuardBuilder<WantsTokens> {
         GuardBuilder(WantsTokens { peers: Stage::FromLayer })
     }
@@ -71,7 +71,7 @@ impl GuardBuilder<WantsTokens> {
     }
 
     /// The token was verified by a [`TokenLayer`](crate::authenticate::token::TokenLayer) outside of the guard. Where that layer did not
-    /// run, every request is refused as a fault.
+    /// run, every request is refused as a fault. [`Guard::ask`] takes only the principal of a permit of this guard.
     pub fn tokens_from_layer(self) -> GuardBuilder<WantsPolicies> {
         GuardBuilder(WantsPolicies { peers: self.0.peers, tokens: Stage::FromLayer })
     }
@@ -86,6 +86,7 @@ impl GuardBuilder<WantsPolicies> {
     /// These policies decide.
     pub fn policies(self, policies: Policies) -> GuardBuilder<Ready> {
         GuardBuilder(Ready(Settings {
+            number: next_number(),
             peers: self.0.peers,
             tokens: self.0.tokens,
             policies,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::request::Parts;
 
@@ -30,6 +31,8 @@ pub struct Guard(pub(super) Arc<Settings>);
 
 /// What a guard was built with.
 pub(super) struct Settings {
+    /// Unique in this process, and never 0.
+    pub(super) number: u64,
     pub(super) peers: Stage<PeerAuthenticator>,
     pub(super) tokens: Stage<TokenAuthenticator>,
     pub(super) policies: Policies,
@@ -41,6 +44,12 @@ pub(super) struct Settings {
     pub(super) observe_only: bool,
     pub(super) public_routes: BTreeSet<Box<str>>,
     pub(super) encoded_slash_routes: BTreeSet<Box<str>>,
+}
+
+/// The number of the next guard.
+pub(super) fn next_number() -> u64 {
+    static NUMBERS: AtomicU64 = AtomicU64::new(1);
+    NUMBERS.fetch_add(1, Ordering::Relaxed)
 }
 
 /// Where one of the two proofs comes from.
@@ -100,8 +109,14 @@ impl Guard {
 
     /// Decides on a question of the application's own: may this principal do this to the object with these labels?
     ///
-    /// The credentials are checked again: a handler that runs for long may outlive them. The policies see `action` and the labels,
-    /// and no request. An audit event is left as for a request.
+    /// The credentials are checked again, as this guard checks those of a request: a handler that runs for long may outlive them, and
+    /// a principal may come from another guard, whose word is not taken. A token must be of an issuer that this guard trusts, by a
+    /// key, for an audience and on terms that are this guard's; a peer must have roots of this guard. A proof that this guard does
+    /// not take at all (`allow_requests_without_token`, `allow_unauthenticated_peers`) is not shown to the policies. Where a layer
+    /// outside verifies, its roots and issuers are not known here, and the principal must be that of a permit of this very guard.
+    /// A proof that the principal lacks is not asked for: the policies see an anonymous caller, as on a public route.
+    ///
+    /// The policies see `action` and the labels, and no request. An audit event is left as for a request.
     ///
     /// # Errors
     /// The refusal, ready to be returned to the caller.

@@ -199,7 +199,7 @@ impl<'g> Judgement<'g> {
             Stage::Absent => None,
         };
         // Who the peer is stands in the audit event even where the token is not good.
-        self.principal = Principal::new(peer, None).from_address(remote_ip);
+        self.principal = Principal::new(peer, None).from_address(remote_ip).judged_by(self.settings.number);
         let claims = match &self.settings.tokens {
             Stage::Verify(tokens) => match tokens.known(&parts.headers, certificates, now) {
                 Some(claims) => Some(claims),
@@ -219,22 +219,45 @@ impl<'g> Judgement<'g> {
         Ok(())
     }
 
-    /// T7: a credential's own life is looked at on every request and every question, whatever was checked before.
+    /// T7: a credential's own life is looked at on every request and every question, whatever was checked before. And whoever checked
+    /// it: a proof is carried from one guard to another as easily as a principal is cloned, and holds here only on our own terms.
     fn check_again(&mut self) -> Result<(), Cause> {
-        if let Some(peer) = self.principal.peer() {
-            let now = unix_seconds(self.now);
-            let checked = match &self.settings.peers {
-                Stage::Verify(peers) => peers.recheck(peer, now),
-                // Whose roots they were, only the layer knows.
-                Stage::FromLayer | Stage::Absent => peer.check_validity(now).map(|()| peer.clone()),
-            };
-            let peer = checked.map_err(Cause::Peer)?;
-            self.principal = std::mem::take(&mut self.principal).with_peer(peer);
-        }
-        if let Some(claims) = self.principal.claims() {
-            claims.recheck(self.now).map_err(Cause::Token)?;
-        }
+        let now = self.now;
+        let checked = self.principal.peer().map(|peer| match &self.settings.peers {
+            Stage::Verify(peers) => peers.recheck(peer, unix_seconds(now)).map(Some).map_err(Cause::Peer),
+            // Whose roots they were, only the layer knows.
+            Stage::FromLayer => {
+                self.check_own("peer")?;
+                peer.check_validity(unix_seconds(now)).map(|()| Some(peer.clone())).map_err(Cause::Peer)
+            }
+            // As in a request: what this guard takes nobody for, it shows to no policy.
+            Stage::Absent => Ok(None),
+        });
+        let peer = checked.transpose()?.flatten();
+        self.principal = std::mem::take(&mut self.principal).with_peer(peer);
+        let checked = self.principal.claims().map(|claims| match &self.settings.tokens {
+            Stage::Verify(tokens) => tokens.recheck(claims, now).map(Some).map_err(Cause::Token),
+            Stage::FromLayer => {
+                self.check_own("token")?;
+                claims.recheck(now).map(|()| Some(claims.clone())).map_err(Cause::Token)
+            }
+            Stage::Absent => Ok(None),
+        });
+        let claims = checked.transpose()?.flatten();
+        self.principal = std::mem::take(&mut self.principal).with_claims(claims);
         Ok(())
+    }
+
+    /// Where a layer verifies for this guard, only a principal that came through that layer is known to be its word.
+    fn check_own(&self, proof: &str) -> Result<(), Cause> {
+        if self.principal.was_judged_by(self.settings.number) {
+            return Ok(());
+        }
+        let detail = format!(
+            "this guard takes its {proof} from a layer and cannot tell who verified this one: ask with the \
+             principal of a permit of this guard"
+        );
+        Err(Cause::Fault(Fault::new("stage-foreign", detail)))
     }
 
     fn authorize(&mut self, asked: Asked, labels: Labels) -> (Asked, Result<Settled, Cause>) {

@@ -95,8 +95,12 @@ impl PeerAuthenticator {
         certificates.known(self.trust.generation(), unix_seconds(now))
     }
 
-    /// Whether a peer that was established before would be established now, under the roots and revocation lists of now.
+    /// Whether a peer that was established before, here or by another authenticator, would be established here and now: under our
+    /// roots and revocation lists, and by an acceptor that we believe.
     pub(crate) fn recheck(&self, peer: &PeerIdentity, now: u64) -> Result<PeerIdentity, PeerError> {
+        if !peer.is_ours() && !self.trust_foreign_acceptor {
+            return Err(PeerError::ForeignAcceptor);
+        }
         peer.recheck(&self.trust.view(), now)
     }
 }

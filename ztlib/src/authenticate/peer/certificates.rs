@@ -123,8 +123,8 @@ impl PeerCertificates {
             return Err(PeerError::NotYetValid);
         }
         let vouched = trust.roots.vouch(leaf, &self.0.chain, now)?;
-        let identity =
-            PeerIdentity::new(Arc::clone(leaf), Arc::clone(&self.0.chain), vouched, trust.generation);
+        let (leaf, chain) = (Arc::clone(leaf), Arc::clone(&self.0.chain));
+        let identity = PeerIdentity::new(leaf, chain, vouched, self.0.ours, trust.generation);
         identity.check_validity(now)?;
         Ok(identity)
     }

@@ -26,6 +26,8 @@ struct Facts {
     leaf: Arc<Leaf>,
     chain: Arc<[CertificateDer<'static>]>,
     vouched: Vouched,
+    /// Whether our own acceptor saw the peer prove that it holds the leaf's key.
+    ours: bool,
     /// The roots that vouched.
     generation: u64,
     /// What other roots said since.
@@ -53,9 +55,15 @@ impl PeerIdentity {
         leaf: Arc<Leaf>,
         chain: Arc<[CertificateDer<'static>]>,
         vouched: Vouched,
+        ours: bool,
         generation: u64,
     ) -> Self {
-        Self(Arc::new(Facts { leaf, chain, vouched, generation, again: ArcSwapOption::empty() }))
+        Self(Arc::new(Facts { leaf, chain, vouched, ours, generation, again: ArcSwapOption::empty() }))
+    }
+
+    /// Whether our own acceptor saw the peer prove that it holds the leaf's key.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.0.ours
     }
 
     /// Where it lies in memory: tells two of them apart for as long as both are there.
@@ -161,8 +169,8 @@ impl PeerIdentity {
     }
 
     fn vouched_again(&self, again: &Again) -> Self {
-        let Facts { leaf, chain, .. } = self.0.as_ref();
-        Self::new(leaf.clone(), chain.clone(), again.vouched.clone(), again.generation)
+        let Facts { leaf, chain, ours, .. } = self.0.as_ref();
+        Self::new(leaf.clone(), chain.clone(), again.vouched.clone(), *ours, again.generation)
     }
 
     fn is_valid_as(&self, vouched: &Vouched, now: u64) -> Result<(), PeerError> {

@@ -37,7 +37,7 @@ fn rehearsed(claim: Claim, authority: Option<Box<str>>) -> PeerIdentity {
         validity: never,
     };
     let vouched = Vouched { authority, validity: never, lists_until: None };
-    PeerIdentity::new(Arc::new(leaf), Arc::new([]), vouched, u64::MAX)
+    PeerIdentity::new(Arc::new(leaf), Arc::new([]), vouched, false, u64::MAX)
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use super::algorithm::Algorithm;
 use super::error::{ClaimError, Shown, TokenError, shown};
 use super::json::canonical_text;
 use super::key::Key;
+use super::keys::KeySet;
 use super::registered::Registered;
 use super::trusted::TrustedIssuer;
 use crate::clock::{from_unix_seconds, unix_seconds};
@@ -49,6 +50,8 @@ pub(super) struct Verified {
     pub(super) algorithm: Algorithm,
     /// Whether the token named its key. Otherwise it was the only one that fits.
     pub(super) names_key: bool,
+    /// The `typ` of the header.
+    pub(super) typ: Option<Box<str>>,
     pub(super) generation: u64,
     pub(super) registered: Registered,
     /// An object.
@@ -68,6 +71,49 @@ impl ClaimsMark {
 impl VerifiedClaims {
     pub(super) fn new(verified: Verified) -> Self {
         Self(Arc::new(verified))
+    }
+
+    /// Whether they were verified on the terms of this very issuer, and not only of one of the same name.
+    pub(super) fn is_on_terms_of(&self, issuer: &Arc<TrustedIssuer>) -> bool {
+        Arc::ptr_eq(&self.0.issuer, issuer)
+    }
+
+    /// The same token on the terms of another verifier's issuer of the same name: only that the signature fits the key is taken as
+    /// known. The key must be the one that this issuer's own keys would be asked for.
+    pub(super) fn on_terms_of(
+        &self,
+        issuer: &Arc<TrustedIssuer>,
+        now: SystemTime,
+    ) -> Result<Self, TokenError> {
+        let now = seconds(now)?;
+        let Verified { algorithm, names_key, typ, claims, .. } = self.0.as_ref();
+        if !issuer.algorithms.contains(algorithm) {
+            return Err(TokenError::AlgorithmNotAccepted);
+        }
+        let (set, generation) = issuer.keys.now();
+        let key = self.key_in(&set)?;
+        let Value::Object(members) = claims else { return Err(TokenError::Malformed) };
+        let registered = issuer.accept(typ.as_deref(), members, now)?;
+        Ok(Self::new(Verified {
+            issuer: Arc::clone(issuer),
+            key,
+            algorithm: *algorithm,
+            names_key: *names_key,
+            typ: typ.clone(),
+            generation,
+            registered,
+            claims: claims.clone(),
+        }))
+    }
+
+    /// The key of a set that the token means, where it is the key that signed it.
+    fn key_in(&self, set: &KeySet) -> Result<Arc<Key>, TokenError> {
+        let id = if self.0.names_key { self.0.key.id() } else { None };
+        match set.select(id, self.0.algorithm) {
+            Ok(key) if key.is_same(&self.0.key) => Ok(Arc::clone(key)),
+            Err(error @ TokenError::AmbiguousKey) => Err(error),
+            _ => Err(TokenError::KeyRetired),
+        }
     }
 
     /// The issuer (`iss`, RFC 7519 section 4.1.1), as configured.
@@ -230,11 +276,7 @@ impl VerifiedClaims {
         if self.0.issuer.keys.generation() == self.0.generation {
             return Ok(());
         }
-        let (set, _) = self.0.issuer.keys.now();
-        if !set.holds(&self.0.key) {
-            return Err(TokenError::KeyRetired);
-        }
-        if self.0.names_key { Ok(()) } else { set.select(None, self.0.algorithm).map(drop) }
+        self.key_in(&self.0.issuer.keys.now().0).map(drop)
     }
 
     /// Whether [`recheck`](Self::recheck) finds nothing wrong.

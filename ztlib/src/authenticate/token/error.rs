@@ -128,8 +128,8 @@ pub enum TokenError {
     /// `iat` is longer ago than the issuer's maximum age.
     #[error("the token was issued too long ago")]
     TooOld,
-    /// The key that signed the token is no longer among the issuer's keys.
-    #[error("the token's key is no longer trusted")]
+    /// The key that signed the token is not among the issuer's keys of now, or means another one there.
+    #[error("the key that signed the token is not among the issuer's keys now")]
     KeyRetired,
     /// The clock is before 1970; nothing can be said about time.
     #[error("the clock is before 1970")]

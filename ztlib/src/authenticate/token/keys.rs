@@ -213,11 +213,6 @@ impl KeySet {
         }
     }
 
-    /// Whether this very key is in the set.
-    pub(super) fn holds(&self, key: &Key) -> bool {
-        self.0.keys.iter().any(|held| held.is(key))
-    }
-
     fn read(
         json: &[u8],
         key: fn(&serde_json::Map<String, Value>) -> Result<Key, KeyRefusal>,

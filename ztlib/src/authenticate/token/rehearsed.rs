@@ -66,6 +66,7 @@ impl VerifiedClaims {
             key: Arc::new(Key::of_nobody()),
             algorithm: Algorithm::ES256,
             names_key: true,
+            typ: None,
             registered,
             claims: object(claims),
         }))

@@ -1,8 +1,12 @@
 //! An issuer's terms, checked once, in the form in which each token meets them.
 
+use serde_json::{Map, Value};
+
 use super::algorithm::{Algorithm, Family};
+use super::error::TokenError;
 use super::issuer::{Issuer, MAX_LEEWAY};
 use super::keys::Keys;
+use super::registered::{Registered, missing};
 
 /// The end of the year 9999 in Unix seconds: no date of a token is later.
 pub(super) const LATEST_DATE: u64 = 253_402_300_799;
@@ -80,6 +84,29 @@ impl TrustedIssuer {
             max_age: issuer.max_age.map(|age| age.as_secs().min(LATEST_DATE)),
             required: issuer.required,
         })
+    }
+
+    /// What claims say whose signature by this issuer is right: their type, audience and times are what they must be at `now`, and
+    /// all that is required is there.
+    pub(super) fn accept(
+        &self,
+        typ: Option<&str>,
+        claims: &Map<String, Value>,
+        now: u64,
+    ) -> Result<Registered, TokenError> {
+        if !self.accepts_type(typ) {
+            return Err(TokenError::TypeNotAccepted);
+        }
+        let registered = Registered::read(claims)?;
+        if !registered.audiences.iter().any(|audience| self.audiences.contains(audience)) {
+            return Err(TokenError::Audience);
+        }
+        registered.check_time(self, now)?;
+        let present = |name: &String| claims.get(name).is_some_and(|claim| *claim != Value::Null);
+        match self.required.iter().find(|name| !present(name)) {
+            Some(name) => Err(missing(name)),
+            None => Ok(registered),
+        }
     }
 
     /// Whether a header with this `typ` may belong to an access token of the issuer.

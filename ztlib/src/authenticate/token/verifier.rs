@@ -6,15 +6,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use serde_json::Value;
-
 use super::bearer::BearerToken;
 use super::claims::{Verified, VerifiedClaims, object, seconds};
 use super::error::{TokenError, shown};
 use super::issuer::Issuer;
 use super::json::{TOKEN_LIMITS, read_object};
 use super::jws::Jws;
-use super::registered::{Registered, issuer_hint, missing};
+use super::registered::issuer_hint;
 use super::trusted::{TokenConfigError, TrustedIssuer};
 
 /// Decides whether a token is to be believed. A pure function with configuration: no socket, no clock, no waiting. Cheap to
@@ -76,32 +74,40 @@ impl TokenVerifier {
         let fault = |fault| TokenError::Json { part: "payload", fault };
         let claims = read_object(&jws.payload, TOKEN_LIMITS).map_err(fault)?;
         let hint = issuer_hint(&claims)?;
-        let issuer = self.issuers.get(hint).ok_or_else(|| TokenError::UnknownIssuer { hint: shown(hint) })?;
+        let issuer = self.trusted(hint)?;
         let (keys, generation) = issuer.keys.now();
         let key = Arc::clone(jws.verify(&keys, &issuer.algorithms)?);
 
         // From here on the claims are the issuer's words.
-        if !issuer.accepts_type(jws.header.typ.as_deref()) {
-            return Err(TokenError::TypeNotAccepted);
-        }
-        let registered = Registered::read(&claims)?;
-        if !registered.audiences.iter().any(|audience| issuer.audiences.contains(audience)) {
-            return Err(TokenError::Audience);
-        }
-        registered.check_time(issuer, now)?;
-        let present = |name: &String| claims.get(name).is_some_and(|claim| *claim != Value::Null);
-        if let Some(name) = issuer.required.iter().find(|name| !present(name)) {
-            return Err(missing(name));
-        }
+        let registered = issuer.accept(jws.header.typ.as_deref(), &claims, now)?;
         Ok(VerifiedClaims::new(Verified {
             issuer: Arc::clone(issuer),
             key,
             algorithm: jws.header.algorithm,
             names_key: jws.header.key_id.is_some(),
+            typ: jws.header.typ.map(Into::into),
             generation,
             registered,
             claims: object(claims),
         }))
+    }
+
+    /// Whether claims that were verified before, here or by another verifier, would be believed here and now. What another verifier
+    /// found is worth its signature and no more: all else is checked again on the terms of our own issuer of that name.
+    pub(crate) fn recheck(
+        &self,
+        claims: &VerifiedClaims,
+        now: SystemTime,
+    ) -> Result<VerifiedClaims, TokenError> {
+        let issuer = self.trusted(claims.issuer())?;
+        if claims.is_on_terms_of(issuer) {
+            return claims.recheck(now).map(|()| claims.clone());
+        }
+        claims.on_terms_of(issuer, now)
+    }
+
+    fn trusted(&self, name: &str) -> Result<&Arc<TrustedIssuer>, TokenError> {
+        self.issuers.get(name).ok_or_else(|| TokenError::UnknownIssuer { hint: shown(name) })
     }
 }
 
