@@ -601,6 +601,77 @@ fn a_token_without_a_key_id_needs_the_issuer_to_have_one_key_only() {
 }
 
 #[test]
+fn two_keys_of_one_id_refuse_only_the_tokens_that_mean_two() {
+    let one = TokenIssuer::with_algorithm(ISSUER, Algorithm::RS256);
+    let (ec, namesake) = (TokenIssuer::new(ISSUER), TokenIssuer::with_algorithm(ISSUER, Algorithm::RS256));
+    let keys = |ids: &[&TokenIssuer]| KeySet::from_jwks(&TokenIssuer::jwks_of(ids)).unwrap();
+    let setup = Setup::with(Algorithm::RS256, |issuer| {
+        let several = issuer.algorithms([Algorithm::ES256]).allow_several_families();
+        several.keys(keys(&[&one, &ec, &one]))
+    });
+    let verdict = |id: &TokenIssuer, verifier: &TokenVerifier| {
+        let token = id.token_at(setup.now).audience("shop").sign();
+        code_of(verifier.verify(&BearerToken::new(&token).unwrap(), setup.now))
+    };
+    assert_eq!(verdict(&one, &setup.verifier), "accepted");
+    assert_eq!(verdict(&ec, &setup.verifier), "accepted");
+    assert_eq!(verdict(&namesake, &setup.verifier), "token-signature");
+    let handle = Keys::new(keys(&[&one, &ec]));
+    let issuer = Issuer::new(ISSUER).audience("shop").algorithms([Algorithm::RS256, Algorithm::ES256]);
+    let issuer = issuer.allow_several_families().keys(handle.clone());
+    let verifier = TokenVerifier::builder().issuer(issuer).build().unwrap();
+    let token = one.token_at(setup.now).audience("shop").sign();
+    let claims = verifier.verify(&BearerToken::new(&token).unwrap(), setup.now).unwrap();
+    // Claims that were verified before mean no more than a token that comes now.
+    handle.replace(keys(&[&one, &ec, &namesake]));
+    assert_eq!(code_of(claims.recheck(setup.now)), "token-ambiguous-key");
+    for id in [&one, &namesake] {
+        assert_eq!(verdict(id, &verifier), "token-ambiguous-key");
+    }
+    assert_eq!(verdict(&ec, &verifier), "accepted");
+    handle.replace(keys(&[&one]));
+    assert!(claims.is_valid_at(setup.now));
+}
+
+/// The `iss` chooses the keys: under one `kid`, the keys of one issuer check no token of another.
+#[test]
+fn a_key_of_one_issuer_checks_no_token_of_another_under_the_same_id() {
+    let (a, b) = (TokenIssuer::new("https://a.example"), TokenIssuer::new("https://b.example"));
+    let issuer = |id: &TokenIssuer| {
+        let keys = KeySet::from_jwks(&id.jwks()).unwrap();
+        Issuer::new(id.name()).audience("shop").algorithms([Algorithm::ES256]).keys(keys)
+    };
+    let verifier = TokenVerifier::builder().issuer(issuer(&a)).issuer(issuer(&b)).build().unwrap();
+    let now = ManualClock::default().now();
+    for (signer, iss, expected) in [
+        (&a, a.name(), "accepted"),
+        (&b, b.name(), "accepted"),
+        (&a, b.name(), "token-signature"),
+        (&b, a.name(), "token-signature"),
+    ] {
+        for named in [true, false] {
+            let token = signer.token_at(now).audience("shop").claim("iss", iss);
+            let token = if named { token } else { token.without_header("kid") }.sign();
+            assert_eq!(code_of(verifier.verify(&BearerToken::new(&token).unwrap(), now)), expected);
+        }
+    }
+}
+
+#[test]
+fn a_key_id_whose_entry_is_not_used_says_why() {
+    let setup = Setup::new();
+    let mut set: serde_json::Value = serde_json::from_slice(&setup.id.jwks()).unwrap();
+    let mut private = set["keys"][0].clone();
+    (private["kid"], private["d"]) = ("other".into(), "AA".into());
+    set["keys"].as_array_mut().unwrap().push(private);
+    setup.keys.replace(KeySet::from_jwks(set.to_string().as_bytes()).unwrap());
+    let error = setup.verify(&setup.token().header("kid", "other").sign()).unwrap_err();
+    assert_eq!(error.code(), "token-unknown-key");
+    assert!(error.to_string().contains("private half"), "{error}");
+    setup.accepts(setup.token());
+}
+
+#[test]
 fn keys_in_the_header_are_never_used() {
     let setup = Setup::new();
     let stranger = TokenIssuer::new(ISSUER);

@@ -11,7 +11,7 @@ use super::algorithm::Algorithm;
 use super::error::{ClaimError, Shown, TokenError, shown};
 use super::json::canonical_text;
 use super::key::Key;
-use super::keys::KeySet;
+use super::keys::{KeySet, NoKey};
 use super::registered::Registered;
 use super::trusted::TrustedIssuer;
 use crate::clock::{from_unix_seconds, unix_seconds};
@@ -111,7 +111,7 @@ impl VerifiedClaims {
         let id = if self.0.names_key { self.0.key.id() } else { None };
         match set.select(id, self.0.algorithm) {
             Ok(key) if key.is_same(&self.0.key) => Ok(Arc::clone(key)),
-            Err(error @ TokenError::AmbiguousKey) => Err(error),
+            Err(NoKey::Ambiguous) => Err(TokenError::AmbiguousKey),
             _ => Err(TokenError::KeyRetired),
         }
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::json::JsonFault;
+use super::key_error::KeyRefusal;
 
 /// Why no [`VerifiedClaims`](super::VerifiedClaims) came of a request.
 ///
@@ -82,16 +83,18 @@ pub enum TokenError {
         /// The `iss`, escaped and cut.
         hint: Box<str>,
     },
-    /// The issuer has no key of this id.
-    #[error("the issuer has no key `{hint}`")]
+    /// The issuer has no key of this id that is used.
+    #[error("the issuer has no key `{hint}`{}", why_unused(.unused))]
     UnknownKey {
         /// The `kid`, escaped and cut.
         hint: Box<str>,
+        /// Why the entry of this id in the issuer's set is not used, where there is one.
+        unused: Option<KeyRefusal>,
     },
-    /// The token names no key, and the issuer does not have exactly one that fits.
-    #[error("the token names no key and the issuer does not have exactly one for its algorithm")]
+    /// Several different keys of the issuer fit: all of the token's `kid`, or any where it names none.
+    #[error("the issuer has several keys that the token can mean")]
     AmbiguousKey,
-    /// The key is there, but is not for the algorithm in the header.
+    /// The key is there, but is not for the algorithm in the header; or the token names no key, and none is for its algorithm.
     #[error("the token's key is not for its algorithm")]
     KeyAlgorithm,
     /// The signature is not that of the header and claims by the issuer's key.
@@ -134,6 +137,10 @@ pub enum TokenError {
     /// The clock is before 1970; nothing can be said about time.
     #[error("the clock is before 1970")]
     Clock,
+}
+
+fn why_unused(refusal: &Option<KeyRefusal>) -> String {
+    refusal.map(|refusal| format!(" that is used: {refusal}")).unwrap_or_default()
 }
 
 /// What a caller may be told (RFC 6750 section 3.1).

@@ -20,10 +20,22 @@ pub(super) struct Limits {
     pub(super) depth: usize,
     /// Members of all objects together.
     pub(super) members: usize,
+    /// The level of objects that stand for themselves: one that can be read in two ways is [`unreadable`], and the rest is read.
+    pub(super) entries: Option<usize>,
+}
+
+/// The name of the only member of what is put in the place of an entry that cannot be read. No text has a member of this name: it
+/// is refused for it.
+const UNREADABLE: &str = "\0";
+
+/// Why an entry cannot be read in one way only, where it is such a one.
+pub(super) fn unreadable(entry: &Map<String, Value>) -> Option<JsonFault> {
+    let duplicate = entry.get(UNREADABLE)?.as_bool().unwrap_or_default();
+    Some(if duplicate { JsonFault::DuplicateMember } else { JsonFault::NulCharacter })
 }
 
 /// For the header and the claims of a token.
-pub(super) const TOKEN_LIMITS: Limits = Limits { depth: 32, members: 256 };
+pub(super) const TOKEN_LIMITS: Limits = Limits { depth: 32, members: 256, entries: None };
 
 /// Why a text is not a JSON object as ztlib reads it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,7 +74,7 @@ impl fmt::Display for JsonFault {
 /// Reads one object, and nothing but white space around it.
 pub(super) fn read_object(bytes: &[u8], limits: Limits) -> Result<Map<String, Value>, JsonFault> {
     let text = std::str::from_utf8(bytes).map_err(|_| JsonFault::NotUtf8)?;
-    let context = Context { limits, members: Cell::new(0), fault: Cell::new(None) };
+    let context = Context { limits, members: Cell::new(0), fault: Cell::new(None), spoilt: Cell::new(None) };
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let value = Node { context: &context, depth: 1 }
         .deserialize(&mut deserializer)
@@ -116,6 +128,8 @@ struct Context {
     limits: Limits,
     members: Cell<usize>,
     fault: Cell<Option<JsonFault>>,
+    /// What is wrong with the entry that is being read, and with it alone.
+    spoilt: Cell<Option<JsonFault>>,
 }
 
 impl Context {
@@ -125,8 +139,20 @@ impl Context {
         E::custom(fault)
     }
 
-    fn string<E: Error>(&self, text: String) -> Result<String, E> {
-        if text.contains('\0') { Err(self.refuse(JsonFault::NulCharacter)) } else { Ok(text) }
+    /// Refuses all of it, or the entry in which the fault is.
+    fn object_to<E: Error>(&self, fault: JsonFault, depth: usize) -> Result<(), E> {
+        if self.limits.entries.is_none_or(|entry| depth < entry) {
+            return Err(self.refuse(fault));
+        }
+        self.spoilt.set(Some(fault));
+        Ok(())
+    }
+
+    fn string<E: Error>(&self, text: String, depth: usize) -> Result<String, E> {
+        if text.contains('\0') {
+            self.object_to(JsonFault::NulCharacter, depth)?;
+        }
+        Ok(text)
     }
 
     fn count_member<E: Error>(&self) -> Result<(), E> {
@@ -191,7 +217,7 @@ impl<'de> Visitor<'de> for Node<'_> {
     }
 
     fn visit_string<E: Error>(self, value: String) -> Result<Value, E> {
-        self.context.string(value).map(Value::String)
+        self.context.string(value, self.depth).map(Value::String)
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
@@ -205,18 +231,26 @@ impl<'de> Visitor<'de> for Node<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
         let inner = self.inner()?;
+        let is_entry = self.context.limits.entries == Some(self.depth);
+        if is_entry {
+            self.context.spoilt.set(None);
+        }
         let mut object = Map::new();
         while let Some(name) = members.next_key::<String>()? {
             if name == NUMBER_IN_DISGUISE && *NUMBERS_ARE_TEXT {
                 return self.number(&members.next_value::<String>()?);
             }
             self.context.count_member()?;
-            let name = self.context.string(name)?;
+            let name = self.context.string(name, self.depth)?;
             if object.contains_key(&name) {
-                return Err(self.context.refuse(JsonFault::DuplicateMember));
+                self.context.object_to(JsonFault::DuplicateMember, self.depth)?;
             }
             let value = members.next_value_seed(inner)?;
             object.insert(name, value);
+        }
+        if let Some(fault) = is_entry.then(|| self.context.spoilt.take()).flatten() {
+            object.clear();
+            object.insert(UNREADABLE.to_owned(), (fault == JsonFault::DuplicateMember).into());
         }
         Ok(Value::Object(object))
     }

@@ -7,10 +7,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
 use super::algorithm::Algorithm;
-use super::error::TokenError;
+use super::error::{TokenError, shown};
 use super::json::{TOKEN_LIMITS, read_object};
 use super::key::Key;
-use super::keys::KeySet;
+use super::keys::{KeySet, NoKey};
 
 /// The longest token that is looked at, in bytes. It bounds the work that an unknown caller can cause: everything before the
 /// signature is linear in it.
@@ -71,12 +71,21 @@ impl<'t> Jws<'t> {
         if !algorithms.contains(&self.header.algorithm) {
             return Err(TokenError::AlgorithmNotAccepted);
         }
-        let key = keys.select(self.header.key_id.as_deref(), self.header.algorithm)?;
+        let id = self.header.key_id.as_deref();
+        let key = keys.select(id, self.header.algorithm).map_err(|none| no_key(none, id))?;
         if key.has_signed(self.header.algorithm, self.signed, &self.signature) {
             Ok(key)
         } else {
             Err(TokenError::Signature)
         }
+    }
+}
+
+fn no_key(none: NoKey, id: Option<&str>) -> TokenError {
+    match none {
+        NoKey::Unknown(unused) => TokenError::UnknownKey { hint: shown(id.unwrap_or_default()), unused },
+        NoKey::Algorithm => TokenError::KeyAlgorithm,
+        NoKey::Ambiguous => TokenError::AmbiguousKey,
     }
 }
 

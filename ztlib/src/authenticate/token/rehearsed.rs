@@ -24,7 +24,7 @@ const SOME_SERVICE: &str = "service.test";
 /// How long such a token has to live, in seconds.
 const LIFE: u64 = 300;
 /// What a verified token can hold, and as many members again: what was recorded of one is put together from its parts.
-const LIMITS: Limits = Limits { depth: 32, members: 512 };
+const LIMITS: Limits = Limits { depth: 32, members: 512, entries: None };
 
 impl VerifiedClaims {
     /// The claims of a token. One that was verified always has `iss`, `aud` and `exp`: where they are left out, they are put in.
