@@ -255,7 +255,7 @@ impl TokenPlan {
     pub fn credentials(&self, token: &str) -> Vec<String> {
         let usual = || vec!["Bearer {token}".to_owned()];
         let fill =
-            |value: String| value.replace("{token}", token).replace("{long}", &"a".repeat(8 * 1024 + 1));
+            |value: String| value.replace("{token}", token).replace("{long}", &"a".repeat(16 * 1024 + 1));
         self.credentials.clone().unwrap_or_else(usual).into_iter().map(fill).collect()
     }
 }

@@ -227,10 +227,13 @@ impl Question {
             Read::HasToken => yes(claims.is_some()),
             Read::Issuer => text(claims.map(VerifiedClaims::issuer)),
             Read::Subject => text(claims.and_then(VerifiedClaims::subject)),
-            Read::HasScope(scope) => yes(claims.is_some_and(|c| c.has_scope(scope))),
+            Read::HasScope(scope) => {
+                yes(self.claim("/scope", |c| c.has_scope(scope).map(Some))?.unwrap_or_default())
+            }
             Read::Scopes => {
                 // Sorted, each once, since the token was verified.
-                Ok(Fact::list(claims.map_or(&[][..], |c| c.scopes()).iter().map(String::as_str)))
+                let scopes = self.claim("/scope", |c| c.scopes().map(Some))?.unwrap_or_default();
+                Ok(Fact::list(scopes.iter().map(String::as_str)))
             }
             Read::HasAudience(audience) => yes(claims.is_some_and(|c| c.has_audience(audience))),
             Read::ClaimString(pointer) => text(self.claim(pointer, |c| c.claim_string(pointer))?),
@@ -245,15 +248,16 @@ impl Question {
                 yes(self.claim(pointer, |c| c.claim_contains(pointer, value).map(Some))?.unwrap_or(false))
             }
             Read::AuthenticatedWithin(seconds) => {
-                let login = claims.and_then(VerifiedClaims::auth_time).map(unix_seconds);
+                let login = self.claim("/auth_time", VerifiedClaims::auth_time)?.map(unix_seconds);
                 // A login in the future is no login yet.
                 let age = login.and_then(|login| self.now_seconds().checked_sub(login));
                 yes(age.is_some_and(|age| age <= u64::from(*seconds)))
             }
             Read::UsesMethod(method) => {
-                yes(claims.is_some_and(|c| c.amr().iter().any(|used| **used == **method)))
+                let used = self.claim("/amr", |c| c.amr().map(Some))?.unwrap_or_default();
+                yes(used.iter().any(|used| **used == **method))
             }
-            Read::AcrIs(acr) => yes(claims.and_then(VerifiedClaims::acr) == Some(acr)),
+            Read::AcrIs(acr) => yes(self.claim("/acr", VerifiedClaims::acr)? == Some(acr)),
 
             Read::RemoteIp => {
                 Ok(Fact::text(self.principal.remote_ip().map(|ip| ip.to_canonical().to_string())))

@@ -78,8 +78,10 @@ struct ScopeRule {
 impl TokenScope {
     /// Every rule that covers the question must be met, and there must be one.
     pub(super) fn ask(self, facts: &Facts<'_>) -> Outcome {
-        let held: Vec<&str> =
-            claim(facts, "scope").and_then(Value::as_str).unwrap_or_default().split(' ').collect();
+        let held: Vec<&str> = match claim(facts, "scope") {
+            Some(Value::Array(scopes)) => scopes.iter().filter_map(Value::as_str).collect(),
+            scope => scope.and_then(Value::as_str).unwrap_or_default().split(' ').collect(),
+        };
         let missing = |message: String| Outcome::Deny {
             reason: "missing-scope".to_owned(),
             message: Some(message),

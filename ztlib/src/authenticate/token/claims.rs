@@ -1,5 +1,6 @@
 //! What a verified token says.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::{Arc, Weak};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -10,10 +11,11 @@ use serde_json::{Map, Value};
 use super::algorithm::Algorithm;
 use super::error::{ClaimError, Shown, TokenError, shown};
 use super::json::canonical_text;
+use super::jws::not_accepted;
 use super::key::Key;
 use super::keys::{KeySet, NoKey};
 use super::registered::Registered;
-use super::trusted::TrustedIssuer;
+use super::trusted::{SCOPE, TrustedIssuer};
 use crate::clock::{from_unix_seconds, unix_seconds};
 use crate::held;
 
@@ -88,7 +90,7 @@ impl VerifiedClaims {
         let now = seconds(now)?;
         let Verified { algorithm, names_key, typ, claims, .. } = self.0.as_ref();
         if !issuer.algorithms.contains(algorithm) {
-            return Err(TokenError::AlgorithmNotAccepted);
+            return Err(not_accepted(*algorithm, &issuer.algorithms));
         }
         let (set, generation) = issuer.keys.now();
         let key = self.key_in(&set)?;
@@ -111,7 +113,7 @@ impl VerifiedClaims {
         let id = if self.0.names_key { self.0.key.id() } else { None };
         match set.select(id, self.0.algorithm) {
             Ok(key) if key.is_same(&self.0.key) => Ok(Arc::clone(key)),
-            Err(NoKey::Ambiguous) => Err(TokenError::AmbiguousKey),
+            Err(NoKey::Ambiguous) => Err(NoKey::Ambiguous.of(self.issuer(), id, self.0.algorithm)),
             _ => Err(TokenError::KeyRetired),
         }
     }
@@ -133,7 +135,9 @@ impl VerifiedClaims {
         self.0.registered.subject.as_deref()
     }
 
-    /// The audiences (`aud`, RFC 7519 section 4.1.3), as the token has them. At least one is this service.
+    /// The audiences (`aud`, RFC 7519 section 4.1.3), as the token has them; where it has no `aud`, those of the claim that
+    /// [`Issuer::audience_from`](super::Issuer::audience_from) names. At least one is this service; there are none only after
+    /// [`Issuer::allow_missing_audience`](super::Issuer::allow_missing_audience).
     pub fn audiences(&self) -> &[String] {
         &self.0.registered.audiences
     }
@@ -143,14 +147,21 @@ impl VerifiedClaims {
         self.audiences().iter().any(|one| one == audience)
     }
 
-    /// The scopes (`scope`, RFC 8693 section 4.2), sorted, each once.
-    pub fn scopes(&self) -> &[String] {
-        &self.0.registered.scopes
+    /// The scopes (`scope`, RFC 8693 section 4.2, or what [`Issuer::scopes_from`](super::Issuer::scopes_from) names), sorted, each
+    /// once; none where there is no such claim.
+    ///
+    /// # Errors
+    /// [`ClaimError::WrongType`] where the claim is neither a string of scopes nor an array of them.
+    pub fn scopes(&self) -> Result<&[String], ClaimError> {
+        self.0.registered.scopes.as_deref().map_err(Clone::clone)
     }
 
     /// Whether the token has this scope. Letter case counts.
-    pub fn has_scope(&self, scope: &str) -> bool {
-        self.scopes().binary_search_by(|one| one.as_str().cmp(scope)).is_ok()
+    ///
+    /// # Errors
+    /// As [`scopes`](Self::scopes).
+    pub fn has_scope(&self, scope: &str) -> Result<bool, ClaimError> {
+        Ok(self.scopes()?.binary_search_by(|one| one.as_str().cmp(scope)).is_ok())
     }
 
     /// When the token expires (`exp`, RFC 7519 section 4.1.4).
@@ -175,23 +186,36 @@ impl VerifiedClaims {
     }
 
     /// When the user last logged in actively (`auth_time`, OpenID Connect Core section 2).
-    pub fn auth_time(&self) -> Option<SystemTime> {
-        self.0.registered.auth_time.map(from_unix_seconds)
+    ///
+    /// # Errors
+    /// [`ClaimError::WrongType`] where the claim is not a date.
+    pub fn auth_time(&self) -> Result<Option<SystemTime>, ClaimError> {
+        let time = self.0.registered.auth_time.as_ref().map_err(Clone::clone)?;
+        Ok(time.map(from_unix_seconds))
     }
 
-    /// The authentication context class of the login (`acr`, OpenID Connect Core section 2).
-    pub fn acr(&self) -> Option<&str> {
-        self.0.registered.acr.as_deref()
+    /// The authentication context class of the login (`acr`, OpenID Connect Core section 2). An empty one is none.
+    ///
+    /// # Errors
+    /// [`ClaimError::WrongType`] where the claim is not a string.
+    pub fn acr(&self) -> Result<Option<&str>, ClaimError> {
+        self.0.registered.acr.as_ref().map(Option::as_deref).map_err(Clone::clone)
     }
 
     /// The methods of the login (`amr`, RFC 8176), as the token has them; empty where it does not say.
-    pub fn amr(&self) -> &[String] {
-        &self.0.registered.amr
+    ///
+    /// # Errors
+    /// [`ClaimError::WrongType`] where the claim is not an array of strings that say something.
+    pub fn amr(&self) -> Result<&[String], ClaimError> {
+        self.0.registered.amr.as_deref().map_err(Clone::clone)
     }
 
-    /// The token's id (`jti`, RFC 7519 section 4.1.7).
-    pub fn token_id(&self) -> Option<&str> {
-        self.0.registered.token_id.as_deref()
+    /// The token's id (`jti`, RFC 7519 section 4.1.7). An empty one is none.
+    ///
+    /// # Errors
+    /// [`ClaimError::WrongType`] where the claim is not a string.
+    pub fn token_id(&self) -> Result<Option<&str>, ClaimError> {
+        self.0.registered.token_id.as_ref().map(Option::as_deref).map_err(Clone::clone)
     }
 
     /// The id of the key that signed the token, where it has one.
@@ -288,7 +312,8 @@ impl VerifiedClaims {
     pub(super) fn held_bytes(&self) -> usize {
         // Some stand there twice: once more where they were read for good.
         let Registered { audiences, scopes, amr, .. } = &self.0.registered;
-        let again = [audiences, scopes, amr].into_iter().flatten().map(|text| 2 * held::BLOCK + text.len());
+        let lists = [scopes, amr].into_iter().filter_map(|list| list.as_ref().ok());
+        let again = lists.chain([audiences]).flatten().map(|text| 2 * held::BLOCK + text.len());
         held::by(&self.0.claims) + again.sum::<usize>()
     }
 
@@ -311,6 +336,23 @@ impl VerifiedClaims {
         }
         check_pointer(pointer)?;
         Ok(self.0.claims.pointer(pointer))
+    }
+
+    /// What a record keeps of a claim, so that the same is read of it by whoever is not told the issuer's terms: the scopes as
+    /// `scope` and the audience as `aud`, wherever they are.
+    pub(crate) fn recorded(&self, pointer: &str) -> Result<Option<Cow<'_, Value>>, ClaimError> {
+        let Registered { audiences, scopes, .. } = &self.0.registered;
+        let texts = |texts: &[String]| Value::Array(texts.iter().map(|text| text.as_str().into()).collect());
+        match pointer {
+            "/scope" if self.0.issuer.scopes_from != [SCOPE] => {
+                // Null is no scope to anybody, as what stands there is none.
+                Ok(Some(Cow::Owned(scopes.as_deref().map_or(Value::Null, texts))))
+            }
+            "/aud" if self.0.claims.get("aud").is_none() && !audiences.is_empty() => {
+                Ok(Some(Cow::Owned(texts(audiences))))
+            }
+            _ => Ok(self.value(pointer)?.map(Cow::Borrowed)),
+        }
     }
 
     fn typed<'c, T>(

@@ -34,9 +34,6 @@ pub(super) fn unreadable(entry: &Map<String, Value>) -> Option<JsonFault> {
     Some(if duplicate { JsonFault::DuplicateMember } else { JsonFault::NulCharacter })
 }
 
-/// For the header and the claims of a token.
-pub(super) const TOKEN_LIMITS: Limits = Limits { depth: 32, members: 256, entries: None };
-
 /// Why a text is not a JSON object as ztlib reads it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -49,9 +46,9 @@ pub enum JsonFault {
     NotAnObject,
     /// An object, at any depth, has two members of one name.
     DuplicateMember,
-    /// The nesting is deeper than 32 levels.
+    /// The nesting is deeper than is allowed: for a token [`max_nesting`](super::TokenVerifierBuilder::max_nesting), for a key set 32 levels.
     TooDeep,
-    /// There are more than 256 members (a key set: 16 384).
+    /// There are more members than are allowed: for a token [`max_claims`](super::TokenVerifierBuilder::max_claims), for a key set 16 384.
     TooManyMembers,
     /// A name or a string holds U+0000.
     NulCharacter,
@@ -64,8 +61,8 @@ impl fmt::Display for JsonFault {
             Self::Syntax => "not JSON",
             Self::NotAnObject => "not a JSON object",
             Self::DuplicateMember => "two members of one name",
-            Self::TooDeep => "nested too deeply",
-            Self::TooManyMembers => "too many members",
+            Self::TooDeep => "nested more deeply than the limit",
+            Self::TooManyMembers => "more members than the limit",
             Self::NulCharacter => "a NUL character in a string",
         })
     }
@@ -281,6 +278,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    const TOKEN_LIMITS: Limits = Limits { depth: 32, members: 256, entries: None };
 
     fn read(text: &str) -> Result<Map<String, Value>, JsonFault> {
         read_object(text.as_bytes(), TOKEN_LIMITS)

@@ -59,6 +59,7 @@ mod key_error;
 mod keys;
 mod last;
 mod layer;
+mod limits;
 mod registered;
 mod rehearsed;
 mod service;

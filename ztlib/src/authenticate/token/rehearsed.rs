@@ -11,11 +11,10 @@ use super::algorithm::Algorithm;
 use super::claims::{Verified, VerifiedClaims, object};
 use super::error::TokenError;
 use super::json::{Limits, read_object};
-use super::jws::MAX_TOKEN_BYTES;
 use super::key::Key;
 use super::keys::{KeySet, Keys};
 use super::registered::Registered;
-use super::trusted::TrustedIssuer;
+use super::trusted::{SCOPE, TrustedIssuer};
 
 /// The issuer of a token of which a case does not say who issued it.
 const SOMEBODY: &str = "https://issuer.test";
@@ -23,8 +22,10 @@ const SOMEBODY: &str = "https://issuer.test";
 const SOME_SERVICE: &str = "service.test";
 /// How long such a token has to live, in seconds.
 const LIFE: u64 = 300;
-/// What a verified token can hold, and as many members again: what was recorded of one is put together from its parts.
+/// What such claims may hold. It is less than a token may: a file has many cases, and each has its own copy.
 const LIMITS: Limits = Limits { depth: 32, members: 512, entries: None };
+/// The longest text of such claims, in bytes.
+const MAX_BYTES: usize = 8 * 1024;
 
 impl VerifiedClaims {
     /// The claims of a token. One that was verified always has `iss`, `aud` and `exp`: where they are left out, they are put in.
@@ -36,14 +37,12 @@ impl VerifiedClaims {
         claims.entry("iss").or_insert_with(|| SOMEBODY.into());
         claims.entry("aud").or_insert_with(|| SOME_SERVICE.into());
         claims.entry("exp").or_insert_with(|| now.saturating_add(LIFE).into());
-        let mut registered = Registered::read(&claims)?;
         // Many cases may have one caller: what a few letters stand for must not be multiplied.
         let text = serde_json::to_string(&claims).unwrap_or_default();
-        if text.len() > MAX_TOKEN_BYTES {
-            return Err(TokenError::TooLong);
+        if text.len() > MAX_BYTES {
+            return Err(TokenError::TooLong { limit: MAX_BYTES });
         }
         read_object(text.as_bytes(), LIMITS).map_err(|fault| TokenError::Json { part: "payload", fault })?;
-        registered.expires_at = 0;
         let issuer = super::registered::issuer_hint(&claims)?;
         let keys = Keys::new(KeySet::empty());
         let issuer = TrustedIssuer {
@@ -54,12 +53,18 @@ impl VerifiedClaims {
             algorithms: Vec::new(),
             keys,
             types: None,
+            missing_type: false,
+            audience_from: None,
+            missing_audience: false,
+            scopes_from: vec![SCOPE.to_owned()],
             leeway: 0,
             clock_skew: 0,
             max_lifetime: 0,
             max_age: None,
             required: Vec::new(),
         };
+        let mut registered = Registered::read(&claims, &issuer)?;
+        registered.expires_at = 0;
         Ok(Self::new(Verified {
             generation: issuer.keys.generation(),
             issuer: Arc::new(issuer),
@@ -84,7 +89,7 @@ mod tests {
         let claims = serde_json::json!({"sub": "alice", "scope": "b a"});
         let claims = VerifiedClaims::rehearsed(claims.as_object().unwrap().clone(), 1_000).unwrap();
         assert_eq!((claims.subject(), claims.issuer()), (Some("alice"), "https://issuer.test"));
-        assert!(claims.has_scope("a"));
+        assert_eq!(claims.has_scope("a"), Ok(true));
         assert_eq!(claims.claim_int("/exp"), Ok(Some(1_300)), "what a policy may read");
         for now in [0, 1, 1_000, 1_795_392_000] {
             let now = UNIX_EPOCH + Duration::from_secs(now);

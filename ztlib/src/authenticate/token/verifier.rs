@@ -10,8 +10,9 @@ use super::bearer::BearerToken;
 use super::claims::{Verified, VerifiedClaims, object, seconds};
 use super::error::{TokenError, shown};
 use super::issuer::Issuer;
-use super::json::{TOKEN_LIMITS, read_object};
+use super::json::read_object;
 use super::jws::Jws;
+use super::limits::TokenLimits;
 use super::registered::issuer_hint;
 use super::trusted::{TokenConfigError, TrustedIssuer};
 
@@ -26,7 +27,8 @@ use super::trusted::{TokenConfigError, TrustedIssuer};
 /// 3. the algorithm, which must be the issuer's *and* the key's, and the signature;
 /// 4. `typ`, then the registered claims: each of exactly its type, for this audience, at this time.
 ///
-/// Work before the signature is linear in the token, which has at most [`MAX_TOKEN_BYTES`](super::MAX_TOKEN_BYTES).
+/// Work before the signature is linear in the token, whose size is bounded: 16 KiB, 1024 members and 32 levels of nesting, unless the
+/// builder says otherwise.
 ///
 /// ```
 /// use std::time::{Duration, UNIX_EPOCH};
@@ -46,7 +48,7 @@ use super::trusted::{TokenConfigError, TrustedIssuer};
 ///
 /// let token = id.token_at(now).subject("u1").audience("shop").scope("orders:read").sign();
 /// let claims = verifier.verify(&BearerToken::new(&token)?, now)?;
-/// assert!(claims.has_scope("orders:read"));
+/// assert_eq!(claims.has_scope("orders:read"), Ok(true));
 ///
 /// // The same token, five minutes later.
 /// let refused = verifier.verify(&BearerToken::new(&token)?, now + Duration::from_secs(300)).unwrap_err();
@@ -56,12 +58,13 @@ use super::trusted::{TokenConfigError, TrustedIssuer};
 #[derive(Clone)]
 pub struct TokenVerifier {
     issuers: Arc<HashMap<String, Arc<TrustedIssuer>>>,
+    limits: TokenLimits,
 }
 
 impl TokenVerifier {
     /// Begins without issuers.
     pub fn builder() -> TokenVerifierBuilder {
-        TokenVerifierBuilder { issuers: Vec::new() }
+        TokenVerifierBuilder { issuers: Vec::new(), limits: TokenLimits::DEFAULT }
     }
 
     /// Verifies a token as of `now`.
@@ -70,13 +73,13 @@ impl TokenVerifier {
     /// The first [`TokenError`] found.
     pub fn verify(&self, token: &BearerToken<'_>, now: SystemTime) -> Result<VerifiedClaims, TokenError> {
         let now = seconds(now)?;
-        let jws = Jws::parse(token.as_str())?;
+        let jws = Jws::parse(token.as_str(), self.limits)?;
         let fault = |fault| TokenError::Json { part: "payload", fault };
-        let claims = read_object(&jws.payload, TOKEN_LIMITS).map_err(fault)?;
+        let claims = read_object(&jws.payload, self.limits.json).map_err(fault)?;
         let hint = issuer_hint(&claims)?;
         let issuer = self.trusted(hint)?;
         let (keys, generation) = issuer.keys.now();
-        let key = Arc::clone(jws.verify(&keys, &issuer.algorithms)?);
+        let key = Arc::clone(jws.verify(&issuer.name, &keys, &issuer.algorithms)?);
 
         // From here on the claims are the issuer's words.
         let registered = issuer.accept(jws.header.typ.as_deref(), &claims, now)?;
@@ -124,6 +127,7 @@ impl fmt::Debug for TokenVerifier {
 #[must_use = "nothing is verified until it is built"]
 pub struct TokenVerifierBuilder {
     issuers: Vec<Issuer>,
+    limits: TokenLimits,
 }
 
 impl TokenVerifierBuilder {
@@ -134,6 +138,27 @@ impl TokenVerifierBuilder {
     /// after it.
     pub fn issuer(mut self, issuer: Issuer) -> Self {
         self.issuers.push(issuer);
+        self
+    }
+
+    /// The longest token that is looked at, in bytes: 16 KiB unless set, at least 1 KiB and at most
+    /// [`MAX_TOKEN_BYTES`](super::MAX_TOKEN_BYTES). The server must take headers of that size too; see
+    /// [`Server::max_header_bytes`](crate::tls::Server::max_header_bytes).
+    pub fn max_token_bytes(mut self, bytes: usize) -> Self {
+        self.limits.bytes = bytes;
+        self
+    }
+
+    /// The most members that the claims of a token may have, in all their objects together: 1024 unless set, from 16 to 16 384. The
+    /// items of arrays are bounded by the token's bytes.
+    pub fn max_claims(mut self, members: usize) -> Self {
+        self.limits.json.members = members;
+        self
+    }
+
+    /// How deep the claims of a token may be nested: 32 levels unless set, from 4 to 64. The claims themselves are the first.
+    pub fn max_nesting(mut self, levels: usize) -> Self {
+        self.limits.json.depth = levels;
         self
     }
 
@@ -153,6 +178,6 @@ impl TokenVerifierBuilder {
         if issuers.is_empty() {
             return Err(TokenConfigError::NoIssuer);
         }
-        Ok(TokenVerifier { issuers: Arc::new(issuers) })
+        Ok(TokenVerifier { issuers: Arc::new(issuers), limits: self.limits.check()? })
     }
 }

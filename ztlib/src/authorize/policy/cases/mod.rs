@@ -46,7 +46,7 @@
 //! ```
 //!
 //! A token of which the case does not say so has the issuer `https://issuer.test`, the audience `service.test` and five minutes to live: one that was verified always has them.
-//! Claims take at most 8 KiB as JSON and have 512 members, as no token has room for more. A file has at most 256 KiB, 512 cases and 512 callers; a set at most 2048 cases in 64 files for each pattern. Unknown keys, and keys and names
+//! Claims take at most 8 KiB as JSON and have 512 members: each case has a copy of its caller's. A file has at most 256 KiB, 512 cases and 512 callers; a set at most 2048 cases in 64 files for each pattern. Unknown keys, and keys and names
 //! that are there twice, are errors. So is a request that the guard refuses before it asks a policy (a path that is not in normal form).
 //!
 //! # Why callers may be made up here

@@ -240,10 +240,10 @@ pub(super) fn value(attribute: &Attribute, question: &Question, view: &View) -> 
                 },
             },
         },
-        Kind::Claim => match question.principal.claims()?.value(name).ok()? {
+        Kind::Claim => match question.principal.claims()?.recorded(name).ok()? {
             None => Recorded::Absent,
             // Measured before it is copied.
-            Some(json) if held::by(json) <= MAX_VALUE_BYTES => Recorded::Claim(json.clone()),
+            Some(json) if held::by(&json) <= MAX_VALUE_BYTES => Recorded::Claim(json.into_owned()),
             Some(_) => return None,
         },
         Kind::RemoteIp => question.principal.remote_ip().map_or(Recorded::Absent, Recorded::Address),
