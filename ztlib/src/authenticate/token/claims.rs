@@ -392,3 +392,42 @@ fn check_pointer(pointer: &str) -> Result<(), ClaimError> {
 pub(super) fn object(claims: Map<String, Value>) -> Value {
     Value::Object(claims)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use ztlib_testing::TokenIssuer;
+
+    use super::super::{BearerToken, Issuer, TokenVerifier};
+    use super::*;
+
+    /// Whoever replays a record is not told where an issuer has its scopes and audiences: the record has them where they are looked
+    /// for.
+    #[test]
+    fn a_record_has_scopes_and_audiences_where_they_are_read() {
+        let now = UNIX_EPOCH + Duration::from_secs(1_767_225_600);
+        let id = TokenIssuer::new("https://id.example");
+        let keys = KeySet::from_jwks(&id.jwks()).unwrap();
+        let issuer = Issuer::new(id.name()).audience("shop").audience_from("client_id").scopes_from("scp");
+        let issuer = issuer.algorithms([Algorithm::ES256]).keys(keys);
+        let verifier = TokenVerifier::builder().issuer(issuer).build().unwrap();
+        for (scp, has) in
+            [(serde_json::json!("b a"), Ok(true)), (serde_json::json!(7), Err("claim-wrong-type"))]
+        {
+            let token = id.token_at(now).claim("client_id", "shop").claim("scp", scp).scope("admin").sign();
+            let claims = verifier.verify(&BearerToken::new(&token).unwrap(), now).unwrap();
+            let recorded = |pointer: &str| claims.recorded(pointer).unwrap().map(Cow::into_owned);
+            let record = [("scope", "/scope"), ("aud", "/aud")]
+                .into_iter()
+                .filter_map(|(name, pointer)| Some((name.to_owned(), recorded(pointer)?)))
+                .collect();
+            let rebuilt = VerifiedClaims::rebuilt(record, 0).unwrap();
+            assert_eq!(rebuilt.has_scope("a").map_err(|error| error.code()), has);
+            assert_ne!(rebuilt.has_scope("admin"), Ok(true));
+            assert!(rebuilt.has_audience("shop"));
+            assert_eq!(recorded("/client_id"), Some("shop".into()));
+            assert_eq!(recorded("/absent"), None);
+        }
+    }
+}

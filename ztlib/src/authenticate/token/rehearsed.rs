@@ -11,8 +11,10 @@ use super::algorithm::Algorithm;
 use super::claims::{Verified, VerifiedClaims, object};
 use super::error::TokenError;
 use super::json::{Limits, read_object};
+use super::jws::MAX_TOKEN_BYTES;
 use super::key::Key;
 use super::keys::{KeySet, Keys};
+use super::limits::TokenLimits;
 use super::registered::Registered;
 use super::trusted::{SCOPE, TrustedIssuer};
 
@@ -22,10 +24,12 @@ const SOMEBODY: &str = "https://issuer.test";
 const SOME_SERVICE: &str = "service.test";
 /// How long such a token has to live, in seconds.
 const LIFE: u64 = 300;
-/// What such claims may hold. It is less than a token may: a file has many cases, and each has its own copy.
-const LIMITS: Limits = Limits { depth: 32, members: 512, entries: None };
-/// The longest text of such claims, in bytes.
-const MAX_BYTES: usize = 8 * 1024;
+/// What the claims of a case may hold. It is less than a token may: a file has many cases, and each has its own copy.
+const OF_A_CASE: TokenLimits =
+    TokenLimits { bytes: 8 * 1024, json: Limits { depth: 32, members: 512, entries: None } };
+/// What any token can hold, and as many members again: what was recorded of one is put together from its parts, one at a time.
+const OF_A_RECORD: TokenLimits =
+    TokenLimits { bytes: MAX_TOKEN_BYTES, json: Limits { depth: 66, members: 32 * 1024, entries: None } };
 
 impl VerifiedClaims {
     /// The claims of a token. One that was verified always has `iss`, `aud` and `exp`: where they are left out, they are put in.
@@ -33,16 +37,29 @@ impl VerifiedClaims {
     /// # Errors
     /// [`TokenError::ClaimForm`] for a registered claim that no verified token could have; [`TokenError::TooLong`] and [`TokenError::Json`] for more claims
     /// than one has room for.
-    pub(crate) fn rehearsed(mut claims: Map<String, Value>, now: u64) -> Result<Self, TokenError> {
+    pub(crate) fn rehearsed(claims: Map<String, Value>, now: u64) -> Result<Self, TokenError> {
+        Self::unverified(claims, now, OF_A_CASE)
+    }
+
+    /// The same of claims that were recorded of a token.
+    ///
+    /// # Errors
+    /// As [`rehearsed`](Self::rehearsed).
+    pub(crate) fn rebuilt(claims: Map<String, Value>, now: u64) -> Result<Self, TokenError> {
+        Self::unverified(claims, now, OF_A_RECORD)
+    }
+
+    fn unverified(mut claims: Map<String, Value>, now: u64, limits: TokenLimits) -> Result<Self, TokenError> {
         claims.entry("iss").or_insert_with(|| SOMEBODY.into());
         claims.entry("aud").or_insert_with(|| SOME_SERVICE.into());
         claims.entry("exp").or_insert_with(|| now.saturating_add(LIFE).into());
         // Many cases may have one caller: what a few letters stand for must not be multiplied.
         let text = serde_json::to_string(&claims).unwrap_or_default();
-        if text.len() > MAX_BYTES {
-            return Err(TokenError::TooLong { limit: MAX_BYTES });
+        if text.len() > limits.bytes {
+            return Err(TokenError::TooLong { limit: limits.bytes });
         }
-        read_object(text.as_bytes(), LIMITS).map_err(|fault| TokenError::Json { part: "payload", fault })?;
+        read_object(text.as_bytes(), limits.json)
+            .map_err(|fault| TokenError::Json { part: "payload", fault })?;
         let issuer = super::registered::issuer_hint(&claims)?;
         let keys = Keys::new(KeySet::empty());
         let issuer = TrustedIssuer {
@@ -95,6 +112,17 @@ mod tests {
             let now = UNIX_EPOCH + Duration::from_secs(now);
             assert_eq!(claims.recheck(now), Err(TokenError::Expired));
         }
+    }
+
+    /// A directory puts hundreds of groups into a token; a case has no need of them.
+    #[test]
+    fn what_was_recorded_of_a_large_token_can_be_put_together_again() {
+        let groups: Vec<String> = (0..300).map(|n| format!("00000000-0000-4000-8000-{n:012}")).collect();
+        let claims = serde_json::json!({ "sub": "alice", "groups": groups });
+        let claims = claims.as_object().unwrap();
+        assert!(VerifiedClaims::rehearsed(claims.clone(), 0).is_err());
+        let rebuilt = VerifiedClaims::rebuilt(claims.clone(), 0).unwrap();
+        assert_eq!(rebuilt.claim_contains("/groups", &groups[299]), Ok(true));
     }
 
     #[test]
