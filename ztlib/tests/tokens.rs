@@ -686,6 +686,24 @@ fn an_issuers_key_signs_for_that_issuer_only() {
     assert_eq!(twice.code(), "token-config-duplicate-issuer");
 }
 
+#[test]
+fn the_first_issuer_of_a_verifier_is_the_home_issuer_and_no_other() {
+    let (a, b) = (TokenIssuer::new("https://a.example"), TokenIssuer::new("https://b.example"));
+    let issuer = |id: &TokenIssuer| {
+        let keys = KeySet::from_jwks(&id.jwks()).unwrap();
+        Issuer::new(id.name()).audience("shop").algorithms([Algorithm::ES256]).keys(keys)
+    };
+    let now = ManualClock::default().now();
+    for (first, second) in [(&a, &b), (&b, &a)] {
+        let verifier = TokenVerifier::builder().issuer(issuer(first)).issuer(issuer(second)).build().unwrap();
+        for (id, home) in [(first, true), (second, false)] {
+            let token = id.token_at(now).audience("shop").sign();
+            let claims = verifier.verify(&BearerToken::new(&token).unwrap(), now).unwrap();
+            assert_eq!((claims.issuer(), claims.is_home_issuer()), (id.name(), home));
+        }
+    }
+}
+
 // 41: time
 
 #[test]

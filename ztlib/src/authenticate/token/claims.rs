@@ -75,6 +75,13 @@ impl VerifiedClaims {
         &self.0.issuer.name
     }
 
+    /// Whether the issuer is the home issuer: the first that was given to
+    /// [`TokenVerifierBuilder::issuer`](super::TokenVerifierBuilder::issuer). What a rule says of subjects, roles and scopes without
+    /// naming an issuer is said of the home issuer's: the `admin` of another is another's.
+    pub fn is_home_issuer(&self) -> bool {
+        self.0.issuer.is_home
+    }
+
     /// The subject (`sub`, RFC 7519 section 4.1.2), unique within the issuer. Never empty.
     pub fn subject(&self) -> Option<&str> {
         self.0.registered.subject.as_deref()

@@ -10,6 +10,8 @@ pub(super) const LATEST_DATE: u64 = 253_402_300_799;
 /// An [`Issuer`] that was checked.
 pub(super) struct TrustedIssuer {
     pub(super) name: String,
+    /// Whether it is the first of its verifier.
+    pub(super) is_home: bool,
     pub(super) audiences: Vec<String>,
     pub(super) algorithms: Vec<Algorithm>,
     pub(super) keys: Keys,
@@ -22,7 +24,7 @@ pub(super) struct TrustedIssuer {
 }
 
 impl TrustedIssuer {
-    pub(super) fn check(issuer: Issuer) -> Result<Self, TokenConfigError> {
+    pub(super) fn check(issuer: Issuer, is_home: bool) -> Result<Self, TokenConfigError> {
         use TokenConfigError as Error;
         let Issuer { name, audiences, algorithms, .. } = issuer;
         if name.is_empty() {
@@ -67,6 +69,7 @@ impl TrustedIssuer {
         }
         Ok(Self {
             name,
+            is_home,
             audiences,
             algorithms,
             keys,

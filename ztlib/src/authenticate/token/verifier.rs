@@ -122,6 +122,10 @@ pub struct TokenVerifierBuilder {
 
 impl TokenVerifierBuilder {
     /// Trusts an issuer, on its terms. Issuers are kept apart: the keys and audiences of one say nothing about another.
+    ///
+    /// The first one is the *home issuer*: what policies say of subjects, roles and scopes without naming an issuer is said of its
+    /// tokens alone (see [`VerifiedClaims::is_home_issuer`]). Give the issuer of your own users and services first, partners
+    /// after it.
     pub fn issuer(mut self, issuer: Issuer) -> Self {
         self.issuers.push(issuer);
         self
@@ -133,8 +137,8 @@ impl TokenVerifierBuilder {
     /// [`TokenConfigError`] names the issuer and what to do.
     pub fn build(self) -> Result<TokenVerifier, TokenConfigError> {
         let mut issuers = HashMap::new();
-        for issuer in self.issuers {
-            let issuer = TrustedIssuer::check(issuer)?;
+        for (at, issuer) in self.issuers.into_iter().enumerate() {
+            let issuer = TrustedIssuer::check(issuer, at == 0)?;
             match issuers.entry(issuer.name.clone()) {
                 Entry::Occupied(taken) => return Err(TokenConfigError::DuplicateIssuer(taken.key().clone())),
                 Entry::Vacant(free) => free.insert(Arc::new(issuer)),
