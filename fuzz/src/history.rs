@@ -151,6 +151,7 @@ const READS: &[(&str, &[&str])] = &[
     ("peer-has-dns-name", &["Legacy.example"]),
     ("peer-matches", &["spiffe://td/batch/**"]),
     ("has-token", &[]),
+    ("from-home-issuer", &[]),
     ("issuer", &[]),
     ("subject", &[]),
     ("has-scope", &["read"]),
@@ -180,8 +181,9 @@ const READS: &[(&str, &[&str])] = &[
     ("data-string", &["roles", "/level/{subject}"]),
     ("data-json", &["roles", "/users/{subject}"]),
     ("data-contains", &["roles", "/users/{subject}", "admin"]),
-    ("data-contains", &["roles", "/owners/{param:id}", "{subject}"]),
+    ("data-contains", &["roles", "/owners/{param:id}", "alice"]),
     ("data-contains", &["roles", "/tenants/{claim:/tenant}", "{peer}"]),
+    ("data-contains", &["roles", "/of/{issuer}/{subject}", "admin"]),
 ];
 
 /// What a policy attaches to its answer. Some of it goes with one of the answers only.

@@ -387,7 +387,7 @@ impl Stage {
 
         let peer =
             peer.map(|at| model::Peer { spiffe_id: Some(PEERS[at].to_owned()), ..model::Peer::default() });
-        let caller = model::Caller { peer, claims };
+        let caller = model::Caller { peer, claims, of_another_issuer: false };
         let facts = model::Facts { action: None, method, route, caller: &caller, now: NOW };
         let expected =
             model::rbac(config, &self.documents, &facts).expect("a configuration that the model knows");

@@ -19,7 +19,7 @@ const MONDAY: u64 = 1_795_392_000;
 /// The host that a request names when nothing else is said.
 const HOST: &str = "service.test";
 
-const TOP_KEYS: [&str; 3] = ["format", "caller", "case"];
+const TOP_KEYS: [&str; 4] = ["format", "home-issuer", "caller", "case"];
 const CALLER_KEYS: [&str; 3] = ["peer", "claims", "remote-ip"];
 const PEER_KEYS: [&str; 2] = ["authority", "dns-names"];
 const REQUEST_KEYS: [&str; 7] = ["method", "host", "path", "query", "route", "params", "headers"];
@@ -72,6 +72,7 @@ pub fn read<C: Checks>(file: &Path, text: &str, bare: bool) -> Result<Vec<Case<C
         }
         None => return Err(top.missing("format", "write `format = 1` at the top")),
     }
+    let home = top.text("home-issuer")?;
     let callers = callers::<C>(&top)?;
     let tables = top.tables("case", &CASE_KEYS)?;
     if tables.is_empty() {
@@ -84,7 +85,7 @@ pub fn read<C: Checks>(file: &Path, text: &str, bare: bool) -> Result<Vec<Case<C
     let mut names = BTreeSet::new();
     let mut cases = Vec::with_capacity(tables.len());
     for table in &tables {
-        let case = case(table, &callers, bare)?;
+        let case = case(table, &callers, home, bare)?;
         if !names.insert(case.name.clone()) {
             let text = format!("an earlier case is named `{}` too: choose another name", shown(&case.name));
             return Err(table.error("name", "duplicate-name", text));
@@ -165,6 +166,7 @@ fn peer<C: Checks>(table: &Table<'_>) -> Result<Option<C::Peer>, Error> {
 fn case<C: Checks>(
     table: &Table<'_>,
     callers: &BTreeMap<&str, Caller<C::Peer>>,
+    home: Option<&str>,
     bare: bool,
 ) -> Result<Case<C>, Error> {
     let name = table.required_text("name", "say in a sentence what the case shows")?;
@@ -185,7 +187,14 @@ fn case<C: Checks>(
         })?),
     };
     let caller = caller::<C>(table, known)?;
-    let claims = caller.claims.map(|claims| C::claims(claims, now)).transpose();
+    let claims = caller.claims.map(|mut claims| {
+        if let Some(home) = home {
+            claims.entry("iss").or_insert_with(|| home.into());
+        }
+        let is_home = home.is_none_or(|home| claims.get("iss").and_then(Json::as_str) == Some(home));
+        C::claims(claims, now, is_home)
+    });
+    let claims = claims.transpose();
     let claims = claims.map_err(|(code, text)| {
         let key = if table.has("claims") { "claims" } else { "caller" };
         table.error(key, code, text)
@@ -281,7 +290,7 @@ mod tests {
     impl Checks for Anything {
         const READER: &'static str = "test";
         type Peer = String;
-        type Claims = (Map<String, Json>, u64);
+        type Claims = (Map<String, Json>, u64, bool);
         type Target = Request;
 
         fn spiffe_peer(id: &str) -> Result<String, String> {
@@ -295,10 +304,11 @@ mod tests {
         fn claims(
             claims: Map<String, Json>,
             now: u64,
-        ) -> Result<(Map<String, Json>, u64), (&'static str, String)> {
+            is_home: bool,
+        ) -> Result<Self::Claims, (&'static str, String)> {
             match claims.contains_key("forged") {
                 true => Err(("bad-claims", "nobody has them".to_owned())),
-                false => Ok((claims, now)),
+                false => Ok((claims, now, is_home)),
             }
         }
 

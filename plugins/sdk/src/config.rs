@@ -9,6 +9,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+pub use crate::issuers::{Issuers, Vouchers};
 pub use crate::json::{Error, Reader};
 pub use crate::names::Names;
 
@@ -134,6 +135,28 @@ impl<'a, T: FromConfig<'a>> FromConfig<'a> for NonEmpty<T> {
     fn read(reader: &mut Reader<'a>) -> Result<Self, Error> {
         let list = Vec::read(reader)?;
         if list.is_empty() { Err(Error::new("the list is empty")) } else { Ok(Self(list)) }
+    }
+}
+
+/// One value, or a list of them that is not empty.
+#[derive(Debug, Clone)]
+pub struct OneOrMany<T>(Vec<T>);
+
+impl<T> IntoIterator for OneOrMany<T> {
+    type Item = T;
+    type IntoIter = alloc::vec::IntoIter<T>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+impl<'a, T: FromConfig<'a>> FromConfig<'a> for OneOrMany<T> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Error> {
+        if reader.is_next(b'[') {
+            return NonEmpty::read(reader).map(|list| Self(list.0));
+        }
+        T::read(reader).map(|one| Self(alloc::vec![one]))
     }
 }
 

@@ -8,6 +8,8 @@ pub extern crate alloc;
 mod arena;
 pub mod config;
 pub mod constants;
+mod issuers;
+pub mod pointer;
 #[cfg(target_arch = "wasm32")]
 #[doc(hidden)]
 pub mod guest;

@@ -11,6 +11,8 @@ mod policies;
 mod target;
 mod token;
 
+use serde_json::Value;
+
 use crate::scenario::{Case, Cast, Decision, Exchange, Proof, ScenarioError, Scenarios, Service};
 use crate::stack::{Answer, Reply, matched_route, reached};
 
@@ -95,7 +97,10 @@ fn authenticate(
         asked => token::verify(&scenarios.people, &case.token, &exchange.headers, Cast::now(), asked)
             .map_err(Refused::Token)?,
     };
-    Ok(Caller { peer, claims })
+    let issuer = claims.as_ref().and_then(|claims| claims.get("iss")).and_then(Value::as_str);
+    let is_home = |name: &str| scenarios.people.issuers.values().any(|plan| plan.home && plan.name == name);
+    let of_another_issuer = issuer.is_some_and(|name| !is_home(name));
+    Ok(Caller { peer, claims, of_another_issuer })
 }
 
 impl Refused {

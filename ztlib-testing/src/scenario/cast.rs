@@ -160,7 +160,10 @@ impl<'s> Cast<'s> {
 
     fn verifier(&self) -> Result<TokenVerifier, ScenarioError> {
         let mut builder = TokenVerifier::builder();
-        for (name, plan) in &self.scenarios.people.issuers {
+        // The home issuer is the one that a verifier is given first.
+        let mut plans: Vec<_> = self.scenarios.people.issuers.iter().collect();
+        plans.sort_by_key(|(_, plan)| !plan.home);
+        for (name, plan) in plans {
             let Some(signer) = self.issuers.get(name).filter(|_| !plan.untrusted) else { continue };
             let mut issuer = Issuer::new(&plan.name).algorithms([algorithm(plan)?]);
             for audience in &plan.audiences {

@@ -105,6 +105,9 @@ pub struct IssuerPlan {
     pub algorithm: String,
     /// The audiences that are accepted.
     pub audiences: Vec<String>,
+    /// It is the home issuer of every service.
+    #[serde(default)]
+    pub home: bool,
     /// Nobody is told to trust it.
     #[serde(default)]
     pub untrusted: bool,

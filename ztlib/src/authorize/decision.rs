@@ -7,6 +7,8 @@ use super::obligation::Obligation;
 use super::outcome::{Outcome, Reason, StepUp};
 use super::outcome_fault::OutcomeFault;
 use super::read::{Read, ReadFault};
+use crate::authenticate::Principal;
+use crate::authenticate::token::VerifiedClaims;
 
 /// The longest that a read may be in the text of a fault, in bytes.
 const MAX_SHOWN_READ: usize = 256;
@@ -22,6 +24,22 @@ pub enum Decision {
 }
 
 impl Decision {
+    /// Whether it can be said of this caller. What a policy allows on the word of an issuer ("the subject is alice", "it has the role
+    /// admin") without asking whose word that is, it allows on the word of the home issuer: for a caller whom another issuer vouches
+    /// for there is no decision.
+    ///
+    /// # Errors
+    /// The fault `issuer-not-asked`, in that policy.
+    pub(crate) fn check_issuer(&self, principal: &Principal) -> Result<(), Fault> {
+        let Self::Allow(Obligations { on_any_issuers_word: Some(policy), .. }) = self else { return Ok(()) };
+        if principal.claims().is_none_or(VerifiedClaims::is_home_issuer) {
+            return Ok(());
+        }
+        let detail = "the token is not of the home issuer, and the policy allows by what it says without asking for the \
+                      issuer: ask `from-home-issuer` or `issuer`, or look into documents under `{issuer}`";
+        Err(Fault::new("issuer-not-asked", detail).in_policy(policy))
+    }
+
     /// The bytes that it holds, for bounds.
     pub(crate) fn size(&self) -> usize {
         let headers = |obligations: &[Obligation]| obligations.iter().map(Obligation::size).sum::<usize>();
@@ -43,6 +61,8 @@ impl Decision {
 pub struct Obligations {
     pub(crate) request: Vec<Obligation>,
     pub(crate) response: Vec<Obligation>,
+    /// The first policy that allowed on the word of an issuer without asking which one it is. It holds for the home issuer's word.
+    pub(crate) on_any_issuers_word: Option<Arc<str>>,
 }
 
 impl Obligations {

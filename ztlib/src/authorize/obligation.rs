@@ -13,6 +13,7 @@ use super::decision::{Fault, Obligations};
 use super::outcome_fault::OutcomeFault;
 use super::policy::Digest;
 use super::question::{Asked, Question, View};
+use super::read::Read;
 use super::source::Source;
 use crate::observe::RequestId;
 
@@ -36,6 +37,16 @@ struct Copied {
     if_absent: IfAbsent,
     /// How long the value may be, in bytes: the budget of the policy that asked for it.
     limit: usize,
+}
+
+impl Obligation {
+    /// The read that would give what it copies.
+    pub(super) fn copied(&self) -> Option<&Read> {
+        match &self.to {
+            To::Copy(copied) => copied.source.read(),
+            To::Nothing | To::Value(_) => None,
+        }
+    }
 }
 
 /// What is to become of the header where its source is absent.

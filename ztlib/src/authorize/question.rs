@@ -225,6 +225,7 @@ impl Question {
                 yes(peer.is_some_and(|p| p.dns_names().iter().any(|n| n.eq_ignore_ascii_case(name))))
             }
             Read::HasToken => yes(claims.is_some()),
+            Read::FromHomeIssuer => yes(claims.is_some_and(VerifiedClaims::is_home_issuer)),
             Read::Issuer => text(claims.map(VerifiedClaims::issuer)),
             Read::Subject => text(claims.and_then(VerifiedClaims::subject)),
             Read::HasScope(scope) => yes(claims.is_some_and(|c| c.has_scope(scope))),
@@ -354,10 +355,13 @@ impl Symbols for Question {
         }
         match name {
             "subject" => Ok(self.principal.claims().and_then(VerifiedClaims::subject).map(Cow::Borrowed)),
+            "issuer" => Ok(self.principal.claims().map(|claims| Cow::Borrowed(claims.issuer()))),
             "peer" => {
                 Ok(self.principal.peer().and_then(|p| p.spiffe_id()).map(|id| Cow::Borrowed(id.as_str())))
             }
-            _ => Err(ReadFault::Malformed("a symbol is {subject}, {peer}, {param:NAME} or {claim:/POINTER}")),
+            _ => Err(ReadFault::Malformed(
+                "a symbol is {issuer}, {subject}, {peer}, {param:NAME} or {claim:/POINTER}",
+            )),
         }
     }
 }

@@ -35,6 +35,7 @@ pub enum Read {
     PeerMatches(Box<str>),
     PeerHasDnsName(Box<str>),
     HasToken,
+    FromHomeIssuer,
     Issuer,
     Subject,
     HasScope(Box<str>),
@@ -86,6 +87,7 @@ impl Read {
             Self::PeerMatches(_) => "peer-matches",
             Self::PeerHasDnsName(_) => "peer-has-dns-name",
             Self::HasToken => "has-token",
+            Self::FromHomeIssuer => "from-home-issuer",
             Self::Issuer => "issuer",
             Self::Subject => "subject",
             Self::HasScope(_) => "has-scope",
@@ -161,6 +163,7 @@ impl Read {
                 | Self::PeerMatches(_)
                 | Self::PeerHasDnsName(_)
                 | Self::HasToken
+                | Self::FromHomeIssuer
                 | Self::Issuer
                 | Self::Subject
                 | Self::HasScope(_)
@@ -174,6 +177,35 @@ impl Read {
                 | Self::UsesMethod(_)
                 | Self::AcrIs(_)
         )
+    }
+
+    /// Whether it asks who issued the token.
+    pub(crate) fn asks_for_issuer(&self) -> bool {
+        matches!(self, Self::FromHomeIssuer | Self::Issuer)
+    }
+
+    /// Whether it gives what an issuer says of its own users, without saying which issuer: `alice` of one is not `alice` of another. A
+    /// document that is looked into under `{issuer}` keeps them apart.
+    pub(crate) fn is_word_of_an_issuer(&self) -> bool {
+        match self {
+            Self::Subject
+            | Self::HasScope(_)
+            | Self::Scopes
+            | Self::HasAudience(_)
+            | Self::ClaimString(_)
+            | Self::ClaimInt(_)
+            | Self::ClaimBool(_)
+            | Self::ClaimJson(_)
+            | Self::ClaimContains(..)
+            | Self::AuthenticatedWithin(_)
+            | Self::UsesMethod(_)
+            | Self::AcrIs(_)
+            | Self::BeforeClaim(_) => true,
+            Self::DataString(_, pointer) | Self::DataJson(_, pointer) | Self::DataContains(_, pointer, _) => {
+                (pointer.contains("{subject}") || pointer.contains("{claim:")) && !pointer.contains("{issuer}")
+            }
+            _ => false,
+        }
     }
 
     /// Its textual arguments, in order.

@@ -77,6 +77,14 @@ impl Source {
         }
     }
 
+    /// The read that would give its value; none for what no read gives.
+    pub(super) fn read(&self) -> Option<&Read> {
+        match self {
+            Self::Fact(read) => Some(read),
+            Self::RequestId => None,
+        }
+    }
+
     /// Its bytes, for bounds.
     pub(super) fn size(&self) -> usize {
         match self {

@@ -308,7 +308,7 @@ fn programs() -> impl Strategy<Value = Json> {
         json!({ "call": "authenticated-within", "with": ["200"] }),
         json!({ "call": "uses-method", "with": ["mfa"] }),
         json!({ "call": "in-window", "with": ["mon-sun 00:00-12:00"] }),
-        json!({ "call": "data-contains", "with": ["owners", "/{subject}", "{param:id}"] }),
+        json!({ "call": "data-contains", "with": ["owners", "/{subject}", "7"] }),
         json!({ "call": "signal", "with": ["undeclared"] }),
     ]);
     let leaf = prop::sample::select(vec![json!({ "answer": "allow" }), json!({ "answer": "deny" })]);

@@ -42,6 +42,8 @@ pub struct Caller {
     pub peer: Option<Peer>,
     /// The claims of the token.
     pub claims: Option<Map<String, Value>>,
+    /// The issuer of the token is not the home issuer.
+    pub of_another_issuer: bool,
 }
 
 /// A peer that was authenticated.
@@ -151,6 +153,12 @@ fn denied(reason: &str) -> Outcome {
 
 fn read<T: DeserializeOwned>(config: &Value) -> Result<T, ScenarioError> {
     T::deserialize(config).map_err(|error| ScenarioError::because("the configuration of a policy", &error))
+}
+
+/// Whether the word of whoever issued the caller's token counts where a configuration names these issuers.
+fn counts(facts: &Facts<'_>, issuers: &[String]) -> bool {
+    let Some(issuer) = claim(facts, "iss").and_then(Value::as_str) else { return false };
+    if issuers.is_empty() { !facts.caller.of_another_issuer } else { issuers.iter().any(|own| own == issuer) }
 }
 
 /// What a rule is for: methods and routes, actions, or both.

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Covers, Facts, Outcome, claim, denied, peer_matches};
+use super::{Covers, Facts, Outcome, claim, counts, denied, peer_matches};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -73,6 +73,8 @@ struct ScopeRule {
     any_scope: Vec<String>,
     #[serde(default, rename = "without-scope")]
     _without_scope: bool,
+    #[serde(default)]
+    issuers: Vec<String>,
 }
 
 impl TokenScope {
@@ -86,10 +88,11 @@ impl TokenScope {
             challenge: None,
         };
         let mut outcome = denied("no-rule");
-        for ScopeRule { methods, routes, actions, scopes, any_scope, .. } in self.rules {
+        for ScopeRule { methods, routes, actions, scopes, any_scope, issuers, .. } in self.rules {
             if !(Covers { methods, routes, actions }).covers(facts) {
                 continue;
             }
+            let held: &[&str] = if counts(facts, &issuers) { &held } else { &[] };
             if let Some(scope) = scopes.iter().find(|scope| !held.contains(&scope.as_str())) {
                 return missing(format!("the scope {scope} is needed"));
             }
@@ -123,6 +126,8 @@ struct LoginRule {
     acr: Vec<String>,
     max_age: Option<u64>,
     challenge_acr: Option<String>,
+    #[serde(default)]
+    issuers: Vec<String>,
 }
 
 impl StepUp {
@@ -136,12 +141,13 @@ impl StepUp {
         let age =
             claim(facts, "auth_time").and_then(Value::as_u64).and_then(|login| facts.now.checked_sub(login));
         let mut outcome = Outcome::Abstain;
-        for LoginRule { methods, routes, actions, amr, acr, max_age, challenge_acr } in self.rules {
+        for LoginRule { methods, routes, actions, amr, acr, max_age, challenge_acr, issuers } in self.rules {
             if !(Covers { methods, routes, actions }).covers(facts) {
                 continue;
             }
             let class = claim(facts, "acr").and_then(Value::as_str);
-            let met = (amr.is_empty() || amr.iter().any(used))
+            let met = counts(facts, &issuers)
+                && (amr.is_empty() || amr.iter().any(used))
                 && (acr.is_empty() || acr.iter().any(|own| class == Some(own)))
                 && max_age.is_none_or(|limit| age.is_some_and(|age| age <= limit));
             if !met {

@@ -32,7 +32,17 @@ impl VerifiedClaims {
     /// # Errors
     /// [`TokenError::ClaimForm`] for a registered claim that no verified token could have; [`TokenError::TooLong`] and [`TokenError::Json`] for more claims
     /// than one has room for.
-    pub(crate) fn rehearsed(mut claims: Map<String, Value>, now: u64) -> Result<Self, TokenError> {
+    #[cfg(test)]
+    pub(crate) fn rehearsed(claims: Map<String, Value>, now: u64) -> Result<Self, TokenError> {
+        Self::rehearsed_of(claims, now, true)
+    }
+
+    /// The same, of the home issuer or of another one.
+    pub(crate) fn rehearsed_of(
+        mut claims: Map<String, Value>,
+        now: u64,
+        is_home: bool,
+    ) -> Result<Self, TokenError> {
         claims.entry("iss").or_insert_with(|| SOMEBODY.into());
         claims.entry("aud").or_insert_with(|| SOME_SERVICE.into());
         claims.entry("exp").or_insert_with(|| now.saturating_add(LIFE).into());
@@ -48,8 +58,8 @@ impl VerifiedClaims {
         let keys = Keys::new(KeySet::empty());
         let issuer = TrustedIssuer {
             name: issuer.to_owned(),
-            // A case has one caller and no verifier: whoever issued its token is at home there.
-            is_home: true,
+            // There is no verifier whose first issuer it could be: the case says so, or the record.
+            is_home,
             audiences: Vec::new(),
             algorithms: Vec::new(),
             keys,

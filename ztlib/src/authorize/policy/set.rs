@@ -225,6 +225,9 @@ impl PolicySet {
             log.extend(call.outcome.log.drain(..).map(|line| (entry.name.clone(), line)));
             answers.extend(asked.result.as_ref().ok().map(|answer| (entry.name.clone(), *answer)));
             let answer = asked.result.map_err(|fault| call.reader.explain(fault));
+            if answer == Ok(Answer::Allow) && call.reader.takes_any_issuers_word(&call.outcome) {
+                judgement.obligations.on_any_issuers_word.get_or_insert_with(|| entry.name.clone());
+            }
             if let ControlFlow::Break(result) = judgement.hear(entry, answer, &mut call.outcome) {
                 decided = Some(result);
                 break;
@@ -232,6 +235,10 @@ impl PolicySet {
         }
         let result = decided.unwrap_or_else(|| Ok(judgement.in_the_end()));
         let (question, trace) = call.reader.into_parts();
+        let result = result.and_then(|decision| {
+            decision.check_issuer(&question.principal)?;
+            Ok(decision)
+        });
         Evaluation { question, result, trace, log, answers, fuel, revision: self.revision }
     }
 }

@@ -65,8 +65,12 @@ impl Checks for Guarded {
         PeerIdentity::rehearsed_named(authority, dns_names)
     }
 
-    fn claims(claims: Map<String, Json>, now: u64) -> Result<VerifiedClaims, (&'static str, String)> {
-        VerifiedClaims::rehearsed(claims, now)
+    fn claims(
+        claims: Map<String, Json>,
+        now: u64,
+        is_home: bool,
+    ) -> Result<VerifiedClaims, (&'static str, String)> {
+        VerifiedClaims::rehearsed_of(claims, now, is_home)
             .map_err(|error| ("bad-claims", format!("no verified token has such claims: {error}")))
     }
 

@@ -8,6 +8,7 @@
 //!
 //! ```toml
 //! format = 1
+//! home-issuer = "https://id.shop.test"        # may be left out: then whoever issued a case's token is at home
 //!
 //! [caller.alice]                              # may be left out: callers that several cases have
 //! peer = "spiffe://shop.test/gateway"         # or { authority = "partners", dns-names = ["a.example"] }
@@ -45,7 +46,10 @@
 //! step-up = { acr = "urn:example:strong", max-age = 300 }
 //! ```
 //!
-//! A token of which the case does not say so has the issuer `https://issuer.test`, the audience `service.test` and five minutes to live: one that was verified always has them.
+//! Where a service takes tokens of several issuers, `home-issuer` names the first of them, and a case's token of another issuer (`claims = { iss =
+//! "https://partner.test", sub = "alice" }`) is that of a stranger with the same name: see `from-home-issuer` in the contract.
+//!
+//! A token of which the case does not say so has the home issuer, or `https://issuer.test`, the audience `service.test` and five minutes to live: one that was verified always has them.
 //! Claims take at most 8 KiB as JSON and have 512 members, as no token has room for more. A file has at most 256 KiB, 512 cases and 512 callers; a set at most 2048 cases in 64 files for each pattern. Unknown keys, and keys and names
 //! that are there twice, are errors. So is a request that the guard refuses before it asks a policy (a path that is not in normal form).
 //!

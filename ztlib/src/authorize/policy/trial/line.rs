@@ -61,6 +61,10 @@ pub(super) fn of(record: &Record) -> Json {
             members.insert(name.to_owned(), value);
         }
     };
+    // Where nothing is said, the token is of the home issuer: so were all of them before this was recorded.
+    if record.is_foreign {
+        put("from-home-issuer", json!(false));
+    }
     match &record.subject {
         Subject::Action(action) => put("action", json!(action.as_ref())),
         Subject::Request { method, route } => {
@@ -111,6 +115,11 @@ pub(super) fn read(text: &str) -> Result<Record, String> {
         }
     };
     let has_token = line.take("token").as_ref().and_then(Json::as_bool).ok_or("`token` is true or false")?;
+    let is_foreign = match line.take("from-home-issuer") {
+        None => false,
+        Some(Json::Bool(home)) if has_token => !home,
+        Some(_) => return Err("`from-home-issuer` is true or false, and goes with a token".to_owned()),
+    };
     let Some(Json::Object(attributes)) = line.take("attributes") else {
         return Err("`attributes` is an object".to_owned());
     };
@@ -139,6 +148,7 @@ pub(super) fn read(text: &str) -> Result<Record, String> {
         time,
         subject,
         has_token,
+        is_foreign,
         wanted,
         values: values.into(),
         judged_by,

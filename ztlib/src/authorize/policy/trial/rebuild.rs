@@ -129,7 +129,7 @@ fn principal(record: &Record) -> Result<Principal, String> {
     }
     let claims = if record.has_token {
         let claims = put_together(claims)?;
-        let claims = VerifiedClaims::rehearsed(claims, unix_seconds(record.now()));
+        let claims = VerifiedClaims::rehearsed_of(claims, unix_seconds(record.now()), !record.is_foreign);
         Some(claims.map_err(|error| format!("no verified token has such claims: {error}"))?)
     } else {
         None

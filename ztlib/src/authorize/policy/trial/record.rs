@@ -31,6 +31,8 @@ pub(super) struct Record {
     pub(super) time: u64,
     pub(super) subject: Subject,
     pub(super) has_token: bool,
+    /// The token is of another issuer than the guard's home issuer.
+    pub(super) is_foreign: bool,
     /// What was recorded; shared by all records for as long as nothing new is wanted.
     pub(super) wanted: Arc<[Attribute]>,
     /// Of each of these its value; none where it could not be recorded.
@@ -108,6 +110,7 @@ impl Record {
             time: milliseconds(question.now),
             subject,
             has_token: question.principal.claims().is_some(),
+            is_foreign: question.principal.claims().is_some_and(|claims| !claims.is_home_issuer()),
             wanted: wanted.clone(),
             values: wanted.iter().map(|attribute| value(attribute, question, view)).collect(),
             judged_by: seen.by.root(),

@@ -26,6 +26,7 @@ fn record(subject: Subject, has_token: bool, known: Known) -> Record {
         time: 1_767_225_600_123,
         subject,
         has_token,
+        is_foreign: false,
         wanted: wanted.into(),
         values: values.into(),
         judged_by: Digest::of(b"set"),
@@ -163,7 +164,8 @@ fn records() -> impl Strategy<Value = Record> {
             }
             known.push((Attribute::header_names(), Recorded::Names(names)));
         }
-        record(request(route.as_deref()), has_token, known)
+        let is_foreign = has_token && known.len() % 2 == 1;
+        Record { is_foreign, ..record(request(route.as_deref()), has_token, known) }
     })
 }
 
@@ -180,6 +182,8 @@ proptest! {
             prop_assert_eq!(again.as_ref(), Some(recorded), "{}", attribute);
         }
         prop_assert_eq!(question.principal.claims().is_some(), record.has_token);
+        let is_foreign = question.principal.claims().is_some_and(|claims| !claims.is_home_issuer());
+        prop_assert_eq!(is_foreign, record.is_foreign);
         prop_assert_eq!(question.now, UNIX_EPOCH + Duration::from_millis(record.time));
     }
 
@@ -255,6 +259,7 @@ fn a_read_of_what_is_not_recorded_is_a_fault_and_absence_is_absence() {
         (Read::Route, text("/orders/{id}")),
         (Read::Action, Ok(Value::Absent)),
         (Read::HasToken, Ok(Value::Bool(true))),
+        (Read::FromHomeIssuer, Ok(Value::Bool(true))),
         (Read::Now, Ok(Value::Time(1_767_225_600))),
         (Read::Header("X-A".into()), text("1")),
         (Read::HeaderValues("x-a".into()), Ok(Value::List(["1".into()].into()))),
