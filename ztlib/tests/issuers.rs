@@ -51,12 +51,15 @@ impl Two {
         let verifier = TokenVerifier::builder().issuer(issuer(&world.id)).issuer(issuer(&partner));
         let guard = Guard::builder().peers(world.peers());
         let guard = guard.tokens(TokenAuthenticator::new(verifier.build().unwrap())).policies(policies);
-        let guard = guard.clock(world.clock.clone()).audit(world.events.clone()).build().unwrap();
+        let guard = guard.clock(world.clock.clone()).audit(world.events.clone()).build();
         Self { world, partner, guard }
     }
 
     fn with(set: PolicySetBuilder) -> Self {
-        let set = set.document("roles", json!({"users": {"alice": ["admin"]}, "of": {"https://partner.example": {"carol": ["admin"]}}}));
+        let set = set.document(
+            "roles",
+            json!({"users": {"alice": ["admin"]}, "of": {"https://partner.example": {"carol": ["admin"]}}}),
+        );
         Self::guarding(set.load().unwrap())
     }
 
@@ -90,7 +93,10 @@ impl Two {
 }
 
 fn ready(config: Json) -> PolicySetBuilder {
-    PolicySetBuilder::new().component("rbac", artifact!("rbac")).reasons(["no-rule", "no-role"]).config(config)
+    PolicySetBuilder::new()
+        .component("rbac", artifact!("rbac"))
+        .reasons(["no-rule", "no-role"])
+        .config(config)
 }
 
 #[tokio::test]
@@ -193,7 +199,9 @@ async fn each_way_to_go_by_an_issuers_word_is_a_fault_where_nobody_asked_whose_i
     for read in words {
         let roles = json!({"users": {"alice": ["admin"]}, "name": {"alice": "a"}});
         let two = |policy: Alice| {
-            Two::guarding(PolicySetBuilder::new().native("alice", policy).document("roles", &roles).load().unwrap())
+            Two::guarding(
+                PolicySetBuilder::new().native("alice", policy).document("roles", &roles).load().unwrap(),
+            )
         };
         let careless = two(Alice(vec![read.clone()], &[]));
         assert_eq!(careless.say(true, claims.clone()).await.0, 200, "{read}");
@@ -208,7 +216,8 @@ async fn each_way_to_go_by_an_issuers_word_is_a_fault_where_nobody_asked_whose_i
         (&["{subject}", "{issuer}"], 200),
         (&["{peer}", "{param:id}"], 200),
     ] {
-        let two = Two::guarding(PolicySetBuilder::new().native("copies", Alice(vec![], copies)).load().unwrap());
+        let two =
+            Two::guarding(PolicySetBuilder::new().native("copies", Alice(vec![], copies)).load().unwrap());
         assert_eq!(two.say(true, claims.clone()).await.0, 200, "{copies:?}");
         assert_eq!(two.say(false, claims.clone()).await.0, status, "{copies:?}");
     }

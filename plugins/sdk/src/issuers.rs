@@ -71,7 +71,9 @@ impl<'a> FromConfig<'a> for Issuers {
             let name = name.as_str();
             // As it stands in `iss`: nothing is added, taken away or folded.
             if name.trim() != name || name.chars().any(char::is_control) {
-                return Err(Error::new(format!("`{name}` is not the name of an issuer, as in `https://id.example`")));
+                return Err(Error::new(format!(
+                    "`{name}` is not the name of an issuer, as in `https://id.example`"
+                )));
             }
             if names.iter().any(|known| **known == *name) {
                 return Err(Error::new(format!("the issuer `{name}` is there twice")));

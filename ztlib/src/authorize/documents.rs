@@ -237,7 +237,10 @@ mod tests {
     fn braces_and_slashes_that_are_no_symbols_are_escaped_in_a_pointer() {
         let documents = documents();
         assert_eq!(documents.string("roles", "/~2x", &Alice), Ok(Fact::Text("odd".into())));
-        assert_eq!(documents.json("roles", "/users/al~1ice~01", &Alice), Ok(Fact::Text("[\"admin\"]".into())));
+        assert_eq!(
+            documents.json("roles", "/users/al~1ice~01", &Alice),
+            Ok(Fact::Text("[\"admin\"]".into()))
+        );
         assert_eq!(documents.string("roles", "/users/~2subject~3", &Alice), Ok(Fact::Absent));
         assert_eq!(documents.string("roles", "/~02x", &Alice), Ok(Fact::Absent), "a tilde and a two");
     }

@@ -202,7 +202,8 @@ impl Read {
             | Self::AcrIs(_)
             | Self::BeforeClaim(_) => true,
             Self::DataString(_, pointer) | Self::DataJson(_, pointer) | Self::DataContains(_, pointer, _) => {
-                (pointer.contains("{subject}") || pointer.contains("{claim:")) && !pointer.contains("{issuer}")
+                (pointer.contains("{subject}") || pointer.contains("{claim:"))
+                    && !pointer.contains("{issuer}")
             }
             _ => false,
         }

@@ -47,7 +47,17 @@ impl std::fmt::Debug for Reader {
 
 impl Reader {
     pub(crate) fn new(question: Box<Question>, view: View, limits: ReadLimits) -> Self {
-        Self { question, view, limits, calls: 0, bytes: 0, trace: Trace::default(), failed: None, asked_for_issuer: false, heard_an_issuer: false }
+        Self {
+            question,
+            view,
+            limits,
+            calls: 0,
+            bytes: 0,
+            trace: Trace::default(),
+            failed: None,
+            asked_for_issuer: false,
+            heard_an_issuer: false,
+        }
     }
 
     /// Gives the next policy a budget of its own. What was read before stays known, so that the trace tells one story.

@@ -208,8 +208,9 @@ fn a_list_that_two_evaluations_lengthen_at_once_loses_no_read() {
 #[test]
 fn under_reloads_new_documents_and_evictions_each_remembered_answer_is_that_of_its_revision() {
     const IDS: usize = 64;
-    let allowed =
-        |odd: usize| (0..IDS).filter(|id| id % 2 == odd).map(|id| (id.to_string(), "yes")).collect::<BTreeMap<_, _>>();
+    let allowed = |odd: usize| {
+        (0..IDS).filter(|id| id % 2 == odd).map(|id| (id.to_string(), "yes")).collect::<BTreeMap<_, _>>()
+    };
     let documents = [json!({ "on": allowed(0) }), json!({ "on": allowed(1) })];
     let ask = call("data-contains", &["d", "/on/{param:id}", "yes"]);
     // Both read the parameter, so that entries are many, and answer the other way round.

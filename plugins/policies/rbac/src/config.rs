@@ -5,7 +5,8 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use ztlib_policy::config::{
-    Error, FromConfig, Issuers, Members, Names, NonEmpty, OneOrMany, PeerPattern, Pointer, Reader, Text, from_json,
+    DocumentPointer, Error, FromConfig, Issuers, Members, Names, NonEmpty, OneOrMany, PeerPattern, Pointer,
+    Reader, Text, from_json,
 };
 use ztlib_policy::config_struct;
 use ztlib_policy::rules::{Covers, Rules};
@@ -68,7 +69,7 @@ config_struct! {
 config_struct! {
     struct DocumentSource<'a> {
         name: Text<'a> = "name",
-        pointer: Pointer<'a> = "pointer",
+        pointer: DocumentPointer<'a> = "pointer",
         issuers: Option<Issuers> = "issuers",
     }
 }
@@ -100,6 +101,9 @@ pub(crate) fn read(config: &[u8]) -> Result<Rbac, String> {
     {
         return Err("roles: nobody has a role; give `claims`, `groups`, `peers` or `document`".to_string());
     }
+    if granted.0.is_empty() {
+        return Err("permissions: nobody may do anything; name a role and what it may do".to_string());
+    }
     let (mut names, mut roles) = (Names::new(), Vec::new());
     for (name, _) in &granted.0 {
         if name.is_empty() {
@@ -115,6 +119,9 @@ pub(crate) fn read(config: &[u8]) -> Result<Rbac, String> {
     };
     let mut groups_by = Vec::new();
     for (at, groups) in sources.groups.into_iter().flatten().enumerate() {
+        if groups.roles.0.is_empty() {
+            return Err("roles.groups.roles: name a group and its roles".to_string());
+        }
         for (group, of_group) in groups.roles.0 {
             for name in of_group {
                 let number = known(&name, &|| format!("roles.groups.roles.{group}"))?;

@@ -8,7 +8,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use ztlib_policy::config::{Issuers, NonEmpty, Text, Vouchers, from_json};
+use ztlib_policy::config::{ContextClass, Issuers, NonEmpty, Text, Vouchers, from_json};
 use ztlib_policy::rules::{Covers, Rules};
 use ztlib_policy::{Answer, Policy, Question, config_struct, constant_struct, export_policy};
 
@@ -86,9 +86,9 @@ config_struct! {
         routes: Option<NonEmpty<Text<'a>>> = "routes",
         actions: Option<NonEmpty<Text<'a>>> = "actions",
         amr: Option<NonEmpty<Text<'a>>> = "amr",
-        acr: Option<NonEmpty<Text<'a>>> = "acr",
+        acr: Option<NonEmpty<ContextClass<'a>>> = "acr",
         max_age: Option<u32> = "max-age",
-        challenge: Option<Text<'a>> = "challenge-acr",
+        challenge: Option<ContextClass<'a>> = "challenge-acr",
         issuers: Issuers = "issuers",
     }
 }
@@ -99,7 +99,8 @@ impl<'a> Rule<'a> {
         if amr.is_none() && acr.is_none() && max_age.is_none() {
             return Err("give at least one of `amr`, `acr` and `max-age`".to_string());
         }
-        let classes = boxed(acr.as_ref());
+        let classes: Vec<Box<str>> =
+            acr.iter().flat_map(NonEmpty::as_slice).map(|class| class.as_str().into()).collect();
         // The caller cannot be asked for a method, only for a class or an age (RFC 9470 section 3).
         let challenge = challenge.map(|class| class.as_str().into()).or_else(|| classes.first().cloned());
         if challenge.is_none() && amr.is_some() {

@@ -124,11 +124,9 @@ rules:
 "#,
     )
     .unwrap();
-    for (home, route, answer) in [
-        (true, "/own", Answer::Allow),
-        (false, "/own", Answer::Deny),
-        (false, "/both", Answer::Allow),
-    ] {
+    for (home, route, answer) in
+        [(true, "/own", Answer::Allow), (false, "/own", Answer::Deny), (false, "/both", Answer::Allow)]
+    {
         let claims = r#"{"iss": "https://partner.example", "acr": "gold"}"#;
         let facts = Facts::request("GET", "/x").route(route).token(claims);
         let facts = if home { facts } else { facts.of_another_issuer() };

@@ -8,7 +8,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use ztlib_policy::config::{Issuers, NonEmpty, Text, Vouchers, from_json};
+use ztlib_policy::config::{Issuers, NonEmpty, Scope, Text, Vouchers, from_json};
 use ztlib_policy::rules::{Covers, Rules};
 use ztlib_policy::{Answer, Policy, Question, config_struct, constant_struct, export_policy};
 
@@ -49,7 +49,9 @@ impl Policy for TokenScope {
                 ));
             }
             if none == Some(true) && issuers.is_some() {
-                return Err(place("`without-scope: true` asks for no token: leave out `issuers`".to_string()));
+                return Err(place(
+                    "`without-scope: true` asks for no token: leave out `issuers`".to_string(),
+                ));
             }
             let issuers = issuers.unwrap_or_default();
             let scopes = Scopes { issuers, all: boxed(all.as_ref()), any: boxed(any.as_ref()) };
@@ -101,23 +103,8 @@ config_struct! {
     }
 }
 
-/// One scope (RFC 6749 section 3.3): "orders:read orders:write" is two, and no token has it as one.
-struct Scope<'a>(Text<'a>);
-
-impl<'a> ztlib_policy::config::FromConfig<'a> for Scope<'a> {
-    fn read(reader: &mut ztlib_policy::config::Reader<'a>) -> Result<Self, ztlib_policy::config::Error> {
-        let text = Text::read(reader)?;
-        let allowed = |byte: u8| matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e);
-        if text.as_str().bytes().all(allowed) {
-            Ok(Self(text))
-        } else {
-            Err(ztlib_policy::config::Error::new(format!("`{}` is not one scope", text.as_str())))
-        }
-    }
-}
-
 fn boxed(scopes: Option<&NonEmpty<Scope<'_>>>) -> Vec<Box<str>> {
-    scopes.into_iter().flat_map(NonEmpty::as_slice).map(|scope| scope.0.as_str().into()).collect()
+    scopes.into_iter().flat_map(NonEmpty::as_slice).map(|scope| scope.as_str().into()).collect()
 }
 
 export_policy!(TokenScope, sealed, no_std);

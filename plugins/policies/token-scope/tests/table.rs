@@ -119,7 +119,13 @@ fn it_reads_only_the_scopes_that_a_rule_names() {
     let facts = Facts::request("GET", "/any").route("/orders").token(r#"{"scope": "a b orders:read"}"#);
     assert_eq!(
         decide(&configure(SAMPLE).unwrap(), &facts).unwrap().reads(),
-        ["action=absent", r#"route="/orders""#, r#"method="GET""#, "from-home-issuer=yes", r#"has-scope("orders:read")=yes"#,]
+        [
+            "action=absent",
+            r#"route="/orders""#,
+            r#"method="GET""#,
+            "from-home-issuer=yes",
+            r#"has-scope("orders:read")=yes"#,
+        ]
     );
 }
 

@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 use super::documents::{Failure, WRONG_TYPE};
 use super::facts::Asked;
 use super::host::Host;
-use super::pattern;
+use crate::pattern;
 
 impl Host<'_> {
     pub(crate) fn action(&self) -> Option<String> {

@@ -8,11 +8,11 @@ use serde_json::Value as Json;
 use super::documents::{Failure, WRONG_TYPE, check_pointer, find, malformed};
 use super::facts::{Asked, Facts, Peer, Request, Signal};
 use super::outcome::Outcome;
-use super::pattern::Malformed;
 use super::sealed::Constants;
 use super::shown::Shown;
 use super::verdict::{Fault, Read, Verdict};
 use crate::Answer;
+use crate::pattern::Malformed;
 
 /// Headers that carry secrets in every service.
 pub(super) const SECRET_HEADERS: [&str; 5] =
@@ -47,8 +47,18 @@ impl Record {
             return false;
         }
         let heard = self.trace.iter().any(|read| match &*function(read) {
-            "subject" | "has-scope" | "scopes" | "has-audience" | "claim-string" | "claim-int" | "claim-bool"
-            | "claim-json" | "claim-contains" | "authenticated-within" | "uses-method" | "acr-is"
+            "subject"
+            | "has-scope"
+            | "scopes"
+            | "has-audience"
+            | "claim-string"
+            | "claim-int"
+            | "claim-bool"
+            | "claim-json"
+            | "claim-contains"
+            | "authenticated-within"
+            | "uses-method"
+            | "acr-is"
             | "before-claim" => true,
             _ => false,
         });

@@ -230,7 +230,8 @@ impl DecisionCache {
             catch_unwind(AssertUnwindSafe(|| self.remembered(policies, &mut question))).unwrap_or(None)
         };
         // What was remembered of a caller of the home issuer may be nothing that can be said of one of another.
-        let stands = |(decision, _): &(Decision, Arc<Trace>)| decision.check_issuer(&question.principal).is_ok();
+        let stands =
+            |(decision, _): &(Decision, Arc<Trace>)| decision.check_issuer(&question.principal).is_ok();
         if let Some((decision, trace)) = remembered.filter(stands) {
             return Decided::remembered(question, decision, trace);
         }
