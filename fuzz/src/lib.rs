@@ -20,7 +20,7 @@ use rustls_pki_types::CertificateDer;
 use serde_json::{Map, Value, json};
 use ztlib::authenticate::peer::{PeerAuthenticator, PeerCertificates, SpiffeId, Trust, TrustDomain};
 use ztlib::authenticate::token::{Algorithm, BearerToken, Issuer, TokenAuthenticator, TokenVerifier};
-use ztlib::authorize::policy::{Budget, NativePolicy, Policies, PolicySetBuilder};
+use ztlib::authorize::policy::{Budget, Module, NativePolicy, Policies, PolicySetBuilder};
 use ztlib::authorize::{Answer, Fault, Outcome, Reader};
 use ztlib::enforce::{Guard, MatchedRoute};
 use ztlib::observe::Verdict;
@@ -184,6 +184,18 @@ pub fn policy_load(data: &[u8]) {
             is_told_well(&error.to_string());
             assert_eq!(error.policy(), Some("dropped-in"));
         }
+    }
+}
+
+/// The same before a compiler sees it, some hundred times as often: what it would cost is worked out without a panic, within what its bytes take to read, and
+/// twice alike.
+pub fn policy_weigh(data: &[u8]) {
+    let weigh = || Module::check(data, &Budget::default()).map_err(|error| (error.code(), error.to_string()));
+    let weighed = weigh();
+    assert_eq!(weighed, weigh());
+    if let Err((code, text)) = weighed {
+        is_told_well(code);
+        is_told_well(&text);
     }
 }
 

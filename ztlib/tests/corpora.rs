@@ -116,6 +116,7 @@ corpora! {
     the_finder_of_bearer_tokens_and_the_model_agree: bearer_header,
     the_verifier_of_tokens_and_the_model_agree: token_verify,
     no_bytes_dropped_in_as_a_policy_do_harm: policy_load,
+    no_bytes_are_weighed_with_a_panic: policy_weigh,
     the_guard_and_the_model_agree_on_every_path: path,
     rbac_in_the_sandbox_and_the_model_agree: wasm_equals_model,
     the_decision_cache_and_a_fresh_evaluation_agree: cached_equals_fresh,

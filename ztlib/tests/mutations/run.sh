@@ -83,7 +83,7 @@ mutant T1 'an instance is asked twice, and its second answer counts' \
 
 mutant T2 'imports are not looked at before linking' \
     sandbox an_import_of_wasi_is_refused_by_name \
-    $sandbox/load.rs 's/check_import\(import\.map_err.*name\.name\)\?;/drop(import);/'
+    $sandbox/weigh/component.rs 's/check_import\(import\.name\.name\)\?;/let _ = check_import;/'
 
 mutant T3 'NaN is as the processor makes it' \
     sandbox the_same_question_costs_and_reads_and_answers_the_same \
@@ -96,6 +96,22 @@ mutant T3 'a memory that cannot grow says −1' \
 mutant T3 'a table that cannot grow says −1' \
     sandbox tables_that_cannot_grow_trap_and_never_tell \
     $sandbox/evaluate.rs 's/return Err\(Stop::Table \{ wanted: desired, limit \}\.into\(\)\);/return Ok(false);/'
+
+mutant T3 'values that reads return cost no fuel' \
+    sandbox what_a_read_returns_costs_fuel \
+    $sandbox/contract.rs 's/pay\(&mut store, value\.size\(\) as u64\)\?;/let _ = value.size();/'
+
+mutant T3 'several memories do not add up' \
+    sandbox several_memories_share_one_budget \
+    $sandbox/evaluate.rs 's/self\.used = wanted;/let _ = wanted;/'
+
+mutant T3 'code compiled under a larger budget is taken' \
+    sandbox code_that_was_compiled_under_a_larger_budget_is_held_to_the_smaller_one \
+    $sandbox/evaluate.rs 's/compiled\.fits\(&budget\)\?;/let _ = compiled.fits(\&budget);/'
+
+mutant T3 'starting an instance costs nothing' \
+    bombs what_starts_slowly_costs_fuel_before_it_starts \
+    $sandbox/evaluate.rs 's/checked_sub\(self\.compiled\.start_fuel\(\)\)/checked_sub(0 * self.compiled.start_fuel())/'
 
 mutant T3 'what was cut off is a denial, and kept' \
     cache what_was_cut_off_is_never_remembered \

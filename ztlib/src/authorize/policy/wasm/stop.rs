@@ -86,7 +86,7 @@ pub(super) fn load_error(error: &wasmtime::Error) -> LoadError {
 /// What of a policy's budget was spent when it was started and configured.
 fn budget_key(code: &str) -> Option<&'static str> {
     match code {
-        "fuel-spent" => Some("config-fuel"),
+        "fuel-spent" => Some("config-fuel` or, where its start took it, `fuel"),
         "memory-limit" => Some("memory-bytes"),
         "table-limit" => Some("table-elements"),
         "deadline-passed" => Some("wall-clock-ms"),
