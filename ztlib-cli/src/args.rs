@@ -201,6 +201,9 @@ pub(crate) struct Verify {
     /// A file with public keys (PEM) that may have signed; once for each file
     #[arg(long, value_name = "FILE", required = true, value_hint = ValueHint::FilePath)]
     pub(crate) trust: Vec<PathBuf>,
+    /// The service that is to load it: it has to be one of those that the set is `for`
+    #[arg(long, value_name = "NAME")]
+    pub(crate) service: Option<String>,
 }
 
 #[derive(Debug, Args)]

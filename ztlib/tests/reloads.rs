@@ -109,9 +109,9 @@ fn every_kind_of_bad_candidate_leaves_the_last_good_set_in_force_and_says_why() 
             "module cut off",
             Box::new(|| with(&sets::ALLOW_ALL[..sets::ALLOW_ALL.len() / 2], "")),
             "not-a-component",
-            "policies.toml:4",
+            "policies.toml:5",
         ),
-        ("module that is text", Box::new(|| with(b"hello", "")), "not-a-component", "policies.toml:4"),
+        ("module that is text", Box::new(|| with(b"hello", "")), "not-a-component", "policies.toml:5"),
         (
             "module with another digest",
             Box::new(|| {
@@ -119,7 +119,7 @@ fn every_kind_of_bad_candidate_leaves_the_last_good_set_in_force_and_says_why() 
                 folder.write("candidate.wasm", sets::DENY_ALL);
             }),
             "digest-mismatch",
-            "policies.toml:6",
+            "policies.toml:7",
         ),
         (
             "module missing",
@@ -128,20 +128,20 @@ fn every_kind_of_bad_candidate_leaves_the_last_good_set_in_force_and_says_why() 
                 fs::remove_file(folder.at("candidate.wasm")).unwrap();
             }),
             "file-not-found",
-            "policies.toml:5",
+            "policies.toml:6",
         ),
-        ("another world", Box::new(|| named("no-guard")), "missing-export", "policies.toml:4"),
+        ("another world", Box::new(|| named("no-guard")), "missing-export", "policies.toml:5"),
         (
             "contract of the future",
             Box::new(|| named("future-contract")),
             "wrong-contract",
-            "policies.toml:4",
+            "policies.toml:5",
         ),
         (
             "import beyond the contract",
             Box::new(|| named("forbidden-import")),
             "forbidden-import",
-            "policies.toml:4",
+            "policies.toml:5",
         ),
         (
             "unsigned",
@@ -204,7 +204,7 @@ fn every_kind_of_bad_candidate_leaves_the_last_good_set_in_force_and_says_why() 
                 with(sets::DENY_ALL, "[[document]]\nname = 'roles'\nfile = 'roles.json'\n");
             }),
             "missing-key",
-            "policies.toml:7",
+            "policies.toml:8",
         ),
         (
             "document with another digest",
@@ -212,47 +212,47 @@ fn every_kind_of_bad_candidate_leaves_the_last_good_set_in_force_and_says_why() 
                 with(sets::DENY_ALL, &document("roles", "roles.json", "[]"));
             }),
             "digest-mismatch",
-            "policies.toml:10",
+            "policies.toml:11",
         ),
         (
             "compile bomb: 25 000 functions",
             Box::new(|| with(&one_of(25_000), "")),
             "too-many-functions",
-            "policies.toml:4",
+            "policies.toml:5",
         ),
         (
             "compile bomb: a function of 600 KB",
             Box::new(|| with(&of_bytes(600_000), "")),
             "function-too-large",
-            "policies.toml:4",
+            "policies.toml:5",
         ),
         (
             "compile bomb: a module of 5 MB",
             Box::new(|| with(&vec![0; 5_000_000], "")),
             "file-too-large",
-            "policies.toml:5",
+            "policies.toml:6",
         ),
-        ("endless configure", Box::new(|| named("endless-configure")), "fuel-spent", "policies.toml:4"),
-        ("endless start", Box::new(|| named("endless-start")), "fuel-spent", "policies.toml:4"),
-        ("trap in configure", Box::new(|| named("trap-in-configure")), "trap", "policies.toml:4"),
+        ("endless configure", Box::new(|| named("endless-configure")), "fuel-spent", "policies.toml:5"),
+        ("endless start", Box::new(|| named("endless-start")), "fuel-spent", "policies.toml:5"),
+        ("trap in configure", Box::new(|| named("trap-in-configure")), "trap", "policies.toml:5"),
         (
             "read in configure",
             Box::new(|| named("read-during-configure")),
             "read-outside-decide",
-            "policies.toml:4",
+            "policies.toml:5",
         ),
         (
             "flood of constants",
             Box::new(|| named("flood-of-constants")),
             "constant-budget",
-            "policies.toml:4",
+            "policies.toml:5",
         ),
-        ("configuration refused", Box::new(|| named("rbac")), "configure-refused", "policies.toml:4"),
+        ("configuration refused", Box::new(|| named("rbac")), "configure-refused", "policies.toml:5"),
         (
             "budget beyond the engine",
             Box::new(|| with(sets::DENY_ALL, "[policy.budget]\nmemory-bytes = 1_000_000_000_000\n")),
             "budget-too-large",
-            "policies.toml:7",
+            "policies.toml:8",
         ),
         (
             "manifest cut off",
@@ -264,11 +264,11 @@ fn every_kind_of_bad_candidate_leaves_the_last_good_set_in_force_and_says_why() 
             "manifest with a typo",
             Box::new(|| folder.sign(&folder.draft(11, "deny.wasm", "modul = 'x'\n"), &key)),
             "unknown-key",
-            "policies.toml:7",
+            "policies.toml:8",
         ),
         (
             "manifest without policies",
-            Box::new(|| folder.sign("format = 1\nversion = 11\n", &key)),
+            Box::new(|| folder.sign("format = 1\nversion = 11\nfor = 'shop'\n", &key)),
             "no-policies",
             "policies.toml",
         ),

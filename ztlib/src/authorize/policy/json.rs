@@ -388,7 +388,7 @@ mod tests {
             assert!(message.contains("directives"), "{message}");
             assert_eq!(at, Some(line));
         }
-        assert_eq!(Format::Yaml.parse("a: '100%'\nb: %c\n").is_err(), true, "YAML has no such text");
+        assert!(Format::Yaml.parse("a: '100%'\nb: %c\n").is_err(), "YAML has no such text");
         assert_eq!(Format::Yaml.parse("a: 100%\n"), Ok(serde_json::json!({"a": "100%"})));
     }
 

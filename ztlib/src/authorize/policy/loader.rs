@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 
 use serde_json::Value as Json;
+use ztlib_cases::shown;
 
 use super::blueprint::{Blueprint, Known};
 use super::digest::Digest;
@@ -69,6 +70,46 @@ pub(super) struct FromManifest {
     pub(super) path: PathBuf,
     pub(super) trust: Trust,
     pub(super) versions: Versions,
+    pub(super) service: Service,
+}
+
+/// Which service loads it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) enum Service {
+    /// Nobody has said; a signed set is then for nobody.
+    #[default]
+    Unnamed,
+    Named(Box<str>),
+    /// Sets of all services are taken, by a verb.
+    Any,
+}
+
+impl Service {
+    /// Whether a set is for this service. What nobody signed need not say for whom it is.
+    fn check(&self, manifest: &Manifest) -> Result<(), LoadError> {
+        match self {
+            Self::Any => Ok(()),
+            Self::Unnamed if manifest.signed.is_none() => Ok(()),
+            Self::Unnamed => Err(LoadError::new(
+                "service-unnamed",
+                "the set is signed for certain services, and this one has not said which it is: name it with `service(…)`, or say `allow_any_service()` if sets of all services may be in force here",
+            )),
+            Self::Named(_) if manifest.services.is_empty() && manifest.signed.is_none() => Ok(()),
+            Self::Named(name) if manifest.services.contains(name) => Ok(()),
+            Self::Named(name) => {
+                let services: Vec<String> =
+                    manifest.services.iter().map(|service| format!("`{}`", shown(service))).collect();
+                Err(LoadError::new(
+                    "other-service",
+                    format!(
+                        "the set is for {}, and this service is `{}`: put the right set there, or add this service to its `for` and sign it again",
+                        services.join(", "),
+                        shown(name)
+                    ),
+                ))
+            }
+        }
+    }
 }
 
 /// A set with what is known of it.
@@ -305,7 +346,8 @@ impl FromManifest {
             Err(error) => return (Err(error), Folder::missing(&self.path)),
         };
         let manifest = manifest::read(&self.path, &mut folder, &self.trust).and_then(|manifest| {
-            // Before anything is compiled: an old set costs nothing.
+            // Before anything is compiled: a set of another service costs nothing, and neither does an old one.
+            self.service.check(&manifest).map_err(|error| error.at(&self.path, None))?;
             let checked =
                 manifest.signed.as_ref().map_or(Ok(()), |signed| self.versions.check_readable(signed));
             checked.map(|()| manifest).map_err(|error| error.at(&self.path, None))

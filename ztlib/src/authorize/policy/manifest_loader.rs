@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::LoadError;
-use super::loader::{FromManifest, Origin};
+use super::loader::{FromManifest, Origin, Service};
+use super::manifest;
 use super::named_file::NamedFile;
 use super::reload::{Policies, Start};
 use super::signature::{KeyId, Trust, Versions};
@@ -23,11 +24,12 @@ use crate::clock::{Clock, SharedClock};
 /// # let folder = std::env::temp_dir().join(format!("ztlib-manifest-loader-{}", std::process::id()));
 /// # std::fs::create_dir_all(&folder)?;
 /// # let manifest = folder.join("policies.toml");
-/// # std::fs::write(&manifest, "format = 1\nversion = 3\n")?;
+/// # std::fs::write(&manifest, "format = 1\nversion = 3\nfor = 'shop-production'\n")?;
 /// let (signer, _private_key_pem) = SigningKey::generate()?;
 /// let load = || {
 ///     Policies::from_manifest(&manifest)
 ///         .trust_key(signer.public_key_pem())
+///         .service("shop-production")
 ///         .keep_version_in(folder.join("highest-version"))
 ///         .max_policy_age(Duration::from_secs(3600))
 /// };
@@ -35,7 +37,7 @@ use crate::clock::{Clock, SharedClock};
 /// signer.sign_manifest(&manifest)?;
 /// let verified = load().verify()?;
 /// assert_eq!((verified.version, verified.signer), (Some(3), Some(signer.id())));
-/// std::fs::write(&manifest, "format = 1\nversion = 4\n")?;
+/// std::fs::write(&manifest, "format = 1\nversion = 4\nfor = 'shop-production'\n")?;
 /// assert_eq!(load().verify().unwrap_err().code(), "bad-signature");
 /// # std::fs::remove_dir_all(&folder)?;
 /// # Ok(())
@@ -46,6 +48,7 @@ pub struct ManifestLoader {
     path: PathBuf,
     trust: Trust,
     versions: Versions,
+    service: Service,
     signal_source: Option<Arc<dyn SignalSource>>,
     clock: SharedClock,
     max_age: Option<Duration>,
@@ -61,6 +64,8 @@ pub struct Verified {
     pub signer: Option<KeyId>,
     /// What the manifest calls itself.
     pub version: Option<u64>,
+    /// The services that it says it is for.
+    pub services: Vec<Box<str>>,
     /// Documents that the signer left open: whoever can write to their files decides what is in them.
     pub unsigned_documents: Vec<Box<str>>,
     /// Every file that the manifest names, in its order, with its digest and whether the manifest binds it.
@@ -73,6 +78,7 @@ impl ManifestLoader {
             path,
             trust: Trust::default(),
             versions: Versions::default(),
+            service: Service::default(),
             signal_source: None,
             clock: SharedClock::default(),
             max_age: None,
@@ -93,6 +99,28 @@ impl ManifestLoader {
     /// signature that is there must still be good.
     pub fn allow_unsigned(mut self) -> Self {
         self.trust.allow_unsigned();
+        self
+    }
+
+    /// Says which service this is. A signed set is taken where its manifest names this service (`for = "shop-production"`, or a list): a signature says who made a
+    /// set, and this for what, so that the set of another service, or of the same one's test environment, is refused however good its signature
+    /// is. An unsigned set may say it, too, and is then refused elsewhere.
+    ///
+    /// A name has 1 to 128 visible ASCII characters and is compared byte for byte. Without it, signed sets are refused (`service-unnamed`).
+    pub fn service(mut self, name: &str) -> Self {
+        if manifest::is_service(name) {
+            self.service = Service::Named(name.into());
+        } else {
+            let text = "the name of a service has 1 to 128 visible ASCII characters";
+            self.mistake.get_or_insert(LoadError::new("bad-service", text));
+        }
+        self
+    }
+
+    /// Takes signed sets whichever service they are for: whoever can put a file there chooses between all sets that the trusted keys have ever signed. It is for
+    /// tools that look at sets of all services, and for keys that sign for one service only.
+    pub fn allow_any_service(mut self) -> Self {
+        self.service = Service::Any;
         self
     }
 
@@ -141,7 +169,7 @@ impl ManifestLoader {
         Policies::load(Start { origin, signal_source, clock, max_age })
     }
 
-    /// Checks the signature, the version and all digests without compiling anything or writing down the version.
+    /// Checks the signature, the service, the version and all digests without compiling anything or writing down the version.
     ///
     /// # Errors
     /// As [`load`](Self::load).
@@ -151,6 +179,7 @@ impl ManifestLoader {
         Ok(Verified {
             signer: manifest.signed.map(|signed| signed.signer),
             version: manifest.version,
+            services: manifest.services,
             unsigned_documents: manifest.unsigned_documents,
             files: manifest.files,
         })
@@ -159,7 +188,12 @@ impl ManifestLoader {
     fn finish(self) -> Result<FromManifest, LoadError> {
         match self.mistake {
             Some(mistake) => Err(mistake),
-            None => Ok(FromManifest { path: self.path, trust: self.trust, versions: self.versions }),
+            None => Ok(FromManifest {
+                path: self.path,
+                trust: self.trust,
+                versions: self.versions,
+                service: self.service,
+            }),
         }
     }
 }

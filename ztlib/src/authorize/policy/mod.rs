@@ -14,6 +14,7 @@
 //! ```toml
 //! format = 1
 //! version = 12                     # of a signed set: grows with every change
+//! for = "shop-production"          # of a signed set: the service, or a list of them
 //! signals = ["risk"]               # what the service supplies while it runs; nothing else can be asked for
 //! secret-headers = ["x-api-key"]   # that no policy may read, besides those that none may read anyway
 //!
@@ -40,7 +41,7 @@
 //!
 //! The keys of a budget are those of [`Budget`] with dashes: `fuel`, `config-fuel`, `memory-bytes`, `table-elements`,
 //! `wall-clock-ms`, `argument-bytes`, `reads`, `read-bytes`, `message-bytes`, `headers`, `header-value-bytes`, `log-bytes`,
-//! `module-bytes`, `functions`, `function-bytes`, `config-bytes`, `constants`, `constant-bytes`, `constant-key-bytes`. A manifest is at most 256 KiB, a document at most 16 MiB, and 256 MiB of memory; a set has
+//! `module-bytes`, `functions`, `function-bytes`, `config-bytes`, `constants`, `constant-bytes`, `constant-key-bytes`. A manifest is at most 256 KiB, a document at most 16 MiB in JSON and 2 MiB in YAML or TOML, and 128 MiB of memory; a set has
 //! at most 64 policies, documents, signals and secret headers. Unknown keys, members that are there twice, dates and
 //! merge keys are errors.
 //!

@@ -48,7 +48,7 @@ impl Policies {
     /// use ztlib::authorize::policy::Policies;
     ///
     /// let key = std::fs::read("/etc/shop/policy-signer.pub")?;
-    /// let policies = Policies::from_manifest("/etc/shop/policies.toml").trust_key(key).load()?;
+    /// let policies = Policies::from_manifest("/etc/shop/policies.toml").trust_key(key).service("shop").load()?;
     /// policies.watch()?; // from now on a change of the files is in force within a second
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
