@@ -394,6 +394,7 @@ mod tests {
 
     /// Each construct at the largest size: none takes more than seconds, in a build without optimisation.
     #[test]
+    #[allow(clippy::disallowed_methods, reason = "what is measured is how long it takes")]
     fn no_construct_of_the_largest_size_takes_long() {
         let fill = |unit: &str, max: usize| unit.repeat(max / unit.len());
         let numbered = |of: &dyn Fn(usize) -> String, max: usize| {
