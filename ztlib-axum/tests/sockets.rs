@@ -77,7 +77,8 @@ impl Service {
         let acceptor = acceptor.clock(world.clock.clone()).build().unwrap();
         let server = Server::bind("127.0.0.1:0", acceptor).await.unwrap();
         // So that a connection which waits for the rest of a request ends by itself.
-        let server = server.header_timeout(Duration::from_millis(400)).shutdown_limit(Duration::from_secs(2));
+        let server = server.header_timeout(Duration::from_millis(400)).unwrap();
+        let server = server.shutdown_limit(Duration::from_secs(2)).unwrap();
         let address = server.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let served = tokio::spawn(async move {

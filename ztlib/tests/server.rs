@@ -342,7 +342,7 @@ async fn headers_beyond_the_limit_are_a_431() {
 
 #[tokio::test]
 async fn a_header_section_that_does_not_end_is_given_up() {
-    let server = running(|server| server.header_timeout(Duration::from_millis(50))).await;
+    let server = running(|server| server.header_timeout(Duration::from_millis(50)).unwrap()).await;
     let mut stream = server.tls(&server.peer(), "http/1.1").await.unwrap();
     stream.write_all(b"GET / HTTP/1.1\r\nhost: lo").await.unwrap();
     let mut rest = Vec::new();
@@ -353,14 +353,22 @@ async fn a_header_section_that_does_not_end_is_given_up() {
 
 #[tokio::test]
 async fn connections_above_the_limit_are_closed_and_places_come_back() {
-    let server = running(|server| server.max_connections(2)).await;
+    let server = running(|server| server.max_connections(2).unwrap()).await;
     let peer = server.peer();
+    // A request is under way on each.
     let mut one = server.http1(&peer).await;
     let mut two = server.http2(&peer).await;
-    assert_eq!(one.send_request(get("/")).await.unwrap().status(), StatusCode::OK);
-    assert_eq!(two.send_request(get2("/")).await.unwrap().status(), StatusCode::OK);
+    let first = tokio::spawn(async move { one.send_request(get("/slow")).await });
+    let mut other = two.clone();
+    let second = tokio::spawn(async move { other.send_request(get2("/slow")).await });
+    while server.live.load(Ordering::SeqCst) < 2 {
+        tokio::task::yield_now().await;
+    }
     assert!(server.tls(&peer, "http/1.1").await.is_err());
-    drop(one);
+    server.slow.notify_waiters();
+    assert_eq!(text(first.await.unwrap().unwrap()).await, "slow");
+    assert_eq!(text(second.await.unwrap().unwrap()).await, "slow");
+    // The first is gone, and its place is free.
     let back = async {
         while server.tls(&peer, "http/1.1").await.is_err() {
             tokio::task::yield_now().await;
@@ -368,6 +376,112 @@ async fn connections_above_the_limit_are_closed_and_places_come_back() {
     };
     tokio::time::timeout(SOON, back).await.expect("a place came back");
     assert_eq!(two.send_request(get2("/")).await.unwrap().status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn connections_without_a_request_make_room() {
+    let server = running(|server| server.max_connections(3).unwrap()).await;
+    let peer = server.peer();
+    let mut busy = server.http1(&peer).await;
+    let busy = tokio::spawn(async move { busy.send_request(get("/slow")).await });
+    while server.live.load(Ordering::SeqCst) < 1 {
+        tokio::task::yield_now().await;
+    }
+    // Whatever comes without a request: silent, silent after its handshake, idle.
+    let mut kept = Vec::new();
+    for _ in 0..20 {
+        kept.push(TcpStream::connect(server.address).await.unwrap());
+        server.tls(&peer, "h2").await.unwrap();
+        let mut idle = server.http1(&peer).await;
+        assert_eq!(text(idle.send_request(get("/")).await.unwrap()).await, "spiffe://td/a");
+    }
+    server.slow.notify_waiters();
+    assert_eq!(text(busy.await.unwrap().unwrap()).await, "slow");
+}
+
+/// Findings E9.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_probe_is_answered_under_a_flood_of_half_requests() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let server =
+        running(move |server| server.allow_plaintext_probes(listener, ["/healthz"], |_| true).unwrap()).await;
+    let flood = tokio::spawn(async move {
+        let mut kept = std::collections::VecDeque::new();
+        loop {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            let _ = stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: ").await;
+            kept.push_back(stream);
+            if kept.len() > 300 {
+                kept.pop_front();
+            }
+        }
+    });
+    for _ in 0..100 {
+        let probe = async {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: probe\r\n\r\n").await.unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            answer
+        };
+        let answer = tokio::time::timeout(SOON, probe).await.expect("the probe is answered");
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+    flood.abort();
+    server.assert_serves().await;
+}
+
+/// Findings E15: neither nothing nor for ever, and each error names the verb.
+#[tokio::test]
+async fn every_setting_of_a_server_has_a_range() {
+    use ztlib::tls::TlsConfigError;
+    type Set = fn(Server, Duration) -> Result<Server, TlsConfigError>;
+    let durations: [(&str, Set); 8] = [
+        ("header_timeout", Server::header_timeout),
+        ("idle_timeout", Server::idle_timeout),
+        ("ping", |server, time| server.ping(time, SOON)),
+        ("ping", |server, time| server.ping(SOON, time)),
+        ("body_timeout", Server::body_timeout),
+        ("answer_timeout", Server::answer_timeout),
+        ("unread_bodies", |server, time| server.unread_bodies(1, time)),
+        ("shutdown_limit", Server::shutdown_limit),
+    ];
+    let authority = Authority::new("servers");
+    let issued = authority.leaf().dns("localhost").for_servers().issue();
+    let acceptor = Acceptor::builder().identity(issued.chain(), issued.key()).unwrap();
+    let acceptor = acceptor.allow_anonymous_peers_only().build().unwrap();
+    let bind = async || Server::bind("127.0.0.1:0", acceptor.clone()).await.unwrap();
+    let refused = |verb: &str, result: Result<Server, TlsConfigError>| {
+        let error = result.unwrap_err();
+        assert_eq!(error.code(), "setting-out-of-range");
+        assert!(error.to_string().contains(&format!("`{verb}`")), "{error}");
+    };
+    for (verb, set) in durations {
+        for bad in [Duration::ZERO, Duration::from_micros(999), Duration::from_secs(86_401), Duration::MAX] {
+            refused(verb, set(bind().await, bad));
+        }
+        for good in [Duration::from_millis(1), SOON, Duration::from_secs(3600)] {
+            assert!(set(bind().await, good).is_ok());
+        }
+    }
+    refused("max_connections", bind().await.max_connections(0));
+    refused("max_connections", bind().await.max_connections(usize::MAX));
+    refused("max_header_bytes", bind().await.max_header_bytes(8191));
+    refused("max_header_bytes", bind().await.max_header_bytes(u32::MAX));
+    refused("max_concurrent_streams", bind().await.max_concurrent_streams(0));
+    refused("max_concurrent_streams", bind().await.max_concurrent_streams(u32::MAX));
+    refused("unread_bodies", bind().await.unread_bodies(u64::MAX, SOON));
+    assert!(
+        bind()
+            .await
+            .max_connections(1)
+            .unwrap()
+            .max_header_bytes(8192)
+            .unwrap()
+            .max_concurrent_streams(1)
+            .is_ok()
+    );
 }
 
 #[tokio::test]
@@ -398,7 +512,7 @@ async fn requests_in_flight_finish_at_shutdown() {
 
 #[tokio::test]
 async fn requests_that_take_too_long_are_cut_at_the_shutdown_limit() {
-    let server = running(|server| server.shutdown_limit(Duration::from_millis(50))).await;
+    let server = running(|server| server.shutdown_limit(Duration::from_millis(50)).unwrap()).await;
     let peer = server.peer();
     let mut one = server.http1(&peer).await;
     let calls = Arc::clone(&server.calls);
@@ -582,7 +696,7 @@ async fn a_flood_of_continuation_frames_ends_its_connection() {
 /// Threat 62: more streams at a time than are allowed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn streams_above_the_limit_do_not_run() {
-    let server = running(|server| server.max_concurrent_streams(10)).await;
+    let server = running(|server| server.max_concurrent_streams(10).unwrap()).await;
     let frames = (0..1000_u32).map(|at| frame(HEADERS, END_STREAM | END_HEADERS, 2 * at + 1, GET_SLOW));
     flood(&server, frames).await;
     assert!(server.calls.load(Ordering::SeqCst) <= 10);

@@ -4,7 +4,7 @@ use std::io;
 
 use crate::authenticate::peer::PeerError;
 
-/// Why a server identity or an acceptor cannot be used.
+/// Why a server identity, an acceptor or a setting of a server cannot be used.
 #[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TlsConfigError {
@@ -23,11 +23,15 @@ pub enum TlsConfigError {
     /// The TLS library refuses the settings.
     #[error("these TLS settings are not possible")]
     Settings,
-    /// A limit or a deadline of zero would refuse every connection.
-    #[error("`{setting}` is zero: no connection would be accepted")]
-    Zero {
-        /// Which setting.
+    /// A limit or a time that would refuse every connection, or bound nothing.
+    #[error("`{setting}` cannot be {given}: give {allowed}")]
+    OutOfRange {
+        /// The verb that sets it.
         setting: &'static str,
+        /// What it was given.
+        given: String,
+        /// What it takes.
+        allowed: String,
     },
 }
 
@@ -47,7 +51,7 @@ impl TlsConfigError {
             Self::PrivateKey => "private-key",
             Self::KeyMismatch => "key-mismatch",
             Self::Settings => "tls-settings",
-            Self::Zero { .. } => "limit-is-zero",
+            Self::OutOfRange { .. } => "setting-out-of-range",
         }
     }
 }
