@@ -56,6 +56,14 @@ cached-equals-fresh cases="10000000" threads="2":
 flood count="1000000":
     cargo run --release --example flood {{count}}
 
+# Many connections in each state of docs/connections.md: a good client is served, and a shutdown ends.
+connection-states count="300" seconds="2":
+    cargo run --example connection_states {{count}} {{seconds}}
+
+# What takes too long for the gate.
+nightly:
+    cargo run --example connection_states 9000 60
+
 # Criterion, one bench a stage.
 bench *arguments:
     cargo bench -p ztlib-benches {{arguments}}

@@ -4,6 +4,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
+    clippy::indexing_slicing,
     clippy::disallowed_methods,
     reason = "a test"
 )]
@@ -629,7 +630,10 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
+const GOAWAY: u8 = 7;
+const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
+const ENHANCE_YOUR_CALM: u32 = 0xb;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 
@@ -678,6 +682,87 @@ async fn a_flood_of_reset_streams_leaves_nothing_behind() {
     };
     tokio::time::timeout(SOON, gone).await.expect("no handler outlives its stream");
     server.assert_serves().await;
+}
+
+/// Sends frames of HTTP/2 and gives the error code of the server's GOAWAY, once it has ended the connection or has been
+/// silent for a while.
+async fn goodbye(server: &Running, frames: impl Iterator<Item = Vec<u8>>) -> Option<u32> {
+    let stream = server.tls(&server.peer(), "h2").await.unwrap();
+    let (mut read, mut write) = tokio::io::split(stream);
+    let reader = tokio::spawn(async move {
+        let (mut bytes, mut piece) = (Vec::new(), [0; 4096]);
+        let pause = Duration::from_millis(500);
+        while let Ok(Ok(some)) = tokio::time::timeout(pause, read.read(&mut piece)).await {
+            bytes.extend(piece.get(..some).unwrap());
+            if some == 0 {
+                break;
+            }
+        }
+        bytes
+    });
+    let mut batch = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    batch.extend(frame(SETTINGS, 0, 0, &[]));
+    batch.extend(frames.flatten());
+    let _ = write.write_all(&batch).await;
+    let bytes = reader.await.unwrap();
+    let mut rest = bytes.as_slice();
+    let mut code = None;
+    while let Some((head, behind)) = rest.split_at_checked(9) {
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+        let Some((payload, next)) = behind.split_at_checked(length) else { break };
+        if head[3] == GOAWAY {
+            code = Some(u32::from_be_bytes(payload[4..8].try_into().unwrap()));
+        }
+        rest = next;
+    }
+    code
+}
+
+/// Threat 62 (CVE-2023-44487): resets that pile up before the streams were looked at end the connection.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn streams_that_are_reset_faster_than_they_are_looked_at_end_the_connection() {
+    let server = running(|server| server).await;
+    let reset = |at: u32| {
+        let stream = 2 * at + 1;
+        let cancel = 8_u32.to_be_bytes();
+        [frame(HEADERS, END_STREAM | END_HEADERS, stream, GET_SLOW), frame(RST_STREAM, 0, stream, &cancel)]
+    };
+    assert_eq!(goodbye(&server, (0..15).flat_map(reset)).await, None);
+    assert_eq!(goodbye(&server, (0..150).flat_map(reset)).await, Some(ENHANCE_YOUR_CALM));
+    server.assert_serves().await;
+}
+
+/// Threat 62 (CVE-2025-8671): so do streams that the peer makes us reset.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn streams_that_a_peer_makes_us_reset_end_the_connection() {
+    let server = running(|server| server).await;
+    let misused = |at: u32| {
+        let stream = 2 * at + 1;
+        // A window above 2^31 - 1 is an error of the stream (RFC 9113 section 6.9.1).
+        let most = (u32::MAX >> 1).to_be_bytes();
+        [frame(HEADERS, END_HEADERS, stream, GET_SLOW), frame(WINDOW_UPDATE, 0, stream, &most)]
+    };
+    assert_eq!(goodbye(&server, (0..900).flat_map(misused)).await, None);
+    assert_eq!(goodbye(&server, (0..1500).flat_map(misused)).await, Some(ENHANCE_YOUR_CALM));
+    server.assert_serves().await;
+}
+
+/// A peer whose machine is gone sends nothing and closes nothing.
+#[tokio::test]
+async fn an_http2_peer_that_answers_no_ping_is_gone() {
+    let short = Duration::from_millis(100);
+    let server = running(|server| server.ping(short, short).unwrap()).await;
+    let mut silent = server.tls(&server.peer(), "h2").await.unwrap();
+    let mut hello = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    hello.extend(frame(SETTINGS, 0, 0, &[]));
+    silent.write_all(&hello).await.unwrap();
+    let mut sink = Vec::new();
+    let end = tokio::time::timeout(SOON, silent.read_to_end(&mut sink)).await;
+    let _ = end.expect("the connection is closed");
+    // Who answers stays.
+    let mut good = server.http2(&server.peer()).await;
+    tokio::time::sleep(short * 5).await;
+    assert_eq!(text(good.send_request(get2("/")).await.unwrap()).await, "spiffe://td/a");
 }
 
 /// Threat 62: a header section that never ends (RUSTSEC-2024-0332).

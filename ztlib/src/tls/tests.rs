@@ -416,11 +416,10 @@ async fn an_http2_stream_whose_window_stays_shut_is_reset_and_the_others_go_on()
     let mut stuck = sender.send_request(get("/big")).await.unwrap().into_body();
     // What its window lets through at first counts as progress, once.
     sleep(121 * SECOND).await;
-    let mut error = None;
-    while let Some(frame) = stuck.frame().await {
-        error = error.or(frame.err());
+    let mut was_reset = false;
+    while !was_reset {
+        was_reset = stuck.frame().await.expect("the body does not end as if it were whole").is_err();
     }
-    assert!(error.is_some(), "the stream was reset");
     sleep(HOUR).await;
     pieces.send(Bytes::from_static(b"still here")).unwrap();
     assert_eq!(live.frame().await.unwrap().unwrap().into_data().unwrap(), "still here");
@@ -656,6 +655,18 @@ async fn what_http_refuses_by_itself_is_counted_by_a_bounded_code() {
         ("GET / HTTP/9.9\r\n\r\n".to_owned(), "malformed-http", "HTTP/1.1 400"),
         ("G\u{1}T / HTTP/1.1\r\n\r\n".to_owned(), "malformed-http", "HTTP/1.1 400"),
         ("POST / HTTP/1.1\r\ncontent-length: 1, 2\r\n\r\n".to_owned(), "malformed-http", "HTTP/1.1 400"),
+        // The target names a host, and the header does not (RFC 9112 section 3.2).
+        (
+            "GET http://localhost/ HTTP/1.1\r\nconnection: close\r\n\r\n".to_owned(),
+            "host-missing",
+            "HTTP/1.1 400",
+        ),
+        (
+            "GET http://localhost/ HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n".to_owned(),
+            "",
+            "HTTP/1.1 200",
+        ),
+        ("GET http://localhost/ HTTP/1.0\r\n\r\n".to_owned(), "", "HTTP/1.0 200"),
         (format!("GET / HTTP/1.1\r\nx: {long}\r\n\r\n"), "header-too-large", "HTTP/1.1 431"),
         ("GET / HTTP/1.1\r\n".to_owned(), "header-timeout", ""),
         ("GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n".to_owned(), "", "HTTP/1.1 200"),

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Takes each condition of the decision cache (SECURITY.md, T1 to T13) away, one line at a time in a scratch copy, and shows that the test
-# named for it fails:
+# Takes each condition of the decision cache (SECURITY.md, T1 to T13) and the bounds of HTTP/2 (H2) away, one line at a time in a scratch
+# copy, and shows that the test named for it fails:
 #
 #   ztlib/tests/mutations/run.sh           all of them
 #   ztlib/tests/mutations/run.sh T5 T6     those of these conditions
@@ -169,6 +169,18 @@ mutant T13 'a policy may read while it is started and configured' \
 mutant T13 'sets with a native policy are remembered' \
     cache a_set_with_a_native_policy_is_asked_each_time \
     authorize/policy/set.rs 's/entries\.iter\(\)\.all\(\|entry\| matches!\(entry\.policy, Policy::Wasm\(_\)\)\)/true/'
+
+mutant H2 'peers of HTTP/2 are sent no pings' \
+    server an_http2_peer_that_answers_no_ping_is_gone \
+    tls/serve_connection.rs 's/\.keep_alive_interval\(limits\.ping_after\)/.keep_alive_interval(None)/'
+
+mutant H2 'streams that a peer resets may pile up' \
+    server streams_that_are_reset_faster_than_they_are_looked_at_end_the_connection \
+    tls/serve_connection.rs 's/^const MAX_RESET_STREAMS: usize = 20;/const MAX_RESET_STREAMS: usize = usize::MAX;/'
+
+mutant H2 'a peer may make us reset streams without end' \
+    server streams_that_a_peer_makes_us_reset_end_the_connection \
+    tls/serve_connection.rs 's/\.max_local_error_reset_streams\(MAX_ERROR_RESETS\)/.max_local_error_reset_streams(None)/'
 
 if $list; then exit 0; fi
 $aim && did="meet their line" || did="were caught"
