@@ -62,7 +62,7 @@ const STATES: [State; 11] = [
     state("HTTP/1.1, no byte", H1, b""),
     state("HTTP/1.1, half a header section", H1, b"GET / HTTP/1.1\r\nhost: loc"),
     State {
-        awaited: 100,
+        awaited: 70,
         ..state("HTTP/1.1, idle after a request", H1, b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
     },
     state("HTTP/2, no preface", H2, b""),
@@ -108,13 +108,14 @@ fn server(folder: &Path) -> Result<(), Failure> {
         let read = |name: &str| std::fs::read(folder.join(name));
         let acceptor = Acceptor::builder().identity_pem(&read("server.pem")?, &read("server.key")?)?;
         let server = Server::bind("127.0.0.1:0", acceptor.allow_anonymous_peers_only().build()?).await?;
+        // Before anybody looks at what memory there is.
+        let big = Bytes::from(vec![b'x'; 64 << 20]);
         println!("{}", server.local_addr()?);
         let (stop, stopped) = tokio::sync::oneshot::channel();
         std::thread::spawn(move || {
             let _ = std::io::stdin().lines().next();
             let _ = stop.send(Instant::now());
         });
-        let big = Bytes::from(vec![b'x'; 64 << 20]);
         let service = tower::service_fn(move |request| answer(request, big.clone()));
         let mut began = None;
         let ended = server.serve(service, async { began = stopped.await.ok() }).await;
