@@ -35,7 +35,7 @@ impl Host<'_> {
     }
 
     pub(crate) fn param(&self, name: &str) -> Option<String> {
-        self.read("param", &[&name], Ok(self.route_param(name)))
+        self.read("param", &[&name], self.route_param(name))
     }
 
     pub(crate) fn path_matches(&self, pattern: &str) -> bool {

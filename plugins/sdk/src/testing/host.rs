@@ -176,9 +176,14 @@ impl<'f> Host<'f> {
         }
     }
 
-    pub(super) fn route_param(&self, name: &str) -> Option<String> {
+    /// A name that stands twice in the route's template has two values.
+    pub(super) fn route_param(&self, name: &str) -> Result<Option<String>, Failure> {
         let params = self.asked().map_or(&[][..], |request| &request.params);
-        params.iter().find(|(own, _)| own == name).map(|(_, value)| value.clone())
+        let mut values = params.iter().filter(|(own, _)| own == name).map(|(_, value)| value.clone());
+        match (values.next(), values.next()) {
+            (value, None) => Ok(value),
+            (_, Some(_)) => Err(("read-several-values", "there are several values where one was asked for")),
+        }
     }
 
     pub(super) fn headers_of(&self, name: &str) -> Result<Vec<String>, Failure> {
@@ -210,7 +215,7 @@ impl<'f> Host<'f> {
 
     pub(super) fn symbol(&self, name: &str) -> Result<Option<String>, Failure> {
         if let Some(param) = name.strip_prefix("param:") {
-            return Ok(self.route_param(param));
+            return self.route_param(param);
         }
         if let Some(pointer) = name.strip_prefix("claim:") {
             return Ok(self.typed(pointer, Json::as_str)?.map(str::to_owned));
