@@ -596,7 +596,8 @@ impl Tally {
                 self.allowed_hits += u64::from(event.cached());
             }
             Verdict::Deny => self.denied += 1,
-            Verdict::Fault => self.faults += 1,
+            // All targets are in good form: what makes one bad is that a policy cannot read it.
+            Verdict::Fault | Verdict::BadRequest => self.faults += 1,
             Verdict::Unauthenticated => self.unauthenticated += 1,
             other => panic!("no question here is {other:?}"),
         }

@@ -30,7 +30,11 @@ enum Refused {
     Token(&'static str),
     /// A policy denied.
     Denied { policy: String, reason: String, message: Option<String>, challenge: Option<String> },
-    /// No decision could be reached.
+    /// No route matches, and no policy allows that.
+    NoRoute,
+    /// No decision could be reached because of what the caller sent.
+    Unreadable { policy: Option<String>, code: String },
+    /// No decision could be reached because of the service.
     Fault { policy: Option<String>, code: String },
 }
 
@@ -44,8 +48,7 @@ pub fn judge(scenarios: &Scenarios, case: &Case, exchange: &Exchange) -> Result<
     let (route, params) = matched_route(path, exchange.grpc);
     let runs = Reply { reached: Some(reached(path, exchange.grpc).to_owned()), ..Reply::default() };
 
-    let judged = target::check(exchange, route.as_deref(), &params, &service.encoded_slash_routes)
-        .map_err(Refused::Target);
+    let judged = target::check(exchange, route.as_deref(), &params, service).map_err(Refused::Target);
     let public = route.as_ref().is_some_and(|route| service.public_routes.contains(route));
     if judged.is_ok() && public {
         let decision = Decision::Public;
@@ -138,6 +141,13 @@ impl Refused {
             Self::Denied { policy, reason, message, challenge } => {
                 let (status, grpc) = if challenge.is_some() { (401, 16) } else { (403, 7) };
                 (row(status, grpc, &reason, message, challenge), Decision::Deny, reason, Some(policy))
+            }
+            Self::NoRoute => {
+                let code = "no-route";
+                (row(403, 7, code, None, None), Decision::Deny, code.to_owned(), None)
+            }
+            Self::Unreadable { policy, code } => {
+                (row(400, 3, &code, None, None), Decision::BadRequest, code, policy)
             }
             Self::Fault { policy, code } => {
                 (row(503, 14, "fault", None, None), Decision::Fault, code, policy)

@@ -8,11 +8,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ztlib::authenticate::peer::{PeerAuthenticator, Trust};
 use ztlib::authenticate::token::{Algorithm, Issuer, KeySet, TokenAuthenticator, TokenVerifier};
 use ztlib::authorize::policy::{Policies, PolicySetBuilder};
-use ztlib::enforce::Guard;
+use ztlib::enforce::{Guard, PathSpelling};
 
 use super::{
     Case, Exchange, IssuerPlan, Key, Lifetime, PeerPlan, Proof, ScenarioError, Scenarios, Signature,
-    TokenPlan, unknown,
+    Spelling, TokenPlan, unknown,
 };
 use crate::{Authority, Events, Issued, LeafDraft, ManualClock, TokenIssuer, a_day};
 
@@ -151,6 +151,13 @@ impl<'s> Cast<'s> {
         }
         for route in &plan.encoded_slash_routes {
             builder = builder.allow_encoded_slash(route.as_str());
+        }
+        for spelling in &plan.path_spellings {
+            builder = builder.allow_path_spelling(match spelling {
+                Spelling::LowercaseEscapes => PathSpelling::LowercaseEscapes,
+                Spelling::NeedlessEscapes => PathSpelling::NeedlessEscapes,
+                Spelling::RawBracketsAndBars => PathSpelling::RawBracketsAndBars,
+            });
         }
         if plan.observe_only {
             builder = builder.observe_only();

@@ -104,17 +104,36 @@ impl Denial {
     }
 }
 
+/// Whose doing it is that no decision could be reached. A fault refuses either way; this says what
+/// the caller is told, and whether an operator is to be woken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(clippy::exhaustive_enums, reason = "whoever tells faults apart must handle both")]
+pub enum FaultOrigin {
+    /// What the caller sent cannot be read in the one way that a policy asked for: 400, verdict
+    /// `bad-request`. To send the same again does not help, and any caller can bring it about.
+    Request,
+    /// The service: its policies, documents, signals, or the sandbox: 503, verdict `fault`.
+    Service,
+}
+
 /// No decision could be reached. It refuses, and is never mistaken for a denial.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
     policy: Option<Arc<str>>,
     code: &'static str,
     detail: Box<str>,
+    origin: FaultOrigin,
 }
 
 impl Fault {
+    /// A fault of the service; see [`Fault::from`] a [`ReadFault`] for those of a request.
     pub(crate) fn new(code: &'static str, detail: impl Into<Box<str>>) -> Self {
-        Self { policy: None, code, detail: detail.into() }
+        Self { policy: None, code, detail: detail.into(), origin: FaultOrigin::Service }
+    }
+
+    pub(crate) fn of(mut self, origin: FaultOrigin) -> Self {
+        self.origin = origin;
+        self
     }
 
     pub(crate) fn in_policy(mut self, policy: &Arc<str>) -> Self {
@@ -139,6 +158,11 @@ impl Fault {
         self.code
     }
 
+    /// Whose doing it is.
+    pub fn origin(&self) -> FaultOrigin {
+        self.origin
+    }
+
     /// The detail, for the operator only.
     pub fn detail(&self) -> &str {
         &self.detail
@@ -158,7 +182,7 @@ impl std::error::Error for Fault {}
 
 impl From<ReadFault> for Fault {
     fn from(fault: ReadFault) -> Self {
-        Self::new(fault.code(), fault.to_string())
+        Self::new(fault.code(), fault.to_string()).of(fault.origin())
     }
 }
 

@@ -196,7 +196,7 @@ impl Question {
             Read::Path => text(Some(self.request()?.target.path())),
             // Absent, and no fault, for a question of the application's own: absent matches no rule.
             Read::Route => text(self.request().ok().and_then(|request| request.route.as_deref())),
-            Read::Param(name) => text(self.param(name)),
+            Read::Param(name) => text(self.param(name)?),
             Read::PathMatches(pattern) => yes(pattern::path_matches(pattern, self.request()?.target.path())?),
             Read::Header(name) => self.request()?.header(name, view),
             Read::HeaderValues(name) => self.request()?.header_values(name, view),
@@ -291,9 +291,9 @@ impl Question {
         unix_seconds(self.now)
     }
 
-    fn param(&self, name: &str) -> Option<&str> {
-        let mut params = self.request().ok()?.params.iter();
-        params.find(|(own, _)| *own == name).map(|(_, value)| value)
+    /// Absent for a question of the application's own.
+    fn param(&self, name: &str) -> Result<Option<&str>, ReadFault> {
+        self.request().map_or(Ok(None), |request| request.param(name))
     }
 
     /// A claim; absent where there is no token, but a malformed pointer is a fault even then: whether a
@@ -306,7 +306,7 @@ impl Question {
         match self.principal.claims() {
             None => check_pointer(pointer).map(|()| None),
             Some(claims) => of(claims).map_err(|error| match error {
-                ClaimError::WrongType { expected, .. } => ReadFault::WrongType(expected),
+                ClaimError::WrongType { expected, .. } => ReadFault::ClaimOfWrongType(expected),
                 _ => ReadFault::Malformed("a JSON pointer is empty or begins with `/` (RFC 6901)"),
             }),
         }
@@ -347,7 +347,7 @@ impl Question {
 impl Symbols for Question {
     fn symbol(&self, name: &str) -> Result<Option<Cow<'_, str>>, ReadFault> {
         if let Some(param) = name.strip_prefix("param:") {
-            return Ok(self.param(param).map(Cow::Borrowed));
+            return Ok(self.param(param)?.map(Cow::Borrowed));
         }
         if let Some(pointer) = name.strip_prefix("claim:") {
             return Ok(self.claim(pointer, |c| c.claim_string(pointer))?.map(Cow::Borrowed));

@@ -29,6 +29,8 @@ pub struct Reader {
     limits: ReadLimits,
     calls: u32,
     bytes: usize,
+    /// Those of them that the caller sent.
+    sent: usize,
     trace: Trace,
     /// The read that failed last, and how.
     failed: Option<(Read, &'static str)>,
@@ -42,7 +44,7 @@ impl std::fmt::Debug for Reader {
 
 impl Reader {
     pub(crate) fn new(question: Box<Question>, view: View, limits: ReadLimits) -> Self {
-        Self { question, view, limits, calls: 0, bytes: 0, trace: Trace::default(), failed: None }
+        Self { question, view, limits, calls: 0, bytes: 0, sent: 0, trace: Trace::default(), failed: None }
     }
 
     /// Gives the next policy a budget of its own. What was read before stays known, so that the trace tells one story.
@@ -50,6 +52,7 @@ impl Reader {
         self.limits = limits;
         self.calls = 0;
         self.bytes = 0;
+        self.sent = 0;
         self.failed = None;
     }
 
@@ -83,6 +86,9 @@ impl Reader {
         // The argument is paid for before it is looked at, the value before it is handed on.
         self.pay(read.size())?;
         let value = self.question.answer(read, &self.view)?;
+        if read.is_sent() {
+            self.sent = self.sent.saturating_add(value.size());
+        }
         self.pay(value.size())?;
         Ok((value, false))
     }
@@ -97,7 +103,16 @@ impl Reader {
 
     fn pay(&mut self, bytes: usize) -> Result<(), ReadFault> {
         self.bytes = self.bytes.saturating_add(bytes);
-        if self.bytes > self.limits.bytes { Err(ReadFault::Budget("the bytes of reads")) } else { Ok(()) }
+        if self.bytes <= self.limits.bytes {
+            return Ok(());
+        }
+        // But for what the caller sent, would the budget have lasted?
+        let others = self.bytes.saturating_sub(self.sent);
+        Err(if others <= self.limits.bytes {
+            ReadFault::TooLong
+        } else {
+            ReadFault::Budget("the bytes of reads")
+        })
     }
 
     pub(crate) fn into_parts(self) -> (Box<Question>, Trace) {

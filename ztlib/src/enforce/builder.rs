@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::guard::{Guard, Settings, Stage};
+use super::hints::Hints;
+use super::spelling::{AllowedSpellings, PathSpelling};
 use crate::authenticate::peer::PeerAuthenticator;
 use crate::authenticate::token::TokenAuthenticator;
 use crate::authorize::policy::Policies;
@@ -96,6 +98,8 @@ impl GuardBuilder<WantsPolicies> {
             observe_only: false,
             public_routes: BTreeSet::new(),
             encoded_slash_routes: BTreeSet::new(),
+            spellings: AllowedSpellings::default(),
+            hints: Hints::default(),
         }))
     }
 }
@@ -143,6 +147,30 @@ impl GuardBuilder<Ready> {
     /// sees a slash in it; one that holds a segment `.` or `..` is refused all the same.
     pub fn allow_encoded_slash(mut self, template: impl Into<Box<str>>) -> Self {
         self.0.0.encoded_slash_routes.insert(template.into());
+        self
+    }
+
+    /// Loosens: paths in this spelling pass as they stand, on every route and where no route
+    /// matches. Two spellings of one path are two texts: routes and parameters come to the same,
+    /// but a rule about the path itself, or a service behind that decodes it, may see two
+    /// (`docs/paths.md`).
+    ///
+    /// ```
+    /// # use ztlib::authorize::policy::Policies;
+    /// use ztlib::enforce::{Guard, PathSpelling};
+    /// # fn f(policies: Policies) {
+    /// let guard = Guard::builder().allow_unauthenticated_peers().allow_requests_without_token();
+    /// let guard = guard.policies(policies).allow_path_spelling(PathSpelling::LowercaseEscapes).build();
+    /// # }
+    /// ```
+    pub fn allow_path_spelling(mut self, spelling: PathSpelling) -> Self {
+        self.0.0.spellings.allow(spelling);
+        self
+    }
+
+    /// Loosens: the same on the route with this template alone.
+    pub fn allow_path_spelling_on(mut self, template: impl Into<Box<str>>, spelling: PathSpelling) -> Self {
+        self.0.0.spellings.allow_on(template.into(), spelling);
         self
     }
 

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use http::request::Parts;
 
 use super::builder::{GuardBuilder, WantsPeers};
+use super::hints::Hints;
 use super::judgement::{InForce, Judgement, Passage};
 use super::matched::MatchedRoute;
 use super::permit::Permit;
 use super::refusal::{Cause, Challenge, Refusal};
+use super::spelling::AllowedSpellings;
 use crate::authenticate::Principal;
 use crate::authenticate::peer::PeerAuthenticator;
 use crate::authenticate::token::TokenAuthenticator;
@@ -41,6 +43,8 @@ pub(super) struct Settings {
     pub(super) observe_only: bool,
     pub(super) public_routes: BTreeSet<Box<str>>,
     pub(super) encoded_slash_routes: BTreeSet<Box<str>>,
+    pub(super) spellings: AllowedSpellings,
+    pub(super) hints: Hints,
 }
 
 /// Where one of the two proofs comes from.

@@ -21,7 +21,8 @@ use crate::authenticate::token::VerifiedClaims;
 use crate::authorize::policy::trial::Seen;
 use crate::authorize::policy::{PolicySet, Revision};
 use crate::authorize::{
-    Asked, Decided, Decision, Fault, HeaderChange, Labels, Question, RequestFacts, Settled, Target, Trace,
+    Asked, Decided, Decision, Denial, Fault, FaultOrigin, HeaderChange, Labels, Question, Read, RequestFacts,
+    Settled, Target, Trace,
 };
 use crate::clock::{Stopwatch, unix_seconds};
 use crate::observe::{self, AuditEvent, Objection, RequestId, Story, Subject, Verdict};
@@ -165,7 +166,8 @@ impl<'g> Judgement<'g> {
     /// Path, host and method before anything else: what cannot be judged is not judged.
     fn check_target(&self, parts: &Parts, matched: &MatchedRoute) -> Result<Target, TargetError> {
         let path = matched.path.as_deref().unwrap_or_else(|| parts.uri.path());
-        let checked = target::check(parts, path)?;
+        let spellings = self.settings.spellings.on(matched.template.as_deref());
+        let checked = target::check(parts, path, spellings)?;
         if checked.encoded_slash {
             let allowed = |route: &str| self.settings.encoded_slash_routes.contains(route);
             if !matched.template.as_deref().is_some_and(allowed) {
@@ -261,6 +263,9 @@ impl<'g> Judgement<'g> {
         self.cached = decided.cached;
         self.authorize = decided.took;
         self.revision = Some(*self.policies.revision());
+        if decided.question.principal.remote_ip().is_none() {
+            self.settings.hints.without_address(&decided.trace);
+        }
         self.trace = Some(decided.trace);
         self.log = decided.log;
         self.fuel = decided.fuel;
@@ -269,11 +274,28 @@ impl<'g> Judgement<'g> {
             Ok(Decision::Allow(obligations)) => {
                 obligations.settle(&mut decided.question, self.policies.view(), self.id).map_err(Cause::Fault)
             }
+            Ok(Decision::Deny(denial)) if self.is_for_want_of_a_route(&decided.question.asked, &denial) => {
+                Err(Cause::NoRoute(denial))
+            }
             Ok(Decision::Deny(denial)) => Err(Cause::Denial(denial)),
             Err(fault) => Err(Cause::Fault(fault)),
         };
         self.principal = decided.question.principal;
         (decided.question.asked, result)
+    }
+
+    /// Whether a request was denied because no route matches it: the policies asked for the route,
+    /// there was none, and they did not go on to look at the path, by which they may decide about
+    /// it all the same. A login would not help, so a denial that asks for one stands as it is.
+    fn is_for_want_of_a_route(&self, asked: &Asked, denial: &Denial) -> bool {
+        let Asked::Request(facts) = asked else { return false };
+        let decided_by_route = |trace: &Arc<Trace>| {
+            let looks_at_path = |read: &Read| matches!(read, Read::Path | Read::PathMatches(_));
+            trace.value(&Read::Route).is_some() && !trace.reads().any(|(read, _)| looks_at_path(read))
+        };
+        facts.route.is_none()
+            && denial.step_up().is_none()
+            && self.trace.as_ref().is_some_and(decided_by_route)
     }
 
     /// Carries out what was decided on a request.
@@ -287,7 +309,8 @@ impl<'g> Judgement<'g> {
             Ok((standing, settled)) => (Ok(standing), settled),
             Err(cause) => (Err(cause), Settled::default()),
         };
-        let result = self.conclude(decided, subject).map(|permit| {
+        let hints = &self.settings.hints;
+        let result = self.conclude(decided, subject).inspect_err(|_| hints.refused(&parts)).map(|permit| {
             obligations::apply(&settled.request, &mut parts.headers);
             parts.extensions.insert(permit);
             Passage { response_headers: settled.response }
@@ -304,7 +327,14 @@ impl<'g> Judgement<'g> {
             Err(Cause::Target(_)) => (Verdict::BadRequest, None),
             Err(Cause::Peer(_) | Cause::Token(_)) => (Verdict::Unauthenticated, None),
             Err(Cause::Denial(denial)) => (Verdict::Deny, Some(denial.policy.clone())),
-            Err(Cause::Fault(fault)) => (Verdict::Fault, fault.policy().map(Into::into)),
+            Err(Cause::NoRoute(_)) => (Verdict::Deny, None),
+            Err(Cause::Fault(fault)) => {
+                let verdict = match fault.origin() {
+                    FaultOrigin::Request => Verdict::BadRequest,
+                    FaultOrigin::Service => Verdict::Fault,
+                };
+                (verdict, fault.policy().map(Into::into))
+            }
         };
         let objection = |cause: &Cause| {
             Box::new(Objection { reason: cause.code().into(), detail: cause.to_string().into(), policy })

@@ -8,8 +8,8 @@
 //! | | error | the audit log cannot be flushed, or its writer did not start or is gone |
 //! | `ztlib::refusal` | info | every refusal, with the whole reason |
 //! | | debug | the reads that led to it; connections that were refused before HTTP was spoken |
-//! | `ztlib::guard` | warn | a guard that only observes was built |
-//! | | error | a handler asked for what the guard did not establish (500) |
+//! | `ztlib::guard` | warn | a guard that only observes was built; once: a CORS preflight was refused, so its layer stands inside; a policy asks for addresses that the server does not tell |
+//! | | error | a handler asked for what the guard did not establish (500); once: a route names a parameter twice |
 //! | `ztlib::cache` | info | decisions of a set with a native policy are not remembered |
 //! | | warn | decisions of a site are not remembered, or hardly ever found again: which read it is, and what to change |
 //! | `ztlib::trial` | warn | what a candidate on trial would decide otherwise: once for each kind of change |

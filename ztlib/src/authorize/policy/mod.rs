@@ -99,7 +99,8 @@
 //! | `trap` | anything else that WebAssembly traps on: `unreachable` (a panic in Rust), a division by zero, an access out of range |
 //! | `bad-argument` | what it handed to a call of the host, or the memory that it gave for an answer, is no value of the contract, or is too large |
 //! | `bad-answer` | what it answered is none of allow, deny, abstain |
-//! | `read-…` | a read failed: see [`ReadFault`](super::ReadFault::code) |
+//! | `read-…` | a read failed: see [`ReadFault`](super::ReadFault::code). `read-several-values`, `read-malformed-query`, `read-not-utf8`, `read-too-long` and, of a claim, `read-wrong-type` are the caller's doing ([`FaultOrigin::Request`](super::FaultOrigin::Request)): 400, verdict `bad-request` |
+//! | `obligation-source-absent`, `obligation-unusable-value` | a header cannot be copied; the caller's doing, too, where the source is what they sent |
 //! | `outcome-…` | what it attached cannot be used: see [`OutcomeFault`](super::OutcomeFault::code) |
 //! | `read-outside-decide` | it read or said something while it was started or configured |
 //! | `configure-refused` | it refused a configuration that it had taken when it was loaded |

@@ -157,6 +157,7 @@ fn read_value(attribute: &Attribute, value: Json) -> Result<Recorded, String> {
     {
         let why = Unreadable::ALL.iter().find(|(_, own)| word.as_str() == Some(own)).map(|(why, _)| *why);
         let fits = match attribute.kind {
+            Kind::Param => why == Some(Unreadable::Several),
             Kind::Query => why.is_some_and(|why| why != Unreadable::Failed),
             Kind::Signal => why == Some(Unreadable::Failed),
             _ => false,

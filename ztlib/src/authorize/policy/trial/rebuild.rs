@@ -43,6 +43,10 @@ fn request(record: &Record) -> Result<RequestFacts, String> {
             (Kind::Host, Recorded::Text(text)) => host = text,
             (Kind::Path, Recorded::Text(text)) => path = text,
             (Kind::Param, Recorded::Text(text)) => params.push(name, text),
+            (Kind::Param, Recorded::Unreadable(_)) => {
+                params.push(name, "");
+                params.push(name, "");
+            }
             (Kind::Header, Recorded::Values(values)) => put_header(&mut headers, name, values)?,
             (Kind::Query, Recorded::Text(text)) => {
                 push_query(&mut query, name);

@@ -209,7 +209,10 @@ pub(super) fn value(attribute: &Attribute, question: &Question, view: &View) -> 
         Kind::Method | Kind::Route | Kind::Action | Kind::Token | Kind::Time => return None,
         Kind::Host => text(Some(request?.target.host())),
         Kind::Path => text(Some(request?.target.path())),
-        Kind::Param => text(request?.params.iter().find(|(own, _)| *own == name).map(|(_, value)| value)),
+        Kind::Param => match request?.param(name) {
+            Ok(value) => text(value),
+            Err(_) => Recorded::Unreadable(Unreadable::Several),
+        },
         Kind::Header => {
             let name = readable(name, view).ok()?;
             let values = request?.parts.headers.get_all(&name).iter();

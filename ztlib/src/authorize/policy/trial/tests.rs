@@ -263,7 +263,7 @@ fn a_read_of_what_is_not_recorded_is_a_fault_and_absence_is_absence() {
         (Read::ClaimString("/org/id".into()), text("acme")),
         (Read::ClaimInt("/org/n".into()), Ok(Value::Int(7))),
         (Read::ClaimString("/org/none".into()), Ok(Value::Absent)),
-        (Read::ClaimString("/org/n".into()), Err(ReadFault::WrongType("a string"))),
+        (Read::ClaimString("/org/n".into()), Err(ReadFault::ClaimOfWrongType("a string"))),
         // As for every question, whatever is recorded of it.
         (Read::Header("authorization".into()), Err(ReadFault::Secret)),
         (Read::Signal("risk".into()), Err(ReadFault::UndeclaredSignal)),

@@ -55,7 +55,11 @@ impl Stop {
 /// The fault that ended an evaluation.
 pub(super) fn fault(error: &wasmtime::Error) -> Fault {
     let (code, detail) = explain(error);
-    Fault::new(code, detail)
+    let fault = Fault::new(code, detail);
+    match error.downcast_ref::<Stop>() {
+        Some(Stop::Read(read)) => fault.of(read.origin()),
+        _ => fault,
+    }
 }
 
 /// Why a policy cannot start: the same, at load.
