@@ -7,6 +7,7 @@ use std::path::Path;
 use serde_json::{Map, Value as Json};
 use toml::de::DeValue;
 
+use crate::possible::{is_authority, is_dns_name, is_host, is_taken_out, params, times};
 use crate::value::{json, members, moment, plain, texts_of};
 use crate::{Asked, Case, Checks, Error, Expectation, Request, Table, Text, closest, shown};
 
@@ -159,6 +160,14 @@ fn peer<C: Checks>(table: &Table<'_>) -> Result<Option<C::Peer>, Error> {
     if names.is_empty() {
         return Err(named.missing("dns-names", "a peer without a SPIFFE ID has at least one DNS name"));
     }
+    if !is_authority(authority) {
+        let text = format!("`{}` is no name of an authority: 1 to 64 of `a-z`, `0-9` and `-`", shown(authority));
+        return Err(named.error("authority", "bad-peer", text));
+    }
+    if let Some(name) = names.iter().find(|name| !is_dns_name(name)) {
+        let text = format!("`{}` is no identity: a host name without a wildcard, and no address", shown(name));
+        return Err(named.error("dns-names", "bad-peer", text));
+    }
     Ok(Some(C::named_peer(authority, &names)))
 }
 
@@ -185,7 +194,12 @@ fn case<C: Checks>(
         })?),
     };
     let caller = caller::<C>(table, known)?;
-    let claims = caller.claims.map(|claims| C::claims(claims, now)).transpose();
+    let claims = caller.claims.map(|claims| {
+        let wrong = times(&claims, now);
+        let claims = C::claims(claims, now)?;
+        wrong.map_or(Ok(claims), |wrong| Err(("bad-claims", wrong)))
+    });
+    let claims = claims.transpose();
     let claims = claims.map_err(|(code, text)| {
         let key = if table.has("claims") { "claims" } else { "caller" };
         table.error(key, code, text)
@@ -228,12 +242,14 @@ fn signals(table: &Table<'_>) -> Result<BTreeMap<String, Option<String>>, Error>
 
 fn asked<C: Checks>(table: &Table<'_>) -> Result<Asked<C::Target>, Error> {
     let Some(action) = table.text("action")? else {
-        let target = target::<C>(table)?;
-        let params = texts_of(table, "params")?;
+        let (target, path) = target::<C>(table)?;
+        let said = texts_of(table, "params")?;
+        let route = table.text("route")?;
+        let params = params(table, path, route, &said)?;
         for (_, value) in &params {
-            C::check_parameter(value).map_err(|text| table.error("params", "bad-request", text))?;
+            C::check_parameter(value).map_err(|text| table.error("path", "bad-request", text))?;
         }
-        return Ok(Asked::Request { target, params, route: table.text("route")?.map(str::to_owned) });
+        return Ok(Asked::Request { target, params, route: route.map(str::to_owned) });
     };
     if let Some(key) = REQUEST_KEYS.into_iter().find(|key| table.has(key)) {
         let text = format!("a question of the application's own has no `{key}`: leave out this or `action`");
@@ -242,20 +258,32 @@ fn asked<C: Checks>(table: &Table<'_>) -> Result<Asked<C::Target>, Error> {
     Ok(Asked::Action(action.to_owned()))
 }
 
-fn target<C: Checks>(table: &Table<'_>) -> Result<C::Target, Error> {
+/// The request and its path.
+fn target<'t, C: Checks>(table: &Table<'t>) -> Result<(C::Target, &'t str), Error> {
     let path = table.required_text("path", "name the request's path (or an `action`)")?;
     let method = table.text("method")?.unwrap_or("GET");
     if !C::is_method(method) {
         return Err(table.error("method", "bad-request", format!("`{}` is not a method", shown(method))));
     }
     let host = table.text("host")?.unwrap_or(HOST);
+    if !is_host(host) {
+        return Err(table.error("host", "bad-request", format!("`{}` is not a host", shown(host))));
+    }
     if path.contains(['?', '#']) {
         let text = "a path has no `?` and no `#`: write `query = { name = \"value\" }`";
         return Err(table.error("path", "bad-request", text));
     }
     let query = texts_of(table, "query")?;
-    let mut headers = Vec::new();
+    let mut headers: Vec<(String, Vec<String>)> = Vec::new();
     for (name, value) in members(table, "headers")? {
+        if headers.iter().any(|(known, _)| known.eq_ignore_ascii_case(name)) {
+            let text = format!("the header `{}` stands there twice: write its values in a list", shown(name));
+            return Err(table.at(value, "duplicate-name", text));
+        }
+        if is_taken_out(name) {
+            let text = format!("no policy sees the header `{}`: the guard takes it out of every request", shown(name));
+            return Err(table.at(value, "bad-request", text));
+        }
         let values: Option<Vec<String>> = match value.get_ref() {
             DeValue::Array(items) => items.iter().map(|item| plain(item.get_ref())).collect(),
             single => plain(single).map(|single| vec![single]),
@@ -268,7 +296,8 @@ fn target<C: Checks>(table: &Table<'_>) -> Result<C::Target, Error> {
     }
     let request =
         Request { method: method.to_owned(), host: host.to_owned(), path: path.to_owned(), query, headers };
-    C::target(request).map_err(|text| table.error("path", "bad-request", text))
+    let target = C::target(request).map_err(|text| table.error("path", "bad-request", text))?;
+    Ok((target, path))
 }
 
 #[cfg(test)]
@@ -362,7 +391,36 @@ mod tests {
             ("path = '/'\nmethod = 'G T'\nexpect = 'allow'", "bad-request", 5),
             ("path = '/'\nheaders = { a = [[]] }\nexpect = 'allow'", "wrong-type", 5),
             ("path = '/'\nheaders = {\n a = \"\\n\" }\nexpect = 'allow'", "wrong-type", 6),
-            ("path = '/'\nparams = { id = '..' }\nexpect = 'allow'", "bad-request", 5),
+            ("path = '/%2E%2E'\nroute = '/{id}'\nexpect = 'allow'", "bad-request", 4),
+            ("path = '/'\nhost = ''\nexpect = 'allow'", "bad-request", 5),
+            ("path = '/'\nhost = 'a.test/b'\nexpect = 'allow'", "bad-request", 5),
+            ("path = '/'\nhost = 'a.test?b='\nexpect = 'allow'", "bad-request", 5),
+            ("path = '/'\nhost = 'a@b.test'\nexpect = 'allow'", "bad-request", 5),
+            ("path = '/'\nhost = 'a.test#b'\nexpect = 'allow'", "bad-request", 5),
+            ("path = '/'\nheaders = { X-A = '1',\n x-a = '2' }\nexpect = 'allow'", "duplicate-name", 6),
+            ("path = '/'\nheaders = { Ztlib-Peer = 'a' }\nexpect = 'allow'", "bad-request", 5),
+            ("path = '/'\nheaders = { x_forwarded-client-cert = 'a' }\nexpect = 'allow'", "bad-request", 5),
+            ("path = '/'\nparams = { id = '7' }\nexpect = 'allow'", "contradiction", 5),
+            ("path = '/a%2Fb'\nexpect = 'allow'", "bad-request", 4),
+            ("path = '/a'\nroute = 'a'\nexpect = 'allow'", "bad-route", 5),
+            ("path = '/a'\nroute = '/{'\nexpect = 'allow'", "bad-route", 5),
+            ("path = '/a/b'\nroute = '/{x}/{x}'\nexpect = 'allow'", "bad-route", 5),
+            ("path = '/a'\nroute = '/b'\nexpect = 'allow'", "contradiction", 5),
+            ("path = '/orders/7'\nroute = '/orders/:id'\nexpect = 'allow'", "contradiction", 5),
+            ("path = '/o/7/l'\nroute = '/o/{id}'\nexpect = 'allow'", "contradiction", 5),
+            ("path = '/o/'\nroute = '/o/{id}'\nexpect = 'allow'", "contradiction", 5),
+            ("path = '/a.B/C'\nroute = '/a.B/D'\nexpect = 'allow'", "contradiction", 5),
+            ("path = '/o/7'\nroute = '/o/{id}'\nparams = { id = 8 }\nexpect = 'allow'", "contradiction", 6),
+            ("path = '/o/7'\nroute = '/o/{id}'\nparams = { di = 7 }\nexpect = 'allow'", "contradiction", 6),
+            ("path = '/o/%20'\nroute = '/o/{id}'\nparams = { id = '%20' }\nexpect = 'allow'", "contradiction", 6),
+            ("path = '/'\npeer = { authority = 'A', dns-names = ['b'] }\nexpect = 'allow'", "bad-peer", 5),
+            ("path = '/'\npeer = { authority = 'a', dns-names = ['8.8.8.8'] }\nexpect = 'allow'", "bad-peer", 5),
+            ("path = '/'\npeer = { authority = 'a', dns-names = ['b', '*.b'] }\nexpect = 'allow'", "bad-peer", 5),
+            ("path = '/'\npeer = { authority = 'a', dns-names = ['b'], spiffe = 'spiffe://a/b' }", "unknown-key", 5),
+            ("path = '/'\nnow = 9\nclaims = { exp = 9 }\nexpect = 'allow'", "bad-claims", 6),
+            ("path = '/'\nnow = 9\nclaims = { nbf = 15 }\nexpect = 'allow'", "bad-claims", 6),
+            ("path = '/'\nnow = 9\nclaims = { iat = 15 }\nexpect = 'allow'", "bad-claims", 6),
+            ("path = '/'\nnow = 9\nclaims = { iat = 13, exp = 12 }\nexpect = 'allow'", "bad-claims", 6),
             ("path = '/'\npeer = 'http://a'\nexpect = 'allow'", "bad-peer", 5),
             ("path = '/'\npeer = 7\nexpect = 'allow'", "wrong-type", 5),
             ("path = '/'\npeer = { authority = 'a' }\nexpect = 'allow'", "missing-key", 5),
@@ -470,6 +528,22 @@ mod tests {
             BTreeMap::from([("posture".into(), None), ("risk".into(), Some("3".into()))])
         );
         assert_eq!(case.labels, [("b".into(), "true".into()), ("a".into(), "16".into())]);
+    }
+
+    #[test]
+    fn parameters_come_of_path_and_route_also_where_the_case_does_not_say_them() {
+        let params = |case: &str| match one(case).ok().unwrap().asked {
+            Asked::Request { params, .. } => params,
+            Asked::Action(_) => panic!("{case}"),
+        };
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let shop = "path = '/shops/a%20b/files/c%2Fd/e'\nroute = '/shops/{shop}/files/{*rest}'\nexpect = 'allow'";
+        assert_eq!(params(shop), [pair("shop", "a b"), pair("rest", "c/d/e")]);
+        assert_eq!(params(&format!("{shop}\nparams = {{ rest = 'c/d/e' }}")), params(shop));
+        let number = "path = '/o/7'\nroute = '/o/{id}'\nparams = { id = 7 }\nexpect = 'allow'";
+        assert_eq!(params(number), [pair("id", "7")]);
+        assert_eq!(params("path = '/a.B/C'\nroute = '/a.B/C'\nexpect = 'allow'"), []);
+        assert_eq!(params("path = '/o/7'\nexpect = 'allow'"), []);
     }
 
     #[test]

@@ -111,10 +111,10 @@ pub(crate) struct Explain {
     /// The request's host
     #[arg(long)]
     pub(crate) host: Option<String>,
-    /// The template of the route that matched
+    /// The template of the route that matched, of a gRPC call its path
     #[arg(long)]
     pub(crate) route: Option<String>,
-    /// A parameter of the route
+    /// A parameter of the route. They come of path and route by themselves, and have to agree with them
     #[arg(long = "param", value_name = "NAME=VALUE", value_parser = pair)]
     pub(crate) params: Vec<(String, String)>,
     /// A parameter of the query

@@ -21,8 +21,8 @@
 //! host = "service.test"                       # the default
 //! path = "/orders/7"                          # or action = "orders.approve", a question of the application's own
 //! query = { full = "yes" }
-//! route = "/orders/{id}"                      # as the router has it; without it no route has matched
-//! params = { id = "7" }
+//! route = "/orders/{id}"                      # as the router has it, of a gRPC call the path; without it no route has matched
+//! params = { id = "7" }                       # may be left out: they come of path and route, and have to agree with them
 //! headers = { accept = "text/html", x-tag = ["a", "b"] }
 //! labels = { owner = "alice" }
 //! signals = { risk = 3, posture = false }     # false: known to be absent; one that is not here cannot be had
@@ -47,7 +47,9 @@
 //!
 //! A token of which the case does not say so has the issuer `https://issuer.test`, the audience `service.test` and five minutes to live: one that was verified always has them.
 //! Claims take at most 8 KiB as JSON and have 512 members, as no token has room for more. A file has at most 256 KiB, 512 cases and 512 callers; a set at most 2048 cases in 64 files for each pattern. Unknown keys, and keys and names
-//! that are there twice, are errors. So is a request that the guard refuses before it asks a policy (a path that is not in normal form).
+//! that are there twice, are errors. So is a question that cannot occur: a request that the guard refuses before it asks a policy (a path that is
+//! not in normal form), a header that it takes out, a route that does not match the path, parameters that are not in them (`contradiction`), a
+//! route that no router has (`bad-route`), a token that is not valid at the case's moment, an address in the place of a peer's name.
 //!
 //! # Why callers may be made up here
 //!
