@@ -32,7 +32,7 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity
 use tonic::{Code, Request, Response, Status, Streaming};
 use tower::{Service, ServiceExt as _, service_fn};
 use ztlib::authorize::{Answer, Labels, Read, Value};
-use ztlib::enforce::{Guard, Refusal};
+use ztlib::enforce::{Ask, Guard, Refusal};
 use ztlib::observe::Verdict;
 use ztlib::tls::{Acceptor, Server};
 use ztlib_testing::HttpsClient;
@@ -161,9 +161,8 @@ impl Service<http::Request<tonic::body::Body>> for Echo {
                         async move {
                             let guard = guard.ok_or_else(|| Status::internal("no guard"))?;
                             let action = String::from_utf8_lossy(request.get_ref()).into_owned();
-                            guard
-                                .ask(request.principal()?, &action, Labels::new())
-                                .map_err(ztlib_tonic::status)?;
+                            let ask = Ask::new(action).object("echo", "7").labels(Labels::new());
+                            guard.ask_about(request.principal()?, ask).map_err(ztlib_tonic::status)?;
                             Ok::<_, Status>(Response::new(Bytes::from("asked")))
                         }
                     };
@@ -592,6 +591,8 @@ async fn a_refusal_that_a_method_returns_reads_like_the_guards_own() {
         let asked = stand.unary("/test.Echo/Ask", action, Some(&alice)).await.unwrap_err();
         let events = stand.world.events.take();
         let asked_id = &events[1].id();
+        assert_eq!((events[1].parent(), events[1].object()), (Some(events[0].id()), Some(("echo", "7"))));
+        assert_eq!(events[1].route(), Some("/test.Echo/Ask"));
         assert_eq!((own.code(), asked.code()), (code, code));
         assert_eq!(own.message(), asked.message());
         let without_id =

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use super::peer::PeerIdentity;
 use super::token::VerifiedClaims;
+use crate::observe::Origin;
 
 /// Who is calling: the verified mTLS peer, the verified bearer token, and the address they call from.
 ///
@@ -15,6 +16,8 @@ pub struct Principal {
     peer: Option<PeerIdentity>,
     claims: Option<VerifiedClaims>,
     remote_ip: Option<IpAddr>,
+    /// The request in which it was established: for audit events, and never an input of a decision.
+    origin: Option<Origin>,
 }
 
 impl Principal {
@@ -25,7 +28,7 @@ impl Principal {
 
     /// What was verified about a caller.
     pub fn new(peer: Option<PeerIdentity>, claims: Option<VerifiedClaims>) -> Self {
-        Self { peer, claims, remote_ip: None }
+        Self { peer, claims, remote_ip: None, origin: None }
     }
 
     /// The same, calling from this address.
@@ -45,6 +48,17 @@ impl Principal {
     pub(crate) fn with_claims(mut self, claims: Option<VerifiedClaims>) -> Self {
         self.claims = claims;
         self
+    }
+
+    /// The same, established in this request.
+    pub(crate) fn with_origin(mut self, origin: Origin) -> Self {
+        self.origin = Some(origin);
+        self
+    }
+
+    /// The request in which it was established.
+    pub(crate) fn origin(&self) -> Option<&Origin> {
+        self.origin.as_ref()
     }
 
     /// The peer at the other end of the connection.

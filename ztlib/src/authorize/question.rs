@@ -52,6 +52,11 @@ impl Labels {
         self.0.iter().flat_map(|labels| labels.keys()).map(AsRef::as_ref)
     }
 
+    /// Names and values, sorted by name.
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().flat_map(|labels| labels.iter()).map(|(name, value)| (name.as_ref(), value.as_ref()))
+    }
+
     /// Its bytes, for bounds.
     pub(crate) fn size(&self) -> usize {
         self.0

@@ -9,7 +9,7 @@ use crate::authenticate::token::TokenAuthenticator;
 use crate::authorize::policy::Policies;
 use crate::authorize::{CacheBounds, DecisionCache};
 use crate::clock::{Clock, SharedClock};
-use crate::observe::{AuditSink, Redaction};
+use crate::observe::{AuditSink, Place, Redaction};
 
 /// A guard under construction; the type says which choice comes next, and you never write it.
 #[must_use = "a builder guards nothing until `build`"]
@@ -93,6 +93,7 @@ impl GuardBuilder<WantsPolicies> {
             clock: SharedClock::default(),
             sink: None,
             redaction: None,
+            place: None,
             observe_only: false,
             public_routes: BTreeSet::new(),
             encoded_slash_routes: BTreeSet::new(),
@@ -124,6 +125,26 @@ impl GuardBuilder<Ready> {
     pub fn redaction(mut self, redaction: Redaction) -> Self {
         self.0.0.redaction = Some(Arc::new(redaction));
         self
+    }
+
+    /// The service's name in audit events, cut to 128 bytes: `shop-orders`. Nothing is taken from the environment by itself; where
+    /// OpenTelemetry names the service, give `std::env::var("OTEL_SERVICE_NAME")`.
+    pub fn service(mut self, name: impl AsRef<str>) -> Self {
+        self.place(|place| place.service = Some(beginning(name.as_ref())));
+        self
+    }
+
+    /// Which of the service's processes this is, in audit events, cut to 128 bytes: the name of the pod, the host and the port.
+    pub fn instance(mut self, id: impl AsRef<str>) -> Self {
+        self.place(|place| place.instance = Some(beginning(id.as_ref())));
+        self
+    }
+
+    fn place(&mut self, change: impl FnOnce(&mut Place)) {
+        // Nobody shares it before the guard is built.
+        if let Some(place) = Arc::get_mut(self.0.0.place.get_or_insert_default()) {
+            change(place);
+        }
     }
 
     /// The clock; by default the machine's.
@@ -160,4 +181,11 @@ impl GuardBuilder<Ready> {
         }
         Guard(Arc::new(self.0.0))
     }
+}
+
+/// The longest name of a service and of an instance, in bytes.
+const MAX_PLACE_BYTES: usize = 128;
+
+fn beginning(text: &str) -> Box<str> {
+    text.split_at(text.floor_char_boundary(MAX_PLACE_BYTES)).0.into()
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use http::request::Parts;
 
+use super::ask::Ask;
 use super::builder::{GuardBuilder, WantsPeers};
 use super::judgement::{InForce, Judgement, Passage};
 use super::matched::MatchedRoute;
@@ -16,7 +17,7 @@ use crate::authenticate::token::TokenAuthenticator;
 use crate::authorize::policy::Policies;
 use crate::authorize::{CacheStatus, DecisionCache, Fault, Labels};
 use crate::clock::SharedClock;
-use crate::observe::{AuditSink, Redaction};
+use crate::observe::{AuditSink, Place, Redaction};
 
 /// The most questions in one [`Guard::ask_all`].
 pub const MAX_QUESTIONS: usize = 1000;
@@ -38,6 +39,8 @@ pub(super) struct Settings {
     pub(super) sink: Option<Arc<dyn AuditSink>>,
     /// None for the rule as it is without anything named.
     pub(super) redaction: Option<Arc<Redaction>>,
+    /// Which process this is, where the guard was told.
+    pub(super) place: Option<Arc<Place>>,
     pub(super) observe_only: bool,
     pub(super) public_routes: BTreeSet<Box<str>>,
     pub(super) encoded_slash_routes: BTreeSet<Box<str>>,
@@ -101,7 +104,8 @@ impl Guard {
     /// Decides on a question of the application's own: may this principal do this to the object with these labels?
     ///
     /// The credentials are checked again: a handler that runs for long may outlive them. The policies see `action` and the labels,
-    /// and no request. An audit event is left as for a request.
+    /// and no request. An audit event is left as for a request; where the principal is that of a permit, it names the request as its parent.
+    /// [`ask_about`](Self::ask_about) says in it which object was asked about, too.
     ///
     /// # Errors
     /// The refusal, ready to be returned to the caller.
@@ -111,27 +115,47 @@ impl Guard {
         reason = "a refusal is built once and returned; boxing it would only move it"
     )]
     pub fn ask(&self, principal: &Principal, action: &str, labels: Labels) -> Result<Permit, Refusal> {
-        Judgement::begin(&self.0, &InForce::now(&self.0)).ask(principal, action, labels)
+        self.ask_about(principal, Ask::new(action).labels(labels))
     }
 
-    /// Decides on many questions at once, in order, all by one revision and at one moment. Past [`MAX_QUESTIONS`] the
-    /// answer is one refusal, and what follows is not looked at.
+    /// Decides on a question of the application's own about an object that it names: as [`ask`](Self::ask), and the audit event names the
+    /// object. In a handler the principal is that of the request's permit: `guard.ask_about(permit.principal(), Ask::new(…))`.
+    ///
+    /// # Errors
+    /// The refusal, ready to be returned to the caller.
+    #[allow(clippy::result_large_err, reason = "as for ask")]
+    pub fn ask_about(&self, principal: &Principal, ask: Ask) -> Result<Permit, Refusal> {
+        Judgement::begin(&self.0, &InForce::now(&self.0)).ask(principal, ask)
+    }
+
+    /// Decides on many questions at once, in order, all by one revision and at one moment. Each leaves an event of its own. Past
+    /// [`MAX_QUESTIONS`] the answer is one refusal, and what follows is not looked at.
     pub fn ask_all<'q>(
         &self,
         principal: &Principal,
         questions: impl IntoIterator<Item = (&'q str, Labels)>,
     ) -> Vec<Result<Permit, Refusal>> {
+        let questions = questions.into_iter().map(|(action, labels)| Ask::new(action).labels(labels));
+        self.ask_all_about(principal, questions)
+    }
+
+    /// The same about objects that the questions name, as for [`ask_about`](Self::ask_about).
+    pub fn ask_all_about(
+        &self,
+        principal: &Principal,
+        questions: impl IntoIterator<Item = Ask>,
+    ) -> Vec<Result<Permit, Refusal>> {
         let in_force = InForce::now(&self.0);
         let first = Judgement::begin(&self.0, &in_force);
-        let one = |(index, (action, labels)): (usize, (&str, Labels))| {
+        let one = |(index, question): (usize, Ask)| {
             if index < MAX_QUESTIONS {
-                return first.another().ask(principal, action, labels);
+                return first.another().ask(principal, question);
             }
             let fault = Fault::new(
                 "too-many-questions",
                 format!("one batch holds at most {MAX_QUESTIONS} questions"),
             );
-            first.another().conclude_question(action, Err(Cause::Fault(fault)))
+            first.another().refuse_question(principal, &question, Cause::Fault(fault))
         };
         questions.into_iter().take(MAX_QUESTIONS + 1).enumerate().map(one).collect()
     }

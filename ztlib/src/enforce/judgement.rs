@@ -9,6 +9,7 @@ use http::Method;
 use http::request::Parts;
 
 use super::arrival::take_in;
+use super::ask::Ask;
 use super::guard::{Established, Judged, Settings, Stage};
 use super::matched::MatchedRoute;
 use super::obligations;
@@ -24,7 +25,7 @@ use crate::authorize::{
     Asked, Decided, Decision, Fault, HeaderChange, Labels, Question, RequestFacts, Settled, Target, Trace,
 };
 use crate::clock::{Stopwatch, unix_seconds};
-use crate::observe::{self, AuditEvent, Objection, RequestId, Story, Subject, Verdict};
+use crate::observe::{self, AuditEvent, Objection, Origin, RequestId, Story, Subject, Verdict};
 use crate::tls::RemoteAddr;
 
 /// The longest path, the longest route and the longest action that is kept for an audit event, in bytes; it is shown cut.
@@ -99,6 +100,7 @@ impl<'g> Judgement<'g> {
         let mut subject = Subject {
             method: Some(kept_method(&parts.method)),
             route: matched.template.as_ref().map(kept_route),
+            labels: parts.extensions.get::<Labels>().cloned().unwrap_or_default(),
             forwarded,
             ..Subject::default()
         };
@@ -120,7 +122,7 @@ impl<'g> Judgement<'g> {
             return self.finish(parts, subject, Err(cause));
         }
 
-        let labels = parts.extensions.get::<Labels>().cloned().unwrap_or_default();
+        let labels = subject.labels.clone();
         let facts = RequestFacts { parts, target, route: matched.template, params: matched.params };
         match self.authorize(Asked::Request(facts), labels) {
             (Asked::Request(facts), decided) => {
@@ -139,27 +141,26 @@ impl<'g> Judgement<'g> {
 
     /// Judges a question of the application's own.
     #[allow(clippy::result_large_err, reason = "as for Guard::ask")]
-    pub(super) fn ask(
-        mut self,
-        principal: &Principal,
-        action: &str,
-        labels: Labels,
-    ) -> Result<Permit, Refusal> {
+    pub(super) fn ask(mut self, principal: &Principal, ask: Ask) -> Result<Permit, Refusal> {
+        let subject = asked_about(principal, &ask);
         self.principal = principal.clone();
         let decided = self.check_again().and_then(|()| {
-            let (_, decided) = self.authorize(Asked::Action(action.into()), labels);
+            let (_, decided) = self.authorize(Asked::Action(ask.action), ask.labels);
             decided.map(|_| Standing::Allowed)
         });
-        self.conclude_question(action, decided)
+        self.conclude(decided, subject)
     }
 
+    /// Refuses a question of the application's own, without judging it.
     #[allow(clippy::result_large_err, reason = "as for Guard::ask")]
-    pub(super) fn conclude_question(
-        self,
-        action: &str,
-        decided: Result<Standing, Cause>,
+    pub(super) fn refuse_question(
+        mut self,
+        principal: &Principal,
+        ask: &Ask,
+        cause: Cause,
     ) -> Result<Permit, Refusal> {
-        self.conclude(decided, Subject { action: Some(beginning(action).into()), ..Subject::default() })
+        self.principal = principal.clone();
+        self.conclude(Err(cause), asked_about(principal, ask))
     }
 
     /// Path, host and method before anything else: what cannot be judged is not judged.
@@ -311,13 +312,20 @@ impl<'g> Judgement<'g> {
         };
         let (settings, id) = (self.settings, self.id);
         subject.target.cut(MAX_KEPT_PATH);
+        // What a handler asks about this principal names the request that it comes from.
+        let principal = if subject.action.is_some() {
+            self.principal
+        } else {
+            let (route, forwarded) = (subject.route.clone(), subject.forwarded.clone());
+            self.principal.with_origin(Origin { id, route, forwarded })
+        };
         let event = AuditEvent::new(Story {
             id,
             time: self.now,
             verdict,
             enforced: decided.is_ok() || !settings.observe_only,
             cached: self.cached,
-            principal: self.principal,
+            principal,
             revision: self.revision,
             subject,
             objection: decided.as_ref().err().map(objection),
@@ -327,6 +335,7 @@ impl<'g> Judgement<'g> {
             authorize: self.authorize,
             trace: self.trace,
             redaction: settings.redaction.clone(),
+            place: settings.place.clone(),
         });
         observe::emit(&event, settings.sink.as_deref());
         match decided {
@@ -352,6 +361,20 @@ fn established<T: Clone + Send + Sync + 'static>(parts: &Parts) -> Result<Option
         let detail = "the layer that authenticates did not run: put it outside of the authorization layer";
         Cause::Fault(Fault::new("stage-missing", detail))
     })
+}
+
+/// What the event of a question says: the request from which it was asked, as far as its principal tells.
+fn asked_about(principal: &Principal, ask: &Ask) -> Subject {
+    let origin = principal.origin();
+    Subject {
+        action: Some(beginning(&ask.action).into()),
+        object: ask.kept_object(beginning),
+        parent: origin.map(|origin| origin.id),
+        labels: ask.labels.clone(),
+        route: origin.and_then(|origin| origin.route.clone()),
+        forwarded: origin.and_then(|origin| origin.forwarded.clone()),
+        ..Subject::default()
+    }
 }
 
 fn kept_method(method: &Method) -> Method {

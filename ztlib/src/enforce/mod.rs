@@ -1,10 +1,11 @@
 //! Let through or refuse. Only this folder can say yes: a [`Permit`] is made nowhere else.
 //!
-//! Order of reading: `builder` (what a service author chooses) → `guard` → `judgement` (the life of a request, in order) → `permit`
+//! Order of reading: `builder` (what a service author chooses) → `guard` (with `ask`, a handler's question) → `judgement` (the life of a request, in order) → `permit`
 //! or `refusal` (one table for HTTP and gRPC). `layer`, `service` and `future` are the shell that makes a tower service of it; `arrival` looks at
 //! the headers once; `target` checks path, host and method; `obligations` carries out what an allow obliges to.
 
 mod arrival;
+mod ask;
 mod body;
 mod builder;
 mod future;
@@ -19,6 +20,7 @@ mod refusal;
 mod service;
 mod target;
 
+pub use ask::Ask;
 pub use body::ResponseBody;
 pub use builder::{GuardBuilder, Ready, WantsPeers, WantsPolicies, WantsTokens};
 pub use future::ResponseFuture;
