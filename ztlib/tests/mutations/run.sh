@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Takes each condition of the decision cache (SECURITY.md, T1 to T13) away, one line at a time in a scratch copy, and shows that the test
-# named for it fails:
+# Takes each condition of the decision cache (SECURITY.md, T1 to T13) away, and what hides labels in audit events (P8), one line at a time
+# in a scratch copy, and shows that the test named for it fails:
 #
 #   ztlib/tests/mutations/run.sh           all of them
 #   ztlib/tests/mutations/run.sh T5 T6     those of these conditions
@@ -169,6 +169,14 @@ mutant T13 'a policy may read while it is started and configured' \
 mutant T13 'sets with a native policy are remembered' \
     cache a_set_with_a_native_policy_is_asked_each_time \
     authorize/policy/set.rs 's/entries\.iter\(\)\.all\(\|entry\| matches!\(entry\.policy, Policy::Wasm\(_\)\)\)/true/'
+
+mutant P8 'what a policy read of a label is shown' \
+    audit_trail labels_stand_in_the_event_by_the_rule_of_redaction \
+    observe/redaction.rs 's/^            \| Read::Label\(_\)$/            | Read::Query(_)/'
+
+mutant P8 'the labels of an event are shown' \
+    audit_trail labels_stand_in_the_event_by_the_rule_of_redaction \
+    observe/audit.rs 's/is_shown\(name\)\.then\(\|\| cut\(value\)\)/Some(cut(value))/'
 
 if $list; then exit 0; fi
 $aim && did="meet their line" || did="were caught"

@@ -184,6 +184,7 @@ impl Shared {
                 %revision, %previous, version = ?now.version, signer = ?now.signer, "a policy set is in force"
             );
             status::in_force_since(now.since);
+            status::revision(revision, Some(previous));
         }
         if is_load {
             count("loaded", "");

@@ -83,6 +83,7 @@ impl Policies {
         loader.describe(&mut status);
         count("loaded", "");
         status::in_force_since(now);
+        status::revision(status.revision, None);
         status::confirmed(now);
         status::version(status.version);
         tracing::info!(

@@ -27,20 +27,57 @@ pub(super) const SET_NAME: &str = "policy-set";
 /// The name of a loaded policy set: a digest over its modules, their configuration, budgets and declared reasons, the documents and the
 /// rest of the manifest. Equal revisions decide alike.
 ///
-/// It prints as 12 hexadecimal digits; [`Revision::digest`] gives all 64.
+/// It prints as its name, 12 hexadecimal digits, by which audit events, the status, metrics, recordings and the desk call it;
+/// [`Revision::digest`] gives all 64.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Revision(Digest);
 
 impl Revision {
-    /// The whole digest (SHA-256) in hexadecimal digits.
+    /// The whole digest (SHA-256) in hexadecimal digits. It begins with the name.
     pub fn digest(&self) -> String {
         self.0.to_string()
+    }
+
+    /// What it prints as.
+    pub(crate) fn name(&self) -> RevisionName {
+        RevisionName(self.0.as_bytes().first_chunk().copied().unwrap_or_default())
+    }
+}
+
+/// The name of a revision: what audit events, the status, metrics and recordings call it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct RevisionName([u8; 6]);
+
+impl RevisionName {
+    /// Reads 12 hexadecimal digits, or a whole digest.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        if text.len() == 64 {
+            return Digest::parse(text).map(|digest| Revision(digest).name());
+        }
+        let mut name = [0_u8; 6];
+        let mut digits = text.chars().map(|c| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok()));
+        for byte in &mut name {
+            *byte = digits.next()?? << 4 | digits.next()??;
+        }
+        digits.next().is_none().then_some(Self(name))
+    }
+}
+
+impl fmt::Display for RevisionName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex(&self.0))
+    }
+}
+
+impl fmt::Debug for RevisionName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
 impl fmt::Display for Revision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex(self.0.as_bytes().get(..6).unwrap_or_default()))
+        fmt::Display::fmt(&self.name(), f)
     }
 }
 

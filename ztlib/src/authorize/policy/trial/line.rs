@@ -7,13 +7,14 @@ use ztlib_cases::verdict_named;
 
 use super::attribute::{Attribute, Kind};
 use super::conclusion::Conclusion;
-use super::record::{Reads, Record, Recorded, Subject, Unreadable};
+use super::record::{JudgedBy, Reads, Record, Recorded, Subject, Unreadable};
 use super::recorder::MAX_ATTRIBUTES;
 use super::recording::bad;
 use crate::authorize::policy::LoadError;
 use crate::authorize::policy::cases::Verdict;
 use crate::authorize::policy::digest::Digest;
 use crate::authorize::policy::json::Format;
+use crate::authorize::policy::set::RevisionName;
 use crate::observe::RequestId;
 
 const KIND: &str = "ztlib-recording";
@@ -52,7 +53,8 @@ pub(super) fn of(record: &Record) -> Json {
         "time": record.time,
         "token": record.has_token,
         "attributes": attributes,
-        "judged-by": record.judged_by.to_string(),
+        "judged-by": record.judged_by.revision.to_string(),
+        "policies": record.judged_by.policies.to_string(),
         "decision": record.enforced,
         "reads": record.printed_reads(),
     });
@@ -61,6 +63,9 @@ pub(super) fn of(record: &Record) -> Json {
             members.insert(name.to_owned(), value);
         }
     };
+    if let Some(parent) = record.parent {
+        put("parent", json!(parent.to_string()));
+    }
     match &record.subject {
         Subject::Action(action) => put("action", json!(action.as_ref())),
         Subject::Request { method, route } => {
@@ -126,7 +131,14 @@ pub(super) fn read(text: &str) -> Result<Record, String> {
         values.push(Some(read_value(&attribute, value)?));
         wanted.push(attribute);
     }
-    let judged_by = Digest::parse(&line.text("judged-by")?).ok_or("`judged-by` is 64 hexadecimal digits")?;
+    let judged_by = judged_by(&mut line)?;
+    let parent = match line.take("parent") {
+        None => None,
+        Some(parent) => {
+            let parent = parent.as_str().and_then(RequestId::parse);
+            Some(parent.ok_or("`parent` is 32 hexadecimal digits")?)
+        }
+    };
     let Some(Json::Object(decision)) = line.take("decision") else {
         return Err("`decision` is an object".to_owned());
     };
@@ -141,10 +153,26 @@ pub(super) fn read(text: &str) -> Result<Record, String> {
         has_token,
         wanted,
         values: values.into(),
+        parent,
         judged_by,
         enforced,
         reads: Reads::Printed(reads.into()),
     })
+}
+
+/// The revision's name, and beside it the digest of the policies without their documents. Where that is missing, a whole digest stands in the place of the
+/// name, or nothing that is in force is what decided.
+fn judged_by(line: &mut Members) -> Result<JudgedBy, String> {
+    let named = line.text("judged-by")?;
+    let revision = RevisionName::parse(&named).ok_or("`judged-by` is 12 hexadecimal digits")?;
+    let policies = match line.take("policies") {
+        None => Digest::parse(&named).unwrap_or_else(|| Digest::of(named.as_bytes())),
+        Some(policies) => {
+            let policies = policies.as_str().and_then(Digest::parse);
+            policies.ok_or("`policies` is 64 hexadecimal digits")?
+        }
+    };
+    Ok(JudgedBy { revision, policies })
 }
 
 /// The end of the year 9999, in milliseconds since 1970.

@@ -13,6 +13,7 @@ use super::conclusion::Conclusion;
 use super::{Seen, printed};
 use crate::authorize::policy::digest::Digest;
 use crate::authorize::policy::in_force::milliseconds;
+use crate::authorize::policy::set::RevisionName;
 use crate::authorize::question::{Asked, Has, Question, View};
 use crate::authorize::read::{Read, ReadFault};
 use crate::authorize::request::readable;
@@ -35,10 +36,20 @@ pub(super) struct Record {
     pub(super) wanted: Arc<[Attribute]>,
     /// Of each of these its value; none where it could not be recorded.
     pub(super) values: Box<[Option<Recorded>]>,
-    /// The root of the policy set that decided.
-    pub(super) judged_by: Digest,
+    /// The request from whose handler it was asked.
+    pub(super) parent: Option<RequestId>,
+    pub(super) judged_by: JudgedBy,
     pub(super) enforced: Conclusion,
     pub(super) reads: Reads,
+}
+
+/// The policy set that decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct JudgedBy {
+    /// As audit events and the status name it.
+    pub(super) revision: RevisionName,
+    /// What the revision names besides the documents, which change while a candidate is on trial.
+    pub(super) policies: Digest,
 }
 
 /// What was asked about.
@@ -110,7 +121,12 @@ impl Record {
             has_token: question.principal.claims().is_some(),
             wanted: wanted.clone(),
             values: wanted.iter().map(|attribute| value(attribute, question, view)).collect(),
-            judged_by: seen.by.root(),
+            parent: question
+                .principal
+                .origin()
+                .filter(|_| question.request().is_err())
+                .map(|origin| origin.id),
+            judged_by: JudgedBy { revision: seen.by.revision().name(), policies: seen.by.root() },
             enforced: Conclusion::of(seen.result),
             reads: reads(seen.trace, hidden),
         }

@@ -27,7 +27,7 @@ pub(crate) fn replay(set: &PolicySet, as_candidate: Revision, recording: &Record
             id: record.id,
             time: record.time,
             subject: &record.subject,
-            judged_by: record.judged_by,
+            judged_by: record.judged_by.policies,
             from: record.enforced.clone(),
             to: Conclusion::of(&evaluation.result),
             trace: &evaluation.trace,

@@ -9,9 +9,10 @@ use serde_json::{Value as Json, json};
 
 use super::attribute::{Attribute, Kind};
 use super::conclusion::Conclusion;
-use super::record::{Reads, Record, Recorded, Subject, Unreadable, value};
+use super::record::{JudgedBy, Reads, Record, Recorded, Subject, Unreadable, value};
 use super::{Recording, line, rebuild};
 use crate::authorize::policy::digest::Digest;
+use crate::authorize::policy::set::RevisionName;
 use crate::authorize::question::View;
 use crate::authorize::{Fault, Read, ReadFault, Value};
 use crate::observe::RequestId;
@@ -28,7 +29,11 @@ fn record(subject: Subject, has_token: bool, known: Known) -> Record {
         has_token,
         wanted: wanted.into(),
         values: values.into(),
-        judged_by: Digest::of(b"set"),
+        parent: Some(RequestId::next()),
+        judged_by: JudgedBy {
+            revision: RevisionName::parse("0123456789ab").unwrap(),
+            policies: Digest::of(b"set"),
+        },
         enforced: Conclusion::of(&Err(Fault::new("trap", ""))),
         reads: Reads::Printed(["method=\"GET\"".into()].into()),
     }
@@ -330,7 +335,9 @@ fn every_bent_file_is_refused_with_its_line() {
         parse(format!("{head}\n{bent}"))
     };
     assert!(bend(&|_| {}).is_ok());
-    let bends: [&dyn Fn(&mut Json); 18] = [
+    let bends: [&dyn Fn(&mut Json); 20] = [
+        &|line| line["policies"] = json!("abc"),
+        &|line| line["parent"] = json!("7"),
         &|line| line["id"] = json!("x"),
         &|line| line["id"] = json!("6".repeat(33)),
         &|line| line["time"] = json!(-1),
