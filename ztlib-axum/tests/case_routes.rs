@@ -78,7 +78,9 @@ async fn a_case_has_the_parameters_that_axum_gives() {
 
 #[test]
 fn a_route_that_axum_refuses_is_no_route_of_a_case() {
-    for template in ["", "orders", "/{id", "/id}", "/{}", "/{*}", "/{a}{b}", "/{a}.json", "/{*rest}/a", "/{a*}"] {
+    for template in
+        ["", "orders", "/{id", "/id}", "/{}", "/{*}", "/{a}{b}", "/{a}.json", "/{*rest}/a", "/{a*}"]
+    {
         let route = || Router::<()>::new().route(template, get(async || {}));
         assert!(std::panic::catch_unwind(route).is_err(), "axum takes {template}");
         assert!(Template::parse(template).is_err(), "{template}");

@@ -7,7 +7,9 @@ use std::path::Path;
 use serde_json::{Map, Value as Json};
 use toml::de::DeValue;
 
-use crate::possible::{is_authority, is_dns_name, is_host, is_taken_out, params, times};
+use crate::possible::{
+    is_authority, is_dns_name, is_host, is_sent, is_taken_out, is_workload, params, times,
+};
 use crate::value::{json, members, moment, plain, texts_of};
 use crate::{Asked, Case, Checks, Error, Expectation, Request, Table, Text, closest, shown};
 
@@ -147,8 +149,12 @@ fn peer<C: Checks>(table: &Table<'_>) -> Result<Option<C::Peer>, Error> {
     if let DeValue::String(id) = value.get_ref() {
         let peer = C::spiffe_peer(id).map_err(|what| {
             table.error("peer", "bad-peer", format!("`{}` is not a SPIFFE ID: {what}", shown(id)))
-        });
-        return peer.map(Some);
+        })?;
+        if !is_workload(id) {
+            let text = format!("`{}` names a trust domain: a peer's ID has a path", shown(id));
+            return Err(table.error("peer", "bad-peer", text));
+        }
+        return Ok(Some(peer));
     }
     let form = "`peer` is a SPIFFE ID in quotes, or a table: `{ authority = \"partners\", dns-names = [\"a.example\"] }`";
     if !matches!(value.get_ref(), DeValue::Table(_)) {
@@ -161,11 +167,13 @@ fn peer<C: Checks>(table: &Table<'_>) -> Result<Option<C::Peer>, Error> {
         return Err(named.missing("dns-names", "a peer without a SPIFFE ID has at least one DNS name"));
     }
     if !is_authority(authority) {
-        let text = format!("`{}` is no name of an authority: 1 to 64 of `a-z`, `0-9` and `-`", shown(authority));
+        let text =
+            format!("`{}` is no name of an authority: 1 to 64 of `a-z`, `0-9` and `-`", shown(authority));
         return Err(named.error("authority", "bad-peer", text));
     }
     if let Some(name) = names.iter().find(|name| !is_dns_name(name)) {
-        let text = format!("`{}` is no identity: a host name without a wildcard, and no address", shown(name));
+        let text =
+            format!("`{}` is no identity: a host name without a wildcard, and no address", shown(name));
         return Err(named.error("dns-names", "bad-peer", text));
     }
     Ok(Some(C::named_peer(authority, &names)))
@@ -281,14 +289,18 @@ fn target<'t, C: Checks>(table: &Table<'t>) -> Result<(C::Target, &'t str), Erro
             return Err(table.at(value, "duplicate-name", text));
         }
         if is_taken_out(name) {
-            let text = format!("no policy sees the header `{}`: the guard takes it out of every request", shown(name));
+            let text = format!(
+                "no policy sees the header `{}`: the guard takes it out of every request",
+                shown(name)
+            );
             return Err(table.at(value, "bad-request", text));
         }
         let values: Option<Vec<String>> = match value.get_ref() {
             DeValue::Array(items) => items.iter().map(|item| plain(item.get_ref())).collect(),
             single => plain(single).map(|single| vec![single]),
         };
-        let values = values.filter(|values| C::is_header(name, values));
+        let fits = |values: &Vec<String>| C::is_header(name, values) && is_sent(name, values);
+        let values = values.filter(fits);
         let values = values.ok_or_else(|| {
             table.wrong(value, format!("`{}` cannot be a header with this value", shown(name)))
         })?;
@@ -398,6 +410,10 @@ mod tests {
             ("path = '/'\nhost = 'a@b.test'\nexpect = 'allow'", "bad-request", 5),
             ("path = '/'\nhost = 'a.test#b'\nexpect = 'allow'", "bad-request", 5),
             ("path = '/'\nheaders = { X-A = '1',\n x-a = '2' }\nexpect = 'allow'", "duplicate-name", 6),
+            ("path = '/'\nheaders = { x-a = [] }\nexpect = 'allow'", "wrong-type", 5),
+            ("path = '/'\nheaders = { Content-Length = 'a' }\nexpect = 'allow'", "wrong-type", 5),
+            ("path = '/'\nheaders = { content-length = [1, 1] }\nexpect = 'allow'", "wrong-type", 5),
+            ("path = '/'\npeer = 'spiffe://a.test'\nexpect = 'allow'", "bad-peer", 5),
             ("path = '/'\nheaders = { Ztlib-Peer = 'a' }\nexpect = 'allow'", "bad-request", 5),
             ("path = '/'\nheaders = { x_forwarded-client-cert = 'a' }\nexpect = 'allow'", "bad-request", 5),
             ("path = '/'\nparams = { id = '7' }\nexpect = 'allow'", "contradiction", 5),
@@ -412,11 +428,27 @@ mod tests {
             ("path = '/a.B/C'\nroute = '/a.B/D'\nexpect = 'allow'", "contradiction", 5),
             ("path = '/o/7'\nroute = '/o/{id}'\nparams = { id = 8 }\nexpect = 'allow'", "contradiction", 6),
             ("path = '/o/7'\nroute = '/o/{id}'\nparams = { di = 7 }\nexpect = 'allow'", "contradiction", 6),
-            ("path = '/o/%20'\nroute = '/o/{id}'\nparams = { id = '%20' }\nexpect = 'allow'", "contradiction", 6),
+            (
+                "path = '/o/%20'\nroute = '/o/{id}'\nparams = { id = '%20' }\nexpect = 'allow'",
+                "contradiction",
+                6,
+            ),
             ("path = '/'\npeer = { authority = 'A', dns-names = ['b'] }\nexpect = 'allow'", "bad-peer", 5),
-            ("path = '/'\npeer = { authority = 'a', dns-names = ['8.8.8.8'] }\nexpect = 'allow'", "bad-peer", 5),
-            ("path = '/'\npeer = { authority = 'a', dns-names = ['b', '*.b'] }\nexpect = 'allow'", "bad-peer", 5),
-            ("path = '/'\npeer = { authority = 'a', dns-names = ['b'], spiffe = 'spiffe://a/b' }", "unknown-key", 5),
+            (
+                "path = '/'\npeer = { authority = 'a', dns-names = ['8.8.8.8'] }\nexpect = 'allow'",
+                "bad-peer",
+                5,
+            ),
+            (
+                "path = '/'\npeer = { authority = 'a', dns-names = ['b', '*.b'] }\nexpect = 'allow'",
+                "bad-peer",
+                5,
+            ),
+            (
+                "path = '/'\npeer = { authority = 'a', dns-names = ['b'], spiffe = 'spiffe://a/b' }",
+                "unknown-key",
+                5,
+            ),
             ("path = '/'\nnow = 9\nclaims = { exp = 9 }\nexpect = 'allow'", "bad-claims", 6),
             ("path = '/'\nnow = 9\nclaims = { nbf = 15 }\nexpect = 'allow'", "bad-claims", 6),
             ("path = '/'\nnow = 9\nclaims = { iat = 15 }\nexpect = 'allow'", "bad-claims", 6),
@@ -537,7 +569,8 @@ mod tests {
             Asked::Action(_) => panic!("{case}"),
         };
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        let shop = "path = '/shops/a%20b/files/c%2Fd/e'\nroute = '/shops/{shop}/files/{*rest}'\nexpect = 'allow'";
+        let shop =
+            "path = '/shops/a%20b/files/c%2Fd/e'\nroute = '/shops/{shop}/files/{*rest}'\nexpect = 'allow'";
         assert_eq!(params(shop), [pair("shop", "a b"), pair("rest", "c/d/e")]);
         assert_eq!(params(&format!("{shop}\nparams = {{ rest = 'c/d/e' }}")), params(shop));
         let number = "path = '/o/7'\nroute = '/o/{id}'\nparams = { id = 7 }\nexpect = 'allow'";

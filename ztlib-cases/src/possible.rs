@@ -61,6 +61,21 @@ pub(crate) fn is_taken_out(name: &str) -> bool {
         || matches!(name.as_str(), "x-forwarded-client-cert" | "client-cert" | "client-cert-chain")
 }
 
+/// Whether a server hands a request with this header on: a header has a value, and a length is one number (RFC 9112 section 6.3).
+pub(crate) fn is_sent(name: &str, values: &[String]) -> bool {
+    let digits = |value: &String| !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
+    match values {
+        [] => false,
+        _ if name.eq_ignore_ascii_case("content-length") => values.len() == 1 && values.iter().all(digits),
+        _ => true,
+    }
+}
+
+/// Whether a SPIFFE ID has a path: without one it names a trust domain, and no certificate of a workload has it.
+pub(crate) fn is_workload(id: &str) -> bool {
+    id.strip_prefix("spiffe://").is_some_and(|id| id.contains('/'))
+}
+
 /// The form that the guard's names of authorities have.
 pub(crate) fn is_authority(name: &str) -> bool {
     let letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
@@ -71,7 +86,7 @@ pub(crate) fn is_authority(name: &str) -> bool {
 pub(crate) fn is_dns_name(name: &str) -> bool {
     let label = |label: &str| {
         (1..=63).contains(&label.len())
-            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
             && !label.starts_with('-')
             && !label.ends_with('-')
     };
@@ -113,13 +128,39 @@ mod tests {
 
     #[test]
     fn a_dns_name_is_a_host_and_no_address() {
-        for name in ["a.example", "ERP.partner.example", "xn--bcher-kva.example", "a", "1a.example", "8.8.8.8.example"] {
+        for name in [
+            "a.example",
+            "ERP.partner.example",
+            "xn--bcher-kva.example",
+            "a",
+            "a_b.example",
+            "1a.example",
+            "8.8.8.8.example",
+        ] {
             assert!(is_dns_name(name), "{name}");
         }
         let long = format!("{}.example", "l".repeat(64));
         for name in [
-            "", ".", "a.", ".a", "a..b", "*.example", "-a.example", "a-.example", "a b", "a_b.example", "8.8.8.8", "127.1",
-            "0x7f.1", "1", "a.0x", "::1", "[::1]", "ä.example", "a/b", "a:80", &long,
+            "",
+            ".",
+            "a.",
+            ".a",
+            "a..b",
+            "*.example",
+            "-a.example",
+            "a-.example",
+            "a b",
+            "8.8.8.8",
+            "127.1",
+            "0x7f.1",
+            "1",
+            "a.0x",
+            "::1",
+            "[::1]",
+            "ä.example",
+            "a/b",
+            "a:80",
+            &long,
         ] {
             assert!(!is_dns_name(name), "{name}");
         }

@@ -173,8 +173,21 @@ mod tests {
     #[test]
     fn what_no_router_takes_is_no_template() {
         for template in [
-            "", "orders", "{id}", "/{id", "/id}", "/{}", "/{*}", "/{a}{b}", "/{a}.json", "/{*rest}/a",
-            "/{a/b}", "/{a*}", "/{**a}", "/{a}/{a}", "/{a}/{*a}",
+            "",
+            "orders",
+            "{id}",
+            "/{id",
+            "/id}",
+            "/{}",
+            "/{*}",
+            "/{a}{b}",
+            "/{a}.json",
+            "/{*rest}/a",
+            "/{a/b}",
+            "/{a*}",
+            "/{**a}",
+            "/{a}/{a}",
+            "/{a}/{*a}",
         ] {
             assert!(Template::parse(template).is_err(), "{template}");
         }

@@ -117,7 +117,12 @@ impl<'t> Table<'t> {
     }
 
     /// The same with another code.
-    pub(crate) fn at(&self, value: &Spanned<DeValue<'_>>, code: &'static str, text: impl Into<Box<str>>) -> Error {
+    pub(crate) fn at(
+        &self,
+        value: &Spanned<DeValue<'_>>,
+        code: &'static str,
+        text: impl Into<Box<str>>,
+    ) -> Error {
         self.text.error(value.span().start, code, text)
     }
 

@@ -143,10 +143,15 @@ mod tests {
             ("path = '/o/7'\nroute = 'o'\nexpect = 'allow'", "bad-route", 5),
             ("path = '/'\nheaders = { X-A = '1', x-a = '2' }\nexpect = 'allow'", "duplicate-name", 5),
             ("path = '/'\nheaders = { ztlib-peer = 'a' }\nexpect = 'allow'", "bad-request", 5),
-            ("path = '/'\npeer = { authority = 'p', dns-names = ['127.1'] }\nexpect = 'allow'", "bad-peer", 5),
+            (
+                "path = '/'\npeer = { authority = 'p', dns-names = ['127.1'] }\nexpect = 'allow'",
+                "bad-peer",
+                5,
+            ),
             ("path = '/'\nclaims = { exp = 1 }\nexpect = 'allow'", "bad-claims", 5),
             ("path = '/'\npeer = 'http://a'\nexpect = 'allow'", "bad-peer", 5),
             ("path = '/'\npeer = 'spiffe://a.test/../x'\nexpect = 'allow'", "bad-peer", 5),
+            ("path = '/'\npeer = 'spiffe://a.test'\nexpect = 'allow'", "bad-peer", 5),
             ("path = '/'\nclaims = { sub = 7 }\nexpect = 'allow'", "bad-claims", 5),
             ("path = '/'\nclaims = { aud = [] }\nexpect = 'allow'", "bad-claims", 5),
         ] {
