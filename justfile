@@ -7,6 +7,10 @@ default:
 test *arguments:
     cargo test --workspace {{arguments}}
 
+# The tests that measure, where nothing else runs: what takes too long fails. Without this they print what it took.
+quiet:
+    ZTLIB_QUIET_MACHINE=1 cargo test --workspace --test reloads --test server -- --nocapture --test-threads=1
+
 # Two guarded services on loopback, several callers, a table of what was decided and why.
 quickstart *arguments:
     cargo run --example quickstart -- {{arguments}}

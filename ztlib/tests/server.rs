@@ -240,7 +240,7 @@ async fn a_thousand_silent_sockets_do_not_delay_a_good_client() {
     let start = Instant::now();
     server.assert_serves().await;
     let took = start.elapsed();
-    assert!(took < Duration::from_secs(1), "{took:?}");
+    assert!(!is_quiet() || took < Duration::from_secs(1), "{took:?}");
     drop(silent);
 }
 
@@ -257,8 +257,13 @@ async fn a_thousand_sockets_that_stop_half_way_hold_a_good_client_up_for_a_momen
     let start = Instant::now();
     server.assert_serves().await;
     let took = start.elapsed();
-    assert!(took < Duration::from_secs(3), "{took:?}");
+    assert!(!is_quiet() || took < Duration::from_secs(3), "{took:?}");
     drop(stopped);
+}
+
+/// Whether times are held against the code: `just quiet`. That the client is served while all of them are there holds on any machine.
+fn is_quiet() -> bool {
+    std::env::var_os("ZTLIB_QUIET_MACHINE").is_some()
 }
 
 /// Threat 61.

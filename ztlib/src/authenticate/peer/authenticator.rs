@@ -513,7 +513,8 @@ mod tests {
                 ["untrusted-issuer", "chain-too-long", "chain-too-complex"].contains(&code.as_str()),
                 "{code}"
             );
-            assert!(took < Duration::from_millis(50), "{count} certificates took {took:?}");
+            // Milliseconds, or years: on any machine.
+            assert!(took < Duration::from_secs(20), "{count} certificates took {took:?}");
         }
     }
 }
