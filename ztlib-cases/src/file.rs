@@ -8,7 +8,7 @@ use serde_json::{Map, Value as Json};
 use toml::de::DeValue;
 
 use crate::possible::{
-    is_authority, is_dns_name, is_host, is_sent, is_taken_out, is_workload, params, times,
+    is_authority, is_dns_name, is_grpc, is_host, is_sent, is_taken_out, is_workload, params, times,
 };
 use crate::value::{json, members, moment, plain, texts_of};
 use crate::{Asked, Case, Checks, Error, Expectation, Request, Table, Text, closest, shown};
@@ -250,9 +250,13 @@ fn signals(table: &Table<'_>) -> Result<BTreeMap<String, Option<String>>, Error>
 
 fn asked<C: Checks>(table: &Table<'_>) -> Result<Asked<C::Target>, Error> {
     let Some(action) = table.text("action")? else {
-        let (target, path) = target::<C>(table)?;
+        let (target, path, is_grpc) = target::<C>(table)?;
         let said = texts_of(table, "params")?;
         let route = table.text("route")?;
+        if is_grpc && route.is_some_and(|route| route != path) {
+            let text = format!("of a gRPC call the route is the path: write `route = \"{}\"`", shown(path));
+            return Err(table.error("route", "contradiction", text));
+        }
         let params = params(table, path, route, &said)?;
         for (_, value) in &params {
             C::check_parameter(value).map_err(|text| table.error("path", "bad-request", text))?;
@@ -266,8 +270,8 @@ fn asked<C: Checks>(table: &Table<'_>) -> Result<Asked<C::Target>, Error> {
     Ok(Asked::Action(action.to_owned()))
 }
 
-/// The request and its path.
-fn target<'t, C: Checks>(table: &Table<'t>) -> Result<(C::Target, &'t str), Error> {
+/// The request, its path, and whether it calls a method of gRPC.
+fn target<'t, C: Checks>(table: &Table<'t>) -> Result<(C::Target, &'t str, bool), Error> {
     let path = table.required_text("path", "name the request's path (or an `action`)")?;
     let method = table.text("method")?.unwrap_or("GET");
     if !C::is_method(method) {
@@ -308,8 +312,9 @@ fn target<'t, C: Checks>(table: &Table<'t>) -> Result<(C::Target, &'t str), Erro
     }
     let request =
         Request { method: method.to_owned(), host: host.to_owned(), path: path.to_owned(), query, headers };
+    let is_grpc = is_grpc(&request);
     let target = C::target(request).map_err(|text| table.error("path", "bad-request", text))?;
-    Ok((target, path))
+    Ok((target, path, is_grpc))
 }
 
 #[cfg(test)]
@@ -426,6 +431,11 @@ mod tests {
             ("path = '/o/7/l'\nroute = '/o/{id}'\nexpect = 'allow'", "contradiction", 5),
             ("path = '/o/'\nroute = '/o/{id}'\nexpect = 'allow'", "contradiction", 5),
             ("path = '/a.B/C'\nroute = '/a.B/D'\nexpect = 'allow'", "contradiction", 5),
+            (
+                "path = '/a.B/C'\nmethod = 'POST'\nheaders = { content-type = 'application/grpc+proto' }\nroute = '/a.B/{*rest}'\nexpect = 'allow'",
+                "contradiction",
+                7,
+            ),
             ("path = '/o/7'\nroute = '/o/{id}'\nparams = { id = 8 }\nexpect = 'allow'", "contradiction", 6),
             ("path = '/o/7'\nroute = '/o/{id}'\nparams = { di = 7 }\nexpect = 'allow'", "contradiction", 6),
             (

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value as Json};
 
-use crate::{Error, Table, Template, shown};
+use crate::{Error, Request, Table, Template, shown};
 
 /// How far ahead of the service's clock an issuer's may be, in seconds: the default of `Issuer::clock_skew`.
 const CLOCK_SKEW: f64 = 5.0;
@@ -46,6 +46,20 @@ pub(crate) fn params(
         return Err(table.error("params", "contradiction", text));
     }
     Ok(params)
+}
+
+/// Whether this calls a method of gRPC, `/package.Service/Method`: whatever router stands in front, its route is its path. A caller may send the
+/// content type of gRPC to any other path, too.
+pub(crate) fn is_grpc(request: &Request) -> bool {
+    let says_so = |(name, values): &(String, Vec<String>)| {
+        name.eq_ignore_ascii_case("content-type")
+            && values.iter().any(|value| value.to_ascii_lowercase().starts_with("application/grpc"))
+    };
+    let service = request.path.strip_prefix('/').and_then(|path| path.split_once('/'));
+    let is_method = service.is_some_and(|(service, method)| {
+        service.contains('.') && !method.is_empty() && !method.contains('/')
+    });
+    is_method && request.method == "POST" && request.headers.iter().any(says_so)
 }
 
 /// Whether this can stand where a request names its host: letters, digits and what parts labels, a port and an address. Anything else would

@@ -19,8 +19,10 @@ pub(super) struct AuditFile {
 
 impl AuditFile {
     pub(super) fn open(path: &Path) -> io::Result<Self> {
-        let (file, is_cut) = open(path)?;
-        Ok(Self { path: path.into(), file, is_between: true, is_cut, told: false })
+        // The program may go to another folder meanwhile.
+        let path = std::path::absolute(path)?;
+        let (file, is_cut) = open(&path)?;
+        Ok(Self { path, file, is_between: true, is_cut, told: false })
     }
 
     /// Opens the path anew where it leads elsewhere by now.
@@ -58,7 +60,8 @@ impl Write for AuditFile {
             self.file.write_all(b"\n")?;
             self.is_cut = false;
         }
-        self.file.write(bytes)
+        // Where it fails the file may be another one by the next attempt.
+        self.file.write(bytes).inspect_err(|_| self.is_between = true)
     }
 
     fn flush(&mut self) -> io::Result<()> {
