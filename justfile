@@ -7,6 +7,10 @@ default:
 test *arguments:
     cargo test --workspace {{arguments}}
 
+# The tests that measure, where nothing else runs: what takes too long fails. Without this they print what it took.
+quiet:
+    ZTLIB_QUIET_MACHINE=1 cargo test --workspace --test reloads --test server -- --nocapture --test-threads=1
+
 # Two guarded services on loopback, several callers, a table of what was decided and why.
 quickstart *arguments:
     cargo run --example quickstart -- {{arguments}}
@@ -55,6 +59,14 @@ cached-equals-fresh cases="10000000" threads="2":
 # The memory of a service under a flood of distinct requests, routes and tokens.
 flood count="1000000":
     cargo run --release --example flood {{count}}
+
+# Many connections in each state of docs/connections.md: a good client is served, and a shutdown ends.
+connection-states count="300" seconds="2":
+    cargo run --example connection_states {{count}} {{seconds}}
+
+# What takes too long for the gate.
+nightly:
+    cargo run --example connection_states 9000 60
 
 # Criterion, one bench a stage.
 bench *arguments:

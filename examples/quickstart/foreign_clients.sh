@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Starts the quickstart with --serve and calls it with clients that share no code with it: curl (OpenSSL), and grpcio where Python has it.
+# Starts the quickstart with --serve and calls it with clients that share no code with it: curl (OpenSSL), Python's http.client, and
+# requests and grpcio where Python has them.
 # Fails where a decision is not the documented one.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
@@ -53,6 +54,9 @@ if python3 -c 'import grpc' 2>/dev/null; then
 else
     echo 'grpcio is not installed: its calls are skipped'
 fi
+
+# Uploads that are refused while they are being sent.
+python3 examples/quickstart/refused_uploads.py "$folder" || failures=$((failures + 1))
 
 expect 'the audit log' '"reason":"no-role"' "$(cat "$folder/audit.jsonl")"
 grep -c . "$folder/audit.jsonl" | sed 's/$/ decisions in the audit log/'

@@ -153,7 +153,7 @@ pub fn all(world: &World) -> Vec<Scene> {
             frontend(),
             token("root", &["admin"]),
             Http("GET", "/admin"),
-            Refused(403, "peer-not-allowed"),
+            Refused(403, "no-route"),
         ),
         scene(
             "frontend, for root",

@@ -15,9 +15,8 @@ pub const PORTS: (u16, u16) = (8443, 8444);
 pub async fn run(folder: &Path) -> Result<(), Failure> {
     let world = World::make(folder)?;
     write_files(&world)?;
-    let log = fs::File::create(folder.join("audit.jsonl"))?;
-    let crate::Services { guard, shop, inventory, .. } =
-        crate::start(&world, PORTS, JsonLinesSink::new(log, 65_536)).await?;
+    let log = JsonLinesSink::to_file(folder.join("audit.jsonl"), 65_536)?;
+    let crate::Services { guard, shop, inventory, .. } = crate::start(&world, PORTS, log).await?;
     let at = folder.display();
     println!("The shop (axum) listens on {shop}, the inventory (tonic) on {inventory}.");
     println!(

@@ -5,7 +5,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde_json::{Value, json};
 use ztlib::authorize::Labels;
-use ztlib::enforce::Guard;
+use ztlib::enforce::{Ask, Guard};
 use ztlib_axum::{GuardedRouter, PeerIdentity, Permit, Principal, Refused};
 
 pub fn guarded(guard: Guard) -> GuardedRouter {
@@ -38,6 +38,6 @@ async fn invoice(
     principal: Principal,
 ) -> Result<Json<Value>, Refused> {
     let labels = Labels::new().with("classification", "financial").with("order", id.as_str());
-    guard.ask(&principal.0, "invoices.read", labels)?;
+    guard.ask_about(&principal, Ask::new("invoices.read").object("invoice", id.as_str()).labels(labels))?;
     Ok(Json(json!({ "invoice": id, "total": 42 })))
 }

@@ -1,4 +1,5 @@
-//! A policy set is tried on traffic before it is enforced: refused for what it would break, mended, promoted.
+//! A policy set is tried on traffic before it is enforced: refused for what it would break, mended, put
+//! in the place of the other.
 
 use std::fs;
 use std::path::PathBuf;
@@ -9,6 +10,8 @@ use ztlib::authorize::policy::trial::{PromotionRule, RecordingRules, Share};
 use crate::world::{Failure, World};
 use crate::{Services, client, scenes};
 
+/// How long the shadow may take, and the files.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// How many judged requests must have gone as they went before.
 const EVIDENCE: u64 = 10;
 
@@ -28,8 +31,8 @@ pub async fn play(world: &World, services: &Services) -> Result<(), Failure> {
     let hasty = policies.candidate_from_manifest(hasty)?;
     let found = hasty.replay(&recording);
     println!("Replay of {} requests by the candidate {}: {found}", recording.len(), hasty.revision());
-    match hasty.promote_if(&rule, &found) {
-        Err(refused) if refused.code() == "would-change" => println!("Not promoted: {}.", refused.code()),
+    match hasty.check(&rule, &found) {
+        Err(refused) if refused.code() == "would-change" => println!("Not good enough: {}.", refused.code()),
         other => return Err(format!("the hasty candidate should have been refused: {other:?}").into()),
     }
 
@@ -37,15 +40,19 @@ pub async fn play(world: &World, services: &Services) -> Result<(), Failure> {
     let mended = policies.candidate_from_manifest(mended)?;
     println!("Mended: replay of the same by {}: {}.", mended.revision(), mended.replay(&recording));
     let shadow = policies.shadow(&mended, Share::ALL)?;
-    shadow.promote_when(rule);
     call_again(world, services).await?;
-    let promoted =
-        policies.wait_until(Duration::from_secs(10), |status| status.revision == mended.revision());
-    if !promoted {
-        return Err(format!("the shadow should have promoted it: {}", shadow.differences()).into());
+    let judged = shadow.wait_until(PATIENCE, |status| status.judged >= EVIDENCE);
+    mended.check(&rule, &shadow.differences())?;
+    if !judged {
+        return Err(format!("the shadow should have judged more: {}", shadow.differences()).into());
+    }
+    fs::copy(world.folder.join("next/rbac.yaml"), world.policies().join("rbac.yaml"))?;
+    world.write_manifest()?;
+    if !policies.wait_until(PATIENCE, |status| status.revision == mended.revision()) {
+        return Err(format!("its files should be in force: {:?}", policies.status()).into());
     }
     println!(
-        "In the shadow of the enforced set it judges live requests. After {EVIDENCE} without a change it is in force.\n"
+        "In the shadow of the enforced set it judges live requests. After {EVIDENCE} without a change its files take the place of the others.\n"
     );
     Ok(())
 }

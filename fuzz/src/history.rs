@@ -151,6 +151,7 @@ const READS: &[(&str, &[&str])] = &[
     ("peer-has-dns-name", &["Legacy.example"]),
     ("peer-matches", &["spiffe://td/batch/**"]),
     ("has-token", &[]),
+    ("from-home-issuer", &[]),
     ("issuer", &[]),
     ("subject", &[]),
     ("has-scope", &["read"]),
@@ -180,8 +181,9 @@ const READS: &[(&str, &[&str])] = &[
     ("data-string", &["roles", "/level/{subject}"]),
     ("data-json", &["roles", "/users/{subject}"]),
     ("data-contains", &["roles", "/users/{subject}", "admin"]),
-    ("data-contains", &["roles", "/owners/{param:id}", "{subject}"]),
+    ("data-contains", &["roles", "/owners/{param:id}", "alice"]),
     ("data-contains", &["roles", "/tenants/{claim:/tenant}", "{peer}"]),
+    ("data-contains", &["roles", "/of/{issuer}/{subject}", "admin"]),
 ];
 
 /// What a policy attaches to its answer. Some of it goes with one of the answers only.
@@ -596,7 +598,8 @@ impl Tally {
                 self.allowed_hits += u64::from(event.cached());
             }
             Verdict::Deny => self.denied += 1,
-            Verdict::Fault => self.faults += 1,
+            // All targets are in good form: what makes one bad is that a policy cannot read it.
+            Verdict::Fault | Verdict::BadRequest => self.faults += 1,
             Verdict::Unauthenticated => self.unauthenticated += 1,
             other => panic!("no question here is {other:?}"),
         }

@@ -3,6 +3,7 @@
 //! `ztlib/tests/corpora.rs` includes this file and asks the same functions about every file of `corpus/`, on a stable
 //! toolchain: so it uses nothing but what that test has too.
 
+pub mod chains;
 #[allow(dead_code, reason = "only a long run looks at what came of it")]
 pub mod history;
 
@@ -20,7 +21,7 @@ use rustls_pki_types::CertificateDer;
 use serde_json::{Map, Value, json};
 use ztlib::authenticate::peer::{PeerAuthenticator, PeerCertificates, SpiffeId, Trust, TrustDomain};
 use ztlib::authenticate::token::{Algorithm, BearerToken, Issuer, TokenAuthenticator, TokenVerifier};
-use ztlib::authorize::policy::{Budget, NativePolicy, Policies, PolicySetBuilder};
+use ztlib::authorize::policy::{Budget, Module, NativePolicy, Policies, PolicySetBuilder};
 use ztlib::authorize::{Answer, Fault, Outcome, Reader};
 use ztlib::enforce::{Guard, MatchedRoute};
 use ztlib::observe::Verdict;
@@ -79,6 +80,11 @@ pub fn peer_certificate(data: &[u8]) {
         }
         other => panic!("two answers to one question: {other:?}"),
     }
+}
+
+/// Whatever is wrong with the certificates of a chain that is signed all the same: the model agrees who is believed.
+pub fn signed_chain(data: &[u8]) {
+    chains::play(data);
 }
 
 /// Whatever text stands for a SPIFFE ID: the parser and the model agree, by the code of the rule that is broken; and what is parsed
@@ -184,6 +190,18 @@ pub fn policy_load(data: &[u8]) {
             is_told_well(&error.to_string());
             assert_eq!(error.policy(), Some("dropped-in"));
         }
+    }
+}
+
+/// The same before a compiler sees it, some hundred times as often: what it would cost is worked out without a panic, within what its bytes take to read, and
+/// twice alike.
+pub fn policy_weigh(data: &[u8]) {
+    let weigh = || Module::check(data, &Budget::default()).map_err(|error| (error.code(), error.to_string()));
+    let weighed = weigh();
+    assert_eq!(weighed, weigh());
+    if let Err((code, text)) = weighed {
+        is_told_well(code);
+        is_told_well(&text);
     }
 }
 
@@ -387,7 +405,7 @@ impl Stage {
 
         let peer =
             peer.map(|at| model::Peer { spiffe_id: Some(PEERS[at].to_owned()), ..model::Peer::default() });
-        let caller = model::Caller { peer, claims };
+        let caller = model::Caller { peer, claims, of_another_issuer: false };
         let facts = model::Facts { action: None, method, route, caller: &caller, now: NOW };
         let expected =
             model::rbac(config, &self.documents, &facts).expect("a configuration that the model knows");

@@ -13,7 +13,8 @@ use tower_layer::Layer;
 use tower_service::Service;
 use ztlib::enforce::{Guard, ZeroTrustLayer};
 
-use crate::question::{Arrived, find_route};
+use crate::future::GuardedFuture;
+use crate::question::{Arrived, find_grpc_route, find_route, find_route_beside_grpc};
 
 /// A router in which every route, nested or merged router, fallback, 405, HEAD, OPTIONS and upgrade is behind the guard.
 ///
@@ -38,6 +39,35 @@ impl GuardedRouter {
         Self(router.layer(ZeroTrustLayer::new(guard).find_route(find_route)))
     }
 
+    /// Guards a finished router and the gRPC services beside it, for both on one port. `grpc` is
+    /// what tonic makes of its routes: `Routes::new(…).add_service(…).into_axum_router()`.
+    ///
+    /// A policy's `route` of what lies under a service's name is the method's path
+    /// (`/shop.Orders/Cancel`), as in `ztlib-tonic`; of everything else it is the template. Which
+    /// of the two a path belongs to is decided by what serves it, never by the request's content
+    /// type. Refusals speak gRPC to calls of gRPC (a POST over HTTP/2 with a gRPC content type, to
+    /// a service or to a path of its form that nothing else serves), and HTTP to all else.
+    ///
+    /// The fallback is that of `router`; tonic's own is dropped, since a router has one.
+    ///
+    /// ```
+    /// use axum::{Router, routing::get};
+    /// # fn f(guard: ztlib::enforce::Guard, shop_grpc: Router) {
+    /// // let shop_grpc = tonic::service::Routes::new(orders).into_axum_router();
+    /// let shop = Router::new().route("/orders/{id}", get(async || "an order"));
+    /// let guarded = ztlib_axum::GuardedRouter::with_grpc(guard, shop, shop_grpc);
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    /// Where both have the same route, as [`Router::merge`] does.
+    pub fn with_grpc(guard: Guard, router: Router, grpc: Router) -> Self {
+        let http = ZeroTrustLayer::new(guard.clone()).find_route(find_route_beside_grpc);
+        let calls = ZeroTrustLayer::new(guard).find_route(find_grpc_route);
+        // Of two routers the second's fallback is kept; both are behind the guard.
+        Self(grpc.reset_fallback().layer(calls).merge(router.layer(http)))
+    }
+
     /// Adds a layer outside of the guard: it sees requests that nobody has judged yet, and refusals on their way out. The place for
     /// CORS (a preflight is answered without credentials), tracing and request ids, and for nothing that answers with data.
     #[must_use]
@@ -60,7 +90,7 @@ where
 {
     type Response = Response;
     type Error = Infallible;
-    type Future = axum::routing::future::RouteFuture<Infallible>;
+    type Future = GuardedFuture;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Service::<http::Request<B>>::poll_ready(&mut self.0, cx)
@@ -75,6 +105,6 @@ where
         }
         // The template of a router outside is none of this one's: a request that matches nothing here has no route.
         request.extensions_mut().remove::<MatchedPath>();
-        self.0.call(request)
+        GuardedFuture::new(self.0.call(request))
     }
 }

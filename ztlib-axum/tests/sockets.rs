@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::Request;
+use axum::extract::{ConnectInfo, Request};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use http::{Method, StatusCode, Version};
@@ -77,7 +77,8 @@ impl Service {
         let acceptor = acceptor.clock(world.clock.clone()).build().unwrap();
         let server = Server::bind("127.0.0.1:0", acceptor).await.unwrap();
         // So that a connection which waits for the rest of a request ends by itself.
-        let server = server.header_timeout(Duration::from_millis(400)).shutdown_limit(Duration::from_secs(2));
+        let server = server.header_timeout(Duration::from_millis(400)).unwrap();
+        let server = server.shutdown_limit(Duration::from_secs(2)).unwrap();
         let address = server.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let served = tokio::spawn(async move {
@@ -156,6 +157,10 @@ async fn answer(mut request: Request) -> Response {
         });
         return (StatusCode::SWITCHING_PROTOCOLS, [("upgrade", "echo"), ("connection", "upgrade")])
             .into_response();
+    }
+    if request.uri().path() == "/address" {
+        let seen = request.extensions().get::<ConnectInfo<SocketAddr>>();
+        return seen.map_or("unknown".to_owned(), |ConnectInfo(address)| address.to_string()).into_response();
     }
     let path = request.uri().path().to_owned();
     let body = request.into_body().collect().await.map(|body| body.to_bytes().len()).unwrap_or_default();
@@ -263,6 +268,18 @@ async fn after_a_deny_an_unread_body_is_drained_within_limits_or_the_connection_
         [("denied", "/denied")]
     );
     assert!(statuses(&answer).len() <= 1 && service.runs() == 0, "{answer}");
+    service.end().await;
+}
+
+/// Findings C6: what axum's own `into_make_service_with_connect_info` would set.
+#[tokio::test]
+async fn the_callers_address_is_where_axum_looks_for_it() {
+    let service = Service::start().await;
+    let bearer = service.bearer();
+    let request = format!("GET /address HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{bearer}\r\n");
+    let answer = service.raw(request).await;
+    let seen = answer.rsplit("\r\n").next().unwrap().parse::<SocketAddr>();
+    assert!(seen.is_ok_and(|address| address.ip().is_loopback() && address != service.address), "{answer}");
     service.end().await;
 }
 

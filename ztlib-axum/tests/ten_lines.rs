@@ -121,8 +121,8 @@ async fn the_service_of_the_readme_refuses_by_default() {
         ("/orders/7", None, StatusCode::UNAUTHORIZED, "unauthenticated"),
         ("/orders/7", Some(&elsewhere), StatusCode::UNAUTHORIZED, "unauthenticated"),
         ("/orders/7", Some(&visitor), StatusCode::FORBIDDEN, "no-role"),
-        ("/", Some(&viewer), StatusCode::FORBIDDEN, "peer-not-allowed"),
-        ("/admin", Some(&viewer), StatusCode::FORBIDDEN, "peer-not-allowed"),
+        ("/", Some(&viewer), StatusCode::FORBIDDEN, "no-route"),
+        ("/admin", Some(&viewer), StatusCode::FORBIDDEN, "no-route"),
         ("//orders/7", Some(&viewer), StatusCode::BAD_REQUEST, "path-empty-segment"),
     ] {
         let (got, body) = caller.get(path, token.map(String::as_str)).await.unwrap();

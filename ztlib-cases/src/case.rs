@@ -29,11 +29,16 @@ pub trait Checks {
     /// A peer without one: who vouches for it, and its DNS names, at least one.
     fn named_peer(authority: &str, dns_names: &[&str]) -> Self::Peer;
 
-    /// Claims, completed by what every verified token has: `now` is the case's moment, in seconds since 1970.
+    /// Claims, completed by what every verified token has: `now` is the case's moment, in seconds since 1970, and `is_home` says
+    /// whether their issuer is the home issuer.
     ///
     /// # Errors
     /// The code, and why no token has such claims.
-    fn claims(claims: Map<String, Json>, now: u64) -> Result<Self::Claims, (&'static str, String)>;
+    fn claims(
+        claims: Map<String, Json>,
+        now: u64,
+        is_home: bool,
+    ) -> Result<Self::Claims, (&'static str, String)>;
 
     /// Whether this is a method (RFC 9110 section 9.1).
     fn is_method(method: &str) -> bool;

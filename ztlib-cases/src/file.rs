@@ -7,6 +7,9 @@ use std::path::Path;
 use serde_json::{Map, Value as Json};
 use toml::de::DeValue;
 
+use crate::possible::{
+    is_authority, is_dns_name, is_grpc, is_host, is_sent, is_taken_out, is_workload, params, times,
+};
 use crate::value::{json, members, moment, plain, texts_of};
 use crate::{Asked, Case, Checks, Error, Expectation, Request, Table, Text, closest, shown};
 
@@ -19,7 +22,7 @@ const MONDAY: u64 = 1_795_392_000;
 /// The host that a request names when nothing else is said.
 const HOST: &str = "service.test";
 
-const TOP_KEYS: [&str; 3] = ["format", "caller", "case"];
+const TOP_KEYS: [&str; 4] = ["format", "home-issuer", "caller", "case"];
 const CALLER_KEYS: [&str; 3] = ["peer", "claims", "remote-ip"];
 const PEER_KEYS: [&str; 2] = ["authority", "dns-names"];
 const REQUEST_KEYS: [&str; 7] = ["method", "host", "path", "query", "route", "params", "headers"];
@@ -72,6 +75,7 @@ pub fn read<C: Checks>(file: &Path, text: &str, bare: bool) -> Result<Vec<Case<C
         }
         None => return Err(top.missing("format", "write `format = 1` at the top")),
     }
+    let home = top.text("home-issuer")?;
     let callers = callers::<C>(&top)?;
     let tables = top.tables("case", &CASE_KEYS)?;
     if tables.is_empty() {
@@ -84,7 +88,7 @@ pub fn read<C: Checks>(file: &Path, text: &str, bare: bool) -> Result<Vec<Case<C
     let mut names = BTreeSet::new();
     let mut cases = Vec::with_capacity(tables.len());
     for table in &tables {
-        let case = case(table, &callers, bare)?;
+        let case = case(table, &callers, home, bare)?;
         if !names.insert(case.name.clone()) {
             let text = format!("an earlier case is named `{}` too: choose another name", shown(&case.name));
             return Err(table.error("name", "duplicate-name", text));
@@ -146,8 +150,12 @@ fn peer<C: Checks>(table: &Table<'_>) -> Result<Option<C::Peer>, Error> {
     if let DeValue::String(id) = value.get_ref() {
         let peer = C::spiffe_peer(id).map_err(|what| {
             table.error("peer", "bad-peer", format!("`{}` is not a SPIFFE ID: {what}", shown(id)))
-        });
-        return peer.map(Some);
+        })?;
+        if !is_workload(id) {
+            let text = format!("`{}` names a trust domain: a peer's ID has a path", shown(id));
+            return Err(table.error("peer", "bad-peer", text));
+        }
+        return Ok(Some(peer));
     }
     let form = "`peer` is a SPIFFE ID in quotes, or a table: `{ authority = \"partners\", dns-names = [\"a.example\"] }`";
     if !matches!(value.get_ref(), DeValue::Table(_)) {
@@ -159,12 +167,23 @@ fn peer<C: Checks>(table: &Table<'_>) -> Result<Option<C::Peer>, Error> {
     if names.is_empty() {
         return Err(named.missing("dns-names", "a peer without a SPIFFE ID has at least one DNS name"));
     }
+    if !is_authority(authority) {
+        let text =
+            format!("`{}` is no name of an authority: 1 to 64 of `a-z`, `0-9` and `-`", shown(authority));
+        return Err(named.error("authority", "bad-peer", text));
+    }
+    if let Some(name) = names.iter().find(|name| !is_dns_name(name)) {
+        let text =
+            format!("`{}` is no identity: a host name without a wildcard, and no address", shown(name));
+        return Err(named.error("dns-names", "bad-peer", text));
+    }
     Ok(Some(C::named_peer(authority, &names)))
 }
 
 fn case<C: Checks>(
     table: &Table<'_>,
     callers: &BTreeMap<&str, Caller<C::Peer>>,
+    home: Option<&str>,
     bare: bool,
 ) -> Result<Case<C>, Error> {
     let name = table.required_text("name", "say in a sentence what the case shows")?;
@@ -185,7 +204,16 @@ fn case<C: Checks>(
         })?),
     };
     let caller = caller::<C>(table, known)?;
-    let claims = caller.claims.map(|claims| C::claims(claims, now)).transpose();
+    let claims = caller.claims.map(|mut claims| {
+        if let Some(home) = home {
+            claims.entry("iss").or_insert_with(|| home.into());
+        }
+        let is_home = home.is_none_or(|home| claims.get("iss").and_then(Json::as_str) == Some(home));
+        let wrong = times(&claims, now);
+        let claims = C::claims(claims, now, is_home)?;
+        wrong.map_or(Ok(claims), |wrong| Err(("bad-claims", wrong)))
+    });
+    let claims = claims.transpose();
     let claims = claims.map_err(|(code, text)| {
         let key = if table.has("claims") { "claims" } else { "caller" };
         table.error(key, code, text)
@@ -228,12 +256,18 @@ fn signals(table: &Table<'_>) -> Result<BTreeMap<String, Option<String>>, Error>
 
 fn asked<C: Checks>(table: &Table<'_>) -> Result<Asked<C::Target>, Error> {
     let Some(action) = table.text("action")? else {
-        let target = target::<C>(table)?;
-        let params = texts_of(table, "params")?;
-        for (_, value) in &params {
-            C::check_parameter(value).map_err(|text| table.error("params", "bad-request", text))?;
+        let (target, path, is_grpc) = target::<C>(table)?;
+        let said = texts_of(table, "params")?;
+        let route = table.text("route")?;
+        if is_grpc && route.is_some_and(|route| route != path) {
+            let text = format!("of a gRPC call the route is the path: write `route = \"{}\"`", shown(path));
+            return Err(table.error("route", "contradiction", text));
         }
-        return Ok(Asked::Request { target, params, route: table.text("route")?.map(str::to_owned) });
+        let params = params(table, path, route, &said)?;
+        for (_, value) in &params {
+            C::check_parameter(value).map_err(|text| table.error("path", "bad-request", text))?;
+        }
+        return Ok(Asked::Request { target, params, route: route.map(str::to_owned) });
     };
     if let Some(key) = REQUEST_KEYS.into_iter().find(|key| table.has(key)) {
         let text = format!("a question of the application's own has no `{key}`: leave out this or `action`");
@@ -242,25 +276,41 @@ fn asked<C: Checks>(table: &Table<'_>) -> Result<Asked<C::Target>, Error> {
     Ok(Asked::Action(action.to_owned()))
 }
 
-fn target<C: Checks>(table: &Table<'_>) -> Result<C::Target, Error> {
+/// The request, its path, and whether it calls a method of gRPC.
+fn target<'t, C: Checks>(table: &Table<'t>) -> Result<(C::Target, &'t str, bool), Error> {
     let path = table.required_text("path", "name the request's path (or an `action`)")?;
     let method = table.text("method")?.unwrap_or("GET");
     if !C::is_method(method) {
         return Err(table.error("method", "bad-request", format!("`{}` is not a method", shown(method))));
     }
     let host = table.text("host")?.unwrap_or(HOST);
+    if !is_host(host) {
+        return Err(table.error("host", "bad-request", format!("`{}` is not a host", shown(host))));
+    }
     if path.contains(['?', '#']) {
         let text = "a path has no `?` and no `#`: write `query = { name = \"value\" }`";
         return Err(table.error("path", "bad-request", text));
     }
     let query = texts_of(table, "query")?;
-    let mut headers = Vec::new();
+    let mut headers: Vec<(String, Vec<String>)> = Vec::new();
     for (name, value) in members(table, "headers")? {
+        if headers.iter().any(|(known, _)| known.eq_ignore_ascii_case(name)) {
+            let text = format!("the header `{}` stands there twice: write its values in a list", shown(name));
+            return Err(table.at(value, "duplicate-name", text));
+        }
+        if is_taken_out(name) {
+            let text = format!(
+                "no policy sees the header `{}`: the guard takes it out of every request",
+                shown(name)
+            );
+            return Err(table.at(value, "bad-request", text));
+        }
         let values: Option<Vec<String>> = match value.get_ref() {
             DeValue::Array(items) => items.iter().map(|item| plain(item.get_ref())).collect(),
             single => plain(single).map(|single| vec![single]),
         };
-        let values = values.filter(|values| C::is_header(name, values));
+        let fits = |values: &Vec<String>| C::is_header(name, values) && is_sent(name, values);
+        let values = values.filter(fits);
         let values = values.ok_or_else(|| {
             table.wrong(value, format!("`{}` cannot be a header with this value", shown(name)))
         })?;
@@ -268,7 +318,9 @@ fn target<C: Checks>(table: &Table<'_>) -> Result<C::Target, Error> {
     }
     let request =
         Request { method: method.to_owned(), host: host.to_owned(), path: path.to_owned(), query, headers };
-    C::target(request).map_err(|text| table.error("path", "bad-request", text))
+    let is_grpc = is_grpc(&request);
+    let target = C::target(request).map_err(|text| table.error("path", "bad-request", text))?;
+    Ok((target, path, is_grpc))
 }
 
 #[cfg(test)]
@@ -281,7 +333,7 @@ mod tests {
     impl Checks for Anything {
         const READER: &'static str = "test";
         type Peer = String;
-        type Claims = (Map<String, Json>, u64);
+        type Claims = (Map<String, Json>, u64, bool);
         type Target = Request;
 
         fn spiffe_peer(id: &str) -> Result<String, String> {
@@ -295,10 +347,11 @@ mod tests {
         fn claims(
             claims: Map<String, Json>,
             now: u64,
-        ) -> Result<(Map<String, Json>, u64), (&'static str, String)> {
+            is_home: bool,
+        ) -> Result<Self::Claims, (&'static str, String)> {
             match claims.contains_key("forged") {
                 true => Err(("bad-claims", "nobody has them".to_owned())),
-                false => Ok((claims, now)),
+                false => Ok((claims, now, is_home)),
             }
         }
 
@@ -362,7 +415,61 @@ mod tests {
             ("path = '/'\nmethod = 'G T'\nexpect = 'allow'", "bad-request", 5),
             ("path = '/'\nheaders = { a = [[]] }\nexpect = 'allow'", "wrong-type", 5),
             ("path = '/'\nheaders = {\n a = \"\\n\" }\nexpect = 'allow'", "wrong-type", 6),
-            ("path = '/'\nparams = { id = '..' }\nexpect = 'allow'", "bad-request", 5),
+            ("path = '/%2E%2E'\nroute = '/{id}'\nexpect = 'allow'", "bad-request", 4),
+            ("path = '/'\nhost = ''\nexpect = 'allow'", "bad-request", 5),
+            ("path = '/'\nhost = 'a.test/b'\nexpect = 'allow'", "bad-request", 5),
+            ("path = '/'\nhost = 'a.test?b='\nexpect = 'allow'", "bad-request", 5),
+            ("path = '/'\nhost = 'a@b.test'\nexpect = 'allow'", "bad-request", 5),
+            ("path = '/'\nhost = 'a.test#b'\nexpect = 'allow'", "bad-request", 5),
+            ("path = '/'\nheaders = { X-A = '1',\n x-a = '2' }\nexpect = 'allow'", "duplicate-name", 6),
+            ("path = '/'\nheaders = { x-a = [] }\nexpect = 'allow'", "wrong-type", 5),
+            ("path = '/'\nheaders = { Content-Length = 'a' }\nexpect = 'allow'", "wrong-type", 5),
+            ("path = '/'\nheaders = { content-length = [1, 1] }\nexpect = 'allow'", "wrong-type", 5),
+            ("path = '/'\npeer = 'spiffe://a.test'\nexpect = 'allow'", "bad-peer", 5),
+            ("path = '/'\nheaders = { Ztlib-Peer = 'a' }\nexpect = 'allow'", "bad-request", 5),
+            ("path = '/'\nheaders = { x_forwarded-client-cert = 'a' }\nexpect = 'allow'", "bad-request", 5),
+            ("path = '/'\nparams = { id = '7' }\nexpect = 'allow'", "contradiction", 5),
+            ("path = '/a%2Fb'\nexpect = 'allow'", "bad-request", 4),
+            ("path = '/a'\nroute = 'a'\nexpect = 'allow'", "bad-route", 5),
+            ("path = '/a'\nroute = '/{'\nexpect = 'allow'", "bad-route", 5),
+            ("path = '/a/b'\nroute = '/{x}/{x}'\nexpect = 'allow'", "bad-route", 5),
+            ("path = '/a'\nroute = '/b'\nexpect = 'allow'", "contradiction", 5),
+            ("path = '/orders/7'\nroute = '/orders/:id'\nexpect = 'allow'", "contradiction", 5),
+            ("path = '/o/7/l'\nroute = '/o/{id}'\nexpect = 'allow'", "contradiction", 5),
+            ("path = '/o/'\nroute = '/o/{id}'\nexpect = 'allow'", "contradiction", 5),
+            ("path = '/a.B/C'\nroute = '/a.B/D'\nexpect = 'allow'", "contradiction", 5),
+            (
+                "path = '/a.B/C'\nmethod = 'POST'\nheaders = { content-type = 'application/grpc+proto' }\nroute = '/a.B/{*rest}'\nexpect = 'allow'",
+                "contradiction",
+                7,
+            ),
+            ("path = '/o/7'\nroute = '/o/{id}'\nparams = { id = 8 }\nexpect = 'allow'", "contradiction", 6),
+            ("path = '/o/7'\nroute = '/o/{id}'\nparams = { di = 7 }\nexpect = 'allow'", "contradiction", 6),
+            (
+                "path = '/o/%20'\nroute = '/o/{id}'\nparams = { id = '%20' }\nexpect = 'allow'",
+                "contradiction",
+                6,
+            ),
+            ("path = '/'\npeer = { authority = 'A', dns-names = ['b'] }\nexpect = 'allow'", "bad-peer", 5),
+            (
+                "path = '/'\npeer = { authority = 'a', dns-names = ['8.8.8.8'] }\nexpect = 'allow'",
+                "bad-peer",
+                5,
+            ),
+            (
+                "path = '/'\npeer = { authority = 'a', dns-names = ['b', '*.b'] }\nexpect = 'allow'",
+                "bad-peer",
+                5,
+            ),
+            (
+                "path = '/'\npeer = { authority = 'a', dns-names = ['b'], spiffe = 'spiffe://a/b' }",
+                "unknown-key",
+                5,
+            ),
+            ("path = '/'\nnow = 9\nclaims = { exp = 9 }\nexpect = 'allow'", "bad-claims", 6),
+            ("path = '/'\nnow = 9\nclaims = { nbf = 15 }\nexpect = 'allow'", "bad-claims", 6),
+            ("path = '/'\nnow = 9\nclaims = { iat = 15 }\nexpect = 'allow'", "bad-claims", 6),
+            ("path = '/'\nnow = 9\nclaims = { iat = 13, exp = 12 }\nexpect = 'allow'", "bad-claims", 6),
             ("path = '/'\npeer = 'http://a'\nexpect = 'allow'", "bad-peer", 5),
             ("path = '/'\npeer = 7\nexpect = 'allow'", "wrong-type", 5),
             ("path = '/'\npeer = { authority = 'a' }\nexpect = 'allow'", "missing-key", 5),
@@ -456,7 +563,7 @@ mod tests {
         let case = one("path = '/'\nexpect = 'allow'\nclaims = {}").ok().unwrap();
         assert_eq!((case.name.as_str(), case.line, case.now), ("c", 3, MONDAY));
         assert_eq!((case.peer, case.remote_ip), (None, None));
-        assert_eq!(case.claims, Some((Map::new(), MONDAY)));
+        assert_eq!(case.claims, Some((Map::new(), MONDAY, true)));
         let Asked::Request { target, route: None, params } = case.asked else { panic!() };
         assert_eq!((target.method.as_str(), target.uri().as_str()), ("GET", "https://service.test/"));
         assert!(params.is_empty());
@@ -470,6 +577,23 @@ mod tests {
             BTreeMap::from([("posture".into(), None), ("risk".into(), Some("3".into()))])
         );
         assert_eq!(case.labels, [("b".into(), "true".into()), ("a".into(), "16".into())]);
+    }
+
+    #[test]
+    fn parameters_come_of_path_and_route_also_where_the_case_does_not_say_them() {
+        let params = |case: &str| match one(case).ok().unwrap().asked {
+            Asked::Request { params, .. } => params,
+            Asked::Action(_) => panic!("{case}"),
+        };
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let shop =
+            "path = '/shops/a%20b/files/c%2Fd/e'\nroute = '/shops/{shop}/files/{*rest}'\nexpect = 'allow'";
+        assert_eq!(params(shop), [pair("shop", "a b"), pair("rest", "c/d/e")]);
+        assert_eq!(params(&format!("{shop}\nparams = {{ rest = 'c/d/e' }}")), params(shop));
+        let number = "path = '/o/7'\nroute = '/o/{id}'\nparams = { id = 7 }\nexpect = 'allow'";
+        assert_eq!(params(number), [pair("id", "7")]);
+        assert_eq!(params("path = '/a.B/C'\nroute = '/a.B/C'\nexpect = 'allow'"), []);
+        assert_eq!(params("path = '/o/7'\nexpect = 'allow'"), []);
     }
 
     #[test]

@@ -113,7 +113,17 @@ impl<'t> Table<'t> {
 
     /// An error about a value, at its own line.
     pub(crate) fn wrong(&self, value: &Spanned<DeValue<'_>>, text: impl Into<Box<str>>) -> Error {
-        self.text.error(value.span().start, "wrong-type", text)
+        self.at(value, "wrong-type", text)
+    }
+
+    /// The same with another code.
+    pub(crate) fn at(
+        &self,
+        value: &Spanned<DeValue<'_>>,
+        code: &'static str,
+        text: impl Into<Box<str>>,
+    ) -> Error {
+        self.text.error(value.span().start, code, text)
     }
 
     /// A text.

@@ -111,10 +111,10 @@ pub(crate) struct Explain {
     /// The request's host
     #[arg(long)]
     pub(crate) host: Option<String>,
-    /// The template of the route that matched
+    /// The template of the route that matched, of a gRPC call its path
     #[arg(long)]
     pub(crate) route: Option<String>,
-    /// A parameter of the route
+    /// A parameter of the route. They come of path and route by themselves, and have to agree with them
     #[arg(long = "param", value_name = "NAME=VALUE", value_parser = pair)]
     pub(crate) params: Vec<(String, String)>,
     /// A parameter of the query
@@ -201,6 +201,9 @@ pub(crate) struct Verify {
     /// A file with public keys (PEM) that may have signed; once for each file
     #[arg(long, value_name = "FILE", required = true, value_hint = ValueHint::FilePath)]
     pub(crate) trust: Vec<PathBuf>,
+    /// The service that is to load it: it has to be one of those that the set is `for`
+    #[arg(long, value_name = "NAME")]
+    pub(crate) service: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -31,7 +31,8 @@ pub(crate) fn run(explain: &Explain, desk: &mut Desk<'_>) -> Result<Ended, Failu
     if desk.json {
         let mut value = rehearsal_json(rehearsal);
         if let Json::Object(members) = &mut value {
-            members.insert("revision".to_owned(), json!(draft.revision().digest()));
+            members.insert("revision".to_owned(), json!(draft.revision().to_string()));
+            members.insert("digest".to_owned(), json!(draft.revision().digest()));
             members.insert("time".to_owned(), timing_json(&timing));
             let narrower = narrower(rehearsal).map(|(read, ask)| json!({ "read": read, "ask": ask }));
             members.insert("narrower".to_owned(), narrower.collect());

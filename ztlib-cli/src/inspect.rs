@@ -37,7 +37,9 @@ pub(crate) fn run(inspect: &Inspect, desk: &mut Desk<'_>) -> Result<Ended, Failu
             })
         });
         let policies: Vec<Value> = policies.collect();
-        desk.value(&json!({ "revision": draft.revision().digest(), "policies": policies }))?;
+        desk.value(&json!({
+            "revision": draft.revision().to_string(), "digest": draft.revision().digest(), "policies": policies,
+        }))?;
         return Ok(Ended::Well);
     }
     for (policy, coverage) in policies.iter().zip(&coverage) {

@@ -20,7 +20,8 @@ pub(crate) fn sign(sign: &Sign, desk: &mut Desk<'_>) -> Result<Ended, Failure> {
     }
     key.sign_manifest(&sign.manifest)?;
     // As a service that trusts this key finds it.
-    let trusting = Policies::from_manifest(&sign.manifest).trust_key(key.public_key_pem());
+    let trusting =
+        Policies::from_manifest(&sign.manifest).trust_key(key.public_key_pem()).allow_any_service();
     let verified = trusting.verify()?;
     let mut signature = sign.manifest.clone().into_os_string();
     signature.push(".sig");
@@ -59,6 +60,10 @@ pub(crate) fn verify(verify: &Verify, desk: &mut Desk<'_>) -> Result<Ended, Fail
         known.extend(keys.iter().map(|key| (key.id(), file.as_path())));
         trusting = trusting.trust_key(&pem);
     }
+    trusting = match &verify.service {
+        Some(service) => trusting.service(service),
+        None => trusting.allow_any_service(),
+    };
     let verified = trusting.verify()?;
     let signer = known.iter().find(|(id, _)| Some(*id) == verified.signer).map(|(_, file)| *file);
     if desk.json {
@@ -83,6 +88,9 @@ fn read(file: &Path) -> Result<Vec<u8>, Failure> {
 fn print(verified: &Verified, desk: &mut Desk<'_>) -> std::io::Result<()> {
     if let Some(version) = verified.version {
         desk.line(&format!("version {version}"))?;
+    }
+    if !verified.services.is_empty() {
+        desk.line(&format!("for {}", verified.services.join(", ")))?;
     }
     for file in verified.files.iter().filter(|file| file.bound) {
         desk.line(&format!("bound: {file}, sha256 {}", file.sha256))?;
@@ -118,6 +126,7 @@ fn verified_json(verified: &Verified, signer: Option<&Path>) -> Value {
         "signer": verified.signer.map(|id| id.to_string()),
         "key": signer.map(|file| file.display().to_string()),
         "version": verified.version,
+        "for": verified.services,
         "files": files,
         "unsigned_documents": verified.unsigned_documents,
     })

@@ -21,7 +21,7 @@ pub(crate) fn run(test: &Test, desk: &mut Desk<'_>) -> Result<Ended, Failure> {
         let cases: Vec<Value> = report.rehearsals().map(rehearsal_json).collect();
         let coverage: Vec<Value> = coverage.iter().map(coverage_json).collect();
         desk.value(&json!({
-            "revision": draft.revision().digest(), "passed": report.passed(), "failed": failed,
+            "revision": draft.revision().to_string(), "digest": draft.revision().digest(), "passed": report.passed(), "failed": failed,
             "cases": cases, "coverage": coverage,
         }))?;
     } else {

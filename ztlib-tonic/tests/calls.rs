@@ -32,7 +32,7 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity
 use tonic::{Code, Request, Response, Status, Streaming};
 use tower::{Service, ServiceExt as _, service_fn};
 use ztlib::authorize::{Answer, Labels, Read, Value};
-use ztlib::enforce::{Guard, Refusal};
+use ztlib::enforce::{Ask, Guard, Refusal};
 use ztlib::observe::Verdict;
 use ztlib::tls::{Acceptor, Server};
 use ztlib_testing::HttpsClient;
@@ -161,9 +161,8 @@ impl Service<http::Request<tonic::body::Body>> for Echo {
                         async move {
                             let guard = guard.ok_or_else(|| Status::internal("no guard"))?;
                             let action = String::from_utf8_lossy(request.get_ref()).into_owned();
-                            guard
-                                .ask(request.principal()?, &action, Labels::new())
-                                .map_err(ztlib_tonic::status)?;
+                            let ask = Ask::new(action).object("echo", "7").labels(Labels::new());
+                            guard.ask_about(request.principal()?, ask).map_err(ztlib_tonic::status)?;
                             Ok::<_, Status>(Response::new(Bytes::from("asked")))
                         }
                     };
@@ -194,10 +193,8 @@ impl Stand {
             };
             match asked.as_deref() {
                 Some("alice") if question.read(Read::Route)? != Value::Absent => Ok(Answer::Allow),
-                Some("faulty") => Ok(question
-                    .read(Read::ClaimInt("/sub".into()))
-                    .and_then(|_| question.read(Read::Signal("x".into())))
-                    .map(|_| Answer::Allow)?),
+                Some("faulty") => Ok(question.read(Read::Signal("x".into())).map(|_| Answer::Allow)?),
+                Some("odd") => Ok(question.read(Read::ClaimInt("/sub".into())).map(|_| Answer::Allow)?),
                 Some("stepping") => {
                     outcome.reason("step-up-required")?;
                     outcome.challenge_step_up(Some("urn:mfa"), Some(60))?;
@@ -350,6 +347,13 @@ async fn refusals_of_all_four_kinds_are_what_tonics_client_reads() {
                 Code::Unavailable,
                 "fault",
                 "no decision could be reached",
+                "read-undeclared-signal",
+            ),
+            (
+                Some(stand.token("odd")),
+                Code::InvalidArgument,
+                "read-wrong-type",
+                "the request cannot be judged",
                 "read-wrong-type",
             ),
             (
@@ -463,10 +467,10 @@ async fn odd_paths_and_content_types_on_a_method_are_judged_like_any_call() {
         ("POST", "/test.Echo/%55nary", "path-needless-escape"),
         ("POST", "/test.Echo/x/../Unary", "path-dot-segment"),
         ("POST", "/test.Echo%2FUnary", "path-encoded-slash"),
-        ("POST", "/TEST.Echo/Unary", "no-role"),
+        ("POST", "/TEST.Echo/Unary", "no-route"),
     ] {
         let response = send(method, path, "application/grpc", alice()).await;
-        let code = if reason == "no-role" { "7" } else { "3" };
+        let code = if reason == "no-route" { "7" } else { "3" };
         assert_eq!(
             (response.status().as_u16(), &response.headers()["grpc-status"]),
             (200, &http::HeaderValue::from_static(code)),
@@ -508,6 +512,27 @@ fn message_to(world: &World, peer: &http::Extensions, path: &str) -> http::Reque
     *request.body_mut() = Full::new(Bytes::from_static(&[0, 0, 0, 0, 0]));
     request.extensions_mut().remove::<ztlib::enforce::MatchedRoute>();
     request
+}
+
+#[tokio::test]
+async fn the_address_of_the_caller_comes_from_connect_info_where_another_server_accepted() {
+    let world = World::new();
+    let peer = world.frontend().await;
+    let guard = world.guard(deciding(|question, outcome| {
+        outcome.log(&text(question, Read::RemoteIp)?.unwrap_or_else(|| "absent".to_owned()))?;
+        Ok(Answer::Allow)
+    }));
+    let guarded = GuardedRoutes::new(guard.build(), Routes::new(Echo::default()));
+    for (address, seen) in [(Some("192.0.2.7:1234"), "192.0.2.7"), (None, "absent")] {
+        let mut message = message_to(&world, &peer, "/test.Echo/Unary");
+        message.extensions_mut().remove::<ztlib::tls::RemoteAddr>();
+        if let Some(address) = address {
+            let address: SocketAddr = address.parse().unwrap();
+            message.extensions_mut().insert(axum::extract::ConnectInfo(address));
+        }
+        oneshot(guarded.clone(), message).await;
+        assert_eq!(world.events.one().log()[0].1, seen);
+    }
 }
 
 #[tokio::test]
@@ -592,6 +617,8 @@ async fn a_refusal_that_a_method_returns_reads_like_the_guards_own() {
         let asked = stand.unary("/test.Echo/Ask", action, Some(&alice)).await.unwrap_err();
         let events = stand.world.events.take();
         let asked_id = &events[1].id();
+        assert_eq!((events[1].parent(), events[1].object()), (Some(events[0].id()), Some(("echo", "7"))));
+        assert_eq!(events[1].route(), Some("/test.Echo/Ask"));
         assert_eq!((own.code(), asked.code()), (code, code));
         assert_eq!(own.message(), asked.message());
         let without_id =

@@ -26,4 +26,5 @@ pub mod bench;
 mod clock;
 mod held;
 mod hex;
+mod pem;
 pub use clock::{Clock, SystemClock};

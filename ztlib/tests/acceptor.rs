@@ -310,11 +310,19 @@ async fn a_handshake_in_single_bytes_is_understood() {
 }
 
 #[tokio::test]
-async fn limits_of_zero_are_refused() {
+async fn every_setting_of_an_acceptor_has_a_range() {
     let setting = Setting::new();
     let code = |builder: AcceptorBuilder<WantsNothing>| builder.build().unwrap_err().code();
-    assert_eq!(code(setting.required().max_handshakes(0)), "limit-is-zero");
-    assert_eq!(code(setting.required().handshake_deadline(Duration::ZERO)), "limit-is-zero");
+    assert_eq!(code(setting.required().max_handshakes(0)), "setting-out-of-range");
+    assert_eq!(code(setting.required().max_handshakes(usize::MAX)), "setting-out-of-range");
+    for bad in [Duration::ZERO, Duration::from_micros(999), Duration::from_secs(3601), Duration::MAX] {
+        let error = setting.required().handshake_deadline(bad).build().unwrap_err();
+        assert_eq!(error.code(), "setting-out-of-range");
+        assert!(error.to_string().contains("`handshake_deadline`"), "{error}");
+    }
+    for good in [Duration::from_millis(1), Duration::from_secs(3600)] {
+        assert!(setting.required().handshake_deadline(good).build().is_ok());
+    }
 }
 
 #[tokio::test]

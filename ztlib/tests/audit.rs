@@ -205,7 +205,7 @@ async fn a_line_says_who_what_the_decision_and_why() {
         [
             ("route", Some("\"/orders/{id}\"")),
             ("has-scope(\"orders:write\")", Some("no")),
-            ("claim-string(\"/card\")", None),
+            ("claim-string(\"/card\")", Some("(hidden)")),
         ]
     );
     assert!(!back.to_string().contains("4111") && !back.to_string().contains("hush"));

@@ -112,10 +112,12 @@ macro_rules! corpora {
 
 corpora! {
     no_bytes_are_taken_for_a_certificate_that_was_not_issued: peer_certificate,
+    chains_that_are_built_mutated_and_signed_are_judged_as_the_model_says: signed_chain,
     the_parser_of_spiffe_ids_and_the_model_agree: spiffe_id,
     the_finder_of_bearer_tokens_and_the_model_agree: bearer_header,
     the_verifier_of_tokens_and_the_model_agree: token_verify,
     no_bytes_dropped_in_as_a_policy_do_harm: policy_load,
+    no_bytes_are_weighed_with_a_panic: policy_weigh,
     the_guard_and_the_model_agree_on_every_path: path,
     rbac_in_the_sandbox_and_the_model_agree: wasm_equals_model,
     the_decision_cache_and_a_fresh_evaluation_agree: cached_equals_fresh,

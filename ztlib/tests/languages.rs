@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use serde_json::{Value, json};
-use ztlib::authorize::policy::cases::{self, Cases, Report};
+use ztlib::authorize::policy::cases::{Cases, Report};
 use ztlib::authorize::policy::{Budget, LoadError, Module, Policies, PolicySetBuilder};
 
 const REASONS: [&str; 4] = ["no-rule", "no-role", "closed", "login-too-old"];
@@ -86,7 +86,7 @@ fn load(language: &str, module: &[u8], config: &Value) -> Result<Policies, LoadE
 }
 
 fn report(policies: &Policies) -> Report {
-    cases::run(policies, &Cases::read(plugins().join("languages/tests/office-hours.toml")).unwrap()).unwrap()
+    policies.test(&Cases::read(plugins().join("languages/tests/office-hours.toml")).unwrap()).unwrap()
 }
 
 #[test]

@@ -46,8 +46,8 @@ async fn stacked_layers_decide_as_the_whole_guard() {
     let world = World::new();
     let whole = ZeroTrustLayer::new(world.guard(only_alice()).build());
     let stacked = ServiceBuilder::new()
-        .layer(PeerIdentityLayer::new(world.peers()).clock(world.clock.clone()))
-        .layer(TokenLayer::new(world.tokens()).clock(world.clock.clone()))
+        .layer(PeerIdentityLayer::new(world.peers()).clock(world.clock.clone()).serves_grpc())
+        .layer(TokenLayer::new(world.tokens()).clock(world.clock.clone()).serves_grpc())
         .layer(ZeroTrustLayer::new(from_layers(&world, only_alice())));
     let frontend = world.frontend().await;
     let stranger = world.mesh.issue_spiffe("spiffe://example.org/stranger");

@@ -1,5 +1,5 @@
-//! P4 where policies come and go: what somebody has lost in a document stays lost through rollbacks, promotions and failing cases; and no older
-//! set comes back by a detour.
+//! P4 where policies come and go: what somebody has lost in a document stays lost through rollbacks and
+//! failing cases; and no older set comes back by a detour.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
@@ -18,7 +18,6 @@ use ztlib::authorize::{Answer, Fault, Outcome, Read, Reader, Value};
 use sets::{Folder, allows, ed25519};
 
 const LONG: Duration = Duration::from_secs(20);
-const OPEN: &str = "[[document]]\nname = 'roles'\nfile = 'roles.json'\nallow-unsigned = true\n";
 const ROLES: &str = "[[document]]\nname = 'roles'\nfile = 'roles.json'\n";
 
 /// Allows where the document contains alice.
@@ -57,59 +56,6 @@ fn a_case_that_hangs_on_a_document_holds_up_no_lost_access() {
 }
 
 #[test]
-fn documents_of_the_files_go_on_being_taken_over_after_a_promotion_and_its_rollback() {
-    let (folder, next) = (Folder::new(), Folder::new());
-    let key = ed25519();
-    folder.write("roles.json", r#"["alice"]"#);
-    next.write("roles.json", r#"["alice"]"#);
-    folder.sign(&folder.draft(1, "allow.wasm", OPEN), &key);
-    let policies = folder.trusting(&key).load().unwrap();
-    policies.watch().unwrap();
-    next.sign(&next.draft(2, "deny.wasm", OPEN), &key);
-    let promoted = policies.candidate_from_manifest(next.manifest()).unwrap().promote().unwrap();
-    folder.put("roles.json", "[]");
-    assert!(policies.wait_until(LONG, |status| status.revision != promoted), "{:?}", policies.status());
-    assert!(!allows(&policies), "the candidate's policies stay in force");
-    let back = policies.rollback().unwrap();
-    assert!(allows(&policies));
-    folder.put("roles.json", r#"["bob"]"#);
-    assert!(policies.wait_until(LONG, |status| status.revision != back), "{:?}", policies.status());
-    // What is read for its documents alone does not come in force again.
-    next.put("roles.json", "[]");
-    policies.candidate_from_manifest(next.manifest()).unwrap().promote().unwrap();
-    assert_eq!(policies.reload().unwrap_err().code(), "older-version");
-    assert!(!allows(&policies));
-}
-
-#[test]
-fn a_candidate_decides_by_the_documents_in_force_and_brings_none_of_another_day() {
-    // By what it brings itself alice might.
-    let policies = set("a", &[]).load().unwrap();
-    let first = policies.status().revision;
-    let candidate = policies.candidate(set("c", &["alice"])).unwrap();
-    candidate.promote().unwrap();
-    assert!(!allows(&policies));
-    assert_eq!(policies.rollback().unwrap(), first);
-    // Nor by a file that was ahead of what is in force when it was loaded.
-    let folder = Folder::new();
-    folder.write("roles.json", "[]");
-    folder.write("probe.wasm", sets::PROBE);
-    let asks = r#"{"call": "data-contains", "with": ["roles", "", "alice"]}"#;
-    let decide = format!(r#"{{"if": {asks}, "then": {{"answer": "allow"}}, "else": {{"answer": "deny"}}}}"#);
-    folder.write("p.json", format!(r#"{{"decide": {decide}}}"#));
-    folder.put("policies.toml", folder.draft(1, "deny.wasm", ROLES));
-    folder.put("next.toml", folder.draft(2, "probe.wasm", &format!("config = 'p.json'\n{ROLES}")));
-    let policies = Policies::from_manifest(folder.manifest()).allow_unsigned().load().unwrap();
-    folder.put("roles.json", r#"["alice"]"#);
-    let candidate = policies.candidate_from_manifest(folder.at("next.toml")).unwrap();
-    policies.reload().unwrap();
-    folder.put("roles.json", "[]");
-    policies.reload().unwrap();
-    candidate.promote().unwrap();
-    assert!(!allows(&policies));
-}
-
-#[test]
 fn what_the_program_set_outlasts_every_rollback_and_a_document_that_nobody_looked_at_ends_them() {
     let policies = set("a", &["alice"]).load().unwrap();
     assert!(allows(&policies));
@@ -124,22 +70,6 @@ fn what_the_program_set_outlasts_every_rollback_and_a_document_that_nobody_looke
     let policies = set("a", &["alice"]).load().unwrap();
     policies.replace(PolicySetBuilder::new().component("b", sets::DENY_ALL)).unwrap();
     assert_eq!(policies.rollback().unwrap_err().code(), "stale-document");
-    assert!(!allows(&policies));
-}
-
-#[test]
-fn a_signed_candidate_does_not_come_in_force_after_a_newer_one_by_a_detour() {
-    let (folder, next) = (Folder::new(), Folder::new());
-    let key = ed25519();
-    folder.sign(&folder.draft(3, "deny.wasm", ""), &key);
-    let policies = folder.trusting(&key).load().unwrap();
-    next.sign(&next.draft(5, "allow.wasm", ""), &key);
-    let candidate = policies.candidate_from_manifest(next.manifest()).unwrap();
-    folder.sign(&folder.draft(7, "any.wasm", ""), &key);
-    policies.reload().unwrap();
-    assert_eq!(candidate.promote().unwrap_err().code(), "older-version");
-    policies.replace(PolicySetBuilder::new().component("p", sets::DENY_ALL)).unwrap();
-    assert_eq!(candidate.promote().unwrap_err().code(), "not-from-manifest");
     assert!(!allows(&policies));
 }
 
@@ -182,22 +112,6 @@ fn documents_of_an_older_version_do_not_come_back_after_a_rollback() {
     assert_eq!(policies.status().version, Some(5));
     policies.reload().unwrap();
     assert_eq!(policies.status().version, Some(8));
-}
-
-#[test]
-fn a_version_above_that_of_a_promoted_set_takes_its_place_even_with_the_policies_before() {
-    let (folder, next) = (Folder::new(), Folder::new());
-    let key = ed25519();
-    folder.sign(&folder.draft(5, "deny.wasm", ""), &key);
-    let policies = folder.trusting(&key).load().unwrap();
-    policies.watch().unwrap();
-    next.sign(&next.draft(7, "allow.wasm", ""), &key);
-    policies.candidate_from_manifest(next.manifest()).unwrap().promote().unwrap();
-    assert!(allows(&policies));
-    // To go back for good, the older contents are signed under a higher version.
-    folder.sign(&folder.draft(8, "deny.wasm", ""), &key);
-    assert!(policies.wait_until(LONG, |status| status.version == Some(8)), "{:?}", policies.status());
-    assert!(!allows(&policies));
 }
 
 #[test]

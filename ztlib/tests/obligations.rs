@@ -164,9 +164,9 @@ async fn a_copy_that_cannot_be_made_refuses_or_removes_and_never_passes_on_what_
                 let answer = world.send(guard, if grpc { over_grpc(request) } else { request }).await;
                 assert_eq!(answer.reason(), *code, "{claim}");
                 let told = (answer.status, answer.header("grpc-status"));
-                assert_eq!(told, if grpc { (200, Some("14")) } else { (503, None) }, "{claim}");
+                assert_eq!(told, if grpc { (200, Some("3")) } else { (400, None) }, "{claim}");
                 let event = world.events.one();
-                assert_eq!((event.verdict(), event.enforced()), (Verdict::Fault, true));
+                assert_eq!((event.verdict(), event.enforced()), (Verdict::BadRequest, true));
                 assert_eq!(event.reason(), Some(*code));
                 assert_no_value(&answer, claim);
             }
@@ -242,7 +242,7 @@ async fn a_header_of_the_response_is_the_callers_own_and_replaces_the_handlers()
         assert_eq!(values(&parts.headers, "x-seen"), [tenant]);
     }
     // The value is taken before the handler runs: where it cannot be, it does not run.
-    assert_eq!(send(world.request_of(&peer)).await.status, 503);
+    assert_eq!(send(world.request_of(&peer)).await.status, 400);
 }
 
 /// A question of the application's own has nothing to copy to: obligations are not carried out, as ever.

@@ -197,7 +197,7 @@ fn a_component_that_is_linked_of_forty_instances_runs_and_one_of_seventy_is_refu
         guest_with("", "i32.const 0", &format!("(core module $empty) {instances}"))
     };
     assert!(matches!(ask(&load(&of(40)).unwrap()).result(), Ok(Decision::Allow(_))));
-    assert_eq!(refusal(&of(70)), "not-compilable");
+    assert_eq!(refusal(&of(70)), "too-many-instances");
 }
 
 #[test]
@@ -226,8 +226,8 @@ fn a_guest_that_is_larger_than_its_budget_is_refused_with_what_to_raise() {
 
 #[test]
 fn memory_or_tables_beyond_the_engine_are_refused_when_loaded() {
-    assert_eq!(refusal(hostile!("huge-memory")), "not-compilable");
-    assert_eq!(refusal(hostile!("huge-table")), "not-compilable");
+    assert_eq!(refusal(hostile!("huge-memory")), "memory-limit");
+    assert_eq!(refusal(hostile!("huge-table")), "table-limit");
 }
 
 // Starting and configuring (T13).
@@ -270,6 +270,58 @@ fn an_error_text_of_a_policy_is_bounded() {
     let error = load_with(hostile!("huge-configure-error"), budget).unwrap_err();
     assert_eq!(error.code(), "configure-refused");
     assert!(error.to_string().len() < 2048, "{}", error.to_string().len());
+}
+
+// Budgets that nothing else watches.
+
+#[test]
+fn what_a_read_returns_costs_fuel() {
+    let probe = include_bytes!("../../plugins/artifacts/probe.wasm");
+    let fuel = |bytes: usize| {
+        let call = serde_json::json!({ "call": "data-json", "with": ["text", ""] });
+        let decide = serde_json::json!({ "do": [call], "answer": "deny" });
+        let mut budget = patient();
+        budget.reads.bytes = 1 << 20;
+        let policies = PolicySetBuilder::new()
+            .component("probe", probe)
+            .budget(budget)
+            .config(serde_json::json!({ "decide": decide }))
+            .document("text", "x".repeat(bytes))
+            .load()
+            .unwrap();
+        let evaluation = ask(&policies);
+        assert!(matches!(evaluation.result(), Ok(Decision::Deny(_))), "{:?}", evaluation.result());
+        evaluation.fuel()
+    };
+    assert!(fuel(100_010) >= fuel(10) + 100_000, "{} {}", fuel(10), fuel(100_010));
+}
+
+#[test]
+fn several_memories_share_one_budget() {
+    let grown = "(core module $n (memory 1) (func $s i32.const 5 memory.grow drop) (start $s))";
+    let outside = format!("{grown} {}", "(core instance (instantiate $n))".repeat(2));
+    let bytes = guest_with("", "i32.const 0", &outside);
+    let load = |pages: usize| {
+        let mut budget = patient();
+        budget.memory_bytes = pages << 16;
+        load_with(&bytes, budget)
+    };
+    // One page, and twice six.
+    assert_eq!(load(12).unwrap_err().code(), "memory-limit");
+    assert!(matches!(ask(&load(13).unwrap()).result(), Ok(Decision::Allow(_))));
+}
+
+#[test]
+fn code_that_was_compiled_under_a_larger_budget_is_held_to_the_smaller_one() {
+    let mut small = Budget::default();
+    small.functions = 1;
+    let both = |second: Budget| {
+        let set = PolicySetBuilder::new().component("large", ALLOW_ALL).budget(Budget::default());
+        set.component("small", ALLOW_ALL).budget(second).load()
+    };
+    let error = both(small).unwrap_err();
+    assert_eq!((error.code(), error.policy()), ("too-many-functions", Some("small")));
+    assert!(both(Budget::default()).is_ok());
 }
 
 // Each evaluation is the first (T1, threat 80).

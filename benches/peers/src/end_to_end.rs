@@ -1,4 +1,4 @@
-//! mTLS over loopback: the same server with the guard and without, in turn.
+//! mTLS over loopback, in turn: plain hyper and tokio-rustls, our server without the guard, and with it.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -14,6 +14,7 @@ use ztlib_testing::{Load, LoadReport, TlsClient};
 use crate::Failure;
 use crate::measure::{cpu_of_threads, median};
 use crate::ours::{AuditLog, PATH, Wire, rbac, router, whole_guard};
+use crate::plain;
 
 /// Which protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,21 +33,23 @@ pub struct Served {
     /// Microseconds of CPU of the server's one worker thread for a request, at the median of the rounds. The audit writer is a thread of its own
     /// and not in it.
     pub cpu: f64,
+    /// Microseconds of CPU of the whole process for a request: the client's thread, the audit writer and the recorder count.
+    pub process: f64,
 }
 
-/// Both servers, each with a runtime of one worker thread, and the client with another.
+/// The three servers, each with a runtime of one worker thread, and the client with another.
 #[derive(Debug)]
 pub struct Servers {
     client_runtime: Runtime,
-    _servers: [Runtime; 2],
-    addresses: [SocketAddr; 2],
+    _servers: [Runtime; 3],
+    addresses: [SocketAddr; 3],
     client: TlsClient,
     bearer: String,
     log: AuditLog,
 }
 
 /// The names of the servers' threads.
-const THREADS: [&str; 2] = ["zt-bare", "zt-guarded"];
+const THREADS: [&str; 3] = ["zt-plain", "zt-bare", "zt-guarded"];
 
 impl Servers {
     /// Starts them. The guarded one has `rbac` with 200 rules, an audit log, and the recorder of the process.
@@ -61,7 +64,7 @@ impl Servers {
                 .enable_all()
                 .build()
         };
-        let servers = [runtime(THREADS[0])?, runtime(THREADS[1])?];
+        let servers = [runtime(THREADS[0])?, runtime(THREADS[1])?, runtime(THREADS[2])?];
         let (guard, log) = whole_guard(wire, rbac(&crate::task::rules(200))?)?;
         let bind = || async {
             let acceptor = wire.caller.acceptor(&wire.trust);
@@ -69,13 +72,16 @@ impl Servers {
             let address = server.local_addr()?;
             Ok::<_, Failure>((server, address))
         };
-        let (bare, bare_at) = servers[0].block_on(bind())?;
+        let listener = servers[0].block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))?;
+        let plain_at = listener.local_addr()?;
+        servers[0].spawn(plain::serve(listener, plain::acceptor(&wire.caller)?));
+        let (bare, bare_at) = servers[1].block_on(bind())?;
         let service = tower::ServiceExt::map_request(router(), |request: Request<RequestBody>| {
             request.map(axum::body::Body::new)
         });
-        servers[0].spawn(bare.serve(service, std::future::pending()));
-        let (guarded, guarded_at) = servers[1].block_on(bind())?;
-        servers[1].spawn(ztlib_axum::serve(
+        servers[1].spawn(bare.serve(service, std::future::pending()));
+        let (guarded, guarded_at) = servers[2].block_on(bind())?;
+        servers[2].spawn(ztlib_axum::serve(
             guarded,
             GuardedRouter::new(guard, router()),
             std::future::pending(),
@@ -83,42 +89,46 @@ impl Servers {
         Ok(Self {
             client_runtime: runtime("zt-client")?,
             _servers: servers,
-            addresses: [bare_at, guarded_at],
+            addresses: [plain_at, bare_at, guarded_at],
             client: TlsClient::new(&wire.caller.mesh, Some(&wire.caller.peer)),
             bearer: format!("Bearer {}", wire.token),
             log,
         })
     }
 
-    /// Loads both in turn, so many rounds, so many requests a round: the server without the guard, and with it.
+    /// Loads them in turn, so many rounds, so many requests a round: plain hyper, our server without the guard, and with it.
     ///
     /// # Errors
     /// A request is not answered with a 200, or leaves no audit event.
-    pub fn measure(&self, protocol: Protocol, rounds: usize, requests: u64) -> Result<[Served; 2], Failure> {
-        let mut throughput = [Vec::new(), Vec::new()];
-        let mut cpu = [Vec::new(), Vec::new()];
+    pub fn measure(&self, protocol: Protocol, rounds: usize, requests: u64) -> Result<[Served; 3], Failure> {
+        let mut throughput = [Vec::new(), Vec::new(), Vec::new()];
+        let mut cpu = [Vec::new(), Vec::new(), Vec::new()];
+        let mut process = [Vec::new(), Vec::new(), Vec::new()];
         for round in 0..=rounds {
-            for which in 0..2 {
-                let before = cpu_of_threads(THREADS[which]);
+            for which in 0..3 {
+                let (before, all_before) = (cpu_of_threads(THREADS[which]), cpu_of_threads(""));
                 let lines = self.log.lines();
                 let report = self.load(self.addresses[which], protocol, requests)?;
                 let used = cpu_of_threads(THREADS[which]) - before;
                 if report.with_status(200) != requests {
                     return Err(format!("{} server: {report}", THREADS[which]).into());
                 }
-                self.log.wait_for(lines + requests * u64::from(which == 1));
+                self.log.wait_for(lines + requests * u64::from(which == 2));
+                let all = cpu_of_threads("") - all_before;
                 // The first round warms up.
                 if round > 0 {
                     throughput[which].push(report.throughput());
                     cpu[which].push(used as f64 / 1000.0 / requests as f64);
+                    process[which].push(all as f64 / 1000.0 / requests as f64);
                 }
             }
         }
         let served = |which: usize| Served {
             per_second: median(&mut throughput[which].clone()),
             cpu: median(&mut cpu[which].clone()),
+            process: median(&mut process[which].clone()),
         };
-        Ok([served(0), served(1)])
+        Ok([served(0), served(1), served(2)])
     }
 
     fn load(&self, address: SocketAddr, protocol: Protocol, requests: u64) -> Result<LoadReport, Failure> {

@@ -36,8 +36,12 @@ pub fn all(rules: &[Rule]) -> Result<Vec<Box<dyn Engine>>, Failure> {
     Ok(vec![
         Box::new(Cedar::by_pattern(rules)?),
         Box::new(Cedar::by_action(rules)?),
-        Box::new(Regorus::new(rules)?),
-        Box::new(RegorusVm::new(rules)?),
+        Box::new(Regorus::new(rules, Form::Scan)?),
+        Box::new(Regorus::new(rules, Form::Object)?),
+        Box::new(Regorus::new(rules, Form::ObjectAndPrefixes)?),
+        Box::new(RegorusVm::new(rules, Form::Scan)?),
+        Box::new(RegorusVm::new(rules, Form::Object)?),
+        Box::new(RegorusVm::new(rules, Form::ObjectAndPrefixes)?),
         Box::new(Casbin::new(rules)?),
     ])
 }
@@ -126,7 +130,23 @@ impl Engine for Cedar {
     }
 }
 
-const REGO: &str = r#"
+/// How Rego is given the rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// A list, gone through rule by rule, as they are written down. The path is compared by `startswith`: `glob.match` does the same and more, and takes longer.
+    Scan,
+    /// An object by method, path and role, as <https://www.openpolicyagent.org/docs/policy-performance> advises ("use objects over arrays"): each prefix of the path is
+    /// looked up.
+    Object,
+    /// The same, and the application gives the prefixes of the path. It has to know how rules are found, and takes part of the work from the policy.
+    ObjectAndPrefixes,
+}
+
+impl Form {
+    fn policy(self) -> &'static str {
+        match self {
+            Self::Scan => {
+                r#"
 package rbac
 import rego.v1
 
@@ -136,95 +156,160 @@ allow if {
     some rule in data.rules
     rule.method == input.method
     rule.role in input.roles
-    glob.match(rule.path, ["/"], input.route)
+    startswith(input.route, rule.below)
 }
-"#;
+"#
+            }
+            Self::Object => {
+                r#"
+package rbac
+import rego.v1
 
-/// Compiled once, evaluated many times, as <https://docs.rs/regorus/0.14.1/regorus/struct.CompiledPolicy.html> describes; rules are data. The cache of
-/// compiled globs is raised above the number of rules: with the 128 it has, it forgets each pattern before its next use
-/// (<https://docs.rs/regorus/0.14.1/regorus/cache/index.html>).
-fn compile(rules: &[Rule]) -> Result<(CompiledPolicy, Value), Failure> {
-    regorus::cache::configure(regorus::cache::Config { glob: 65_536, ..Default::default() });
-    let rules: Vec<_> = rules
-        .iter()
-        .map(|rule| serde_json::json!({ "role": rule.role, "method": "GET", "path": format!("{}/**", rule.below) }))
-        .collect();
-    let data = Value::from_json_str(&serde_json::json!({ "rules": rules }).to_string())?;
-    let module = PolicyModule { id: "rbac.rego".into(), content: REGO.into() };
-    let policy = regorus::compile_policy_with_entrypoint(data.clone(), &[module], "data.rbac.allow".into())?;
-    Ok((policy, data))
+default allow := false
+
+allow if {
+    parts := split(input.route, "/")
+    some n, _ in parts
+    n > 1
+    above := concat("/", array.slice(parts, 0, n))
+    some role in input.roles
+    data.rules[input.method][above][role]
 }
+"#
+            }
+            Self::ObjectAndPrefixes => {
+                r#"
+package rbac
+import rego.v1
 
-fn rego_input(asked: &Asked) -> Value {
-    let mut input = Value::new_object();
-    let roles: Vec<Value> = asked.roles.iter().map(|role| Value::from(*role)).collect();
-    if let Ok(object) = input.as_object_mut() {
-        object.insert("method".into(), asked.method.into());
-        object.insert("route".into(), asked.route.as_str().into());
-        object.insert("roles".into(), roles.into());
+default allow := false
+
+allow if {
+    some above in input.above
+    some role in input.roles
+    data.rules[input.method][above][role]
+}
+"#
+            }
+        }
     }
-    input
+
+    fn data(self, rules: &[Rule]) -> serde_json::Value {
+        if self == Self::Scan {
+            let rules: Vec<_> = rules
+                .iter()
+                .map(|rule| serde_json::json!({ "role": rule.role, "method": "GET", "below": format!("{}/", rule.below) }))
+                .collect();
+            return serde_json::json!({ "rules": rules });
+        }
+        let mut paths = serde_json::Map::new();
+        for rule in rules {
+            let roles = paths.entry(rule.below.clone()).or_insert_with(|| serde_json::json!({}));
+            if let Some(roles) = roles.as_object_mut() {
+                roles.insert(rule.role.to_owned(), true.into());
+            }
+        }
+        serde_json::json!({ "rules": { "GET": paths } })
+    }
+
+    fn input(self, asked: &Asked) -> Value {
+        let mut input = Value::new_object();
+        let roles: Vec<Value> = asked.roles.iter().map(|role| Value::from(*role)).collect();
+        if let Ok(object) = input.as_object_mut() {
+            object.insert("method".into(), asked.method.into());
+            if self == Self::ObjectAndPrefixes {
+                let slashes = asked.route.match_indices('/').skip(1);
+                let above: Vec<Value> = slashes.map(|(at, _)| Value::from(&asked.route[..at])).collect();
+                object.insert("above".into(), above.into());
+            } else {
+                object.insert("route".into(), asked.route.as_str().into());
+            }
+            object.insert("roles".into(), roles.into());
+        }
+        input
+    }
+
+    /// Compiled once, evaluated many times, as <https://docs.rs/regorus/0.14.1/regorus/struct.CompiledPolicy.html> describes; rules are data.
+    fn compile(self, rules: &[Rule]) -> Result<(CompiledPolicy, Value), Failure> {
+        let data = Value::from_json_str(&self.data(rules).to_string())?;
+        let module = PolicyModule { id: "rbac.rego".into(), content: self.policy().into() };
+        let policy =
+            regorus::compile_policy_with_entrypoint(data.clone(), &[module], "data.rbac.allow".into())?;
+        Ok((policy, data))
+    }
 }
 
 /// regorus's interpreter.
 #[derive(Debug)]
-pub struct Regorus(CompiledPolicy);
+pub struct Regorus(CompiledPolicy, Form);
 
 impl Regorus {
     /// With these rules as data.
     ///
     /// # Errors
     /// The policy does not compile.
-    pub fn new(rules: &[Rule]) -> Result<Self, Failure> {
-        Ok(Self(compile(rules)?.0))
+    pub fn new(rules: &[Rule], form: Form) -> Result<Self, Failure> {
+        Ok(Self(form.compile(rules)?.0, form))
     }
 }
 
 impl Engine for Regorus {
     fn name(&self) -> &'static str {
-        "regorus, interpreter"
+        match self.1 {
+            Form::Scan => "regorus, interpreter, a scan",
+            Form::Object => "regorus, interpreter, an object",
+            Form::ObjectAndPrefixes => "regorus, interpreter, an object, prefixes given",
+        }
     }
 
     fn decide(&mut self, asked: &Asked) -> Result<bool, Failure> {
-        Ok(self.0.eval_with_input(rego_input(asked))? == Value::from(true))
+        Ok(self.0.eval_with_input(self.1.input(asked))? == Value::from(true))
     }
 }
 
 /// regorus's virtual machine, kept from one request to the next.
-pub struct RegorusVm(RegoVM);
+pub struct RegorusVm(RegoVM, Form);
 
 impl RegorusVm {
     /// With these rules as data.
     ///
     /// # Errors
     /// The policy does not compile.
-    pub fn new(rules: &[Rule]) -> Result<Self, Failure> {
-        let (policy, data) = compile(rules)?;
+    pub fn new(rules: &[Rule], form: Form) -> Result<Self, Failure> {
+        let (policy, data) = form.compile(rules)?;
         let program = Compiler::compile_from_policy(&policy, &["data.rbac.allow"])?;
         let mut machine = RegoVM::new();
         // 2 000 rules take more than the 25 000 instructions of the default.
         machine.set_max_instructions(10_000_000);
         machine.load_program(Rc::clone(&program));
         machine.set_data(data)?;
-        Ok(Self(machine))
+        Ok(Self(machine, form))
     }
 }
 
 impl Engine for RegorusVm {
     fn name(&self) -> &'static str {
-        "regorus, virtual machine"
+        match self.1 {
+            Form::Scan => "regorus, virtual machine, a scan",
+            Form::Object => "regorus, virtual machine, an object",
+            Form::ObjectAndPrefixes => "regorus, virtual machine, an object, prefixes given",
+        }
     }
 
     fn decide(&mut self, asked: &Asked) -> Result<bool, Failure> {
-        self.0.set_input(rego_input(asked));
+        self.0.set_input(self.1.input(asked));
         Ok(self.0.execute()? == Value::from(true))
     }
 }
 
 /// casbin. The RESTful model of its documentation (<https://casbin.org/docs/supported-models>), with `keyMatch`, which is
-/// ten times faster than `keyMatch2` and enough here. Roles come with the token, so each of them is asked for; `g` would want every
-/// user of the company in the policy. Without its cache, which a change of nothing but the policy empties.
-pub struct Casbin(Enforcer);
+/// ten times faster than `keyMatch2` and enough here. Roles come with the token, so each of them is asked for, the one that most rules are about first; `g` would want
+/// every user of the company in the policy. Without its cache, which a change of nothing but the policy empties.
+pub struct Casbin {
+    enforcer: Enforcer,
+    /// The roles of the rules, the one with most of them first.
+    roles: Vec<&'static str>,
+}
 
 const CASBIN_MODEL: &str = r#"
 [request_definition]
@@ -251,7 +336,11 @@ impl Casbin {
         let mut enforcer = now(Enforcer::new(model, MemoryAdapter::default()))?;
         let line = |rule: &Rule| vec![rule.role.to_owned(), format!("{}/*", rule.below), "GET".to_owned()];
         now(enforcer.add_policies(rules.iter().map(line).collect()))?;
-        Ok(Self(enforcer))
+        let mut counts: HashMap<&'static str, usize> = HashMap::new();
+        rules.iter().for_each(|rule| *counts.entry(rule.role).or_default() += 1);
+        let mut roles: Vec<&'static str> = counts.keys().copied().collect();
+        roles.sort_unstable_by_key(|role| (std::cmp::Reverse(counts.get(role).copied()), *role));
+        Ok(Self { enforcer, roles })
     }
 }
 
@@ -261,8 +350,8 @@ impl Engine for Casbin {
     }
 
     fn decide(&mut self, asked: &Asked) -> Result<bool, Failure> {
-        for role in asked.roles {
-            if self.0.enforce((*role, asked.route.as_str(), asked.method))? {
+        for role in self.roles.iter().filter(|role| asked.roles.contains(role)) {
+            if self.enforcer.enforce((*role, asked.route.as_str(), asked.method))? {
                 return Ok(true);
             }
         }

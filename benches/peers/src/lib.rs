@@ -4,6 +4,7 @@
 //! [`measure`] is the timing loop, [`task`] the question that everybody is asked, [`ours`] ztlib, [`engines`] the peers.
 
 pub mod ballast;
+pub mod crowd;
 pub mod drop_in;
 pub mod end_to_end;
 pub mod engines;
@@ -11,6 +12,7 @@ pub mod inside;
 pub mod measure;
 pub mod memory;
 pub mod ours;
+pub mod plain;
 pub mod plot;
 pub mod table;
 pub mod task;

@@ -70,9 +70,37 @@ impl Samples {
     }
 }
 
+/// Nanoseconds of CPU that the whole process needs for one run, lane by lane: all threads count, an audit log's writer and a recorder, too. The lanes take turns, a batch of
+/// `size` each, so many rounds; `settle` waits until what a batch has left behind is done, and counts.
+pub fn process_cpu_in_turn(
+    rounds: usize,
+    size: u64,
+    lanes: &mut [Lane<'_>],
+    settle: &mut dyn FnMut(),
+) -> Vec<f64> {
+    let mut samples = vec![Vec::new(); lanes.len()];
+    for round in 0..=rounds {
+        for (lane, samples) in lanes.iter_mut().zip(&mut samples) {
+            let before = cpu_time(ClockId::ProcessCPUTime);
+            lane(size);
+            settle();
+            let used = cpu_time(ClockId::ProcessCPUTime).saturating_sub(before);
+            // The first round warms up.
+            if round > 0 {
+                samples.push(used.as_nanos() as f64 / size as f64);
+            }
+        }
+    }
+    samples.iter_mut().map(|samples| median(samples)).collect()
+}
+
 /// How long this thread has been on a core.
 fn thread_time() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
+    cpu_time(ClockId::ThreadCPUTime)
+}
+
+fn cpu_time(clock: ClockId) -> Duration {
+    let time = clock_gettime(clock);
     let part = |n: i64| u64::try_from(n).unwrap_or(0);
     Duration::from_secs(part(time.tv_sec)) + Duration::from_nanos(part(time.tv_nsec))
 }

@@ -25,7 +25,7 @@ pub struct Old {
 
 impl Old {
     fn router() -> Router {
-        Router::new().route("/api/v190/users/:id/items/:item", get(|| async { "hello" }))
+        Router::new().route("/api/v190/users/:id/items/:item", get(|| async { "hello" })).with_state(())
     }
 
     /// No layer.

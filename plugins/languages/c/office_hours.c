@@ -83,7 +83,8 @@ exports_ztlib_policy_guard_answer_t exports_ztlib_policy_guard_decide(void) {
     if (!ztlib_policy_request_route(&route) || !get(of_route(route), &role)) return deny(text("no-rule"));
 
     policy_string_t roles = text("/roles");
-    if (!ztlib_policy_principal_claim_contains(&roles, &role)) {
+    // The roles of another issuer are other roles, whatever they are called.
+    if (!ztlib_policy_principal_from_home_issuer() || !ztlib_policy_principal_claim_contains(&roles, &role)) {
         say(join(text("this needs the role `"), role, text("`")));
         return deny(text("no-role"));
     }

@@ -1,9 +1,9 @@
 // Roles for routes, in office hours, after a fresh login. What it is configured with, what it asks and what it says: ../README.md.
-import { get, put, seal } from 'ztlib:policy/constants@0.1.1';
-import { inWindow } from 'ztlib:policy/context@0.1.1';
-import { challengeStepUp, copyToRequestHeader, message, reason } from 'ztlib:policy/outcome@0.1.1';
-import { authenticatedWithin, claimContains } from 'ztlib:policy/principal@0.1.1';
-import { route } from 'ztlib:policy/request@0.1.1';
+import { get, put, seal } from 'ztlib:policy/constants@0.1.2';
+import { inWindow } from 'ztlib:policy/context@0.1.2';
+import { challengeStepUp, copyToRequestHeader, message, reason } from 'ztlib:policy/outcome@0.1.2';
+import { authenticatedWithin, claimContains, fromHomeIssuer } from 'ztlib:policy/principal@0.1.2';
+import { route } from 'ztlib:policy/request@0.1.2';
 
 const text = (value) => (typeof value === 'string' && value !== '' ? value : fail('a string is expected that is not empty'));
 const seconds = (value) => (Number.isInteger(value) && value >= 0 && value < 2 ** 32 ? value : fail('a whole number is expected'));
@@ -65,7 +65,8 @@ export const guard = {
     const template = route();
     const role = template === undefined ? undefined : constant(`route ${template}`);
     if (role === undefined) return deny('no-rule');
-    if (!claimContains('/roles', role)) {
+    // The roles of another issuer are other roles, whatever they are called.
+    if (!fromHomeIssuer() || !claimContains('/roles', role)) {
       message(`this needs the role \`${role}\``);
       return deny('no-role');
     }

@@ -76,7 +76,8 @@ class Guard(exports.Guard):
         role = None if route is None else constant(f"route {route}")
         if role is None:
             return deny("no-rule")
-        if not principal.claim_contains("/roles", role):
+        # The roles of another issuer are other roles, whatever they are called.
+        if not principal.from_home_issuer() or not principal.claim_contains("/roles", role):
             outcome.message(f"this needs the role `{role}`")
             return deny("no-role")
         hours = constant("hours")

@@ -241,6 +241,12 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Whether the value that comes next begins with this: `"`, `[` or `{`.
+    pub fn is_next(&mut self, byte: u8) -> bool {
+        self.space();
+        self.peek() == Some(byte)
+    }
+
     /// Read `null` where it comes next.
     pub fn null(&mut self) -> bool {
         self.word("null")

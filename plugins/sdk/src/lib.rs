@@ -8,12 +8,16 @@ pub extern crate alloc;
 mod arena;
 pub mod config;
 pub mod constants;
+mod forms;
 #[cfg(target_arch = "wasm32")]
 #[doc(hidden)]
 pub mod guest;
+mod issuers;
 mod json;
 mod macros;
 mod names;
+mod pattern;
+pub mod pointer;
 mod question;
 pub mod rules;
 #[cfg(not(target_arch = "wasm32"))]

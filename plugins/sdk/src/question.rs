@@ -144,6 +144,13 @@ functions!(principal {
     /// Whether the request brought a bearer token that was verified.
     fn has_token() -> bool;
 
+    /// Whether the token's issuer is the service's home issuer; false where there is no token.
+    ///
+    /// The subject `alice` of another issuer is another alice, and its role `admin` another role. A policy that allows by what a token
+    /// says and asks neither this nor [`issuer`](Self::issuer) is a fault for a token of another issuer. Where a configuration can name
+    /// the issuers whose word counts, [`Issuers`](crate::config::Issuers) reads and asks.
+    fn from_home_issuer() -> bool;
+
     /// The token's issuer.
     fn issuer() -> Option<String>;
 
@@ -209,14 +216,17 @@ functions!(context {
     /// Whether a signal that is a number is at least this one; false where there is none.
     fn signal_at_least(name: &str, number: i64) -> bool;
 
-    /// A value in a document that the manifest declares, by JSON pointer, that is a string. `{subject}`, `{peer}`,
-    /// `{param:id}` and `{claim:/tenant}` in the pointer stand for their values; an absent one gives none.
+    /// A value in a document that the manifest declares, by JSON pointer, that is a string. `{issuer}`,
+    /// `{subject}`, `{peer}`, `{param:id}` and `{claim:/tenant}` in the pointer stand for their values; an absent one gives none.
+    ///
+    /// Text that was read never goes into a pointer as it is: [`DataPointer`](crate::pointer::DataPointer) puts it in as one segment.
     fn data_string(document: &str, pointer: &str) -> Option<String>;
 
     /// A value of any type in a document, as JSON text with sorted members and no white space.
     fn data_json(document: &str, pointer: &str) -> Option<String>;
 
-    /// Whether a value in a document is this string, or an array that holds it, or an object that has it as a member.
+    /// Whether a value in a document is this string, or an array that holds it, or an object that has it as a member. `value` is
+    /// compared as it is: it may be text of a caller.
     fn data_contains(document: &str, pointer: &str, value: &str) -> bool;
 });
 

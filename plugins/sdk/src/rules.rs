@@ -4,6 +4,7 @@ mod keys;
 mod links;
 
 use alloc::borrow::Cow;
+use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::marker::PhantomData;
@@ -63,6 +64,8 @@ pub struct Rules<T> {
     keys: Space,
     /// Values as they are packed: equal ones have one number.
     values: Names,
+    /// What each rule covers, with the number of its value: no rule stands there twice.
+    seen: Names,
     value: PhantomData<fn() -> T>,
 }
 
@@ -80,6 +83,7 @@ impl<T> Rules<T> {
             shape: Shape::default(),
             keys: Space::new(),
             values: Names::new(),
+            seen: Names::new(),
             value: PhantomData,
         }
     }
@@ -100,11 +104,14 @@ impl<T: for<'a> Constant<'a>> Rules<T> {
     ///
     /// # Errors
     /// Methods without routes or routes without methods, neither these nor actions, a route that does not begin with
-    /// `/` or has a wildcard elsewhere than as its last segment, a method in lower case: what, and the text of it. Rules
-    /// that were sealed take no more.
+    /// `/`, has a wildcard elsewhere than as its last segment or could match no request ("/orders/:id"), a method that is none, a route, method
+    /// or action that is there twice, a rule that is: what, and the text of it. Rules that were sealed take no more.
     pub fn add(&mut self, covers: &Covers<'_>, value: &T) -> Result<(), String> {
         let value = packed(value);
         let (number, new) = self.values.add_bytes(&value);
+        if !self.seen.add(&signature(covers, number)).1 {
+            return Err("the same rule stands there before".to_string());
+        }
         let inline = value.len() <= INLINE_BYTES;
         if new && !inline {
             self.append(Kind::Value, &number.to_string(), &value)?;
@@ -115,7 +122,10 @@ impl<T: for<'a> Constant<'a>> Rules<T> {
         match (&covers.methods, &covers.routes, &covers.actions) {
             (Some(methods), Some(routes), _) => {
                 let link = link(&methods_of(methods)?);
-                for route in routes.as_slice() {
+                for (at, route) in routes.as_slice().iter().enumerate() {
+                    if routes.as_slice().iter().take(at).any(|earlier| earlier == route) {
+                        return Err(format!("the route `{}` is there twice", route.as_str()));
+                    }
                     let (kind, key) = route_key(route.as_str())?;
                     self.append(kind, key, &link)?;
                 }
@@ -127,7 +137,10 @@ impl<T: for<'a> Constant<'a>> Rules<T> {
         }
         if let Some(actions) = &covers.actions {
             let link = link(&[]);
-            for action in actions.as_slice() {
+            for (at, action) in actions.as_slice().iter().enumerate() {
+                if actions.as_slice().iter().take(at).any(|earlier| earlier == action) {
+                    return Err(format!("the action `{}` is there twice", action.as_str()));
+                }
                 self.append(Kind::Action, action.as_str(), &link)?;
             }
         }
@@ -227,6 +240,19 @@ impl<T: for<'a> Constant<'a>> Rules<T> {
     }
 }
 
+/// What a rule covers and the number of its value, as one text.
+fn signature(covers: &Covers<'_>, value: usize) -> String {
+    let mut all = value.to_string();
+    for list in [&covers.methods, &covers.routes, &covers.actions] {
+        all.push('\n');
+        for text in list.iter().flat_map(NonEmpty::as_slice) {
+            all.push_str(text.as_str());
+            all.push('\t');
+        }
+    }
+    all
+}
+
 /// What was found under the keys of one question.
 type Lists<'r> = Vec<Cow<'r, [u8]>>;
 
@@ -247,7 +273,7 @@ impl<T> Constant<'_> for Rules<T> {
 
     fn unpack(from: &mut Unpacker<'_>) -> Option<Self> {
         let (rules, shape, keys) = (u32::unpack(from)?, Shape::unpack(from)?, Space::unpack(from)?);
-        Some(Self { rules, shape, keys, values: Names::new(), value: PhantomData })
+        Some(Self { rules, shape, keys, values: Names::new(), seen: Names::new(), value: PhantomData })
     }
 }
 
@@ -257,7 +283,6 @@ mod tests {
     use crate::config::from_json;
     use crate::testing::{Facts, Sealed, ask, decide};
     use crate::{Answer, Policy, constant_struct};
-    use alloc::format;
 
     fn covers<'a>(methods: &'a str, routes: &'a str) -> Covers<'a> {
         Covers {
@@ -355,7 +380,20 @@ mod tests {
     fn rules_that_could_be_misread_are_refused() {
         let refused =
             |methods: &str, routes: &str| Rules::new().add(&covers(methods, routes), &()).unwrap_err();
-        for route in ["orders", "/a*", "/*/b", "/**/b", "/a/{id}*", "/***", "/a/{x*}", "/a/{*}", "/{*a}/b"] {
+        for route in [
+            "orders",
+            "/a*",
+            "/*/b",
+            "/**/b",
+            "/a/{id}*",
+            "/***",
+            "/a/{x*}",
+            "/a/{*}",
+            "/{*a}/b",
+            "/orders/:id",
+            "/<id>",
+            "//b",
+        ] {
             let error = refused(r#"["GET"]"#, &format!(r#"["{route}"]"#));
             assert!(error.contains(&format!("`{route}`")), "{error}");
         }
@@ -373,7 +411,7 @@ mod tests {
     /// The index against the sentence that it implements, over every pair of a few segments.
     #[test]
     fn the_index_finds_what_a_search_through_all_rules_finds() {
-        let segments = ["", "a", "b", "{id}"];
+        let segments = ["a", "b", "{id}"];
         let last = ["", "a", "b", "{id}", "{*r}"];
         let mut routes: Vec<String> = last.iter().map(|a| format!("/{a}")).collect();
         routes.extend(segments.iter().flat_map(|a| last.iter().map(move |b| format!("/{a}/{b}"))));
@@ -437,7 +475,10 @@ mod tests {
                 let [methods, routes, actions] =
                     [0, 1, 2].map(|at: usize| from_json(json[at].as_bytes()).ok());
                 let covers = Covers { methods, routes, actions };
-                rules.add(&covers, &rule.value).unwrap();
+                match rules.add(&covers, &rule.value) {
+                    Err(text) if text.contains("the same rule") => {}
+                    added => added.unwrap(),
+                }
             }
             Ok(Self { rules })
         }
@@ -482,14 +523,18 @@ mod tests {
 
         fn route(&mut self) -> String {
             let middle: String =
-                (0..self.below(4)).map(|_| format!("/{}", self.of(&["a", "b", "{id}", ""]))).collect();
+                (0..self.below(4)).map(|_| format!("/{}", self.of(&["a", "b", "{id}", "c"]))).collect();
             format!("{middle}/{}", self.of(&["a", "b", "{id}", "", "{*rest}"]))
         }
     }
 
     fn rules_of(draw: &mut Draw) -> Vec<Rule> {
         let many = |draw: &mut Draw, one: &mut dyn FnMut(&mut Draw) -> String| {
-            (0..=draw.below(3)).map(|_| one(draw)).collect::<Vec<_>>()
+            let mut all = (0..=draw.below(3)).map(|_| one(draw)).collect::<Vec<_>>();
+            // What stands there twice is refused.
+            all.sort();
+            all.dedup();
+            all
         };
         let rule = |draw: &mut Draw| {
             let kind = draw.below(4);

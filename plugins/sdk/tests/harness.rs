@@ -114,13 +114,15 @@ fn documents_are_read_by_symbols_and_a_value_never_adds_a_segment() {
     ask(&facts, |q| {
         assert!(q.data_contains("roles", "/users/{subject}", "admin"));
         assert!(!q.data_contains("roles", "/users/{subject}", "viewer"));
-        assert!(q.data_contains("roles", "/members", "{subject}"));
+        assert!(q.data_contains("roles", "/members", "a/b"));
+        assert!(!q.data_contains("roles", "/members", "{subject}"), "a value is no template");
+        assert!(!q.data_contains("roles", "/members", "a~1b"));
         assert_eq!(q.data_string("roles", "/{subject}"), None);
         assert_eq!(q.data_string("roles", "/{claim:/tenant}/{param:id}").as_deref(), Some("x"));
         assert_eq!(q.data_string("roles", "/users/{peer}"), None);
     })
     .unwrap();
-    for pointer in ["users", "/{nobody}", "/{subject", "/subject}", "/~2"] {
+    for pointer in ["users", "/{nobody}", "/{subject", "/subject}", "/~4"] {
         assert_eq!(code(&facts, |q| q.data_string("roles", pointer)), "read-malformed-argument", "{pointer}");
     }
     assert_eq!(code(&facts, |q| q.data_string("roles", "/users")), "read-wrong-type");

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CustomExtension, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyUsagePurpose, PublicKeyData, SerialNumber, SignatureAlgorithm,
+    BasicConstraints, CertificateParams, CrlDistributionPoint, CustomExtension, DnType,
+    ExtendedKeyUsagePurpose, IsCa, KeyUsagePurpose, PublicKeyData, SerialNumber, SignatureAlgorithm,
 };
 use rustls_pki_types::PrivatePkcs8KeyDer;
 
@@ -15,7 +15,7 @@ use super::{Authority, Issued, new_key, new_key_for, sign};
 /// A leaf certificate before it is signed. Made by [`Authority::leaf`].
 ///
 /// Without further words it is a certificate for clients and servers with a critical key usage `digitalSignature`, no
-/// subject and no name.
+/// subject and no name. Names are critical where there is no subject (RFC 5280 section 4.2.1.6).
 #[derive(Debug)]
 #[must_use = "nothing is signed before `issue`"]
 pub struct LeafDraft<'a> {
@@ -24,6 +24,8 @@ pub struct LeafDraft<'a> {
     /// The subject alternative names, encoded.
     pub(super) names: Vec<u8>,
     pub(super) key: LeafKey,
+    /// None: as there is a subject or not.
+    pub(super) critical_names: Option<bool>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -69,6 +71,12 @@ impl LeafDraft<'_> {
     /// Adds a name of any kind: the tag of RFC 5280's `GeneralName` and its bytes.
     pub fn raw_name(mut self, tag: u8, bytes: &[u8]) -> Self {
         push_name(&mut self.names, tag, bytes);
+        self
+    }
+
+    /// Marks the names critical or not, whether there is a subject or not.
+    pub fn with_critical_names(mut self, critical: bool) -> Self {
+        self.critical_names = Some(critical);
         self
     }
 
@@ -167,6 +175,13 @@ impl LeafDraft<'_> {
         self
     }
 
+    /// With a distribution point of this one name (RFC 5280 section 4.2.1.13); several calls make
+    /// several points.
+    pub fn distribution_point(mut self, uri: &str) -> Self {
+        self.params.crl_distribution_points.push(CrlDistributionPoint { uris: vec![uri.to_owned()] });
+        self
+    }
+
     /// With this serial number, of up to 20 bytes or more.
     pub fn serial(mut self, bytes: &[u8]) -> Self {
         self.params.serial_number = Some(SerialNumber::from_slice(bytes));
@@ -199,7 +214,8 @@ impl LeafDraft<'_> {
 
     /// Signs it.
     pub fn issue(mut self) -> Issued {
-        add_names(&mut self.params, &self.names, false);
+        let nameless = self.params.distinguished_name.iter().next().is_none();
+        add_names(&mut self.params, &self.names, self.critical_names.unwrap_or(nameless));
         let key = match self.key {
             LeafKey::P256 | LeafKey::Rsa1024 => new_key(),
             LeafKey::P384 => new_key_for(&rcgen::PKCS_ECDSA_P384_SHA384),

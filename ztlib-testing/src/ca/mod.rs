@@ -8,14 +8,15 @@
 
 mod issued;
 mod leaf;
+mod list;
 mod names;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, CustomExtension, DistinguishedName,
-    DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose,
-    NameConstraints, PublicKeyData, RevokedCertParams, SerialNumber, SignatureAlgorithm,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CrlDistributionPoint,
+    CustomExtension, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair,
+    KeyUsagePurpose, PublicKeyData, RevokedCertParams, SerialNumber, SignatureAlgorithm,
 };
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
 use x509_parser::certificate::X509Certificate;
@@ -23,10 +24,11 @@ use x509_parser::prelude::FromDer as _;
 
 pub use issued::Issued;
 pub use leaf::LeafDraft;
+pub use list::RevocationListDraft;
 
 use issued::pem;
 use leaf::LeafKey;
-use names::{URI, add_names, der, push_name};
+use names::{DNS, URI, add_names, der, push_name};
 
 /// A moment in which everything is valid that was not made otherwise: 2026-01-01T00:00:00Z.
 pub fn a_day() -> SystemTime {
@@ -87,8 +89,9 @@ impl Authority {
         pem("CERTIFICATE", &self.certificate)
     }
 
-    /// A list of certificates that this authority takes back, issued at the first moment and valid until the second
-    /// (RFC 5280 section 5).
+    /// A list of certificates that this authority takes back, issued at the first moment and valid
+    /// until the second (RFC 5280 section 5). Its number is the second of its issue, so that of two
+    /// lists the later counts.
     pub fn revocation_list(
         &self,
         revoked: &[CertificateDer<'_>],
@@ -104,16 +107,43 @@ impl Authority {
                 invalidity_date: None,
             })
             .collect();
+        let number = this_update.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let list = CertificateRevocationListParams {
             this_update: this_update.into(),
             next_update: next_update.into(),
-            crl_number: SerialNumber::from(1),
+            crl_number: SerialNumber::from(number),
             issuing_distribution_point: None,
             revoked_certs,
             key_identifier_method: KeyIdMethod::Sha256,
         };
         let issuer = Issuer::from_params(&self.params, &self.key);
         list.signed_by(&issuer).expect("a list can be signed").into()
+    }
+
+    /// A revocation list with particulars or defects.
+    pub fn list(&self) -> RevocationListDraft<'_> {
+        RevocationListDraft::new(self)
+    }
+
+    /// A certificate of this authority after a change of what is signed, signed again.
+    pub fn sign_again(
+        &self,
+        certificate: &CertificateDer<'_>,
+        change: impl FnOnce(&mut Vec<u8>),
+    ) -> CertificateDer<'static> {
+        let (_, read) =
+            X509Certificate::from_der(certificate).expect("a certificate that was made can be read");
+        let mut signed = read.tbs_certificate.as_ref().to_vec();
+        change(&mut signed);
+        let key = aws_lc_rs::signature::EcdsaKeyPair::from_pkcs8(
+            &aws_lc_rs::signature::ECDSA_P256_SHA256_ASN1_SIGNING,
+            &self.key.serialize_der(),
+        );
+        let random = aws_lc_rs::rand::SystemRandom::new();
+        let signature = key.expect("the key is on P-256").sign(&random, &signed).expect("it signs");
+        let algorithm = der(0x30, &[0x06, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2]);
+        let bits = der(0x03, &[&[0], signature.as_ref()].concat());
+        der(0x30, &[signed, algorithm, bits].concat()).into()
     }
 
     /// A leaf certificate with this SPIFFE ID, as an SPIRE server would make it.
@@ -131,7 +161,7 @@ impl Authority {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages =
             vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
-        LeafDraft { authority: self, params, names: Vec::new(), key: LeafKey::P256 }
+        LeafDraft { authority: self, params, names: Vec::new(), key: LeafKey::P256, critical_names: None }
     }
 }
 
@@ -165,21 +195,73 @@ impl AuthorityDraft {
     }
 
     /// May vouch for DNS names under this one only.
-    pub fn constrained_to_dns(mut self, name: &str) -> Self {
-        self.params.name_constraints = Some(NameConstraints {
-            permitted_subtrees: vec![GeneralSubtree::DnsName(name.to_owned())],
-            excluded_subtrees: Vec::new(),
-        });
-        self
+    pub fn constrained_to_dns(self, name: &str) -> Self {
+        self.constrained(&[(DNS, name.as_bytes())], &[])
     }
 
     /// May vouch for URIs of this host only (RFC 5280 section 4.2.1.10).
-    pub fn constrained_to_uri_host(mut self, host: &str) -> Self {
-        let base = der(0x30, &der(URI, host.as_bytes()));
-        let value = der(0x30, &der(0xa0, &base));
-        let mut extension = CustomExtension::from_oid_content(&[2, 5, 29, 30], value);
-        extension.set_criticality(true);
+    pub fn constrained_to_uri_host(self, host: &str) -> Self {
+        self.constrained(&[(URI, host.as_bytes())], &[])
+    }
+
+    /// May vouch for some names only: each constraint is the tag of RFC 5280's `GeneralName` and its bytes. An empty list
+    /// is left out.
+    pub fn constrained(self, permitted: &[(u8, &[u8])], excluded: &[(u8, &[u8])]) -> Self {
+        let list = |tag: u8, bases: &[(u8, &[u8])]| {
+            let all: Vec<u8> = bases.iter().flat_map(|(kind, base)| der(0x30, &der(*kind, base))).collect();
+            if all.is_empty() { all } else { der(tag, &all) }
+        };
+        let value = der(0x30, &[list(0xa0, permitted), list(0xa1, excluded)].concat());
+        self.with_extension(&[2, 5, 29, 30], true, value)
+    }
+
+    /// With an extension of any kind; also one that is there already.
+    pub fn with_extension(mut self, oid: &[u64], critical: bool, value: Vec<u8>) -> Self {
+        let mut extension = CustomExtension::from_oid_content(oid, value);
+        extension.set_criticality(critical);
         self.params.custom_extensions.push(extension);
+        self
+    }
+
+    /// So many authorities may follow below this one.
+    pub fn path_length(mut self, authorities: u8) -> Self {
+        self.params.is_ca = IsCa::Ca(BasicConstraints::Constrained(authorities));
+        self
+    }
+
+    /// May sign revocation lists and no certificates.
+    pub fn may_not_sign_certificates(mut self) -> Self {
+        self.params.key_usages = vec![KeyUsagePurpose::CrlSign];
+        self
+    }
+
+    /// Without a key usage.
+    pub fn without_key_usage(mut self) -> Self {
+        self.params.key_usages.clear();
+        self
+    }
+
+    /// Without a subject.
+    pub fn without_subject(mut self) -> Self {
+        self.params.distinguished_name = DistinguishedName::new();
+        self
+    }
+
+    /// May sign certificates and no revocation lists.
+    pub fn may_not_sign_lists(mut self) -> Self {
+        self.params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        self
+    }
+
+    /// With this serial number.
+    pub fn serial(mut self, bytes: &[u8]) -> Self {
+        self.params.serial_number = Some(SerialNumber::from_slice(bytes));
+        self
+    }
+
+    /// With a distribution point of this one name (RFC 5280 section 4.2.1.13).
+    pub fn distribution_point(mut self, uri: &str) -> Self {
+        self.params.crl_distribution_points.push(CrlDistributionPoint { uris: vec![uri.to_owned()] });
         self
     }
 

@@ -11,6 +11,8 @@ mod policies;
 mod target;
 mod token;
 
+use serde_json::Value;
+
 use crate::scenario::{Case, Cast, Decision, Exchange, Proof, ScenarioError, Scenarios, Service};
 use crate::stack::{Answer, Reply, matched_route, reached};
 
@@ -30,7 +32,11 @@ enum Refused {
     Token(&'static str),
     /// A policy denied.
     Denied { policy: String, reason: String, message: Option<String>, challenge: Option<String> },
-    /// No decision could be reached.
+    /// No route matches, and no policy allows that.
+    NoRoute,
+    /// No decision could be reached because of what the caller sent.
+    Unreadable { policy: Option<String>, code: String },
+    /// No decision could be reached because of the service.
     Fault { policy: Option<String>, code: String },
 }
 
@@ -44,8 +50,7 @@ pub fn judge(scenarios: &Scenarios, case: &Case, exchange: &Exchange) -> Result<
     let (route, params) = matched_route(path, exchange.grpc);
     let runs = Reply { reached: Some(reached(path, exchange.grpc).to_owned()), ..Reply::default() };
 
-    let judged = target::check(exchange, route.as_deref(), &params, &service.encoded_slash_routes)
-        .map_err(Refused::Target);
+    let judged = target::check(exchange, route.as_deref(), &params, service).map_err(Refused::Target);
     let public = route.as_ref().is_some_and(|route| service.public_routes.contains(route));
     if judged.is_ok() && public {
         let decision = Decision::Public;
@@ -95,7 +100,10 @@ fn authenticate(
         asked => token::verify(&scenarios.people, &case.token, &exchange.headers, Cast::now(), asked)
             .map_err(Refused::Token)?,
     };
-    Ok(Caller { peer, claims })
+    let issuer = claims.as_ref().and_then(|claims| claims.get("iss")).and_then(Value::as_str);
+    let is_home = |name: &str| scenarios.people.issuers.values().any(|plan| plan.home && plan.name == name);
+    let of_another_issuer = issuer.is_some_and(|name| !is_home(name));
+    Ok(Caller { peer, claims, of_another_issuer })
 }
 
 impl Refused {
@@ -138,6 +146,13 @@ impl Refused {
             Self::Denied { policy, reason, message, challenge } => {
                 let (status, grpc) = if challenge.is_some() { (401, 16) } else { (403, 7) };
                 (row(status, grpc, &reason, message, challenge), Decision::Deny, reason, Some(policy))
+            }
+            Self::NoRoute => {
+                let code = "no-route";
+                (row(403, 7, code, None, None), Decision::Deny, code.to_owned(), None)
+            }
+            Self::Unreadable { policy, code } => {
+                (row(400, 3, &code, None, None), Decision::BadRequest, code, policy)
             }
             Self::Fault { policy, code } => {
                 (row(503, 14, "fault", None, None), Decision::Fault, code, policy)

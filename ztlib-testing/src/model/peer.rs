@@ -26,7 +26,7 @@ pub(super) fn identify(people: &People, plan: &PeerPlan) -> Result<Peer, String>
 /// Who the certificate says its holder is: one SPIFFE ID, or DNS names.
 fn named(plan: &PeerPlan) -> Result<Peer, String> {
     let visible = |text: &String| text.bytes().all(|byte| byte.is_ascii_graphic());
-    if !plan.uris.iter().chain(&plan.dns).chain(&plan.mails).all(visible) {
+    if !plan.uris.iter().all(visible) {
         return Err("name-character".to_owned());
     }
     if plan.uris.iter().any(|uri| uri.to_ascii_lowercase().starts_with("spiffe:")) {
@@ -45,13 +45,24 @@ fn named(plan: &PeerPlan) -> Result<Peer, String> {
             && !label.ends_with('-')
             && label.bytes().all(plain)
     };
+    let number = |label: &str| match label.strip_prefix("0x") {
+        Some(digits) => digits.bytes().all(|byte| byte.is_ascii_hexdigit()),
+        None => label.bytes().all(|byte| byte.is_ascii_digit()),
+    };
     if plan.dns.is_empty() {
         return Err("no-identity".to_owned());
     }
-    if !plan.dns.iter().all(|name| name.len() <= 253 && name.split('.').all(label)) {
+    let mut dns_names: Vec<String> = plan.dns.iter().map(|name| name.to_ascii_lowercase()).collect();
+    dns_names.retain(|name| {
+        let labels: Vec<&str> = name.split('.').collect();
+        name.len() <= 253
+            && labels.iter().all(|part| label(part))
+            && !labels.last().is_some_and(|last| number(last))
+    });
+    if dns_names.is_empty() {
         return Err("dns-name".to_owned());
     }
-    Ok(Peer { dns_names: plan.dns.clone(), ..Peer::default() })
+    Ok(Peer { dns_names, ..Peer::default() })
 }
 
 /// The rules of SPIFFE-ID section 2, each with the code of its error.

@@ -2,7 +2,7 @@
 
 use std::net::Ipv6Addr;
 
-use crate::scenario::Exchange;
+use crate::scenario::{Exchange, Service, Spelling};
 
 /// The path of a request target.
 pub(super) fn path_of(target: &str) -> &str {
@@ -17,18 +17,19 @@ pub(super) fn check(
     exchange: &Exchange,
     route: Option<&str>,
     params: &[(String, String)],
-    encoded_slash_routes: &[String],
+    service: &Service,
 ) -> Result<(), &'static str> {
     if exchange.method == "CONNECT" {
         return Err("method-connect");
     }
-    let encoded_slash = check_path(path_of(&exchange.target), &exchange.method)?;
+    let path = path_of(&exchange.target);
+    let encoded_slash = check_spelled_path(path, &exchange.method, &service.path_spellings)?;
     check_host(exchange)?;
     if exchange.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("content-type")).count() > 1 {
         return Err("header-repeated");
     }
     if encoded_slash
-        && !route.is_some_and(|route| encoded_slash_routes.iter().any(|allowed| allowed == route))
+        && !route.is_some_and(|route| service.encoded_slash_routes.iter().any(|allowed| allowed == route))
     {
         return Err("path-encoded-slash");
     }
@@ -41,6 +42,10 @@ pub(super) fn check(
 /// # Errors
 /// The code of the first rule that it breaks, segment by segment.
 pub fn check_path(path: &str, method: &str) -> Result<bool, &'static str> {
+    check_spelled_path(path, method, &[])
+}
+
+fn check_spelled_path(path: &str, method: &str, allowed: &[Spelling]) -> Result<bool, &'static str> {
     if path.len() > 8 * 1024 {
         return Err("path-too-long");
     }
@@ -54,19 +59,21 @@ pub fn check_path(path: &str, method: &str) -> Result<bool, &'static str> {
         if segment.is_empty() && at + 1 < segments.len() {
             return Err("path-empty-segment");
         }
-        encoded_slash |= check_segment(segment.as_bytes())?;
+        encoded_slash |= check_segment(segment.as_bytes(), allowed)?;
     }
     Ok(encoded_slash)
 }
 
-fn check_segment(mut segment: &[u8]) -> Result<bool, &'static str> {
+fn check_segment(mut segment: &[u8], allowed: &[Spelling]) -> Result<bool, &'static str> {
     const UNRESERVED: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
     let mut decoded = Vec::new();
-    let (mut encoded_slash, mut needless) = (false, false);
+    let (mut encoded_slash, mut needless, mut lowercase) = (false, false, false);
+    let passes = |spelling| allowed.contains(&spelling);
     while let Some((first, rest)) = segment.split_first() {
         segment = rest;
         if *first != b'%' {
-            if !UNRESERVED.contains(first) && !b"!$&'()*+,;=:@".contains(first) {
+            let raw = b"[]|".contains(first) && passes(Spelling::RawBracketsAndBars);
+            if !raw && !UNRESERVED.contains(first) && !b"!$&'()*+,;=:@".contains(first) {
                 return Err("path-illegal-character");
             }
             decoded.push(*first);
@@ -81,13 +88,15 @@ fn check_segment(mut segment: &[u8]) -> Result<bool, &'static str> {
             return Err("path-unsafe-escape");
         }
         encoded_slash |= byte == b'/';
-        needless |= UNRESERVED.contains(&byte) || digits.bytes().any(|digit| digit.is_ascii_lowercase());
+        needless |= UNRESERVED.contains(&byte);
+        lowercase |= digits.bytes().any(|digit| digit.is_ascii_lowercase());
         decoded.push(byte);
         segment = segment.get(2..).unwrap_or_default();
     }
     match decoded.as_slice() {
         b"." | b".." => Err("path-dot-segment"),
-        _ if needless => Err("path-needless-escape"),
+        _ if needless && !passes(Spelling::NeedlessEscapes) => Err("path-needless-escape"),
+        _ if lowercase && !passes(Spelling::LowercaseEscapes) => Err("path-needless-escape"),
         _ if std::str::from_utf8(&decoded).is_err() => Err("path-unsafe-escape"),
         _ => Ok(encoded_slash),
     }

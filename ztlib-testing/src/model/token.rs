@@ -59,7 +59,7 @@ pub fn check_credentials<'v>(values: &[&'v [u8]]) -> Result<Option<&'v [u8]>, &'
         return Err("token-not-bearer");
     }
     let token = words.next().ok_or("token-malformed-credentials")?;
-    if token.len() > 8192 {
+    if token.len() > 16_384 {
         return Err("token-too-long");
     }
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(byte);
@@ -133,6 +133,7 @@ fn check_signature(
     if signer.is_some_and(|signer| signer.name == issuer.name) { Ok(()) } else { Err("token-signature") }
 }
 
+/// What decides whether a token is believed and whose it is. Other claims refuse nothing, whatever they hold.
 fn check_claims(issuer: &IssuerPlan, header: &Claims, claims: &Claims, now: u64) -> Result<(), &'static str> {
     let typ = header.get("typ").and_then(Value::as_str).map(|typ| typ.to_ascii_lowercase());
     let short = |typ: &str| typ.to_ascii_lowercase().trim_start_matches("application/").to_owned();
@@ -150,24 +151,9 @@ fn check_claims(issuer: &IssuerPlan, header: &Claims, claims: &Claims, now: u64)
         Some(Value::Array(several)) if !several.is_empty() => texts(several)?,
         Some(_) => return Err("token-claim-form"),
     };
-    match claims.get("scope") {
-        None => {}
-        // RFC 6749 section 3.3
-        Some(Value::String(scope))
-            if scope.bytes().all(|b| (0x20..0x7f).contains(&b) && b != b'"' && b != b'\\') => {}
-        Some(_) => return Err("token-claim-form"),
-    }
     let expires = date(claims, "exp", f64::floor)?.ok_or("token-missing-claim")?;
     let not_before = date(claims, "nbf", f64::ceil)?;
     let issued = date(claims, "iat", f64::ceil)?;
-    date(claims, "auth_time", f64::floor)?;
-    text(claims, "jti")?;
-    text(claims, "acr")?;
-    match claims.get("amr") {
-        None => {}
-        Some(Value::Array(methods)) => drop(texts(methods)?),
-        Some(_) => return Err("token-claim-form"),
-    }
     if !audiences.iter().any(|audience| issuer.audiences.contains(audience)) {
         return Err("token-audience");
     }
@@ -223,7 +209,7 @@ fn date(claims: &Claims, name: &str, round: fn(f64) -> f64) -> Result<Option<u64
     }
 }
 
-/// An object in which no object has two members of one name, at most 32 levels deep, with at most 256 members and no NUL.
+/// An object in which no object has two members of one name, at most 32 levels deep, with at most 1024 members and no NUL.
 fn object(bytes: &[u8]) -> Option<Claims> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let mut members = 0;
@@ -293,7 +279,7 @@ impl<'de> Visitor<'de> for Once<'_> {
         let mut names = BTreeSet::new();
         while let Some(name) = map.next_key::<String>()? {
             *self.members += 1;
-            if *self.members > 256 || name.contains('\0') || !names.insert(name) {
+            if *self.members > 1024 || name.contains('\0') || !names.insert(name) {
                 return Err(A::Error::custom("too many members, a NUL, or two of one name"));
             }
             map.next_value_seed(self.inner()?)?;

@@ -8,11 +8,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ztlib::authenticate::peer::{PeerAuthenticator, Trust};
 use ztlib::authenticate::token::{Algorithm, Issuer, KeySet, TokenAuthenticator, TokenVerifier};
 use ztlib::authorize::policy::{Policies, PolicySetBuilder};
-use ztlib::enforce::Guard;
+use ztlib::enforce::{Guard, PathSpelling};
 
 use super::{
     Case, Exchange, IssuerPlan, Key, Lifetime, PeerPlan, Proof, ScenarioError, Scenarios, Signature,
-    TokenPlan, unknown,
+    Spelling, TokenPlan, unknown,
 };
 use crate::{Authority, Events, Issued, LeafDraft, ManualClock, TokenIssuer, a_day};
 
@@ -152,6 +152,13 @@ impl<'s> Cast<'s> {
         for route in &plan.encoded_slash_routes {
             builder = builder.allow_encoded_slash(route.as_str());
         }
+        for spelling in &plan.path_spellings {
+            builder = builder.allow_path_spelling(match spelling {
+                Spelling::LowercaseEscapes => PathSpelling::LowercaseEscapes,
+                Spelling::NeedlessEscapes => PathSpelling::NeedlessEscapes,
+                Spelling::RawBracketsAndBars => PathSpelling::RawBracketsAndBars,
+            });
+        }
         if plan.observe_only {
             builder = builder.observe_only();
         }
@@ -160,7 +167,10 @@ impl<'s> Cast<'s> {
 
     fn verifier(&self) -> Result<TokenVerifier, ScenarioError> {
         let mut builder = TokenVerifier::builder();
-        for (name, plan) in &self.scenarios.people.issuers {
+        // The home issuer is the one that a verifier is given first.
+        let mut plans: Vec<_> = self.scenarios.people.issuers.iter().collect();
+        plans.sort_by_key(|(_, plan)| !plan.home);
+        for (name, plan) in plans {
             let Some(signer) = self.issuers.get(name).filter(|_| !plan.untrusted) else { continue };
             let mut issuer = Issuer::new(&plan.name).algorithms([algorithm(plan)?]);
             for audience in &plan.audiences {

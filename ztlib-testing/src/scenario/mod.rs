@@ -17,7 +17,7 @@ use serde::de::DeserializeOwned;
 pub use case::{Case, Decision, Exchange};
 pub use cast::Cast;
 pub use people::{AuthorityPlan, IssuerPlan, Key, Lifetime, PeerPlan, People, Signature, TokenPlan};
-pub use service::{Policy, PolicySet, Proof, Service};
+pub use service::{Policy, PolicySet, Proof, Service, Spelling};
 
 /// Everything in a folder of scenarios, read and checked: each case names people, services and policies that exist.
 #[derive(Debug)]

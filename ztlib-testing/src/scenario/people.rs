@@ -105,6 +105,9 @@ pub struct IssuerPlan {
     pub algorithm: String,
     /// The audiences that are accepted.
     pub audiences: Vec<String>,
+    /// It is the home issuer of every service.
+    #[serde(default)]
+    pub home: bool,
     /// Nobody is told to trust it.
     #[serde(default)]
     pub untrusted: bool,
@@ -255,7 +258,7 @@ impl TokenPlan {
     pub fn credentials(&self, token: &str) -> Vec<String> {
         let usual = || vec!["Bearer {token}".to_owned()];
         let fill =
-            |value: String| value.replace("{token}", token).replace("{long}", &"a".repeat(8 * 1024 + 1));
+            |value: String| value.replace("{token}", token).replace("{long}", &"a".repeat(16 * 1024 + 1));
         self.credentials.clone().unwrap_or_else(usual).into_iter().map(fill).collect()
     }
 }

@@ -37,6 +37,22 @@ pub struct Service {
     /// By `allow_encoded_slash`.
     #[serde(default)]
     pub encoded_slash_routes: Vec<String>,
+    /// By `allow_path_spelling`.
+    #[serde(default)]
+    pub path_spellings: Vec<Spelling>,
+}
+
+/// A spelling of paths that passes by a verb.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(clippy::exhaustive_enums, reason = "a stack must tell all of them apart")]
+pub enum Spelling {
+    /// `%c3%a9`.
+    LowercaseEscapes,
+    /// `%7E`.
+    NeedlessEscapes,
+    /// `[`, `]` and `|`.
+    RawBracketsAndBars,
 }
 
 /// Whether a proof is asked for.

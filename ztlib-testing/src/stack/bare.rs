@@ -12,7 +12,7 @@ use http_body_util::{BodyExt as _, Full};
 use tower_layer::Layer as _;
 use tower_service::Service;
 use ztlib::authenticate::peer::PeerCertificates;
-use ztlib::enforce::{Guard, MatchedRoute, Permit, Refusal, ZeroTrustLayer};
+use ztlib::enforce::{Guard, MatchedRoute, Permit, Protocol, Refusal, ZeroTrustLayer};
 
 use super::reply::REACHED;
 use super::{Reply, Seen, StackUnderTest};
@@ -76,7 +76,20 @@ impl StackUnderTest for BareStack {
             request.extensions_mut().insert(PeerCertificates::foreign(peer.chain()));
         }
         let response = ask(guard, request)?;
-        let (parts, body) = response.into_parts();
+        let (parts, mut body) = response.into_parts();
+        if let Some(refusal) = parts.extensions.get::<Refusal>()
+            && exchange.method == "HEAD"
+        {
+            if !body.is_empty() {
+                return Err(ScenarioError::new("a refused HEAD has content"));
+            }
+            // It has no place to tell the code in: that of its GET has.
+            let get = refusal.clone().into_response::<Full<Bytes>>(Protocol::Http).into_body();
+            let Some(Ok(whole)) = at_once(get.collect()) else {
+                return Err(ScenarioError::new("a refusal waited for something"));
+            };
+            body = whole.to_bytes();
+        }
         let mut reply = Reply::read(parts.status, &parts.headers, &body)?;
         if let Some(refusal) = parts.extensions.get::<Refusal>() {
             // Both rows of the table, whichever protocol was spoken.
@@ -145,6 +158,7 @@ fn at_once<F: Future>(future: F) -> Option<F::Output> {
 fn matched(path: &str, grpc: bool) -> MatchedRoute {
     let (template, params) = matched_route(path, grpc);
     let matched = template.map_or_else(MatchedRoute::none, MatchedRoute::new);
+    let matched = matched.served_in(if grpc { Protocol::Grpc } else { Protocol::Http });
     params.into_iter().fold(matched, |matched, (name, value)| matched.with_param(name, value))
 }
 

@@ -121,6 +121,7 @@ pub fn run(cast: &Cast<'_>, stack: &mut dyn StackUnderTest) -> Result<Report, Sc
             let seen = stack.send(cast, case, &exchange).map_err(|error| error.within(&place()))?;
             report.from_cache += seen.events.iter().filter(|event| event.cached()).count();
             wrong.extend(seen.leaks(&exchange));
+            wrong.extend(seen.in_the_wrong_form(&exchange));
             match seen.answer() {
                 Ok(answer) => {
                     wrong.extend(answer.differences(&expected));
@@ -151,6 +152,13 @@ pub fn run(cast: &Cast<'_>, stack: &mut dyn StackUnderTest) -> Result<Report, Sc
 }
 
 impl Seen {
+    /// What is no gRPC call is never refused as one: that would be an HTTP 200.
+    fn in_the_wrong_form(&self, exchange: &Exchange) -> Option<String> {
+        let refused = self.reply.as_ref().filter(|reply| reply.reached.is_none())?;
+        let wrong = !exchange.grpc && refused.status.is_none();
+        wrong.then(|| "a request of HTTP was refused in gRPC's words".to_owned())
+    }
+
     /// Parts of a token of the request that stand in an audit event.
     fn leaks(&self, exchange: &Exchange) -> Option<String> {
         let shown: String = self.events.iter().map(|event| format!("{}{event:?}", event.to_json())).collect();

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use super::peer::PeerIdentity;
 use super::token::VerifiedClaims;
+use crate::observe::Origin;
 
 /// Who is calling: the verified mTLS peer, the verified bearer token, and the address they call from.
 ///
@@ -15,6 +16,10 @@ pub struct Principal {
     peer: Option<PeerIdentity>,
     claims: Option<VerifiedClaims>,
     remote_ip: Option<IpAddr>,
+    /// The guard that judged a request of this caller; 0 for none.
+    judged_by: u64,
+    /// The request in which it was established: for audit events, and never an input of a decision.
+    origin: Option<Origin>,
 }
 
 impl Principal {
@@ -25,7 +30,7 @@ impl Principal {
 
     /// What was verified about a caller.
     pub fn new(peer: Option<PeerIdentity>, claims: Option<VerifiedClaims>) -> Self {
-        Self { peer, claims, remote_ip: None }
+        Self { peer, claims, ..Self::default() }
     }
 
     /// The same, calling from this address.
@@ -35,9 +40,20 @@ impl Principal {
         self
     }
 
+    /// The same, as the guard of this number found it in a request.
+    pub(crate) fn judged_by(mut self, guard: u64) -> Self {
+        self.judged_by = guard;
+        self
+    }
+
+    /// Whether the guard of this number found it in a request.
+    pub(crate) fn was_judged_by(&self, guard: u64) -> bool {
+        self.judged_by == guard
+    }
+
     /// The same, with the peer as other roots vouch for it.
-    pub(crate) fn with_peer(mut self, peer: PeerIdentity) -> Self {
-        self.peer = Some(peer);
+    pub(crate) fn with_peer(mut self, peer: Option<PeerIdentity>) -> Self {
+        self.peer = peer;
         self
     }
 
@@ -45,6 +61,17 @@ impl Principal {
     pub(crate) fn with_claims(mut self, claims: Option<VerifiedClaims>) -> Self {
         self.claims = claims;
         self
+    }
+
+    /// The same, established in this request.
+    pub(crate) fn with_origin(mut self, origin: Origin) -> Self {
+        self.origin = Some(origin);
+        self
+    }
+
+    /// The request in which it was established.
+    pub(crate) fn origin(&self) -> Option<&Origin> {
+        self.origin.as_ref()
     }
 
     /// The peer at the other end of the connection.

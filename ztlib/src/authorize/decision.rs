@@ -7,6 +7,8 @@ use super::obligation::Obligation;
 use super::outcome::{Outcome, Reason, StepUp};
 use super::outcome_fault::OutcomeFault;
 use super::read::{Read, ReadFault};
+use crate::authenticate::Principal;
+use crate::authenticate::token::VerifiedClaims;
 
 /// The longest that a read may be in the text of a fault, in bytes.
 const MAX_SHOWN_READ: usize = 256;
@@ -22,6 +24,22 @@ pub enum Decision {
 }
 
 impl Decision {
+    /// Whether it can be said of this caller. What a policy allows on the word of an issuer ("the subject is alice", "it has the role
+    /// admin") without asking whose word that is, it allows on the word of the home issuer: for a caller whom another issuer vouches
+    /// for there is no decision.
+    ///
+    /// # Errors
+    /// The fault `issuer-not-asked`, in that policy.
+    pub(crate) fn check_issuer(&self, principal: &Principal) -> Result<(), Fault> {
+        let Self::Allow(Obligations { on_any_issuers_word: Some(policy), .. }) = self else { return Ok(()) };
+        if principal.claims().is_none_or(VerifiedClaims::is_home_issuer) {
+            return Ok(());
+        }
+        let detail = "the token is not of the home issuer, and the policy allows by what it says without asking for the \
+                      issuer: ask `from-home-issuer` or `issuer`, or look into documents under `{issuer}`";
+        Err(Fault::new("issuer-not-asked", detail).in_policy(policy))
+    }
+
     /// The bytes that it holds, for bounds.
     pub(crate) fn size(&self) -> usize {
         let headers = |obligations: &[Obligation]| obligations.iter().map(Obligation::size).sum::<usize>();
@@ -43,6 +61,8 @@ impl Decision {
 pub struct Obligations {
     pub(crate) request: Vec<Obligation>,
     pub(crate) response: Vec<Obligation>,
+    /// The first policy that allowed on the word of an issuer without asking which one it is. It holds for the home issuer's word.
+    pub(crate) on_any_issuers_word: Option<Arc<str>>,
 }
 
 impl Obligations {
@@ -104,17 +124,36 @@ impl Denial {
     }
 }
 
+/// Whose doing it is that no decision could be reached. A fault refuses either way; this says what
+/// the caller is told, and whether an operator is to be woken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(clippy::exhaustive_enums, reason = "whoever tells faults apart must handle both")]
+pub enum FaultOrigin {
+    /// What the caller sent cannot be read in the one way that a policy asked for: 400, verdict
+    /// `bad-request`. To send the same again does not help, and any caller can bring it about.
+    Request,
+    /// The service: its policies, documents, signals, or the sandbox: 503, verdict `fault`.
+    Service,
+}
+
 /// No decision could be reached. It refuses, and is never mistaken for a denial.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
     policy: Option<Arc<str>>,
     code: &'static str,
     detail: Box<str>,
+    origin: FaultOrigin,
 }
 
 impl Fault {
+    /// A fault of the service; see [`Fault::from`] a [`ReadFault`] for those of a request.
     pub(crate) fn new(code: &'static str, detail: impl Into<Box<str>>) -> Self {
-        Self { policy: None, code, detail: detail.into() }
+        Self { policy: None, code, detail: detail.into(), origin: FaultOrigin::Service }
+    }
+
+    pub(crate) fn of(mut self, origin: FaultOrigin) -> Self {
+        self.origin = origin;
+        self
     }
 
     pub(crate) fn in_policy(mut self, policy: &Arc<str>) -> Self {
@@ -139,6 +178,11 @@ impl Fault {
         self.code
     }
 
+    /// Whose doing it is.
+    pub fn origin(&self) -> FaultOrigin {
+        self.origin
+    }
+
     /// The detail, for the operator only.
     pub fn detail(&self) -> &str {
         &self.detail
@@ -158,7 +202,7 @@ impl std::error::Error for Fault {}
 
 impl From<ReadFault> for Fault {
     fn from(fault: ReadFault) -> Self {
-        Self::new(fault.code(), fault.to_string())
+        Self::new(fault.code(), fault.to_string()).of(fault.origin())
     }
 }
 

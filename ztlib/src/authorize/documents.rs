@@ -56,13 +56,11 @@ impl Documents {
         symbols: &impl Symbols,
     ) -> Result<Fact<'_>, ReadFault> {
         let found = self.find(document, pointer, symbols)?;
-        let Some(value) = expand(value, symbols)? else {
-            return Ok(Fact::Bool(false));
-        };
+        // The value is what it is: it may be what a caller sent, and nothing in it is a symbol or an escape.
         Ok(Fact::Bool(found.is_some_and(|json| match json {
-            Json::String(text) => *text == value,
-            Json::Array(items) => items.iter().any(|item| item.as_str() == Some(value.as_ref())),
-            Json::Object(members) => members.contains_key(value.as_ref()),
+            Json::String(text) => *text == *value,
+            Json::Array(items) => items.iter().any(|item| item.as_str() == Some(value)),
+            Json::Object(members) => members.contains_key(value),
             _ => false,
         })))
     }
@@ -75,7 +73,7 @@ impl Documents {
         symbols: &impl Symbols,
     ) -> Result<Option<&Json>, ReadFault> {
         let document = self.0.get(document).ok_or(ReadFault::UndeclaredDocument)?;
-        check_pointer(pointer)?;
+        check_template(pointer)?;
         let mut current = Some(document.as_ref());
         // The symbols are put in segment by segment, after the pointer is taken apart: a value never adds a segment.
         for segment in segments(pointer) {
@@ -102,6 +100,16 @@ fn segments(pointer: &str) -> impl Iterator<Item = &str> {
 
 /// RFC 6901 section 3, with a bound.
 pub(crate) fn check_pointer(pointer: &str) -> Result<(), ReadFault> {
+    check(pointer, &['0', '1'], "in a JSON pointer `~` stands only as `~0` or `~1` (RFC 6901)")
+}
+
+/// A pointer that may hold symbols. Braces that are no symbol's are escaped, as RFC 6901 escapes what it has a meaning for.
+fn check_template(pointer: &str) -> Result<(), ReadFault> {
+    let form = "in a pointer into a document `~` stands only as `~0` (for `~`), `~1` (`/`), `~2` (`{`) or `~3` (`}`)";
+    check(pointer, &['0', '1', '2', '3'], form)
+}
+
+fn check(pointer: &str, escapes: &[char], form: &'static str) -> Result<(), ReadFault> {
     if pointer.len() > MAX_POINTER_BYTES {
         return Err(ReadFault::Malformed("the pointer is longer than 1024 bytes"));
     }
@@ -110,8 +118,8 @@ pub(crate) fn check_pointer(pointer: &str) -> Result<(), ReadFault> {
     }
     let mut rest = pointer;
     while let Some((_, after)) = rest.split_once('~') {
-        if !after.starts_with(['0', '1']) {
-            return Err(ReadFault::Malformed("in a JSON pointer `~` stands only as `~0` or `~1` (RFC 6901)"));
+        if !after.starts_with(escapes) {
+            return Err(ReadFault::Malformed(form));
         }
         rest = after;
     }
@@ -133,7 +141,7 @@ fn step<'j>(json: &'j Json, segment: &str) -> Option<&'j Json> {
     }
 }
 
-/// Puts the values of `{symbols}` into a text and takes out the escapes of RFC 6901 around them; none where one is absent.
+/// Puts the values of `{symbols}` into a segment and takes out the escapes around them; none where one is absent.
 fn expand<'t>(text: &'t str, symbols: &impl Symbols) -> Result<Option<Cow<'t, str>>, ReadFault> {
     if !text.contains(['{', '}', '~']) {
         return Ok(Some(Cow::Borrowed(text)));
@@ -158,7 +166,20 @@ fn push_literal(expanded: &mut String, literal: &str) -> Result<(), ReadFault> {
     if literal.contains('}') {
         return Err(ReadFault::Malformed("a symbol begins with `{`"));
     }
-    expanded.push_str(&literal.replace("~1", "/").replace("~0", "~"));
+    let mut rest = literal;
+    while let Some((before, escape)) = rest.split_once('~') {
+        expanded.push_str(before);
+        let mut escape = escape.chars();
+        // What else could follow was refused before (`check_template`).
+        match escape.next() {
+            Some('1') => expanded.push('/'),
+            Some('2') => expanded.push('{'),
+            Some('3') => expanded.push('}'),
+            _ => expanded.push('~'),
+        }
+        rest = escape.as_str();
+    }
+    expanded.push_str(rest);
     Ok(())
 }
 
@@ -191,7 +212,37 @@ mod tests {
         assert_eq!(documents.contains("roles", "/users/{subject}", "admin", &Alice), Ok(Fact::Bool(true)));
         assert_eq!(documents.contains("roles", "/users/{subject}", "viewer", &Alice), Ok(Fact::Bool(false)));
         assert_eq!(documents.string("roles", "/{subject}", &Alice), Ok(Fact::Absent));
-        assert_eq!(documents.contains("roles", "/users", "{subject}", &Alice), Ok(Fact::Bool(true)));
+    }
+
+    /// Findings E7: a caller's text is no template.
+    #[test]
+    fn a_value_is_compared_as_it_is() {
+        let documents = documents();
+        let contains = |pointer: &str, value: &str| documents.contains("roles", pointer, value, &Alice);
+        for (value, held) in [
+            ("al/ice~1", true),
+            ("{subject}", false),
+            ("al~1ice~01", false),
+            ("{peer}", false),
+            ("{param:owner}", false),
+            ("{", false),
+            ("~", false),
+        ] {
+            assert_eq!(contains("/users", value), Ok(Fact::Bool(held)), "{value}");
+        }
+        assert_eq!(contains("", "{x"), Ok(Fact::Bool(true)), "a member that looks like half a symbol");
+    }
+
+    #[test]
+    fn braces_and_slashes_that_are_no_symbols_are_escaped_in_a_pointer() {
+        let documents = documents();
+        assert_eq!(documents.string("roles", "/~2x", &Alice), Ok(Fact::Text("odd".into())));
+        assert_eq!(
+            documents.json("roles", "/users/al~1ice~01", &Alice),
+            Ok(Fact::Text("[\"admin\"]".into()))
+        );
+        assert_eq!(documents.string("roles", "/users/~2subject~3", &Alice), Ok(Fact::Absent));
+        assert_eq!(documents.string("roles", "/~02x", &Alice), Ok(Fact::Absent), "a tilde and a two");
     }
 
     #[test]
@@ -213,7 +264,6 @@ mod tests {
     fn an_absent_symbol_gives_none_and_an_unknown_one_is_a_fault() {
         let documents = documents();
         assert_eq!(documents.string("roles", "/users/{peer}", &Alice), Ok(Fact::Absent));
-        assert_eq!(documents.contains("roles", "/users", "{peer}", &Alice), Ok(Fact::Bool(false)));
         assert!(documents.string("roles", "/users/{nobody}", &Alice).is_err());
         assert!(documents.string("roles", "/nothing/{peer}/{nobody}", &Alice).is_err());
     }
@@ -221,7 +271,7 @@ mod tests {
     #[test]
     fn malformed_pointers_and_wrong_types_are_faults() {
         let documents = documents();
-        for pointer in ["users", "/users/~2", "/users/~", "/users/{subject", "/users/subject}"] {
+        for pointer in ["users", "/users/~4", "/users/~", "/users/{subject", "/users/subject}"] {
             assert!(
                 matches!(documents.string("roles", pointer, &Alice), Err(ReadFault::Malformed(_))),
                 "{pointer}"

@@ -24,7 +24,7 @@ mod until;
 pub mod policy;
 
 pub use cache::{CacheBounds, CacheStatus};
-pub use decision::{Decision, Denial, Fault, Obligations};
+pub use decision::{Decision, Denial, Fault, FaultOrigin, Obligations};
 pub use outcome::{Answer, Outcome, OutcomeLimits, Reason, StepUp};
 pub use outcome_fault::OutcomeFault;
 pub use question::Labels;

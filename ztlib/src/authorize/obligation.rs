@@ -9,10 +9,11 @@ use std::fmt;
 
 use http::{HeaderName, HeaderValue};
 
-use super::decision::{Fault, Obligations};
+use super::decision::{Fault, FaultOrigin, Obligations};
 use super::outcome_fault::OutcomeFault;
 use super::policy::Digest;
 use super::question::{Asked, Question, View};
+use super::read::{Read, ReadFault};
 use super::source::Source;
 use crate::observe::RequestId;
 
@@ -36,6 +37,16 @@ struct Copied {
     if_absent: IfAbsent,
     /// How long the value may be, in bytes: the budget of the policy that asked for it.
     limit: usize,
+}
+
+impl Obligation {
+    /// The read that would give what it copies.
+    pub(super) fn copied(&self) -> Option<&Read> {
+        match &self.to {
+            To::Copy(copied) => copied.source.read(),
+            To::Nothing | To::Value(_) => None,
+        }
+    }
 }
 
 /// What is to become of the header where its source is absent.
@@ -148,9 +159,10 @@ impl Obligation {
         let value = match &self.to {
             To::Nothing => None,
             To::Value(value) => Some(value.clone()),
-            To::Copy(copy) => copy.value(question, view, id).map_err(|(code, what)| {
-                let source = &copy.source;
-                Fault::new(code, format!("the header `{}` is to be a copy of `{source}`: {what}", self.name))
+            To::Copy(copy) => copy.value(question, view, id).map_err(|unusable| {
+                let (source, what) = (&copy.source, unusable.what);
+                let detail = format!("the header `{}` is to be a copy of `{source}`: {what}", self.name);
+                Fault::new(unusable.code, detail).of(unusable.origin)
             })?,
         };
         Ok(HeaderChange { name: self.name.clone(), value })
@@ -175,22 +187,40 @@ impl fmt::Display for Obligation {
     }
 }
 
+/// Why a source gives no value for a header, and whose doing it is.
+struct Unusable {
+    code: &'static str,
+    what: String,
+    origin: FaultOrigin,
+}
+
+impl From<ReadFault> for Unusable {
+    fn from(fault: ReadFault) -> Self {
+        Self { code: fault.code(), what: fault.to_string(), origin: fault.origin() }
+    }
+}
+
 impl Copied {
-    /// The value for this request; none where it is absent and the header is to be removed. Or a code, and what is wrong.
+    /// The value for this request; none where it is absent and the header is to be removed.
     fn value(
         &self,
         question: &mut Question,
         view: &View,
         id: RequestId,
-    ) -> Result<Option<HeaderValue>, (&'static str, String)> {
+    ) -> Result<Option<HeaderValue>, Unusable> {
+        let origin = self.source.origin();
         let found = self.source.value(question, view, id);
-        let Some(text) = found.map_err(|fault| (fault.code(), fault.to_string()))? else {
+        let Some(text) = found? else {
             return match self.if_absent {
                 IfAbsent::Remove => Ok(None),
-                IfAbsent::Fault => Err(("obligation-source-absent", "it is absent".to_owned())),
+                IfAbsent::Fault => Err(Unusable {
+                    code: "obligation-source-absent",
+                    what: "it is absent".to_owned(),
+                    origin,
+                }),
             };
         };
-        let unusable = |what: String| ("obligation-unusable-value", what);
+        let unusable = |what: String| Unusable { code: "obligation-unusable-value", what, origin };
         if text.len() > self.limit {
             return Err(unusable(format!("its value is longer than {} bytes", self.limit)));
         }

@@ -8,6 +8,7 @@ use http::HeaderName;
 
 use super::obligation::{IfAbsent, Obligation};
 use super::outcome_fault::OutcomeFault;
+use super::read::Read;
 
 /// The answer of one policy. These three for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -278,6 +279,11 @@ impl Outcome {
         }
         self.log.push(text.into());
         Ok(())
+    }
+
+    /// What the service is to be given copies of.
+    pub(crate) fn copied_to_request(&self) -> impl Iterator<Item = &Read> {
+        self.request_headers.iter().filter_map(Obligation::copied)
     }
 
     fn copy(&self, name: &str, source: &str, if_absent: IfAbsent) -> Result<Obligation, OutcomeFault> {

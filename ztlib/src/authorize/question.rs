@@ -52,6 +52,11 @@ impl Labels {
         self.0.iter().flat_map(|labels| labels.keys()).map(AsRef::as_ref)
     }
 
+    /// Names and values, sorted by name.
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().flat_map(|labels| labels.iter()).map(|(name, value)| (name.as_ref(), value.as_ref()))
+    }
+
     /// Its bytes, for bounds.
     pub(crate) fn size(&self) -> usize {
         self.0
@@ -196,7 +201,7 @@ impl Question {
             Read::Path => text(Some(self.request()?.target.path())),
             // Absent, and no fault, for a question of the application's own: absent matches no rule.
             Read::Route => text(self.request().ok().and_then(|request| request.route.as_deref())),
-            Read::Param(name) => text(self.param(name)),
+            Read::Param(name) => text(self.param(name)?),
             Read::PathMatches(pattern) => yes(pattern::path_matches(pattern, self.request()?.target.path())?),
             Read::Header(name) => self.request()?.header(name, view),
             Read::HeaderValues(name) => self.request()?.header_values(name, view),
@@ -225,12 +230,16 @@ impl Question {
                 yes(peer.is_some_and(|p| p.dns_names().iter().any(|n| n.eq_ignore_ascii_case(name))))
             }
             Read::HasToken => yes(claims.is_some()),
+            Read::FromHomeIssuer => yes(claims.is_some_and(VerifiedClaims::is_home_issuer)),
             Read::Issuer => text(claims.map(VerifiedClaims::issuer)),
             Read::Subject => text(claims.and_then(VerifiedClaims::subject)),
-            Read::HasScope(scope) => yes(claims.is_some_and(|c| c.has_scope(scope))),
+            Read::HasScope(scope) => {
+                yes(self.claim("/scope", |c| c.has_scope(scope).map(Some))?.unwrap_or_default())
+            }
             Read::Scopes => {
                 // Sorted, each once, since the token was verified.
-                Ok(Fact::list(claims.map_or(&[][..], |c| c.scopes()).iter().map(String::as_str)))
+                let scopes = self.claim("/scope", |c| c.scopes().map(Some))?.unwrap_or_default();
+                Ok(Fact::list(scopes.iter().map(String::as_str)))
             }
             Read::HasAudience(audience) => yes(claims.is_some_and(|c| c.has_audience(audience))),
             Read::ClaimString(pointer) => text(self.claim(pointer, |c| c.claim_string(pointer))?),
@@ -245,15 +254,16 @@ impl Question {
                 yes(self.claim(pointer, |c| c.claim_contains(pointer, value).map(Some))?.unwrap_or(false))
             }
             Read::AuthenticatedWithin(seconds) => {
-                let login = claims.and_then(VerifiedClaims::auth_time).map(unix_seconds);
+                let login = self.claim("/auth_time", VerifiedClaims::auth_time)?.map(unix_seconds);
                 // A login in the future is no login yet.
                 let age = login.and_then(|login| self.now_seconds().checked_sub(login));
                 yes(age.is_some_and(|age| age <= u64::from(*seconds)))
             }
             Read::UsesMethod(method) => {
-                yes(claims.is_some_and(|c| c.amr().iter().any(|used| **used == **method)))
+                let used = self.claim("/amr", |c| c.amr().map(Some))?.unwrap_or_default();
+                yes(used.iter().any(|used| **used == **method))
             }
-            Read::AcrIs(acr) => yes(claims.and_then(VerifiedClaims::acr) == Some(acr)),
+            Read::AcrIs(acr) => yes(self.claim("/acr", VerifiedClaims::acr)? == Some(acr)),
 
             Read::RemoteIp => {
                 Ok(Fact::text(self.principal.remote_ip().map(|ip| ip.to_canonical().to_string())))
@@ -291,9 +301,9 @@ impl Question {
         unix_seconds(self.now)
     }
 
-    fn param(&self, name: &str) -> Option<&str> {
-        let mut params = self.request().ok()?.params.iter();
-        params.find(|(own, _)| *own == name).map(|(_, value)| value)
+    /// Absent for a question of the application's own.
+    fn param(&self, name: &str) -> Result<Option<&str>, ReadFault> {
+        self.request().map_or(Ok(None), |request| request.param(name))
     }
 
     /// A claim; absent where there is no token, but a malformed pointer is a fault even then: whether a
@@ -306,7 +316,7 @@ impl Question {
         match self.principal.claims() {
             None => check_pointer(pointer).map(|()| None),
             Some(claims) => of(claims).map_err(|error| match error {
-                ClaimError::WrongType { expected, .. } => ReadFault::WrongType(expected),
+                ClaimError::WrongType { expected, .. } => ReadFault::ClaimOfWrongType(expected),
                 _ => ReadFault::Malformed("a JSON pointer is empty or begins with `/` (RFC 6901)"),
             }),
         }
@@ -347,17 +357,20 @@ impl Question {
 impl Symbols for Question {
     fn symbol(&self, name: &str) -> Result<Option<Cow<'_, str>>, ReadFault> {
         if let Some(param) = name.strip_prefix("param:") {
-            return Ok(self.param(param).map(Cow::Borrowed));
+            return Ok(self.param(param)?.map(Cow::Borrowed));
         }
         if let Some(pointer) = name.strip_prefix("claim:") {
             return Ok(self.claim(pointer, |c| c.claim_string(pointer))?.map(Cow::Borrowed));
         }
         match name {
             "subject" => Ok(self.principal.claims().and_then(VerifiedClaims::subject).map(Cow::Borrowed)),
+            "issuer" => Ok(self.principal.claims().map(|claims| Cow::Borrowed(claims.issuer()))),
             "peer" => {
                 Ok(self.principal.peer().and_then(|p| p.spiffe_id()).map(|id| Cow::Borrowed(id.as_str())))
             }
-            _ => Err(ReadFault::Malformed("a symbol is {subject}, {peer}, {param:NAME} or {claim:/POINTER}")),
+            _ => Err(ReadFault::Malformed(
+                "a symbol is {issuer}, {subject}, {peer}, {param:NAME} or {claim:/POINTER}",
+            )),
         }
     }
 }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::decision::FaultOrigin;
+
 /// One tracked host call with its arguments: the unit of the trace.
 ///
 /// The variants are the functions of the contract's interfaces `request`, `principal` and `context`, which describe them;
@@ -35,6 +37,7 @@ pub enum Read {
     PeerMatches(Box<str>),
     PeerHasDnsName(Box<str>),
     HasToken,
+    FromHomeIssuer,
     Issuer,
     Subject,
     HasScope(Box<str>),
@@ -86,6 +89,7 @@ impl Read {
             Self::PeerMatches(_) => "peer-matches",
             Self::PeerHasDnsName(_) => "peer-has-dns-name",
             Self::HasToken => "has-token",
+            Self::FromHomeIssuer => "from-home-issuer",
             Self::Issuer => "issuer",
             Self::Subject => "subject",
             Self::HasScope(_) => "has-scope",
@@ -161,6 +165,7 @@ impl Read {
                 | Self::PeerMatches(_)
                 | Self::PeerHasDnsName(_)
                 | Self::HasToken
+                | Self::FromHomeIssuer
                 | Self::Issuer
                 | Self::Subject
                 | Self::HasScope(_)
@@ -174,6 +179,53 @@ impl Read {
                 | Self::UsesMethod(_)
                 | Self::AcrIs(_)
         )
+    }
+
+    /// Whether what it gives was sent by the caller, in the request or in a credential, so that the
+    /// caller chooses how long it is.
+    pub(crate) fn is_sent(&self) -> bool {
+        let of_request = matches!(
+            self,
+            Self::Method
+                | Self::Host
+                | Self::Path
+                | Self::Param(_)
+                | Self::Header(_)
+                | Self::HeaderValues(_)
+                | Self::HeaderNames
+                | Self::Query(_)
+        );
+        of_request || self.is_of_caller()
+    }
+
+    /// Whether it asks who issued the token.
+    pub(crate) fn asks_for_issuer(&self) -> bool {
+        matches!(self, Self::FromHomeIssuer | Self::Issuer)
+    }
+
+    /// Whether it gives what an issuer says of its own users, without saying which issuer: `alice` of one is not `alice` of another. A
+    /// document that is looked into under `{issuer}` keeps them apart.
+    pub(crate) fn is_word_of_an_issuer(&self) -> bool {
+        match self {
+            Self::Subject
+            | Self::HasScope(_)
+            | Self::Scopes
+            | Self::HasAudience(_)
+            | Self::ClaimString(_)
+            | Self::ClaimInt(_)
+            | Self::ClaimBool(_)
+            | Self::ClaimJson(_)
+            | Self::ClaimContains(..)
+            | Self::AuthenticatedWithin(_)
+            | Self::UsesMethod(_)
+            | Self::AcrIs(_)
+            | Self::BeforeClaim(_) => true,
+            Self::DataString(_, pointer) | Self::DataJson(_, pointer) | Self::DataContains(_, pointer, _) => {
+                (pointer.contains("{subject}") || pointer.contains("{claim:"))
+                    && !pointer.contains("{issuer}")
+            }
+            _ => false,
+        }
     }
 
     /// Its textual arguments, in order.
@@ -298,10 +350,20 @@ pub enum ReadFault {
     /// The question is the application's own and has no request: read `action` first.
     #[error("there is no request to read this from: the application asked a question of its own")]
     NoRequest,
-    /// A single value was asked for and several are there.
+    /// A single value was asked for and the request has several: a header or a query parameter that
+    /// is there twice, a parameter that the route's template names twice.
     #[error("there are several values where one was asked for")]
     SeveralValues,
-    /// The value is not UTF-8.
+    /// The query cannot be taken apart.
+    #[error("the query has a `%` without two hexadecimal digits")]
+    MalformedQuery,
+    /// What was read of the request is longer than the policy's budget for reads.
+    #[error("what was read of the request is longer than the budget for the bytes of reads")]
+    TooLong,
+    /// A claim is there and of another type.
+    #[error("the claim is not {0}")]
+    ClaimOfWrongType(&'static str),
+    /// The value, of the request, is not UTF-8.
     #[error("the value is not UTF-8")]
     NotUtf8,
     /// The header carries a secret.
@@ -310,7 +372,7 @@ pub enum ReadFault {
     /// A name, pattern, network, schedule or pointer in the arguments cannot be understood.
     #[error("malformed argument: {0}")]
     Malformed(&'static str),
-    /// The value is there and of another type.
+    /// The value, of a document or a signal, is there and of another type.
     #[error("the value is not {0}")]
     WrongType(&'static str),
     /// The manifest declares no such document.
@@ -339,16 +401,40 @@ impl ReadFault {
         match self {
             Self::NoRequest => "read-no-request",
             Self::SeveralValues => "read-several-values",
+            Self::MalformedQuery => "read-malformed-query",
+            Self::TooLong => "read-too-long",
             Self::NotUtf8 => "read-not-utf8",
             Self::Secret => "read-secret",
             Self::Malformed(_) => "read-malformed-argument",
-            Self::WrongType(_) => "read-wrong-type",
+            Self::WrongType(_) | Self::ClaimOfWrongType(_) => "read-wrong-type",
             Self::UndeclaredDocument => "read-undeclared-document",
             Self::UndeclaredSignal => "read-undeclared-signal",
             Self::SignalFailed(_) => "read-signal-failed",
             Self::Budget(_) => "read-budget",
             Self::NotRecorded => "read-not-recorded",
             Self::Hidden => "read-hidden",
+        }
+    }
+
+    /// Whose doing it is. A claim was written by the issuer, but it is the caller who brings it:
+    /// the bearer of one odd token must not be able to make a service look broken.
+    pub fn origin(&self) -> FaultOrigin {
+        match self {
+            Self::SeveralValues
+            | Self::MalformedQuery
+            | Self::TooLong
+            | Self::ClaimOfWrongType(_)
+            | Self::NotUtf8 => FaultOrigin::Request,
+            Self::NoRequest
+            | Self::Secret
+            | Self::Malformed(_)
+            | Self::WrongType(_)
+            | Self::UndeclaredDocument
+            | Self::UndeclaredSignal
+            | Self::SignalFailed(_)
+            | Self::Budget(_)
+            | Self::NotRecorded
+            | Self::Hidden => FaultOrigin::Service,
         }
     }
 }

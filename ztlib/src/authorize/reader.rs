@@ -1,6 +1,7 @@
 //! The reader: a policy's only window on the question. It answers, counts and records.
 
 use super::decision::Fault;
+use super::outcome::Outcome;
 use super::question::{Question, View};
 use super::read::{Read, ReadFault, Value};
 use super::trace::Trace;
@@ -29,9 +30,15 @@ pub struct Reader {
     limits: ReadLimits,
     calls: u32,
     bytes: usize,
+    /// Those of them that the caller sent.
+    sent: usize,
     trace: Trace,
     /// The read that failed last, and how.
     failed: Option<(Read, &'static str)>,
+    /// Whether this policy has asked who issued the token.
+    asked_for_issuer: bool,
+    /// Whether this policy has read what an issuer says.
+    heard_an_issuer: bool,
 }
 
 impl std::fmt::Debug for Reader {
@@ -42,7 +49,18 @@ impl std::fmt::Debug for Reader {
 
 impl Reader {
     pub(crate) fn new(question: Box<Question>, view: View, limits: ReadLimits) -> Self {
-        Self { question, view, limits, calls: 0, bytes: 0, trace: Trace::default(), failed: None }
+        Self {
+            question,
+            view,
+            limits,
+            calls: 0,
+            bytes: 0,
+            sent: 0,
+            trace: Trace::default(),
+            failed: None,
+            asked_for_issuer: false,
+            heard_an_issuer: false,
+        }
     }
 
     /// Gives the next policy a budget of its own. What was read before stays known, so that the trace tells one story.
@@ -50,7 +68,10 @@ impl Reader {
         self.limits = limits;
         self.calls = 0;
         self.bytes = 0;
+        self.sent = 0;
         self.failed = None;
+        self.asked_for_issuer = false;
+        self.heard_an_issuer = false;
     }
 
     /// Makes one read.
@@ -58,6 +79,8 @@ impl Reader {
     /// # Errors
     /// Every [`ReadFault`]. A policy that meets one must not go on: what it would say is not what it would have said.
     pub fn read(&mut self, read: Read) -> Result<Value, ReadFault> {
+        self.asked_for_issuer |= read.asks_for_issuer();
+        self.heard_an_issuer |= read.is_word_of_an_issuer();
         match self.answer(&read) {
             Ok((value, true)) => Ok(value),
             Ok((value, false)) => {
@@ -83,6 +106,9 @@ impl Reader {
         // The argument is paid for before it is looked at, the value before it is handed on.
         self.pay(read.size())?;
         let value = self.question.answer(read, &self.view)?;
+        if read.is_sent() {
+            self.sent = self.sent.saturating_add(value.size());
+        }
         self.pay(value.size())?;
         Ok((value, false))
     }
@@ -97,7 +123,25 @@ impl Reader {
 
     fn pay(&mut self, bytes: usize) -> Result<(), ReadFault> {
         self.bytes = self.bytes.saturating_add(bytes);
-        if self.bytes > self.limits.bytes { Err(ReadFault::Budget("the bytes of reads")) } else { Ok(()) }
+        if self.bytes <= self.limits.bytes {
+            return Ok(());
+        }
+        // But for what the caller sent, would the budget have lasted?
+        let others = self.bytes.saturating_sub(self.sent);
+        Err(if others <= self.limits.bytes {
+            ReadFault::TooLong
+        } else {
+            ReadFault::Budget("the bytes of reads")
+        })
+    }
+
+    /// Whether what this policy says, or has copied, hangs on what an issuer says, and it never asked which one.
+    pub(crate) fn takes_any_issuers_word(&self, outcome: &Outcome) -> bool {
+        let copies = |of: fn(&Read) -> bool| outcome.copied_to_request().any(of);
+        // A service that is given the issuer beside the subject can tell them apart itself.
+        !self.asked_for_issuer
+            && (self.heard_an_issuer
+                || (copies(Read::is_word_of_an_issuer) && !copies(Read::asks_for_issuer)))
     }
 
     pub(crate) fn into_parts(self) -> (Box<Question>, Trace) {

@@ -109,6 +109,16 @@ impl RequestFacts {
         headers.sum::<usize>() + query + 2 * self.target.text.len() + self.params.text.len() + 512
     }
 
+    /// A parameter of the route. Where the template names it twice (`/tenants/{id}` nested over
+    /// `/orders/{id}`), one extractor of the handler gives the first value and another the last.
+    pub(crate) fn param(&self, name: &str) -> Result<Option<&str>, ReadFault> {
+        let mut values = self.params.iter().filter(|(own, _)| *own == name).map(|(_, value)| value);
+        match (values.next(), values.next()) {
+            (value, None) => Ok(value),
+            (_, Some(_)) => Err(ReadFault::SeveralValues),
+        }
+    }
+
     pub(super) fn header<'q>(&'q self, name: &str, view: &View) -> Result<Fact<'q>, ReadFault> {
         let name = readable(name, view)?;
         let mut values = self.parts.headers.get_all(&name).iter();
@@ -161,7 +171,7 @@ fn utf8(value: &http::HeaderValue) -> Result<&str, ReadFault> {
 /// Decodes a part of a query as forms are decoded (WHATWG URL, application/x-www-form-urlencoded): `+` is a space. A `%`
 /// without two hexadecimal digits behind it is a fault: readers disagree on it.
 fn decode(text: &str) -> Result<Cow<'_, str>, ReadFault> {
-    const MALFORMED: ReadFault = ReadFault::Malformed("the query has a `%` without two hexadecimal digits");
+    const MALFORMED: ReadFault = ReadFault::MalformedQuery;
     if !text.contains(['+', '%']) {
         return Ok(Cow::Borrowed(text));
     }

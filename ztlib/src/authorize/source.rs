@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use http::HeaderName;
 
+use super::decision::FaultOrigin;
 use super::documents::check_pointer;
 use super::obligation::same_spelling;
 use super::outcome_fault::OutcomeFault;
@@ -74,6 +75,23 @@ impl Source {
                 Value::Absent => Ok(None),
                 _ => Err(ReadFault::WrongType("a string")),
             },
+        }
+    }
+
+    /// Whose doing it is where its value is absent or cannot be used: what callers send, or what
+    /// the application and its server say.
+    pub(super) fn origin(&self) -> FaultOrigin {
+        match self {
+            Self::Fact(read) if read.is_sent() => FaultOrigin::Request,
+            Self::Fact(_) | Self::RequestId => FaultOrigin::Service,
+        }
+    }
+
+    /// The read that would give its value; none for what no read gives.
+    pub(super) fn read(&self) -> Option<&Read> {
+        match self {
+            Self::Fact(read) => Some(read),
+            Self::RequestId => None,
         }
     }
 

@@ -6,7 +6,6 @@
 use super::pattern::{Window, windows};
 use super::read::Read;
 use crate::authenticate::Principal;
-use crate::authenticate::token::VerifiedClaims;
 use crate::clock::unix_seconds;
 
 /// Minutes of a week.
@@ -35,7 +34,7 @@ fn changes_at(read: &Read, principal: &Principal, now: u64) -> Option<u64> {
             if_ahead(u64::try_from(moment).ok()?)
         }
         Read::AuthenticatedWithin(seconds) => {
-            let login = principal.claims().and_then(VerifiedClaims::auth_time).map(unix_seconds)?;
+            let login = principal.claims().and_then(|claims| claims.auth_time().ok()?).map(unix_seconds)?;
             // A login in the future is none yet; one that is exactly as old as is asked for still counts.
             if_ahead(login).or_else(|| if_ahead(login.checked_add(u64::from(*seconds))?.checked_add(1)?))
         }

@@ -1,5 +1,7 @@
 //! One look at the headers of a request that has just arrived.
 
+use std::sync::Arc;
+
 use http::{HeaderMap, HeaderValue};
 
 use crate::authorize::same_spelling;
@@ -7,7 +9,7 @@ use crate::observe::Forwarded;
 
 /// Takes out what nobody may claim of themselves, and gives what the caller sent to be found again by, where it is
 /// well-formed.
-pub(super) fn take_in(headers: &mut HeaderMap) -> Option<Box<Forwarded>> {
+pub(super) fn take_in(headers: &mut HeaderMap) -> Option<Arc<Forwarded>> {
     let mut forwarded = Forwarded { trace_parent: None, request_id: None };
     let mut claimed = false;
     let text = |value: &HeaderValue, good: fn(&str) -> bool| {
@@ -30,7 +32,7 @@ pub(super) fn take_in(headers: &mut HeaderMap) -> Option<Box<Forwarded>> {
             headers.remove(name);
         }
     }
-    (forwarded.trace_parent.is_some() || forwarded.request_id.is_some()).then(|| Box::new(forwarded))
+    (forwarded.trace_parent.is_some() || forwarded.request_id.is_some()).then(|| Arc::new(forwarded))
 }
 
 /// Headers under ztlib's own name, and those in which a proxy says whose certificate it saw (Envoy's, and RFC 9440), never come from a

@@ -21,6 +21,8 @@ pin_project! {
     #[derive(Debug)]
     enum Kind<B> {
         Service { #[pin] body: B },
+        // The answer to a HEAD: how much there would be, and none of it.
+        WithoutContent { #[pin] body: B },
         Refusal { bytes: Option<Bytes> },
     }
 }
@@ -28,6 +30,10 @@ pin_project! {
 impl<B> ResponseBody<B> {
     pub(crate) fn service(body: B) -> Self {
         Self { kind: Kind::Service { body } }
+    }
+
+    pub(crate) fn without_content(body: B) -> Self {
+        Self { kind: Kind::WithoutContent { body } }
     }
 
     pub(crate) fn refusal(bytes: Bytes) -> Self {
@@ -45,6 +51,7 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         match self.project().kind.project() {
             KindProjection::Service { body } => body.poll_frame(cx),
+            KindProjection::WithoutContent { .. } => Poll::Ready(None),
             KindProjection::Refusal { bytes } => {
                 Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes))))
             }
@@ -54,13 +61,14 @@ impl<B: Body<Data = Bytes>> Body for ResponseBody<B> {
     fn is_end_stream(&self) -> bool {
         match &self.kind {
             Kind::Service { body } => body.is_end_stream(),
+            Kind::WithoutContent { .. } => true,
             Kind::Refusal { bytes } => bytes.is_none(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
-            Kind::Service { body } => body.size_hint(),
+            Kind::Service { body } | Kind::WithoutContent { body } => body.size_hint(),
             Kind::Refusal { bytes } => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }

@@ -3,13 +3,15 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::guard::{Guard, Settings, Stage};
+use super::guard::{Guard, Settings, Stage, next_number};
+use super::hints::Hints;
+use super::spelling::{AllowedSpellings, PathSpelling};
 use crate::authenticate::peer::PeerAuthenticator;
 use crate::authenticate::token::TokenAuthenticator;
 use crate::authorize::policy::Policies;
 use crate::authorize::{CacheBounds, DecisionCache};
 use crate::clock::{Clock, SharedClock};
-use crate::observe::{AuditSink, Redaction};
+use crate::observe::{AuditSink, Place, Redaction};
 
 /// A guard under construction; the type says which choice comes next, and you never write it.
 #[must_use = "a builder guards nothing until `build`"]
@@ -52,8 +54,8 @@ impl GuardBuilder<WantsPeers> {
     /// The peer was established by a [`PeerIdentityLayer`](crate::authenticate::peer::PeerIdentityLayer) outside of the guard. Where
     /// that layer did not run, every request is refused as a fault.
     ///
-    /// The guard does not know the roots of that layer: [`Guard::ask`] looks again at the peer's dates only. A request that the layer itself refuses leaves a
-    /// `tracing` event and no audit event.
+    /// The guard does not know the roots of that layer: [`Guard::ask`] looks again at the peer's dates only, and takes only the principal of a permit of this
+    /// guard. A request that the layer itself refuses leaves a `tracing` event and no audit event.
     pub fn peers_from_layer(self) -> GuardBuilder<WantsTokens> {
         GuardBuilder(WantsTokens { peers: Stage::FromLayer })
     }
@@ -71,7 +73,7 @@ impl GuardBuilder<WantsTokens> {
     }
 
     /// The token was verified by a [`TokenLayer`](crate::authenticate::token::TokenLayer) outside of the guard. Where that layer did not
-    /// run, every request is refused as a fault.
+    /// run, every request is refused as a fault. [`Guard::ask`] takes only the principal of a permit of this guard.
     pub fn tokens_from_layer(self) -> GuardBuilder<WantsPolicies> {
         GuardBuilder(WantsPolicies { peers: self.0.peers, tokens: Stage::FromLayer })
     }
@@ -86,6 +88,7 @@ impl GuardBuilder<WantsPolicies> {
     /// These policies decide.
     pub fn policies(self, policies: Policies) -> GuardBuilder<Ready> {
         GuardBuilder(Ready(Settings {
+            number: next_number(),
             peers: self.0.peers,
             tokens: self.0.tokens,
             policies,
@@ -93,9 +96,12 @@ impl GuardBuilder<WantsPolicies> {
             clock: SharedClock::default(),
             sink: None,
             redaction: None,
+            place: None,
             observe_only: false,
             public_routes: BTreeSet::new(),
             encoded_slash_routes: BTreeSet::new(),
+            spellings: AllowedSpellings::default(),
+            hints: Hints::default(),
         }))
     }
 }
@@ -126,6 +132,26 @@ impl GuardBuilder<Ready> {
         self
     }
 
+    /// The service's name in audit events, cut to 128 bytes: `shop-orders`. Nothing is taken from the environment by itself; where
+    /// OpenTelemetry names the service, give `std::env::var("OTEL_SERVICE_NAME")`.
+    pub fn service(mut self, name: impl AsRef<str>) -> Self {
+        self.place(|place| place.service = Some(beginning(name.as_ref())));
+        self
+    }
+
+    /// Which of the service's processes this is, in audit events, cut to 128 bytes: the name of the pod, the host and the port.
+    pub fn instance(mut self, id: impl AsRef<str>) -> Self {
+        self.place(|place| place.instance = Some(beginning(id.as_ref())));
+        self
+    }
+
+    fn place(&mut self, change: impl FnOnce(&mut Place)) {
+        // Nobody shares it before the guard is built.
+        if let Some(place) = Arc::get_mut(self.0.0.place.get_or_insert_default()) {
+            change(place);
+        }
+    }
+
     /// The clock; by default the machine's.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.0.0.clock = SharedClock::new(clock);
@@ -146,6 +172,30 @@ impl GuardBuilder<Ready> {
         self
     }
 
+    /// Loosens: paths in this spelling pass as they stand, on every route and where no route
+    /// matches. Two spellings of one path are two texts: routes and parameters come to the same,
+    /// but a rule about the path itself, or a service behind that decodes it, may see two
+    /// (`docs/paths.md`).
+    ///
+    /// ```
+    /// # use ztlib::authorize::policy::Policies;
+    /// use ztlib::enforce::{Guard, PathSpelling};
+    /// # fn f(policies: Policies) {
+    /// let guard = Guard::builder().allow_unauthenticated_peers().allow_requests_without_token();
+    /// let guard = guard.policies(policies).allow_path_spelling(PathSpelling::LowercaseEscapes).build();
+    /// # }
+    /// ```
+    pub fn allow_path_spelling(mut self, spelling: PathSpelling) -> Self {
+        self.0.0.spellings.allow(spelling);
+        self
+    }
+
+    /// Loosens: the same on the route with this template alone.
+    pub fn allow_path_spelling_on(mut self, template: impl Into<Box<str>>, spelling: PathSpelling) -> Self {
+        self.0.0.spellings.allow_on(template.into(), spelling);
+        self
+    }
+
     /// Loosens: decides and reports, and **never refuses anything**: not a missing certificate, not a bad token, not a denial, not a
     /// fault. [`Permit::enforced`](super::Permit::enforced) tells a handler that it runs in spite of a refusal.
     pub fn observe_only(mut self) -> Self {
@@ -160,4 +210,11 @@ impl GuardBuilder<Ready> {
         }
         Guard(Arc::new(self.0.0))
     }
+}
+
+/// The longest name of a service and of an instance, in bytes.
+const MAX_PLACE_BYTES: usize = 128;
+
+fn beginning(text: &str) -> Box<str> {
+    text.split_at(text.floor_char_boundary(MAX_PLACE_BYTES)).0.into()
 }

@@ -8,8 +8,8 @@ use http::Response;
 use pin_project_lite::pin_project;
 
 use super::body::ResponseBody;
+use super::caller::Caller;
 use super::obligations;
-use super::refusal::Caller;
 use crate::authorize::HeaderChange;
 
 pin_project! {
@@ -24,18 +24,18 @@ pin_project! {
 pin_project! {
     #[project = StateProjection]
     enum State<F, R> {
-        Passed { #[pin] inner: F, headers: Vec<HeaderChange>, hopes: bool },
+        Passed { #[pin] inner: F, headers: Vec<HeaderChange>, caller: Caller },
         Refused { response: Option<Response<ResponseBody<R>>> },
     }
 }
 
 impl<F, R> ResponseFuture<F, R> {
-    pub(crate) fn passed(inner: F) -> Self {
-        Self { state: State::Passed { inner, headers: Vec::new(), hopes: false } }
+    pub(crate) fn passed(inner: F, caller: Caller) -> Self {
+        Self::obliged(inner, Vec::new(), caller)
     }
 
     pub(super) fn obliged(inner: F, headers: Vec<HeaderChange>, caller: Caller) -> Self {
-        Self { state: State::Passed { inner, headers, hopes: caller.hopes } }
+        Self { state: State::Passed { inner, headers, caller } }
     }
 
     pub(crate) fn refused(response: Response<ResponseBody<R>>) -> Self {
@@ -57,10 +57,9 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().state.project() {
-            StateProjection::Passed { inner, headers, hopes } => inner.poll(cx).map_ok(|mut response| {
+            StateProjection::Passed { inner, headers, caller } => inner.poll(cx).map_ok(|mut response| {
                 obligations::apply(headers, response.headers_mut());
-                Caller::close(*hopes, &mut response);
-                response.map(ResponseBody::service)
+                caller.fit(response)
             }),
             StateProjection::Refused { response } => match response.take() {
                 Some(response) => Poll::Ready(Ok(response)),

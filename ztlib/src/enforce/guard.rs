@@ -2,21 +2,25 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::request::Parts;
 
+use super::ask::Ask;
 use super::builder::{GuardBuilder, WantsPeers};
+use super::hints::Hints;
 use super::judgement::{InForce, Judgement, Passage};
 use super::matched::MatchedRoute;
 use super::permit::Permit;
 use super::refusal::{Cause, Challenge, Refusal};
+use super::spelling::AllowedSpellings;
 use crate::authenticate::Principal;
 use crate::authenticate::peer::PeerAuthenticator;
 use crate::authenticate::token::TokenAuthenticator;
 use crate::authorize::policy::Policies;
 use crate::authorize::{CacheStatus, DecisionCache, Fault, Labels};
 use crate::clock::SharedClock;
-use crate::observe::{AuditSink, Redaction};
+use crate::observe::{AuditSink, Place, Redaction};
 
 /// The most questions in one [`Guard::ask_all`].
 pub const MAX_QUESTIONS: usize = 1000;
@@ -30,6 +34,8 @@ pub struct Guard(pub(super) Arc<Settings>);
 
 /// What a guard was built with.
 pub(super) struct Settings {
+    /// Unique in this process, and never 0.
+    pub(super) number: u64,
     pub(super) peers: Stage<PeerAuthenticator>,
     pub(super) tokens: Stage<TokenAuthenticator>,
     pub(super) policies: Policies,
@@ -38,9 +44,19 @@ pub(super) struct Settings {
     pub(super) sink: Option<Arc<dyn AuditSink>>,
     /// None for the rule as it is without anything named.
     pub(super) redaction: Option<Arc<Redaction>>,
+    /// Which process this is, where the guard was told.
+    pub(super) place: Option<Arc<Place>>,
     pub(super) observe_only: bool,
     pub(super) public_routes: BTreeSet<Box<str>>,
     pub(super) encoded_slash_routes: BTreeSet<Box<str>>,
+    pub(super) spellings: AllowedSpellings,
+    pub(super) hints: Hints,
+}
+
+/// The number of the next guard.
+pub(super) fn next_number() -> u64 {
+    static NUMBERS: AtomicU64 = AtomicU64::new(1);
+    NUMBERS.fetch_add(1, Ordering::Relaxed)
 }
 
 /// Where one of the two proofs comes from.
@@ -100,8 +116,15 @@ impl Guard {
 
     /// Decides on a question of the application's own: may this principal do this to the object with these labels?
     ///
-    /// The credentials are checked again: a handler that runs for long may outlive them. The policies see `action` and the labels,
-    /// and no request. An audit event is left as for a request.
+    /// The credentials are checked again, as this guard checks those of a request: a handler that runs for long may outlive them, and
+    /// a principal may come from another guard, whose word is not taken. A token must be of an issuer that this guard trusts, by a
+    /// key, for an audience and on terms that are this guard's; a peer must have roots of this guard. A proof that this guard does
+    /// not take at all (`allow_requests_without_token`, `allow_unauthenticated_peers`) is not shown to the policies. Where a layer
+    /// outside verifies, its roots and issuers are not known here, and the principal must be that of a permit of this very guard.
+    /// A proof that the principal lacks is not asked for: the policies see an anonymous caller, as on a public route.
+    ///
+    /// The policies see `action` and the labels, and no request. An audit event is left as for a request; where the principal is that
+    /// of a permit, it names the request as its parent. [`ask_about`](Self::ask_about) says in it which object was asked about, too.
     ///
     /// # Errors
     /// The refusal, ready to be returned to the caller.
@@ -111,27 +134,47 @@ impl Guard {
         reason = "a refusal is built once and returned; boxing it would only move it"
     )]
     pub fn ask(&self, principal: &Principal, action: &str, labels: Labels) -> Result<Permit, Refusal> {
-        Judgement::begin(&self.0, &InForce::now(&self.0)).ask(principal, action, labels)
+        self.ask_about(principal, Ask::new(action).labels(labels))
     }
 
-    /// Decides on many questions at once, in order, all by one revision and at one moment. Past [`MAX_QUESTIONS`] the
-    /// answer is one refusal, and what follows is not looked at.
+    /// Decides on a question of the application's own about an object that it names: as [`ask`](Self::ask), and the audit event names the
+    /// object. In a handler the principal is that of the request's permit: `guard.ask_about(permit.principal(), Ask::new(…))`.
+    ///
+    /// # Errors
+    /// The refusal, ready to be returned to the caller.
+    #[allow(clippy::result_large_err, reason = "as for ask")]
+    pub fn ask_about(&self, principal: &Principal, ask: Ask) -> Result<Permit, Refusal> {
+        Judgement::begin(&self.0, &InForce::now(&self.0)).ask(principal, ask)
+    }
+
+    /// Decides on many questions at once, in order, all by one revision and at one moment. Each leaves an event of its own. Past
+    /// [`MAX_QUESTIONS`] the answer is one refusal, and what follows is not looked at.
     pub fn ask_all<'q>(
         &self,
         principal: &Principal,
         questions: impl IntoIterator<Item = (&'q str, Labels)>,
     ) -> Vec<Result<Permit, Refusal>> {
+        let questions = questions.into_iter().map(|(action, labels)| Ask::new(action).labels(labels));
+        self.ask_all_about(principal, questions)
+    }
+
+    /// The same about objects that the questions name, as for [`ask_about`](Self::ask_about).
+    pub fn ask_all_about(
+        &self,
+        principal: &Principal,
+        questions: impl IntoIterator<Item = Ask>,
+    ) -> Vec<Result<Permit, Refusal>> {
         let in_force = InForce::now(&self.0);
         let first = Judgement::begin(&self.0, &in_force);
-        let one = |(index, (action, labels)): (usize, (&str, Labels))| {
+        let one = |(index, question): (usize, Ask)| {
             if index < MAX_QUESTIONS {
-                return first.another().ask(principal, action, labels);
+                return first.another().ask(principal, question);
             }
             let fault = Fault::new(
                 "too-many-questions",
                 format!("one batch holds at most {MAX_QUESTIONS} questions"),
             );
-            first.another().conclude_question(action, Err(Cause::Fault(fault)))
+            first.another().refuse_question(principal, &question, Cause::Fault(fault))
         };
         questions.into_iter().take(MAX_QUESTIONS + 1).enumerate().map(one).collect()
     }

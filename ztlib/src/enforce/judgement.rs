@@ -9,6 +9,7 @@ use http::Method;
 use http::request::Parts;
 
 use super::arrival::take_in;
+use super::ask::Ask;
 use super::guard::{Established, Judged, Settings, Stage};
 use super::matched::MatchedRoute;
 use super::obligations;
@@ -18,13 +19,13 @@ use super::target::{self, TargetError};
 use crate::authenticate::Principal;
 use crate::authenticate::peer::{PeerCertificates, PeerIdentity};
 use crate::authenticate::token::VerifiedClaims;
-use crate::authorize::policy::trial::Seen;
-use crate::authorize::policy::{PolicySet, Revision};
+use crate::authorize::policy::{PolicySet, Revision, Seen};
 use crate::authorize::{
-    Asked, Decided, Decision, Fault, HeaderChange, Labels, Question, RequestFacts, Settled, Target, Trace,
+    Asked, Decided, Decision, Denial, Fault, FaultOrigin, HeaderChange, Labels, Question, Read, RequestFacts,
+    Settled, Target, Trace,
 };
 use crate::clock::{Stopwatch, unix_seconds};
-use crate::observe::{self, AuditEvent, Objection, RequestId, Story, Subject, Verdict};
+use crate::observe::{self, AuditEvent, Objection, Origin, RequestId, Story, Subject, Verdict};
 use crate::tls::RemoteAddr;
 
 /// The longest path, the longest route and the longest action that is kept for an audit event, in bytes; it is shown cut.
@@ -99,6 +100,7 @@ impl<'g> Judgement<'g> {
         let mut subject = Subject {
             method: Some(kept_method(&parts.method)),
             route: matched.template.as_ref().map(kept_route),
+            labels: parts.extensions.get::<Labels>().cloned().unwrap_or_default(),
             forwarded,
             ..Subject::default()
         };
@@ -120,7 +122,7 @@ impl<'g> Judgement<'g> {
             return self.finish(parts, subject, Err(cause));
         }
 
-        let labels = parts.extensions.get::<Labels>().cloned().unwrap_or_default();
+        let labels = subject.labels.clone();
         let facts = RequestFacts { parts, target, route: matched.template, params: matched.params };
         match self.authorize(Asked::Request(facts), labels) {
             (Asked::Request(facts), decided) => {
@@ -139,33 +141,33 @@ impl<'g> Judgement<'g> {
 
     /// Judges a question of the application's own.
     #[allow(clippy::result_large_err, reason = "as for Guard::ask")]
-    pub(super) fn ask(
-        mut self,
-        principal: &Principal,
-        action: &str,
-        labels: Labels,
-    ) -> Result<Permit, Refusal> {
+    pub(super) fn ask(mut self, principal: &Principal, ask: Ask) -> Result<Permit, Refusal> {
+        let subject = asked_about(principal, &ask);
         self.principal = principal.clone();
         let decided = self.check_again().and_then(|()| {
-            let (_, decided) = self.authorize(Asked::Action(action.into()), labels);
+            let (_, decided) = self.authorize(Asked::Action(ask.action), ask.labels);
             decided.map(|_| Standing::Allowed)
         });
-        self.conclude_question(action, decided)
+        self.conclude(decided, subject)
     }
 
+    /// Refuses a question of the application's own, without judging it.
     #[allow(clippy::result_large_err, reason = "as for Guard::ask")]
-    pub(super) fn conclude_question(
-        self,
-        action: &str,
-        decided: Result<Standing, Cause>,
+    pub(super) fn refuse_question(
+        mut self,
+        principal: &Principal,
+        ask: &Ask,
+        cause: Cause,
     ) -> Result<Permit, Refusal> {
-        self.conclude(decided, Subject { action: Some(beginning(action).into()), ..Subject::default() })
+        self.principal = principal.clone();
+        self.conclude(Err(cause), asked_about(principal, ask))
     }
 
     /// Path, host and method before anything else: what cannot be judged is not judged.
     fn check_target(&self, parts: &Parts, matched: &MatchedRoute) -> Result<Target, TargetError> {
         let path = matched.path.as_deref().unwrap_or_else(|| parts.uri.path());
-        let checked = target::check(parts, path)?;
+        let spellings = self.settings.spellings.on(matched.template.as_deref());
+        let checked = target::check(parts, path, spellings)?;
         if checked.encoded_slash {
             let allowed = |route: &str| self.settings.encoded_slash_routes.contains(route);
             if !matched.template.as_deref().is_some_and(allowed) {
@@ -199,7 +201,7 @@ impl<'g> Judgement<'g> {
             Stage::Absent => None,
         };
         // Who the peer is stands in the audit event even where the token is not good.
-        self.principal = Principal::new(peer, None).from_address(remote_ip);
+        self.principal = Principal::new(peer, None).from_address(remote_ip).judged_by(self.settings.number);
         let claims = match &self.settings.tokens {
             Stage::Verify(tokens) => match tokens.known(&parts.headers, certificates, now) {
                 Some(claims) => Some(claims),
@@ -219,22 +221,45 @@ impl<'g> Judgement<'g> {
         Ok(())
     }
 
-    /// T7: a credential's own life is looked at on every request and every question, whatever was checked before.
+    /// T7: a credential's own life is looked at on every request and every question, whatever was checked before. And whoever checked
+    /// it: a proof is carried from one guard to another as easily as a principal is cloned, and holds here only on our own terms.
     fn check_again(&mut self) -> Result<(), Cause> {
-        if let Some(peer) = self.principal.peer() {
-            let now = unix_seconds(self.now);
-            let checked = match &self.settings.peers {
-                Stage::Verify(peers) => peers.recheck(peer, now),
-                // Whose roots they were, only the layer knows.
-                Stage::FromLayer | Stage::Absent => peer.check_validity(now).map(|()| peer.clone()),
-            };
-            let peer = checked.map_err(Cause::Peer)?;
-            self.principal = std::mem::take(&mut self.principal).with_peer(peer);
-        }
-        if let Some(claims) = self.principal.claims() {
-            claims.recheck(self.now).map_err(Cause::Token)?;
-        }
+        let now = self.now;
+        let checked = self.principal.peer().map(|peer| match &self.settings.peers {
+            Stage::Verify(peers) => peers.recheck(peer, unix_seconds(now)).map(Some).map_err(Cause::Peer),
+            // Whose roots they were, only the layer knows.
+            Stage::FromLayer => {
+                self.check_own("peer")?;
+                peer.check_validity(unix_seconds(now)).map(|()| Some(peer.clone())).map_err(Cause::Peer)
+            }
+            // As in a request: what this guard takes nobody for, it shows to no policy.
+            Stage::Absent => Ok(None),
+        });
+        let peer = checked.transpose()?.flatten();
+        self.principal = std::mem::take(&mut self.principal).with_peer(peer);
+        let checked = self.principal.claims().map(|claims| match &self.settings.tokens {
+            Stage::Verify(tokens) => tokens.recheck(claims, now).map(Some).map_err(Cause::Token),
+            Stage::FromLayer => {
+                self.check_own("token")?;
+                claims.recheck(now).map(|()| Some(claims.clone())).map_err(Cause::Token)
+            }
+            Stage::Absent => Ok(None),
+        });
+        let claims = checked.transpose()?.flatten();
+        self.principal = std::mem::take(&mut self.principal).with_claims(claims);
         Ok(())
+    }
+
+    /// Where a layer verifies for this guard, only a principal that came through that layer is known to be its word.
+    fn check_own(&self, proof: &str) -> Result<(), Cause> {
+        if self.principal.was_judged_by(self.settings.number) {
+            return Ok(());
+        }
+        let detail = format!(
+            "this guard takes its {proof} from a layer and cannot tell who verified this one: ask with the \
+             principal of a permit of this guard"
+        );
+        Err(Cause::Fault(Fault::new("stage-foreign", detail)))
     }
 
     fn authorize(&mut self, asked: Asked, labels: Labels) -> (Asked, Result<Settled, Cause>) {
@@ -261,6 +286,9 @@ impl<'g> Judgement<'g> {
         self.cached = decided.cached;
         self.authorize = decided.took;
         self.revision = Some(*self.policies.revision());
+        if decided.question.principal.remote_ip().is_none() {
+            self.settings.hints.without_address(&decided.trace);
+        }
         self.trace = Some(decided.trace);
         self.log = decided.log;
         self.fuel = decided.fuel;
@@ -269,11 +297,28 @@ impl<'g> Judgement<'g> {
             Ok(Decision::Allow(obligations)) => {
                 obligations.settle(&mut decided.question, self.policies.view(), self.id).map_err(Cause::Fault)
             }
+            Ok(Decision::Deny(denial)) if self.is_for_want_of_a_route(&decided.question.asked, &denial) => {
+                Err(Cause::NoRoute(denial))
+            }
             Ok(Decision::Deny(denial)) => Err(Cause::Denial(denial)),
             Err(fault) => Err(Cause::Fault(fault)),
         };
         self.principal = decided.question.principal;
         (decided.question.asked, result)
+    }
+
+    /// Whether a request was denied because no route matches it: the policies asked for the route,
+    /// there was none, and they did not go on to look at the path, by which they may decide about
+    /// it all the same. A login would not help, so a denial that asks for one stands as it is.
+    fn is_for_want_of_a_route(&self, asked: &Asked, denial: &Denial) -> bool {
+        let Asked::Request(facts) = asked else { return false };
+        let decided_by_route = |trace: &Arc<Trace>| {
+            let looks_at_path = |read: &Read| matches!(read, Read::Path | Read::PathMatches(_));
+            trace.value(&Read::Route).is_some() && !trace.reads().any(|(read, _)| looks_at_path(read))
+        };
+        facts.route.is_none()
+            && denial.step_up().is_none()
+            && self.trace.as_ref().is_some_and(decided_by_route)
     }
 
     /// Carries out what was decided on a request.
@@ -287,7 +332,8 @@ impl<'g> Judgement<'g> {
             Ok((standing, settled)) => (Ok(standing), settled),
             Err(cause) => (Err(cause), Settled::default()),
         };
-        let result = self.conclude(decided, subject).map(|permit| {
+        let hints = &self.settings.hints;
+        let result = self.conclude(decided, subject).inspect_err(|_| hints.refused(&parts)).map(|permit| {
             obligations::apply(&settled.request, &mut parts.headers);
             parts.extensions.insert(permit);
             Passage { response_headers: settled.response }
@@ -304,20 +350,34 @@ impl<'g> Judgement<'g> {
             Err(Cause::Target(_)) => (Verdict::BadRequest, None),
             Err(Cause::Peer(_) | Cause::Token(_)) => (Verdict::Unauthenticated, None),
             Err(Cause::Denial(denial)) => (Verdict::Deny, Some(denial.policy.clone())),
-            Err(Cause::Fault(fault)) => (Verdict::Fault, fault.policy().map(Into::into)),
+            Err(Cause::NoRoute(_)) => (Verdict::Deny, None),
+            Err(Cause::Fault(fault)) => {
+                let verdict = match fault.origin() {
+                    FaultOrigin::Request => Verdict::BadRequest,
+                    FaultOrigin::Service => Verdict::Fault,
+                };
+                (verdict, fault.policy().map(Into::into))
+            }
         };
         let objection = |cause: &Cause| {
             Box::new(Objection { reason: cause.code().into(), detail: cause.to_string().into(), policy })
         };
         let (settings, id) = (self.settings, self.id);
         subject.target.cut(MAX_KEPT_PATH);
+        // What a handler asks about this principal names the request that it comes from.
+        let principal = if subject.action.is_some() {
+            self.principal
+        } else {
+            let (route, forwarded) = (subject.route.clone(), subject.forwarded.clone());
+            self.principal.with_origin(Origin { id, route, forwarded })
+        };
         let event = AuditEvent::new(Story {
             id,
             time: self.now,
             verdict,
             enforced: decided.is_ok() || !settings.observe_only,
             cached: self.cached,
-            principal: self.principal,
+            principal,
             revision: self.revision,
             subject,
             objection: decided.as_ref().err().map(objection),
@@ -327,6 +387,7 @@ impl<'g> Judgement<'g> {
             authorize: self.authorize,
             trace: self.trace,
             redaction: settings.redaction.clone(),
+            place: settings.place.clone(),
         });
         observe::emit(&event, settings.sink.as_deref());
         match decided {
@@ -352,6 +413,20 @@ fn established<T: Clone + Send + Sync + 'static>(parts: &Parts) -> Result<Option
         let detail = "the layer that authenticates did not run: put it outside of the authorization layer";
         Cause::Fault(Fault::new("stage-missing", detail))
     })
+}
+
+/// What the event of a question says: the request from which it was asked, as far as its principal tells.
+fn asked_about(principal: &Principal, ask: &Ask) -> Subject {
+    let origin = principal.origin();
+    Subject {
+        action: Some(beginning(&ask.action).into()),
+        object: ask.kept_object(beginning),
+        parent: origin.map(|origin| origin.id),
+        labels: ask.labels.clone(),
+        route: origin.and_then(|origin| origin.route.clone()),
+        forwarded: origin.and_then(|origin| origin.forwarded.clone()),
+        ..Subject::default()
+    }
 }
 
 fn kept_method(method: &Method) -> Method {

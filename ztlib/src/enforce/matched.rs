@@ -1,8 +1,10 @@
 //! What the router found: adapters tell the guard.
 
 use std::cell::RefCell;
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use super::caller::Protocol;
 use crate::authorize::Params;
 
 /// What the router found for a request: the template of the route, its parameters decoded, and the path before any nested router
@@ -14,6 +16,7 @@ pub struct MatchedRoute {
     pub(crate) template: Option<Arc<str>>,
     pub(crate) params: Params,
     pub(crate) path: Option<Box<str>>,
+    pub(crate) protocol: Protocol,
 }
 
 impl MatchedRoute {
@@ -34,11 +37,44 @@ impl MatchedRoute {
         self
     }
 
+    /// The same, served in this protocol: HTTP where nothing is said. What is served in gRPC is
+    /// refused in gRPC's words, where the request can be a gRPC call: a POST over HTTP/2 with a
+    /// gRPC content type. It is never for the caller to choose, so it is to be said of what serves
+    /// gRPC and of nothing else.
+    ///
+    /// ```
+    /// use ztlib::enforce::{MatchedRoute, Protocol};
+    /// let cancel = MatchedRoute::new("/shop.Orders/Cancel").served_in(Protocol::Grpc);
+    /// # let _ = cancel;
+    /// ```
+    #[must_use]
+    pub fn served_in(mut self, protocol: Protocol) -> Self {
+        self.protocol = protocol;
+        self
+    }
+
     /// The same with the path as the outermost router saw it.
     #[must_use]
     pub fn with_original_path(mut self, path: impl Into<Box<str>>) -> Self {
         self.path = Some(path.into());
         self
+    }
+}
+
+/// Tells the author of a service once of a template that names a parameter twice.
+fn tell_of_repeated_names(template: &str) {
+    static TOLD: Mutex<BTreeSet<Box<str>>> = Mutex::new(BTreeSet::new());
+    let names = || template.split('{').skip(1).filter_map(|rest| rest.split_once('}'));
+    let repeats = names().enumerate().any(|(at, (name, _))| names().take(at).any(|(other, _)| other == name));
+    if !repeats {
+        return;
+    }
+    let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
+    if told.len() < KEPT && told.insert(template.into()) {
+        tracing::error!(
+            target: "ztlib::guard", ?template,
+            "the route names a parameter twice: a policy that reads it refuses every request; rename one"
+        );
     }
 }
 
@@ -51,8 +87,12 @@ fn shared(template: &str) -> Arc<str> {
     thread_local! {
         static TEMPLATES: RefCell<[Option<Arc<str>>; KEPT]> = const { RefCell::new([const { None }; KEPT]) };
     }
+    let share = || {
+        tell_of_repeated_names(template);
+        Arc::from(template)
+    };
     if template.len() > MAX_KEPT_BYTES {
-        return template.into();
+        return share();
     }
     // A hint of where to look; what is found is compared.
     let hint = template
@@ -62,11 +102,11 @@ fn shared(template: &str) -> Arc<str> {
         .fold(template.len(), |hint, byte| hint.wrapping_mul(31).wrapping_add(usize::from(byte)));
     let kept = TEMPLATES.try_with(|kept| match kept.borrow_mut().get_mut(hint % KEPT) {
         Some(Some(known)) if **known == *template => known.clone(),
-        Some(place) => place.insert(template.into()).clone(),
-        None => template.into(),
+        Some(place) => place.insert(share()).clone(),
+        None => share(),
     });
     // A thread that is about to end keeps none any more.
-    kept.unwrap_or_else(|_| template.into())
+    kept.unwrap_or_else(|_| share())
 }
 
 #[cfg(test)]

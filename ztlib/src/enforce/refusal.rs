@@ -3,63 +3,17 @@
 use std::fmt;
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, UPGRADE, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
 use super::body::ResponseBody;
+use super::caller::{Caller, Protocol};
 use super::grpc_status;
 use super::target::TargetError;
 use crate::authenticate::peer::PeerError;
 use crate::authenticate::token::{TokenError, TokenErrorKind};
-use crate::authorize::{Denial, Fault, StepUp};
+use crate::authorize::{Denial, Fault, FaultOrigin, StepUp};
 use crate::observe::RequestId;
-
-/// In which protocol's words a caller is refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(clippy::exhaustive_enums, reason = "the adapters handle both")]
-pub enum Protocol {
-    /// A status and a `application/problem+json` body (RFC 9457).
-    Http,
-    /// A trailers-only reply with `grpc-status` and details.
-    Grpc,
-}
-
-impl Protocol {
-    /// The protocol that a request speaks, by its content type: gRPC has one of its own.
-    fn of(headers: &HeaderMap) -> Self {
-        let grpc = headers.get(CONTENT_TYPE).is_some_and(|value| {
-            let rest = value.as_bytes().strip_prefix(b"application/grpc");
-            // Not "application/grpc-web": its trailers are in the body, so it is answered as HTTP.
-            rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
-        });
-        if grpc { Self::Grpc } else { Self::Http }
-    }
-}
-
-/// What of a request its refusal hangs on, taken before the request is judged.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Caller {
-    protocol: Protocol,
-    /// The caller may have sent more in the hope of another protocol.
-    pub(super) hopes: bool,
-}
-
-impl Caller {
-    pub(crate) fn of(method: &Method, version: Version, headers: &HeaderMap) -> Self {
-        // HTTP/2 has no upgrade, and a tunnel there is a stream of its own.
-        let hopes =
-            version <= Version::HTTP_11 && (method == Method::CONNECT || headers.contains_key(UPGRADE));
-        Self { protocol: Protocol::of(headers), hopes }
-    }
-
-    /// Ends the connection after this answer where the caller hoped for another protocol and does not get it: what it has sent
-    /// already is not to be read as a request (RFC 9931).
-    pub(super) fn close<B>(hopes: bool, response: &mut Response<B>) {
-        if hopes && response.status() != StatusCode::SWITCHING_PROTOCOLS {
-            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-        }
-    }
-}
 
 /// What the caller gets for a denial, a fault, a failed authentication, or a request that cannot be judged.
 ///
@@ -84,6 +38,8 @@ pub enum Cause {
     Token(TokenError),
     /// A policy denied.
     Denial(Denial),
+    /// No route matches the request, and no policy allows that: the denial by which it was refused.
+    NoRoute(Denial),
     /// No decision could be reached.
     Fault(Fault),
 }
@@ -101,6 +57,9 @@ struct Row {
     grpc: u8,
     title: &'static str,
 }
+
+/// Why a request that matches no route is refused.
+const NO_ROUTE: &str = "no-route";
 
 const INVALID_ARGUMENT: u8 = 3;
 const PERMISSION_DENIED: u8 = 7;
@@ -134,7 +93,7 @@ impl Refusal {
     /// The denial, where a policy denied.
     pub fn denial(&self) -> Option<&Denial> {
         match &self.cause {
-            Cause::Denial(denial) => Some(denial),
+            Cause::Denial(denial) | Cause::NoRoute(denial) => Some(denial),
             _ => None,
         }
     }
@@ -149,13 +108,18 @@ impl Refusal {
         self.row().grpc
     }
 
-    /// The stable code that the caller gets. It is the same for every fault of a credential, and for every fault of a policy.
+    /// The stable code that the caller gets. It is the same for every fault of a credential, and
+    /// for every fault of the service; what is wrong with the request itself is theirs to know.
     pub fn code(&self) -> &str {
         match &self.cause {
             Cause::Target(error) => error.code(),
             Cause::Peer(_) | Cause::Token(_) => "unauthenticated",
             Cause::Denial(denial) => denial.reason().as_str(),
-            Cause::Fault(_) => "fault",
+            Cause::NoRoute(_) => NO_ROUTE,
+            Cause::Fault(fault) => match fault.origin() {
+                FaultOrigin::Request => fault.code(),
+                FaultOrigin::Service => "fault",
+            },
         }
     }
 
@@ -164,7 +128,7 @@ impl Refusal {
         match &self.cause {
             Cause::Target(error) => Some(error.to_string()),
             Cause::Denial(denial) => denial.message().map(str::to_owned),
-            Cause::Peer(_) | Cause::Token(_) | Cause::Fault(_) => None,
+            Cause::Peer(_) | Cause::Token(_) | Cause::NoRoute(_) | Cause::Fault(_) => None,
         }
     }
 
@@ -174,13 +138,18 @@ impl Refusal {
             Cause::Target(_) => {
                 row(StatusCode::BAD_REQUEST, INVALID_ARGUMENT, "the request cannot be judged")
             }
+            Cause::Fault(fault) if fault.origin() == FaultOrigin::Request => {
+                row(StatusCode::BAD_REQUEST, INVALID_ARGUMENT, "the request cannot be judged")
+            }
             Cause::Peer(_) | Cause::Token(_) => {
                 row(StatusCode::UNAUTHORIZED, UNAUTHENTICATED, "the caller is not authenticated")
             }
             Cause::Denial(denial) if denial.step_up().is_some() => {
                 row(StatusCode::UNAUTHORIZED, UNAUTHENTICATED, "a stronger or fresher login is needed")
             }
-            Cause::Denial(_) => row(StatusCode::FORBIDDEN, PERMISSION_DENIED, "the request is not permitted"),
+            Cause::Denial(_) | Cause::NoRoute(_) => {
+                row(StatusCode::FORBIDDEN, PERMISSION_DENIED, "the request is not permitted")
+            }
             Cause::Fault(_) => {
                 row(StatusCode::SERVICE_UNAVAILABLE, UNAVAILABLE, "no decision could be reached")
             }
@@ -191,14 +160,20 @@ impl Refusal {
     ///
     /// | cause | HTTP | gRPC | `WWW-Authenticate` |
     /// |---|---|---|---|
-    /// | the request cannot be judged | 400 | INVALID_ARGUMENT | |
+    /// | the request cannot be judged: its path, host or method, or what a policy reads of it ([`FaultOrigin::Request`]) | 400 | INVALID_ARGUMENT | |
     /// | no token | 401 | UNAUTHENTICATED | `Bearer` (RFC 6750 section 3.1: no error where nothing was tried) |
     /// | a token that is not good | 401 | UNAUTHENTICATED | `Bearer error="invalid_token"`, whatever is wrong with it |
     /// | no good peer | 401 | UNAUTHENTICATED | `Bearer`, or `Client-Certificate` where no tokens are taken |
     /// | a denial | 403 | PERMISSION_DENIED | |
+    /// | no route matches, and no policy allows that (`no-route`) | 403 | PERMISSION_DENIED | |
     /// | a denial that asks for step-up | 401 | UNAUTHENTICATED | `Bearer error="insufficient_user_authentication"` (RFC 9470 section 3) |
-    /// | a fault | 503 | UNAVAILABLE | |
+    /// | a fault of the service | 503 | UNAVAILABLE | |
     pub fn into_response<B>(self, protocol: Protocol) -> Response<ResponseBody<B>> {
+        let (bytes, head) = self.into_parts(protocol);
+        head.map(|()| ResponseBody::refusal(bytes))
+    }
+
+    fn into_parts(self, protocol: Protocol) -> (Bytes, Response<()>) {
         let (bytes, mut headers) = match protocol {
             Protocol::Http => self.problem(),
             Protocol::Grpc => (Bytes::new(), self.trailers()),
@@ -208,21 +183,20 @@ impl Refusal {
         }
         // A refusal is about this caller at this moment.
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        let mut response = Response::new(ResponseBody::refusal(bytes));
+        let mut response = Response::new(());
         *response.status_mut() = match protocol {
             Protocol::Http => self.status(),
             Protocol::Grpc => StatusCode::OK,
         };
         *response.headers_mut() = headers;
         response.extensions_mut().insert(self);
-        response
+        (bytes, response)
     }
 
-    /// The response to this caller.
-    pub(crate) fn answer<B>(self, caller: Caller) -> Response<ResponseBody<B>> {
-        let mut response = self.into_response(caller.protocol);
-        Caller::close(caller.hopes, &mut response);
-        response
+    /// The response to this caller, by a service that speaks `served`.
+    pub(crate) fn answer<B>(self, caller: Caller, served: Protocol) -> Response<ResponseBody<B>> {
+        let (bytes, head) = self.into_parts(caller.protocol(served));
+        caller.fit_refusal(head, bytes)
     }
 
     fn problem(&self) -> (Bytes, HeaderMap) {
@@ -279,7 +253,7 @@ impl Refusal {
             (Cause::Peer(_), Challenge::Bearer) => Some(HeaderValue::from_static("Bearer")),
             (Cause::Peer(_), Challenge::Certificate) => Some(HeaderValue::from_static("Client-Certificate")),
             (Cause::Denial(denial), _) => denial.step_up().map(step_up),
-            (Cause::Target(_) | Cause::Fault(_), _) => None,
+            (Cause::Target(_) | Cause::NoRoute(_) | Cause::Fault(_), _) => None,
         }
     }
 }
@@ -291,7 +265,7 @@ impl Cause {
             Self::Target(_) => "enforce",
             Self::Peer(_) => "peer",
             Self::Token(_) => "token",
-            Self::Denial(_) | Self::Fault(_) => "authorize",
+            Self::Denial(_) | Self::NoRoute(_) | Self::Fault(_) => "authorize",
         }
     }
 
@@ -302,6 +276,7 @@ impl Cause {
             Self::Peer(error) => error.code(),
             Self::Token(error) => error.code(),
             Self::Denial(denial) => denial.reason().as_str(),
+            Self::NoRoute(_) => NO_ROUTE,
             Self::Fault(fault) => fault.code(),
         }
     }
@@ -314,6 +289,10 @@ impl fmt::Display for Cause {
             Self::Peer(error) => error.fmt(f),
             Self::Token(error) => error.fmt(f),
             Self::Denial(denial) => write!(f, "policy `{}` denied: {}", denial.policy(), denial.reason()),
+            Self::NoRoute(denial) => {
+                let (policy, reason) = (denial.policy(), denial.reason());
+                write!(f, "no route matches, and policy `{policy}` denied: {reason}")
+            }
             Self::Fault(fault) => fault.fmt(f),
         }
     }

@@ -6,10 +6,10 @@ use http::{Request, Response};
 use tower_service::Service;
 
 use super::body::ResponseBody;
+use super::caller::Caller;
 use super::future::ResponseFuture;
 use super::guard::Guard;
 use super::layer::FindRoute;
-use super::refusal::Caller;
 
 /// A guarded service. Refusing is a response, not an error.
 #[derive(Debug, Clone)]
@@ -44,13 +44,14 @@ where
         let mut parts = Box::new(parts);
         let caller = Caller::of(&parts.method, parts.version, &parts.headers);
         let matched = (self.find_route)(&mut parts);
+        let served = matched.protocol;
         let judged = self.guard.judge(parts, matched);
         match judged.result {
             Ok(passage) => {
                 let inner = self.inner.call(Request::from_parts(*judged.parts, body));
                 ResponseFuture::obliged(inner, passage.response_headers, caller)
             }
-            Err(refusal) => ResponseFuture::refused(refusal.answer(caller)),
+            Err(refusal) => ResponseFuture::refused(refusal.answer(caller, served)),
         }
     }
 }

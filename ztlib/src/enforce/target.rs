@@ -8,6 +8,8 @@ use http::header::{CONTENT_TYPE, HOST};
 use http::request::Parts;
 use http::{HeaderMap, Method, Uri, uri::Authority};
 
+use super::spelling::Spellings;
+
 /// The longest path that is looked at, in bytes.
 pub const MAX_PATH_BYTES: usize = 8 * 1024;
 
@@ -103,12 +105,21 @@ pub(crate) struct Checked<'r> {
     pub(crate) encoded_slash: bool,
 }
 
+/// Checks what a request names, by the rules that hold where no verb loosens one.
+pub(crate) fn check_strictly<'r>(parts: &'r Parts, path: &str) -> Result<Checked<'r>, TargetError> {
+    check(parts, path, Spellings::default())
+}
+
 /// Checks what a request names. `path` is the path as the outermost router sees it.
-pub(crate) fn check<'r>(parts: &'r Parts, path: &str) -> Result<Checked<'r>, TargetError> {
+pub(super) fn check<'r>(
+    parts: &'r Parts,
+    path: &str,
+    allowed: Spellings,
+) -> Result<Checked<'r>, TargetError> {
     if parts.method == Method::CONNECT {
         return Err(TargetError::MethodConnect);
     }
-    let encoded_slash = check_path(path, &parts.method)?;
+    let encoded_slash = check_path(path, &parts.method, allowed)?;
     let host = one_host(&parts.uri, &parts.headers)?;
     if parts.headers.get_all(CONTENT_TYPE).iter().nth(1).is_some() {
         return Err(TargetError::HeaderRepeated);
@@ -117,7 +128,7 @@ pub(crate) fn check<'r>(parts: &'r Parts, path: &str) -> Result<Checked<'r>, Tar
 }
 
 /// RFC 3986 sections 3.3 and 6.2.2. Gives whether there is an escaped slash.
-fn check_path(path: &str, method: &Method) -> Result<bool, TargetError> {
+fn check_path(path: &str, method: &Method, allowed: Spellings) -> Result<bool, TargetError> {
     if path.len() > MAX_PATH_BYTES {
         return Err(TargetError::PathTooLong);
     }
@@ -139,7 +150,7 @@ fn check_path(path: &str, method: &Method) -> Result<bool, TargetError> {
             return Err(TargetError::PathEmptySegment);
         }
         decoded.clear();
-        encoded_slash |= check_segment(segment, &mut decoded)?;
+        encoded_slash |= check_segment(segment, allowed, &mut decoded)?;
         if decoded == b"." || decoded == b".." {
             return Err(TargetError::PathDotSegment);
         }
@@ -175,13 +186,15 @@ const PLAIN: [bool; 256] = {
 };
 
 /// Checks one segment and decodes it. A dot segment is named as such even where it is escaped.
-fn check_segment(segment: &str, decoded: &mut Vec<u8>) -> Result<bool, TargetError> {
+fn check_segment(segment: &str, allowed: Spellings, decoded: &mut Vec<u8>) -> Result<bool, TargetError> {
     let mut encoded_slash = false;
+    let mut lowercase = false;
     let mut needless = false;
     let mut bytes = segment.bytes();
     while let Some(byte) = bytes.next() {
         if byte != b'%' {
-            if !is_pchar(byte) {
+            let raw = allowed.raw && matches!(byte, b'[' | b']' | b'|');
+            if !raw && !is_pchar(byte) {
                 return Err(TargetError::PathIllegalCharacter);
             }
             decoded.push(byte);
@@ -189,7 +202,7 @@ fn check_segment(segment: &str, decoded: &mut Vec<u8>) -> Result<bool, TargetErr
         }
         let mut digit = || {
             let digit = bytes.next().ok_or(TargetError::PathMalformedEscape)?;
-            needless |= digit.is_ascii_lowercase();
+            lowercase |= digit.is_ascii_lowercase();
             char::from(digit).to_digit(16).ok_or(TargetError::PathMalformedEscape)
         };
         let value = digit()? * 16 + digit()?;
@@ -201,7 +214,8 @@ fn check_segment(segment: &str, decoded: &mut Vec<u8>) -> Result<bool, TargetErr
         }
         decoded.push(value);
     }
-    if needless && !matches!(decoded.as_slice(), b"." | b"..") {
+    let unusual = (lowercase && !allowed.lowercase) || (needless && !allowed.needless);
+    if unusual && !matches!(decoded.as_slice(), b"." | b"..") {
         return Err(TargetError::PathNeedlessEscape);
     }
     Ok(encoded_slash)
@@ -306,7 +320,7 @@ mod tests {
     }
 
     fn path(path: &str) -> Result<bool, TargetError> {
-        check_path(path, &Method::GET)
+        check_path(path, &Method::GET, Spellings::default())
     }
 
     #[test]
@@ -366,6 +380,55 @@ mod tests {
     }
 
     #[test]
+    fn each_spelling_passes_by_its_own_verb_and_by_no_other() {
+        use TargetError::*;
+        let spelled = |allowed: Spellings, path: &str| check_path(path, &Method::GET, allowed);
+        let none = Spellings::default();
+        let lowercase = Spellings { lowercase: true, ..none };
+        let needless = Spellings { needless: true, ..none };
+        let raw = Spellings { raw: true, ..none };
+        let all = Spellings { lowercase: true, needless: true, raw: true };
+        for (path, error, by) in [
+            ("/caf%c3%a9", PathNeedlessEscape, &[lowercase][..]),
+            ("/a%3a", PathNeedlessEscape, &[lowercase]),
+            ("/%7Euser", PathNeedlessEscape, &[needless]),
+            ("/%61dmin", PathNeedlessEscape, &[needless]),
+            ("/a%2Eb", PathNeedlessEscape, &[needless]),
+            ("/%7euser", PathNeedlessEscape, &[]),
+            ("/a[0]", PathIllegalCharacter, &[raw]),
+            ("/a|b", PathIllegalCharacter, &[raw]),
+        ] {
+            assert_eq!(spelled(none, path), Err(error), "{path}");
+            for one in [lowercase, needless, raw] {
+                assert_eq!(spelled(one, path).is_ok(), by.contains(&one), "{path} {one:?}");
+            }
+            assert_eq!(spelled(all, path), Ok(false), "{path}");
+        }
+        // No verb lets pass what decodes to something that paths must not hold.
+        for (path, error) in [
+            ("/a/%2e%2e/b", PathDotSegment),
+            ("/a/%2E/b", PathDotSegment),
+            ("/a/.%2e", PathDotSegment),
+            ("/a%5cb", PathUnsafeEscape),
+            ("/a%0a", PathUnsafeEscape),
+            ("/a%00", PathUnsafeEscape),
+            ("/a%7f", PathUnsafeEscape),
+            ("/a%c3", PathUnsafeEscape),
+            ("/a%ff", PathUnsafeEscape),
+            ("/a%zz", PathMalformedEscape),
+            ("/a%", PathMalformedEscape),
+            ("/a\\b", PathIllegalCharacter),
+            ("/a^b", PathIllegalCharacter),
+            ("/a{b}", PathIllegalCharacter),
+            ("/a b", PathIllegalCharacter),
+            ("//a", PathEmptySegment),
+        ] {
+            assert_eq!(spelled(all, path), Err(error), "{path}");
+        }
+        assert_eq!(spelled(all, "/a%2fb"), Ok(true), "an encoded slash needs its own verb besides");
+    }
+
+    #[test]
     fn an_encoded_slash_is_reported_and_its_parameter_checked() {
         assert_eq!(path("/files/a%2Fb"), Ok(true));
         assert_eq!(path("/files/a%2fb"), Err(TargetError::PathNeedlessEscape));
@@ -375,8 +438,8 @@ mod tests {
 
     #[test]
     fn an_asterisk_is_only_for_options() {
-        assert_eq!(check_path("*", &Method::OPTIONS), Ok(false));
-        assert_eq!(check_path("*", &Method::GET), Err(TargetError::PathNotAbsolute));
+        assert_eq!(check_path("*", &Method::OPTIONS, Spellings::default()), Ok(false));
+        assert_eq!(check_path("*", &Method::GET, Spellings::default()), Err(TargetError::PathNotAbsolute));
     }
 
     #[test]
@@ -419,11 +482,11 @@ mod tests {
     #[test]
     fn connect_and_repeated_content_types_are_refused() {
         let connect = parts("CONNECT", "a.test:443", &["a.test"]);
-        assert_eq!(check(&connect, "/"), Err(TargetError::MethodConnect));
+        assert_eq!(check_strictly(&connect, "/"), Err(TargetError::MethodConnect));
         let mut repeated = parts("GET", "/", &["a.test"]);
         repeated.headers.append(CONTENT_TYPE, "text/plain".parse().unwrap());
-        assert!(check(&repeated, "/").is_ok());
+        assert!(check_strictly(&repeated, "/").is_ok());
         repeated.headers.append(CONTENT_TYPE, "application/json".parse().unwrap());
-        assert_eq!(check(&repeated, "/"), Err(TargetError::HeaderRepeated));
+        assert_eq!(check_strictly(&repeated, "/"), Err(TargetError::HeaderRepeated));
     }
 }

@@ -7,17 +7,25 @@ use std::time::{Duration, SystemTime};
 use http::Method;
 
 use super::line;
-use super::redaction::{AuditedRead, Redaction};
+use super::redaction::AuditedRead;
 use super::request_id::RequestId;
+use super::story::Story;
 use crate::authenticate::Principal;
+use crate::authorize::next_change;
 use crate::authorize::policy::Revision;
-use crate::authorize::{Target, Trace, next_change};
 use crate::clock::unix_seconds;
 
 /// Takes audit events. It is called on the path of the request: it must not block and must not panic.
 pub trait AuditSink: Send + Sync + 'static {
     /// Takes one event.
     fn record(&self, event: AuditEvent);
+}
+
+/// A sink that the program keeps a handle on.
+impl<S: AuditSink + ?Sized> AuditSink for Arc<S> {
+    fn record(&self, event: AuditEvent) {
+        (**self).record(event);
+    }
 }
 
 /// What was decided.
@@ -59,52 +67,10 @@ impl Verdict {
 #[derive(Clone)]
 pub struct AuditEvent(pub(crate) Arc<Story>);
 
-/// What an event holds: filled in once, by the judgement.
-pub(crate) struct Story {
-    pub(crate) id: RequestId,
-    pub(crate) time: SystemTime,
-    pub(crate) verdict: Verdict,
-    pub(crate) enforced: bool,
-    pub(crate) cached: bool,
-    pub(crate) principal: Principal,
-    pub(crate) revision: Option<Revision>,
-    pub(crate) subject: Subject,
-    /// Why not; none for an allow.
-    pub(crate) objection: Option<Box<Objection>>,
-    pub(crate) log: Vec<(Arc<str>, Box<str>)>,
-    pub(crate) fuel: u64,
-    pub(crate) authenticate: Option<Duration>,
-    pub(crate) authorize: Option<Duration>,
-    pub(crate) trace: Option<Arc<Trace>>,
-    /// None for the rule as it is without anything named.
-    pub(crate) redaction: Option<Arc<Redaction>>,
-}
-
-/// What a judgement was about.
-#[derive(Default)]
-pub(crate) struct Subject {
-    pub(crate) action: Option<Arc<str>>,
-    pub(crate) method: Option<Method>,
-    pub(crate) target: Target,
-    pub(crate) route: Option<Arc<str>>,
-    pub(crate) forwarded: Option<Box<Forwarded>>,
-}
-
-/// What the caller sent to be found again by.
-pub(crate) struct Forwarded {
-    pub(crate) trace_parent: Option<Box<str>>,
-    pub(crate) request_id: Option<Box<str>>,
-}
-
-/// Why a request was not let through.
-pub(crate) struct Objection {
-    pub(crate) reason: Box<str>,
-    pub(crate) detail: Box<str>,
-    pub(crate) policy: Option<Arc<str>>,
-}
-
 /// The longest path, and the longest route, in an audit event, in bytes.
 const MAX_SHOWN_BYTES: usize = 512;
+/// The most labels in an audit event.
+const MAX_SHOWN_LABELS: usize = 32;
 
 /// By hand: a sink that prints an event must not print what [`Redaction`] hides.
 impl fmt::Debug for AuditEvent {
@@ -120,7 +86,12 @@ impl fmt::Debug for AuditEvent {
             .field("revision", &self.revision())
             .field("log", &self.0.log)
             .field("principal", &self.principal())
+            .field("service", &self.service())
+            .field("instance", &self.instance())
+            .field("parent", &self.parent())
             .field("action", &self.action())
+            .field("object", &self.object())
+            .field("labels", &self.labels())
             .field("method", &self.method())
             .field("host", &self.host())
             .field("path", &self.path())
@@ -201,6 +172,37 @@ impl AuditEvent {
         self.0.subject.action.as_deref()
     }
 
+    /// What the question was about, where the application named it with [`Ask::object`](crate::enforce::Ask::object): its kind and its id, each cut to
+    /// 512 bytes.
+    pub fn object(&self) -> Option<(&str, &str)> {
+        self.0.subject.object.as_deref().map(|object| (object.kind.as_ref(), object.id.as_ref()))
+    }
+
+    /// The id of the request in whose handler the question was asked: that of the permit whose principal it was asked about. None for a
+    /// request, and for a principal that comes from no request.
+    pub fn parent(&self) -> Option<RequestId> {
+        self.0.subject.parent
+    }
+
+    /// The labels that the application attached, sorted by name: (name, value), each cut to 512 bytes, and at most 32 of them. A value is none
+    /// where [`Redaction`](super::Redaction) hides it, whether a policy read it or not.
+    pub fn labels(&self) -> Vec<(&str, Option<&str>)> {
+        let is_shown =
+            |name: &str| self.0.redaction.as_deref().is_some_and(|redaction| redaction.shows_label(name));
+        let labels = self.0.subject.labels.pairs().take(MAX_SHOWN_LABELS);
+        labels.map(|(name, value)| (cut(name), is_shown(name).then(|| cut(value)))).collect()
+    }
+
+    /// The service's name, where the guard was [told](crate::enforce::GuardBuilder::service).
+    pub fn service(&self) -> Option<&str> {
+        self.0.place.as_deref().and_then(|place| place.service.as_deref())
+    }
+
+    /// Which of the service's processes it was, where the guard was [told](crate::enforce::GuardBuilder::instance).
+    pub fn instance(&self) -> Option<&str> {
+        self.0.place.as_deref().and_then(|place| place.instance.as_deref())
+    }
+
     /// The method, cut to 64 bytes.
     pub fn method(&self) -> Option<&Method> {
         self.0.subject.method.as_ref()
@@ -216,17 +218,18 @@ impl AuditEvent {
         self.method().map(|_| cut(self.0.subject.target.path()))
     }
 
-    /// The route's template, cut to 512 bytes: that of a gRPC call is a path which its caller wrote.
+    /// The route's template, cut to 512 bytes: that of a gRPC call is a path which its caller wrote. Of a question of the application's own it is
+    /// the route of the request that [`parent`](Self::parent) names.
     pub fn route(&self) -> Option<&str> {
         self.0.subject.route.as_deref().map(cut)
     }
 
-    /// The request's `traceparent`, where it is well-formed (W3C Trace Context).
+    /// The request's `traceparent`, where it is well-formed (W3C Trace Context); of a question that of the request from which it was asked.
     pub fn trace_parent(&self) -> Option<&str> {
         self.0.subject.forwarded.as_deref().and_then(|forwarded| forwarded.trace_parent.as_deref())
     }
 
-    /// The caller's `x-request-id`, where it is visible ASCII of at most 128 bytes.
+    /// The caller's `x-request-id`, where it is visible ASCII of at most 128 bytes; of a question as for [`trace_parent`](Self::trace_parent).
     pub fn request_id(&self) -> Option<&str> {
         self.0.subject.forwarded.as_deref().and_then(|forwarded| forwarded.request_id.as_deref())
     }
@@ -257,7 +260,7 @@ impl AuditEvent {
         next_change(reads, self.principal(), unix_seconds(self.time()))
     }
 
-    /// What the policies read, in order, values hidden by the rule of [`Redaction`].
+    /// What the policies read, in order, values hidden by the rule of [`Redaction`](super::Redaction).
     pub fn reads(&self) -> Vec<AuditedRead> {
         self.shown().to_vec()
     }

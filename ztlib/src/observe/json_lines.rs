@@ -1,21 +1,28 @@
 //! An audit sink that writes one line of JSON an event, off the path of the request.
 
-use std::io::Write;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::io::{self, Write};
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread::JoinHandle;
+use std::thread::Thread;
 use std::time::Duration;
 
 use super::audit::{AuditEvent, AuditSink};
-use super::metrics;
-use super::queue::Queue;
+use super::audit_file::AuditFile;
+use super::audit_writer::Shared;
 
-/// How long the writer leaves events alone while more are coming: they are written in larger pieces, and nobody has to wake it for each.
-const NAP: Duration = Duration::from_millis(5);
+/// How long a sink that is dropped waits for its output.
+const DROP_LIMIT: Duration = Duration::from_secs(5);
+
+/// What is kept of a file's lines before they are written, in bytes.
+const FILE_BUFFER: usize = 64 << 10;
 
 /// Writes audit events as lines of JSON on a thread of its own, within milliseconds. The queue is bounded: where the writer cannot keep
-/// up, events are lost rather than requests delayed, and every loss is [counted](JsonLinesSink::lost).
+/// up, events are lost rather than requests delayed.
+///
+/// Every loss is [counted](JsonLinesSink::lost), in `ztlib_audit_events_lost_total` too, and told as an error of the log target `ztlib::audit`
+/// (the first, and whenever the number has doubled): what the queue has no room for; what the output does not take; what was written since
+/// the last `flush` that went well, where one fails; what waits or is being written when the output panics, or when the sink ends and the
+/// output does not come back. An output that keeps what it could not flush and writes it later has written what is counted here.
 ///
 /// ```
 /// use ztlib::observe::JsonLinesSink;
@@ -25,144 +32,89 @@ const NAP: Duration = Duration::from_millis(5);
 #[derive(Debug)]
 pub struct JsonLinesSink {
     shared: Arc<Shared>,
-    // Taken on drop.
-    writer: Option<JoinHandle<()>>,
-}
-
-#[derive(Debug)]
-struct Shared {
-    queue: Queue<AuditEvent>,
-    /// Whether the writer will look at the queue without being woken.
-    awake: AtomicBool,
-    /// Whether nothing more will be recorded.
-    closed: AtomicBool,
-    /// Whether the writer is there no more, or its output panicked: nothing is written any more.
-    gone: AtomicBool,
-    lost: AtomicU64,
+    /// The writer's thread; none where it did not start.
+    writer: Option<Thread>,
 }
 
 impl JsonLinesSink {
     /// A sink that writes to `output`. At most `capacity` events (at least 1) wait in its queue, and as many more are being written.
     pub fn new(output: impl Write + Send + 'static, capacity: usize) -> Self {
-        let shared = Arc::new(Shared {
-            queue: Queue::new(capacity),
-            awake: AtomicBool::new(true),
-            closed: AtomicBool::new(false),
-            gone: AtomicBool::new(false),
-            lost: AtomicU64::new(0),
-        });
+        let shared = Arc::new(Shared::new(capacity));
         let theirs = shared.clone();
         let writer = std::thread::Builder::new()
             .name("ztlib-audit".to_owned())
-            .spawn(move || theirs.write(output))
+            .spawn(move || theirs.run(output))
             .inspect_err(|error| {
-                shared.gone.store(true, Ordering::Release);
+                shared.did_not_start();
                 tracing::error!(target: "ztlib::audit", %error, "the audit writer did not start: events are lost");
             })
             .ok();
-        Self { shared, writer }
+        Self { shared, writer: writer.map(|writer| writer.thread().clone()) }
     }
 
-    /// How many events were lost: the queue was full, or the output failed.
+    /// A sink that appends to a file, which only this user may read where it is made. The folder is there already.
+    ///
+    /// The file may be rotated while it is written. Before each piece that is written (every few milliseconds, while there are events) the
+    /// sink looks whether the file at `path` is still the one that it writes to, and opens it anew where it was renamed or removed. A
+    /// file that is copied and cut (`copytruncate`) is gone on with from its new end. Where a new file cannot be made, the renamed one is
+    /// gone on with; where that was removed, events are lost and counted.
+    ///
+    /// # Errors
+    /// Where the file cannot be opened, or is no regular file (for those there is [`new`](Self::new)).
+    ///
+    /// ```
+    /// use ztlib::observe::JsonLinesSink;
+    /// # let folder = std::env::temp_dir().join(format!("ztlib-audit-{}", std::process::id()));
+    /// # std::fs::create_dir_all(&folder)?;
+    /// let file = folder.join("audit.jsonl");
+    /// let sink = JsonLinesSink::to_file(&file, 1024)?;
+    /// # drop(sink);
+    /// assert!(JsonLinesSink::to_file(folder.join("nowhere/audit.jsonl"), 1024).is_err());
+    /// # std::fs::remove_dir_all(&folder)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn to_file(path: impl AsRef<Path>, capacity: usize) -> io::Result<Self> {
+        let file = AuditFile::open(path.as_ref())?;
+        Ok(Self::new(io::BufWriter::with_capacity(FILE_BUFFER, file), capacity))
+    }
+
+    /// How many events were lost, for whatever reason.
     pub fn lost(&self) -> u64 {
-        self.shared.lost.load(Ordering::Relaxed)
+        self.shared.lost()
     }
 
-    fn wake(&self) {
+    /// Ends the sink: what was recorded before is written, and what is recorded later is lost. Waits at most so long; what is not written
+    /// by then is counted as lost. Gives how many events were lost in all. A sink that is dropped does the same, with 5 seconds.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use ztlib::observe::JsonLinesSink;
+    /// let sink = JsonLinesSink::new(std::io::sink(), 1024);
+    /// assert_eq!(sink.close(Duration::from_secs(1)), 0);
+    /// ```
+    pub fn close(&self, limit: Duration) -> u64 {
+        self.shared.close();
         if let Some(writer) = &self.writer {
-            writer.thread().unpark();
+            writer.unpark();
         }
+        self.shared.end(limit);
+        self.lost()
     }
 }
 
 impl AuditSink for JsonLinesSink {
     fn record(&self, event: AuditEvent) {
-        if self.shared.gone.load(Ordering::Acquire) {
-            self.shared.lose();
-            tracing::error!(target: "ztlib::audit", "the audit writer is gone: the event is lost");
-            return;
-        }
-        let Some(filled) = self.shared.queue.push(event) else {
-            return self.shared.lose();
-        };
-        let asleep =
-            !self.shared.awake.load(Ordering::SeqCst) && !self.shared.awake.swap(true, Ordering::SeqCst);
-        if asleep || filled.is_half() {
-            self.wake();
+        if self.shared.take(event)
+            && let Some(writer) = &self.writer
+        {
+            writer.unpark();
         }
     }
 }
 
 impl Drop for JsonLinesSink {
-    /// Waits until what is queued is written.
+    /// Waits until what is queued is written, for 5 seconds at most.
     fn drop(&mut self) {
-        self.shared.closed.store(true, Ordering::SeqCst);
-        self.wake();
-        if let Some(writer) = self.writer.take() {
-            let _ = writer.join();
-        }
-    }
-}
-
-impl Shared {
-    fn write(&self, mut output: impl Write) {
-        /// Also where writing panics.
-        struct Gone<'s>(&'s AtomicBool);
-        impl Drop for Gone<'_> {
-            fn drop(&mut self) {
-                self.0.store(true, Ordering::Release);
-            }
-        }
-        let _gone = Gone(&self.gone);
-        let mut cut_off = false;
-        loop {
-            // Looked at before the queue: what is recorded before the end is written.
-            let closed = self.closed.load(Ordering::SeqCst);
-            let mut wrote = false;
-            self.queue.drain(|event| {
-                wrote = true;
-                let written = !self.gone.load(Ordering::Acquire) && {
-                    // What is left of a line that failed must not run into the next one.
-                    let before = if cut_off { "\n" } else { "" };
-                    let line = format!("{before}{}\n", event.to_json());
-                    let write = AssertUnwindSafe(|| output.write_all(line.as_bytes()));
-                    catch_unwind(write)
-                        .unwrap_or_else(|_| {
-                            // Nobody knows what it is in the middle of: it is not asked again, and all that still waits is counted.
-                            self.gone.store(true, Ordering::Release);
-                            Err(std::io::ErrorKind::Other.into())
-                        })
-                        .is_ok()
-                };
-                cut_off = !written;
-                if !written {
-                    self.lose();
-                }
-            });
-            if wrote
-                && !self.gone.load(Ordering::Acquire)
-                && let Err(error) = output.flush()
-            {
-                tracing::error!(target: "ztlib::audit", %error, "the audit log cannot be written");
-            }
-            if closed {
-                return;
-            }
-            if wrote {
-                std::thread::park_timeout(NAP);
-            } else {
-                self.awake.store(false, Ordering::SeqCst);
-                // Whoever recorded before that has seen the writer awake, and did not wake it.
-                if self.queue.is_empty() && !self.closed.load(Ordering::SeqCst) {
-                    std::thread::park();
-                }
-                self.awake.store(true, Ordering::SeqCst);
-            }
-        }
-    }
-
-    fn lose(&self) {
-        self.lost.fetch_add(1, Ordering::Relaxed);
-        metrics::audit_event_lost();
+        self.close(DROP_LIMIT);
     }
 }

@@ -1,5 +1,6 @@
 //! An audit event as one line of JSON.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::time::{Duration, SystemTime};
 
@@ -17,8 +18,14 @@ use crate::authorize::policy::Revision;
 struct Line<'e> {
     /// Milliseconds since 1970.
     time: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service: Option<&'e str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instance: Option<&'e str>,
     #[serde(serialize_with = "shown")]
     id: RequestId,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "shown_if_any")]
+    parent: Option<RequestId>,
     verdict: &'static str,
     enforced: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -46,6 +53,14 @@ struct Line<'e> {
     #[serde(skip_serializing_if = "Option::is_none")]
     action: Option<&'e str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    object: Option<Object<'e>>,
+    /// Those that are shown.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    labels: BTreeMap<&'e str, &'e str>,
+    /// The names of those that are not.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    labels_hidden: Vec<&'e str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     method: Option<&'e str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     host: Option<&'e str>,
@@ -69,8 +84,14 @@ struct Line<'e> {
 #[derive(Serialize)]
 struct Read<'e> {
     read: &'e str,
-    #[serde(serialize_with = "shown_if_any")]
+    #[serde(serialize_with = "shown_or_hidden")]
     value: Option<&'e Value>,
+}
+
+#[derive(Serialize)]
+struct Object<'e> {
+    kind: &'e str,
+    id: &'e str,
 }
 
 #[derive(Serialize)]
@@ -84,9 +105,19 @@ pub(super) fn of(event: &AuditEvent) -> String {
     let micros = |took: Duration| took.as_nanos() as f64 / 1000.0;
     let since = event.time().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let (peer, claims) = (event.principal().peer(), event.principal().claims());
+    let (mut labels, mut labels_hidden) = (BTreeMap::new(), Vec::new());
+    for (name, value) in event.labels() {
+        match value {
+            Some(value) => drop(labels.insert(name, value)),
+            None => labels_hidden.push(name),
+        }
+    }
     let line = Line {
         time: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
+        service: event.service(),
+        instance: event.instance(),
         id: event.id(),
+        parent: event.parent(),
         verdict: event.verdict().as_str(),
         enforced: event.enforced(),
         reason: event.reason(),
@@ -105,6 +136,9 @@ pub(super) fn of(event: &AuditEvent) -> String {
         subject: claims.and_then(|claims| claims.subject()),
         remote_ip: event.principal().remote_ip(),
         action: event.action(),
+        object: event.object().map(|(kind, id)| Object { kind, id }),
+        labels,
+        labels_hidden,
         method: event.method().map(http::Method::as_str),
         host: event.host(),
         path: event.path(),
@@ -128,6 +162,14 @@ fn shown_if_any<S: Serializer>(value: &Option<impl Display>, serializer: S) -> R
     match value {
         Some(value) => serializer.collect_str(value),
         None => serializer.serialize_none(),
+    }
+}
+
+/// A value that is shown has quotes of its own where it is a text, so that none is taken for this word.
+fn shown_or_hidden<S: Serializer>(value: &Option<impl Display>, serializer: S) -> Result<S::Ok, S::Error> {
+    match value {
+        Some(value) => serializer.collect_str(value),
+        None => serializer.serialize_str("(hidden)"),
     }
 }
 

@@ -116,8 +116,8 @@ pub(crate) fn decision_not_cacheable(why: &'static str) {
 }
 
 /// `ztlib_audit_events_lost_total`.
-pub(crate) fn audit_event_lost() {
-    ::metrics::counter!("ztlib_audit_events_lost_total").increment(1);
+pub(crate) fn audit_events_lost(events: u64) {
+    ::metrics::counter!("ztlib_audit_events_lost_total").increment(events);
 }
 
 /// `ztlib_trial_judged_total{result}`: questions that a candidate judged beside the policies in force: `same` or `differs`.

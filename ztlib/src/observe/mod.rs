@@ -4,17 +4,18 @@
 //!
 //! | target | level | what |
 //! |---|---|---|
-//! | `ztlib::audit` | info | every judgement: id, verdict, reason, policy, revision, peer, subject, method, path. The sink has the same and more |
-//! | | error | the audit log cannot be flushed, or its writer did not start or is gone |
+//! | `ztlib::audit` | info | every judgement: id, service, instance, parent, verdict, reason, policy, revision, peer, subject, action, object, method, path. The sink has the same and more |
+//! | | error | the audit log cannot be written or flushed, opened anew after a rotation, or its writer did not start; events are lost: the first, and whenever their number has doubled |
+//! | | info | the audit log was rotated: its file is opened anew |
 //! | `ztlib::refusal` | info | every refusal, with the whole reason |
 //! | | debug | the reads that led to it; connections that were refused before HTTP was spoken |
-//! | `ztlib::guard` | warn | a guard that only observes was built |
-//! | | error | a handler asked for what the guard did not establish (500) |
+//! | `ztlib::guard` | warn | a guard that only observes was built; once: a CORS preflight was refused, so its layer stands inside; a policy asks for addresses that the server does not tell |
+//! | | error | a handler asked for what the guard did not establish (500); once: a route names a parameter twice |
 //! | `ztlib::cache` | info | decisions of a set with a native policy are not remembered |
 //! | | warn | decisions of a site are not remembered, or hardly ever found again: which read it is, and what to change |
 //! | `ztlib::trial` | warn | what a candidate on trial would decide otherwise: once for each kind of change |
 //! | `ztlib::authorize::policy::…` | info | a set is in force: revision, version, signer |
-//! | | warn | a rollback; a candidate that was promoted; files that are looked at twice a second instead of being watched; sandboxes that run slower than they could |
+//! | | warn | a rollback; files that are looked at twice a second instead of being watched; sandboxes that run slower than they could |
 //! | | error | a set was refused: code, file, line, what stays in force |
 //! | `ztlib::tls::…` | warn | connections that were cut at the end of the shutdown limit |
 //! | | error | connections cannot be accepted |
@@ -28,28 +29,32 @@
 //! | `ztlib_decisions_not_cacheable_total` | counter | `why`: `native-policy`, `method`, `too-many-sites`, `too-many-reads`, `too-long-reads`, `too-long-values`, `unreadable` | decisions that were not remembered, one each; `too-many-sites`: it shares a list of reads with others |
 //! | `ztlib_decision_cache_reports_total` | counter | `why`: `values-vary`, `cache-too-small` | sites whose decisions are hardly ever found again; the log of `ztlib::cache` says more |
 //! | `ztlib_authenticate_seconds`, `ztlib_authorize_seconds` | histogram | | what was worked out; what was remembered takes less than reading a clock, and is not in it |
-//! | `ztlib_policy_loads_total` | counter | `result`: `loaded`, `refused`, `rolled-back`, `promoted`; `code`: why it was refused, or by what it was promoted, otherwise empty | sets |
+//! | `ztlib_policy_loads_total` | counter | `result`: `loaded`, `refused`, `rolled-back`; `code`: why it was refused, otherwise empty | sets |
+//! | `ztlib_policy_revision_info` | gauge | `revision`: the name that audit events have; `other` past 256 of them in a process's life | 1: this revision is in force; 0: it was |
 //! | `ztlib_policies_in_force_since_seconds` | gauge | | since when this revision is in force, in seconds since 1970 |
 //! | `ztlib_policies_confirmed_seconds` | gauge | | when it was last found to be what its files say, in seconds since 1970 |
 //! | `ztlib_policies_version` | gauge | | its `version`; 0 where it has none |
 //! | `ztlib_trial_judged_total` | counter | `result`: `same`, `differs` | questions that a candidate on trial judged, too |
 //! | `ztlib_trial_lost_total` | counter | | questions that were left out because a candidate could not keep up |
 //! | `ztlib_connections_refused_total` | counter | `code` | connections that were refused before HTTP was spoken |
-//! | `ztlib_audit_events_lost_total` | counter | | audit events that the queue had no room for, or that could not be written |
+//! | `ztlib_audit_events_lost_total` | counter | | audit events that the queue had no room for, that could not be written, or that were written since the last flush that went well where one fails |
 
 mod audit;
+mod audit_file;
+mod audit_writer;
 mod json_lines;
 mod line;
 pub(crate) mod metrics;
 mod queue;
 mod redaction;
 mod request_id;
+mod story;
 
 pub use audit::{AuditEvent, AuditSink, Verdict};
-pub(crate) use audit::{Forwarded, Objection, Story, Subject};
 pub use json_lines::JsonLinesSink;
 pub use redaction::{AuditedRead, Redaction};
 pub use request_id::RequestId;
+pub(crate) use story::{Forwarded, Object, Objection, Origin, Place, Story, Subject};
 
 /// Leaves an event behind: metrics, `tracing`, and the sink.
 pub(crate) fn emit(event: &AuditEvent, sink: Option<&dyn AuditSink>) {
@@ -58,6 +63,9 @@ pub(crate) fn emit(event: &AuditEvent, sink: Option<&dyn AuditSink>) {
     tracing::info!(
         target: "ztlib::audit",
         id = %event.id(),
+        service = event.service().map(tracing::field::debug),
+        instance = event.instance().map(tracing::field::debug),
+        parent = event.parent().map(tracing::field::display),
         verdict = event.verdict().as_str(),
         enforced = event.enforced(),
         reason = event.reason(),
@@ -66,6 +74,7 @@ pub(crate) fn emit(event: &AuditEvent, sink: Option<&dyn AuditSink>) {
         peer = event.principal().peer().map(tracing::field::display),
         subject = event.principal().claims().and_then(|claims| claims.subject()).map(tracing::field::debug),
         action = event.action().map(tracing::field::debug),
+        object = event.object().map(|(kind, id)| tracing::field::debug((kind, id))),
         method = event.method().map(tracing::field::debug),
         path = event.path().map(tracing::field::debug),
         // Of a gRPC call it is the path.

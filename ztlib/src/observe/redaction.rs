@@ -7,13 +7,14 @@ use crate::authorize::{Read, Trace, Value};
 /// The rule by which values are kept out of audit events.
 ///
 /// Yes and no are always shown: they are what the policy asked, and without them there is no *why*. Of texts and numbers, those
-/// that come from headers, the query, claims, documents, labels and signals are hidden (shown as `null`) until
-/// [`Redaction::show`] names the read; who is calling, the route, the method, the path and the time are shown.
+/// that come from headers, the query, claims, documents, labels and signals are hidden (shown as `(hidden)`) until
+/// [`Redaction::show`] names the read; who is calling, the route, the method, the path and the time are shown. The labels of a request or a
+/// question stand in its event by the same rule: their names always, their values where the read is shown.
 ///
 /// ```
 /// use ztlib::observe::Redaction;
-/// // An operator who needs the tenant in every event:
-/// let redaction = Redaction::new().show(r#"claim-string("/tenant")"#);
+/// // An operator who needs the tenant, and the owner of what is asked about, in every event:
+/// let redaction = Redaction::new().show(r#"claim-string("/tenant")"#).show(r#"label("owner")"#);
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct Redaction {
@@ -31,6 +32,12 @@ impl Redaction {
     pub fn show(mut self, read: impl Into<String>) -> Self {
         self.shown.insert(read.into());
         self
+    }
+
+    /// Whether the value of this label is shown.
+    pub(super) fn shows_label(&self, name: &str) -> bool {
+        let read = Read::Label(name.into());
+        !is_private(&read) || self.shown.contains(&read.to_string())
     }
 
     pub(crate) fn apply(&self, trace: &Trace) -> Vec<AuditedRead> {
@@ -106,12 +113,14 @@ mod tests {
         trace.record(Read::Scopes, Value::List(["orders:read".into()].into()));
         trace.record(Read::HeaderNames, Value::List(["x-card".into()].into()));
         trace.record(Read::ClaimContains("/groups".into(), "admin".into()), Value::Bool(false));
+        trace.record(Read::Label("owner".into()), Value::Text("alice".into()));
+        trace.record(Read::Label("tenant".into()), Value::Absent);
         let shown = |redaction: Redaction| {
             redaction.apply(&trace).iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
         };
         assert_eq!(
             shown(Redaction::new()),
-            r#"method="GET" header("x-card")=(hidden) claim-string("/tenant")=(hidden) scopes=(hidden) header-names=(hidden) claim-contains("/groups", "admin")=no"#
+            r#"method="GET" header("x-card")=(hidden) claim-string("/tenant")=(hidden) scopes=(hidden) header-names=(hidden) claim-contains("/groups", "admin")=no label("owner")=(hidden) label("tenant")=absent"#
         );
         assert!(shown(Redaction::new().show(r#"claim-string("/tenant")"#)).contains("acme"));
     }

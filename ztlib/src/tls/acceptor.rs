@@ -20,6 +20,7 @@ use tokio_rustls::TlsAcceptor;
 use super::connection::{Connection, Protocol, RemoteAddr};
 use super::handshakes::Handshakes;
 use super::identity::provider;
+use super::limits::{TIMEOUTS, within};
 use super::stream::{Heard, TlsStream};
 use super::verifier::{PeerVerifier, Verdict};
 use super::{AcceptError, ServerIdentity, TlsConfigError};
@@ -210,6 +211,8 @@ impl TimeProvider for Time {
     }
 }
 
+const MOST_HANDSHAKES: usize = 100_000;
+
 static TLS13_ONLY: &[&SupportedProtocolVersion] = &[&TLS13];
 static TLS13_AND_12: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
 
@@ -312,13 +315,14 @@ impl AcceptorBuilder<WantsNothing> {
         self
     }
 
-    /// How long a handshake may take; 10 seconds unless set.
+    /// How long a handshake may take, from the arrival of the connection to its end; 10 seconds unless set, from a
+    /// millisecond to an hour.
     pub fn handshake_deadline(mut self, deadline: Duration) -> Self {
         self.0.0.deadline = deadline;
         self
     }
 
-    /// How many handshakes may be under way; 512 unless set. Eight times as many connections may wait to speak, or for a
+    /// How many handshakes may be under way; 512 unless set, from one to 100 000. Eight times as many connections may wait to speak, or for a
     /// place: of these the oldest makes room for a newer one. While somebody who has spoken waits for a place, peers that
     /// have been silent for half a second in the middle of their handshake are closed.
     pub fn max_handshakes(mut self, limit: usize) -> Self {
@@ -335,15 +339,11 @@ impl AcceptorBuilder<WantsNothing> {
     /// Checks the settings.
     ///
     /// # Errors
-    /// A limit of zero, or settings that the TLS library refuses.
+    /// A limit or a time out of its range, or settings that the TLS library refuses.
     pub fn build(self) -> Result<Acceptor, TlsConfigError> {
         let settings = self.0.0;
-        if settings.deadline.is_zero() {
-            return Err(TlsConfigError::Zero { setting: "handshake_deadline" });
-        }
-        if settings.max_handshakes == 0 {
-            return Err(TlsConfigError::Zero { setting: "max_handshakes" });
-        }
+        within("handshake_deadline", settings.deadline, TIMEOUTS)?;
+        within("max_handshakes", settings.max_handshakes, 1..=MOST_HANDSHAKES)?;
         settings.configure().map_err(|_| TlsConfigError::Settings)?;
         let handshakes = Handshakes::new(settings.max_handshakes);
         Ok(Acceptor { settings: Arc::new(settings), handshakes })

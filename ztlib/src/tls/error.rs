@@ -4,7 +4,7 @@ use std::io;
 
 use crate::authenticate::peer::PeerError;
 
-/// Why a server identity or an acceptor cannot be used.
+/// Why a server identity, an acceptor or a setting of a server cannot be used.
 #[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TlsConfigError {
@@ -14,6 +14,14 @@ pub enum TlsConfigError {
     /// The leaf is no certificate.
     #[error("the chain is no X.509 certificate: give DER, or PEM with `BEGIN CERTIFICATE`")]
     Certificate,
+    /// A block of a PEM text is damaged, of another kind, or one too many. Nothing of the text is told.
+    #[error("the PEM text cannot be used: line {line}: {what}")]
+    Pem {
+        /// On which line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        what: String,
+    },
     /// The private key cannot be read, or is of a kind that is not supported.
     #[error("the private key cannot be used: give RSA, ECDSA or Ed25519 as PKCS #8, PKCS #1 or SEC 1")]
     PrivateKey,
@@ -23,11 +31,15 @@ pub enum TlsConfigError {
     /// The TLS library refuses the settings.
     #[error("these TLS settings are not possible")]
     Settings,
-    /// A limit or a deadline of zero would refuse every connection.
-    #[error("`{setting}` is zero: no connection would be accepted")]
-    Zero {
-        /// Which setting.
+    /// A limit or a time that would refuse every connection, or bound nothing.
+    #[error("`{setting}` cannot be {given}: give {allowed}")]
+    OutOfRange {
+        /// The verb that sets it.
         setting: &'static str,
+        /// What it was given.
+        given: String,
+        /// What it takes.
+        allowed: String,
     },
 }
 
@@ -44,10 +56,11 @@ impl TlsConfigError {
         match self {
             Self::NoCertificate => "no-certificate",
             Self::Certificate => "certificate",
+            Self::Pem { .. } => "pem",
             Self::PrivateKey => "private-key",
             Self::KeyMismatch => "key-mismatch",
             Self::Settings => "tls-settings",
-            Self::Zero { .. } => "limit-is-zero",
+            Self::OutOfRange { .. } => "setting-out-of-range",
         }
     }
 }

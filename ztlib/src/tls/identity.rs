@@ -7,10 +7,10 @@ use arc_swap::ArcSwap;
 use rustls::crypto::CryptoProvider;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::TlsConfigError;
+use crate::pem::{self, Block, PemError};
 
 /// The certificate chain and the private key of this service.
 ///
@@ -31,10 +31,12 @@ impl ServerIdentity {
         Ok(Self(Arc::new(ArcSwap::from_pointee(certified(chain, key)?))))
     }
 
-    /// [`new`](Self::new) from PEM text: all certificates of the first, the first private key of the second.
+    /// [`new`](Self::new) from PEM text: the certificates of the first, the one private key of the second. Both may be the
+    /// same text.
     ///
     /// # Errors
-    /// As `new`, or a text is no PEM.
+    /// As `new`, or a block of a text is damaged or of another kind, or there are several private keys: none is passed
+    /// over.
     pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, TlsConfigError> {
         let (chain, key) = read_pem(chain, key)?;
         Self::new(chain, key)
@@ -95,11 +97,48 @@ fn read_pem(
     chain: &[u8],
     key: &[u8],
 ) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), TlsConfigError> {
-    let chain = CertificateDer::pem_slice_iter(chain)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|_| TlsConfigError::Certificate)?;
-    let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| TlsConfigError::PrivateKey)?;
-    Ok((chain, key))
+    let mut certificates = Vec::new();
+    for block in blocks(chain)? {
+        match block.label.as_str() {
+            CERTIFICATE => certificates.push(CertificateDer::from(block.der)),
+            label if is_private_key(label) => {}
+            _ => return Err(other_kind(&block)),
+        }
+    }
+    let mut keys = Vec::new();
+    for block in blocks(key)? {
+        match block.label.as_str() {
+            "PRIVATE KEY" => keys.push(PrivateKeyDer::Pkcs8(block.der.into())),
+            "RSA PRIVATE KEY" => keys.push(PrivateKeyDer::Pkcs1(block.der.into())),
+            "EC PRIVATE KEY" => keys.push(PrivateKeyDer::Sec1(block.der.into())),
+            // `openssl ecparam -genkey` writes the curve before the key.
+            CERTIFICATE | "EC PARAMETERS" => {}
+            _ => return Err(other_kind(&block)),
+        }
+        if keys.len() > 1 {
+            let what = "a second private key, give one".to_owned();
+            return Err(TlsConfigError::Pem { line: block.line, what });
+        }
+    }
+    Ok((certificates, keys.pop().ok_or(TlsConfigError::PrivateKey)?))
+}
+
+const CERTIFICATE: &str = "CERTIFICATE";
+
+fn is_private_key(label: &str) -> bool {
+    matches!(label, "PRIVATE KEY" | "RSA PRIVATE KEY" | "EC PRIVATE KEY" | "EC PARAMETERS")
+}
+
+fn blocks(text: &[u8]) -> Result<Vec<Block>, TlsConfigError> {
+    pem::read(text).map_err(|PemError { line, what }| TlsConfigError::Pem { line, what })
+}
+
+fn other_kind(block: &Block) -> TlsConfigError {
+    let what = match block.label.as_str() {
+        "ENCRYPTED PRIVATE KEY" => "the private key is encrypted, give it without a password".to_owned(),
+        label => format!("a block `{label}` is neither a certificate nor a private key"),
+    };
+    TlsConfigError::Pem { line: block.line, what }
 }
 
 /// aws-lc-rs with the key exchanges that rustls prefers, the post-quantum hybrid first.
@@ -107,4 +146,48 @@ pub(super) fn provider() -> Arc<CryptoProvider> {
     static PROVIDER: std::sync::LazyLock<Arc<CryptoProvider>> =
         std::sync::LazyLock::new(|| Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
     Arc::clone(&PROVIDER)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server() -> ztlib_testing::Issued {
+        ztlib_testing::Authority::new("root").leaf().dns("localhost").for_servers().issue()
+    }
+
+    #[test]
+    fn no_block_of_an_identity_is_passed_over() {
+        let issued = server();
+        let (chain, key) = (issued.chain_pem(), issued.key_pem());
+        let said = |chain: &str, key: &str| match ServerIdentity::from_pem(chain.as_bytes(), key.as_bytes()) {
+            Ok(_) => "ok".to_owned(),
+            Err(error) => format!("{}: {error}", error.code()),
+        };
+        let both = format!("{chain}{key}");
+        let curve = "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n";
+        for (chain, key) in [
+            (chain.clone(), key.clone()),
+            (both.clone(), both.clone()),
+            (format!("\u{feff}{chain}"), format!("\u{feff}{}", key.replace('\n', "\r\n"))),
+            (chain.clone(), format!("{curve}{key}")),
+        ] {
+            assert_eq!(said(&chain, &key), "ok");
+        }
+        assert_eq!(said("", &key), "no-certificate: the chain has no certificate: give at least the leaf");
+        assert!(said(&chain, "").starts_with("private-key: "));
+        let second = said(&chain, &format!("{key}{}", server().key_pem()));
+        assert_eq!(second, "pem: the PEM text cannot be used: line 6: a second private key, give one");
+        let encrypted = said(&chain, &key.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY"));
+        assert_eq!(
+            encrypted,
+            "pem: the PEM text cannot be used: line 1: the private key is encrypted, give it without a password"
+        );
+        let trusted = said(&chain.replace("CERTIFICATE", "TRUSTED CERTIFICATE"), &key);
+        assert_eq!(
+            trusted,
+            "pem: the PEM text cannot be used: line 1: a block `TRUSTED CERTIFICATE` is neither a certificate nor a private key"
+        );
+        assert!(said(&chain.replace("-----END", "!!!!\n-----END"), &key).contains("is not base64"));
+    }
 }

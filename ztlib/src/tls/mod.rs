@@ -10,19 +10,31 @@
 //! | no peer is asked for a certificate | [`AcceptorBuilder::allow_anonymous_peers_only`] |
 //! | TLS 1.2 | [`AcceptorBuilder::allow_tls12`] |
 //! | a listener without TLS, for probes | [`Server::allow_plaintext_probes`] |
+//! | bodies of HTTP/2 requests that pause for ever | [`Server::allow_idle_request_streams`] |
+//!
+//! How long each state of a connection may last is in the project's `docs/connections.md`.
 
 mod accept_loop;
 mod acceptor;
 mod body;
 mod connection;
+mod drive;
 mod error;
+mod exchange;
 mod handshakes;
 mod identity;
+mod limits;
+mod places;
 mod probes;
 mod serve_connection;
 mod server;
 mod stream;
+mod streams;
+mod transport;
 mod verifier;
+
+#[cfg(test)]
+mod tests;
 
 pub use acceptor::{Acceptor, AcceptorBuilder, WantsIdentity, WantsNothing, WantsPeers};
 pub use body::{RequestBody, RequestBodyError};

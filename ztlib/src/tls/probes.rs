@@ -1,8 +1,8 @@
 //! A plain-text listener that answers probes and nothing else.
 
 use std::convert::Infallible;
-use std::future::{Ready, ready};
-use std::pin::Pin;
+use std::future::{Future as _, Ready, poll_fn, ready};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -11,18 +11,20 @@ use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use super::accept_loop::accept_until;
-use super::serve_connection::{HttpLimits, Phase, drive, http1_settings};
+use super::drive::{Phase, ended};
+use super::limits::HttpLimits;
+use super::places::{Places, Slot};
+use super::serve_connection::http1_settings;
 
-/// Probes come one at a time; more connections than this are no probes.
+/// Probes come one at a time. Of more connections than this, the oldest without a complete request makes room.
 const MAX_CONNECTIONS: usize = 64;
-const LIMITS: HttpLimits =
-    HttpLimits { header_timeout: Duration::from_secs(5), max_header_bytes: 8192, max_concurrent_streams: 1 };
+/// From the first byte to the last.
+const LIMIT: Duration = Duration::from_secs(5);
 
 pub(super) struct Probes {
     listener: TcpListener,
@@ -47,23 +49,59 @@ impl Probes {
     /// Answers until the server is cut; while it drains too, so that a probe can say so.
     pub(super) async fn serve(self, phases: watch::Receiver<Phase>) {
         let Self { mut listener, answers } = self;
-        let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let places = Places::new(MAX_CONNECTIONS);
+        let limits = HttpLimits { header_timeout: LIMIT, max_header_bytes: 8192, ..HttpLimits::default() };
         let mut until = phases.clone();
         let cut = async move {
             let _ = until.wait_for(|phase| *phase == Phase::Cut).await;
         };
         accept_until(&mut listener, cut, |transport: TcpStream, _| {
-            let Ok(place) = Arc::clone(&places).try_acquire_owned() else { return };
-            let connection = http1_settings(LIMITS)
-                .keep_alive(false)
-                .serve_connection(TokioIo::new(transport), answers.clone());
-            let phases = phases.clone();
+            // A probe has its answer at once, so all places taken by complete requests is a flood of those.
+            let Some(place) = places.take() else { return };
+            let answers = Probe { answers: answers.clone(), slot: Arc::clone(&place.slot) };
+            let connection =
+                http1_settings(limits).keep_alive(false).serve_connection(TokioIo::new(transport), answers);
+            let mut phases = phases.clone();
             tokio::spawn(async move {
-                drive(connection, phases, http1::Connection::graceful_shutdown).await;
-                drop(place);
+                let mut connection = pin!(connection);
+                let mut end = pin!(tokio::time::sleep(LIMIT));
+                let mut cut = pin!(phases.wait_for(|phase| *phase == Phase::Cut));
+                let mut evicted = pin!(place.slot.evicted());
+                poll_fn(|cx| {
+                    if connection.as_mut().poll(cx).is_ready()
+                        || end.as_mut().poll(cx).is_ready()
+                        || cut.as_mut().poll(cx).is_ready()
+                    {
+                        return Poll::Ready(());
+                    }
+                    let evicted = evicted.as_mut().poll(cx);
+                    if evicted.is_ready() {
+                        ended("made-room");
+                    }
+                    evicted
+                })
+                .await;
             });
         })
         .await;
+    }
+}
+
+/// Answers on one connection.
+struct Probe {
+    answers: Answers,
+    slot: Arc<Slot>,
+}
+
+impl hyper::service::Service<Request<Incoming>> for Probe {
+    type Response = Response<Once>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Self::Error>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        // Complete, so it does not make room any more.
+        self.slot.begin_exchange();
+        hyper::service::Service::call(&self.answers, request)
     }
 }
 

@@ -1,42 +1,29 @@
 //! HTTP on one accepted connection.
 
-use std::future::{Future, poll_fn};
-use std::io;
-use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use http::{Request, Response};
+use http::header::{CONTENT_LENGTH, EXPECT, HOST};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
 use tower_service::Service;
 
+use super::body::Pauses;
+use super::drive::{Phase, Watch, drive, ended};
+use super::exchange::{Answer, Answering, Exchange};
+use super::limits::HttpLimits;
+use super::places::{Place, Slot, Stage};
+use super::streams::Streams;
+use super::transport::{Meter, Placed};
 use super::{Connection, Protocol, RequestBody};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
-
-/// Bounds on what one connection may ask for. None is optional.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct HttpLimits {
-    pub(super) header_timeout: Duration,
-    pub(super) max_header_bytes: u32,
-    pub(super) max_concurrent_streams: u32,
-}
-
-impl Default for HttpLimits {
-    fn default() -> Self {
-        Self {
-            header_timeout: Duration::from_secs(30),
-            max_header_bytes: 64 * 1024,
-            max_concurrent_streams: 200,
-        }
-    }
-}
 
 /// Lines in the header section of an HTTP/1.1 request.
 const MAX_HEADER_LINES: usize = 100;
@@ -46,43 +33,16 @@ const MAX_RESET_STREAMS: usize = 20;
 const MAX_ERROR_RESETS: usize = 1024;
 /// Bytes of answers that wait for the peer, a stream.
 const MAX_SEND_BUFFER: usize = 256 * 1024;
-const PING_AFTER: Duration = Duration::from_secs(30);
-const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Where the server stands. When its sender is gone, everything is cut.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Phase {
-    Serving,
-    Draining,
-    Cut,
-}
-
-/// Watching the phase.
-pub(super) trait Phases {
-    /// The future's output; `None` where the server began to drain before.
-    async fn unless_draining<F: Future>(&mut self, future: F) -> Option<F::Output>;
-}
-
-impl Phases for watch::Receiver<Phase> {
-    async fn unless_draining<F: Future>(&mut self, future: F) -> Option<F::Output> {
-        let mut future = pin!(future);
-        let mut draining = pin!(self.wait_for(|phase| *phase != Phase::Serving));
-        poll_fn(|cx| match future.as_mut().poll(cx) {
-            Poll::Ready(output) => Poll::Ready(Some(output)),
-            Poll::Pending => draining.as_mut().poll(cx).map(|_| None),
-        })
-        .await
-    }
-}
-
-/// Serves until the peer leaves, the connection fails or the server is cut. The protocol is the one that ALPN agreed on:
-/// sniffing would let a peer sit there without a deadline.
+/// Serves until the peer leaves, the connection fails, a timer ends it or the server is cut. The protocol is the one that
+/// ALPN agreed on: sniffing would let a peer sit there without a deadline.
 pub(super) async fn serve_connection<IO, S, B>(
     io: IO,
+    meter: Arc<Meter>,
     connection: Connection,
     service: S,
     limits: HttpLimits,
-    place: OwnedSemaphorePermit,
+    place: Place,
     phases: watch::Receiver<Phase>,
 ) where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -94,18 +54,31 @@ pub(super) async fn serve_connection<IO, S, B>(
     B::Error: Into<BoxError>,
 {
     let protocol = connection.protocol();
-    let io = TokioIo::new(Placed { io, _place: place });
-    let service = TowerToHyperService::new(OfConnection { inner: service, connection });
-    match protocol {
-        Protocol::Http1 => {
+    let slot = Arc::clone(&place.slot);
+    slot.enter(Stage::Silent);
+    let io = TokioIo::new(Placed::new(io, place, &meter, &limits));
+    let streams = (protocol == Protocol::Http2).then(|| Streams::new(limits.answer_timeout));
+    let watch = Watch::new(&slot, &meter, streams.clone(), protocol, limits);
+    let service = OfConnection {
+        inner: TowerToHyperService::new(service),
+        connection,
+        limits,
+        slot: Arc::clone(&slot),
+        streams: streams.clone(),
+    };
+    match streams {
+        None => {
             let connection = http1_settings(limits).serve_connection(io, service).with_upgrades();
-            drive(connection, phases, http1::UpgradeableConnection::graceful_shutdown).await;
+            drive(connection, phases, watch, http1::UpgradeableConnection::graceful_shutdown).await;
         }
-        Protocol::Http2 => {
-            let connection = http2_settings(limits).serve_connection(io, service);
-            drive(connection, phases, http2::Connection::graceful_shutdown).await;
+        Some(streams) => {
+            let connection = http2_settings(limits, streams).serve_connection(io, service);
+            drive(connection, phases, watch, http2::Connection::graceful_shutdown).await;
         }
     }
+    // Where another protocol has taken it over, it belongs to whoever speaks that, and is in use until it is closed.
+    meter.upgraded.store(true, Ordering::Relaxed);
+    slot.begin_exchange();
 }
 
 /// Also for the plain-text probes.
@@ -121,117 +94,93 @@ pub(super) fn http1_settings(limits: HttpLimits) -> http1::Builder {
     builder
 }
 
-fn http2_settings(limits: HttpLimits) -> http2::Builder<TokioExecutor> {
-    let mut builder = http2::Builder::new(TokioExecutor::new());
+fn http2_settings(limits: HttpLimits, streams: Streams) -> http2::Builder<Streams> {
+    let mut builder = http2::Builder::new(streams);
     builder
         .timer(TokioTimer::new())
-        .max_header_list_size(limits.max_header_bytes)
+        // What is a little too large is answered here and counted; the rest, by the protocol itself.
+        .max_header_list_size(limits.max_header_bytes.saturating_mul(2))
         .max_concurrent_streams(limits.max_concurrent_streams)
         .max_pending_accept_reset_streams(MAX_RESET_STREAMS)
         .max_local_error_reset_streams(MAX_ERROR_RESETS)
         .max_send_buf_size(MAX_SEND_BUFFER)
-        .keep_alive_interval(PING_AFTER)
-        .keep_alive_timeout(PING_TIMEOUT);
+        .keep_alive_interval(limits.ping_after)
+        .keep_alive_timeout(limits.ping_timeout);
     builder
 }
 
-/// Polls the connection, tells it once to finish, and drops it when the server is cut.
-pub(super) async fn drive<C>(connection: C, mut phases: watch::Receiver<Phase>, finish: impl Fn(Pin<&mut C>))
-where
-    C: Future<Output = Result<(), hyper::Error>>,
-{
-    let mut connection = pin!(connection);
-    loop {
-        let phase = {
-            let mut changed = pin!(phases.changed());
-            poll_fn(|cx| {
-                if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
-                    if let Err(error) = ended {
-                        tracing::debug!(%error, "a connection ended with an error");
-                    }
-                    return Poll::Ready(None);
-                }
-                changed.as_mut().poll(cx).map(Some)
-            })
-            .await
-        };
-        match phase {
-            None | Some(Err(_)) => return,
-            Some(Ok(())) => {}
-        }
-        match *phases.borrow_and_update() {
-            Phase::Serving => {}
-            Phase::Draining => finish(connection.as_mut()),
-            Phase::Cut => return,
-        }
-    }
-}
-
-/// Gives each request what is known about its connection.
-#[derive(Clone)]
+/// Gives each request what is known about its connection, and watches it until its answer is written.
 struct OfConnection<S> {
-    inner: S,
+    inner: TowerToHyperService<S>,
     connection: Connection,
+    limits: HttpLimits,
+    slot: Arc<Slot>,
+    streams: Option<Streams>,
 }
 
-impl<S> Service<Request<Incoming>> for OfConnection<S>
+impl<S, B> hyper::service::Service<Request<Incoming>> for OfConnection<S>
 where
-    S: Service<Request<RequestBody>>,
+    S: Service<Request<RequestBody>, Response = Response<B>> + Clone,
+    B: Body,
 {
-    type Response = S::Response;
+    type Response = Response<Answer<B>>;
     type Error = S::Error;
-    type Future = S::Future;
+    type Future =
+        Answering<<TowerToHyperService<S> as hyper::service::Service<Request<RequestBody>>>::Future>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let exchange = Exchange::begin(&self.slot);
+        if let Some(streams) = &self.streams {
+            streams.begin(&exchange);
+        }
         let (mut parts, body) = request.into_parts();
+        let pauses = self.pauses(&parts.headers);
+        // Over HTTP/2 nobody is told to go on, so nobody is believed to wait for it.
+        let held_back = self.streams.is_none() && parts.headers.contains_key(EXPECT);
+        let body = RequestBody::new(body, &exchange, &self.limits, pauses, held_back);
+        if self.streams.is_some() && header_bytes(&parts) > self.limits.max_header_bytes as usize {
+            ended("header-too-large");
+            return Answering::Server { status: StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, exchange };
+        }
+        // RFC 9112 section 3.2: the target names the host, and the header must be there all the same.
+        let named_by_target_alone = parts.uri.authority().is_some() && !parts.headers.contains_key(HOST);
+        if parts.version == Version::HTTP_11 && parts.method != Method::CONNECT && named_by_target_alone {
+            ended("host-missing");
+            return Answering::Server { status: StatusCode::BAD_REQUEST, exchange };
+        }
         self.connection.extend(&mut parts.extensions);
-        self.inner.call(Request::from_parts(parts, RequestBody::new(body)))
+        let future = hyper::service::Service::call(&self.inner, Request::from_parts(parts, body));
+        Answering::Service { future, exchange }
     }
 }
 
-/// A transport that keeps its place among the connections until it is closed, also after an upgrade took it away from
-/// HTTP.
-struct Placed<IO> {
-    io: IO,
-    _place: OwnedSemaphorePermit,
-}
-
-impl<IO: AsyncRead + Unpin> AsyncRead for Placed<IO> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_read(cx, buffer)
+impl<S> OfConnection<S> {
+    /// On HTTP/1.1 nothing shows that a silent peer is still there. On HTTP/2, pings do; but a body of a stated length is
+    /// on its way, and is no conversation.
+    fn pauses(&self, headers: &HeaderMap) -> Pauses {
+        if self.streams.is_none() || headers.contains_key(CONTENT_LENGTH) {
+            Pauses::Never
+        } else if self.limits.idle_request_streams {
+            Pauses::Always
+        } else {
+            Pauses::OnceAnswered
+        }
     }
 }
 
-impl<IO: AsyncWrite + Unpin> AsyncWrite for Placed<IO> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
-    }
+/// As RFC 9113 section 6.5.2 counts them.
+fn header_bytes(parts: &http::request::Parts) -> usize {
+    let field = |name: usize, value: usize| name + value + 32;
+    let authority = parts.uri.authority().map_or(0, |authority| authority.as_str().len());
+    let scheme = parts.uri.scheme_str().map_or(0, str::len);
+    let path = parts.uri.path_and_query().map_or(0, |path| path.as_str().len());
+    let pseudo = [
+        (":method", parts.method.as_str().len()),
+        (":authority", authority),
+        (":scheme", scheme),
+        (":path", path),
+    ];
+    let pseudo: usize = pseudo.iter().map(|(name, value)| field(name.len(), *value)).sum();
+    let rest: usize = parts.headers.iter().map(|(name, value)| field(name.as_str().len(), value.len())).sum();
+    pseudo + rest
 }

@@ -1,40 +1,53 @@
 //! A server: listener, handshakes, HTTP, shutdown.
 
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use http::{Request, Response};
 use http_body::Body;
 use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tower_service::Service;
 
 use super::accept_loop::accept_until;
+use super::drive::Phase;
+use super::limits::{HttpLimits, IDLE_TIMEOUTS, TIMEOUTS, within};
+use super::places::Places;
 use super::probes::Probes;
-use super::serve_connection::{HttpLimits, Phase, Phases as _, serve_connection};
-use super::{Acceptor, RequestBody};
+use super::serve_connection::serve_connection;
+use super::transport::{Meter, Metered, prepare};
+use super::{AcceptError, Acceptor, RequestBody, TlsConfigError};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Serves HTTP/1.1 and HTTP/2 over TLS to verified peers.
 ///
 /// - Handshakes are made beside the loop that accepts connections; no accept error ends that loop.
-/// - Everything is bounded, and no bound can be taken away:
+/// - Everything is bounded, and no bound can be taken away. Each verb gives an error for what is out of its range:
 ///
-/// | what | unless set |
-/// |---|---|
-/// | connections | 10 000, the next one is closed at once |
-/// | handshakes under way, and how long one may take | [`Acceptor`]: 512, 10 s |
-/// | header section of a request | 64 KiB and 100 lines (HTTP/1.1), 64 KiB (HTTP/2); above it 431 |
-/// | until a header section is complete, and between requests (HTTP/1.1) | 30 s |
-/// | requests at a time on a connection (HTTP/2) | 200 |
-/// | streams that a peer reset (HTTP/2) | 20 waiting, 1024 after an error; then the connection ends |
-/// | a peer that does not answer a ping (HTTP/2) | asked after 30 s, closed 20 s later |
-/// | requests in flight at shutdown | 30 s, then they are cut |
+/// | what | verb | unless set | range |
+/// |---|---|---|---|
+/// | connections; where all are taken, one without a request makes room | [`max_connections`](Self::max_connections) | 10 000 | 1 to 1 000 000 |
+/// | handshakes under way, and how long one may take | [`Acceptor`] | 512, 10 s | 1 to 100 000, 1 ms to 1 h |
+/// | header section of a request; above it 431 | [`max_header_bytes`](Self::max_header_bytes) | 64 KiB, and 100 lines on HTTP/1.1 | 8 KiB to 1 MiB |
+/// | until a header section is complete, and between requests (HTTP/1.1); until the preface (HTTP/2) | [`header_timeout`](Self::header_timeout) | 30 s | 1 ms to 1 h |
+/// | without a request (HTTP/2) | [`idle_timeout`](Self::idle_timeout) | 5 min | 1 ms to 24 h |
+/// | a peer that does not answer a ping (HTTP/2) | [`ping`](Self::ping) | asked after 30 s, closed 20 s later | 1 ms to 1 h each |
+/// | a body that is waited for and does not come | [`body_timeout`](Self::body_timeout) | 30 s | 1 ms to 1 h |
+/// | an answer that is not taken | [`answer_timeout`](Self::answer_timeout) | 60 s | 1 ms to 1 h |
+/// | what is taken in of a body that nobody reads | [`unread_bodies`](Self::unread_bodies) | 64 MiB, 30 s | 0 to 16 GiB, 1 ms to 1 h |
+/// | requests at a time on a connection (HTTP/2) | [`max_concurrent_streams`](Self::max_concurrent_streams) | 200 | 1 to 10 000 |
+/// | streams that a peer reset (HTTP/2) | | 20 waiting, 1024 after an error; then the connection ends | |
+/// | requests in flight at shutdown | [`shutdown_limit`](Self::shutdown_limit) | 20 s, then they are cut | 1 ms to 1 h |
+///
+/// What each state of a connection may last, what ends it and which test shows it is in the project's
+/// `docs/connections.md`.
 ///
 /// Each request carries [`PeerCertificates`](crate::authenticate::peer::PeerCertificates) and
 /// [`RemoteAddr`](super::RemoteAddr) in its extensions. A panic in the service ends its own connection or stream only.
@@ -107,7 +120,7 @@ impl Server {
             listener,
             acceptor,
             max_connections: 10_000,
-            shutdown_limit: Duration::from_secs(30),
+            shutdown_limit: Duration::from_secs(20),
             http: HttpLimits::default(),
             probes: Vec::new(),
         }
@@ -121,34 +134,117 @@ impl Server {
         self.listener.local_addr()
     }
 
-    /// How many connections may be open, handshakes included; at least one.
-    pub fn max_connections(mut self, limit: usize) -> Self {
-        self.max_connections = limit.clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
+    /// How many connections may be open, handshakes included. Where all places are taken, a connection without a request
+    /// makes room for a new one: first one that is not through its handshake, then one that has sent nothing yet, then the
+    /// one that has been idle for longest. Where a request is under way on each, the new one is closed.
+    ///
+    /// # Errors
+    /// Not from one to 1 000 000.
+    pub fn max_connections(mut self, limit: usize) -> Result<Self, TlsConfigError> {
+        self.max_connections = within("max_connections", limit, 1..=1_000_000)?;
+        Ok(self)
+    }
+
+    /// How long a peer may take for the header section of a request, and how long an HTTP/1.1 connection may stay idle. It
+    /// begins with the end of the handshake or of the request before, and no byte renews it. On HTTP/2 it is the time until
+    /// the client's preface.
+    ///
+    /// # Errors
+    /// Not from a millisecond to an hour.
+    pub fn header_timeout(mut self, limit: Duration) -> Result<Self, TlsConfigError> {
+        self.http.header_timeout = within("header_timeout", limit, TIMEOUTS)?;
+        Ok(self)
+    }
+
+    /// How long an HTTP/2 connection may stay without a request. Then it is told that it ends (GOAWAY), and closed a second
+    /// later. Answering pings does not renew it.
+    ///
+    /// # Errors
+    /// Not from a millisecond to 24 hours.
+    pub fn idle_timeout(mut self, limit: Duration) -> Result<Self, TlsConfigError> {
+        self.http.idle_timeout = within("idle_timeout", limit, IDLE_TIMEOUTS)?;
+        Ok(self)
+    }
+
+    /// After how long without a frame an HTTP/2 peer is asked whether it is there (PING), and how long it may take to
+    /// answer. As no answer fits into a header section that is under way, the two together bound that as well.
+    ///
+    /// # Errors
+    /// Not from a millisecond to an hour each.
+    pub fn ping(mut self, after: Duration, timeout: Duration) -> Result<Self, TlsConfigError> {
+        self.http.ping_after = within("ping", after, TIMEOUTS)?;
+        self.http.ping_timeout = within("ping", timeout, TIMEOUTS)?;
+        Ok(self)
+    }
+
+    /// How long the body of a request may stand still while the service waits for it; see [`RequestBody`].
+    ///
+    /// # Errors
+    /// Not from a millisecond to an hour.
+    pub fn body_timeout(mut self, limit: Duration) -> Result<Self, TlsConfigError> {
+        self.http.body_timeout = within("body_timeout", limit, TIMEOUTS)?;
+        Ok(self)
+    }
+
+    /// How long an answer may wait for a peer that does not take it: one that takes less than 240 bytes a second over this
+    /// time is given up, twice this time after the answer began to wait at the latest. An HTTP/2 stream is reset where its own window is what it waits for; otherwise the connection ends. Where there is nothing to send, as
+    /// between two events of a stream of events, nothing waits.
+    ///
+    /// The operating system keeps what it has taken: on Linux 128 KiB and what is on its way, so a peer that takes 4 KiB a
+    /// second is never cut.
+    ///
+    /// # Errors
+    /// Not from a millisecond to an hour.
+    pub fn answer_timeout(mut self, limit: Duration) -> Result<Self, TlsConfigError> {
+        self.http.answer_timeout = within("answer_timeout", limit, TIMEOUTS)?;
+        Ok(self)
+    }
+
+    /// How much is taken in of a body that nobody reads, that of a refused request for example, and for how long: a peer
+    /// that is busy with sending would otherwise lose the answer. It ends earlier where the peer is silent for five seconds.
+    ///
+    /// # Errors
+    /// Not up to 16 GiB, or not from a millisecond to an hour.
+    pub fn unread_bodies(mut self, bytes: u64, time: Duration) -> Result<Self, TlsConfigError> {
+        self.http.unread_bytes = within("unread_bodies", bytes, 0..=1 << 34)?;
+        self.http.unread_time = within("unread_bodies", time, TIMEOUTS)?;
+        Ok(self)
+    }
+
+    /// Lets the body of an HTTP/2 request without `content-length` pause for ever, also before the answer has begun: for
+    /// calls in which only the client streams, with long pauses. **A peer that answers pings can then keep
+    /// [`max_concurrent_streams`](Self::max_concurrent_streams) handlers waiting** for a body that never comes.
+    pub fn allow_idle_request_streams(mut self) -> Self {
+        self.http.idle_request_streams = true;
         self
     }
 
-    /// How long a peer may take for the header section of a request, and how long an HTTP/1.1 connection may stay idle.
-    pub fn header_timeout(mut self, limit: Duration) -> Self {
-        self.http.header_timeout = limit;
-        self
+    /// How many bytes the header section of a request may have.
+    ///
+    /// # Errors
+    /// Not from 8192 to 1 048 576.
+    pub fn max_header_bytes(mut self, limit: u32) -> Result<Self, TlsConfigError> {
+        self.http.max_header_bytes = within("max_header_bytes", limit, 8192..=1024 * 1024)?;
+        Ok(self)
     }
 
-    /// How many bytes the header section of a request may have; at least 8192.
-    pub fn max_header_bytes(mut self, limit: u32) -> Self {
-        self.http.max_header_bytes = limit.max(8192);
-        self
+    /// How many requests may be under way on one HTTP/2 connection.
+    ///
+    /// # Errors
+    /// Not from one to 10 000.
+    pub fn max_concurrent_streams(mut self, limit: u32) -> Result<Self, TlsConfigError> {
+        self.http.max_concurrent_streams = within("max_concurrent_streams", limit, 1..=10_000)?;
+        Ok(self)
     }
 
-    /// How many requests may be under way on one HTTP/2 connection; at least one.
-    pub fn max_concurrent_streams(mut self, limit: u32) -> Self {
-        self.http.max_concurrent_streams = limit.max(1);
-        self
-    }
-
-    /// How long requests in flight may take after the shutdown began.
-    pub fn shutdown_limit(mut self, limit: Duration) -> Self {
-        self.shutdown_limit = limit;
-        self
+    /// How long requests in flight may take after the shutdown began; 20 seconds unless set, so that ten are left of the
+    /// thirty that Kubernetes gives a process from SIGTERM to SIGKILL.
+    ///
+    /// # Errors
+    /// Not from a millisecond to an hour.
+    pub fn shutdown_limit(mut self, limit: Duration) -> Result<Self, TlsConfigError> {
+        self.shutdown_limit = within("shutdown_limit", limit, TIMEOUTS)?;
+        Ok(self)
     }
 
     /// Answers probes of an orchestrator (kubelet's, for example) on a listener of their own, **without TLS**: GET and
@@ -173,7 +269,9 @@ impl Server {
     }
 
     /// Serves until `shutdown` resolves; then accepts nothing more, and lets the requests in flight finish within the
-    /// limit. Dropping the future cuts every connection.
+    /// limit. What has no request under way is gone within a second. A connection that another protocol has taken over
+    /// (an upgrade) belongs to the handler that did so: it is waited for within the limit, and ending it is the handler's.
+    /// Dropping the future cuts every other connection.
     pub async fn serve<S, B>(self, service: S, shutdown: impl Future<Output = ()>) -> ShutDown
     where
         S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
@@ -188,23 +286,37 @@ impl Server {
         for probes in probes {
             tokio::spawn(probes.serve(phases.clone()));
         }
-        let places = Arc::new(Semaphore::new(max_connections));
+        let places = Places::new(max_connections);
         accept_until(&mut listener, shutdown, |transport: TcpStream, remote| {
-            let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-                refused(remote, "too-many-connections", &"too many connections are open");
+            let Some(place) = places.take() else {
+                refused(remote, "too-many-connections", &"a request is under way on every connection");
                 return;
             };
-            // Small answers are not kept waiting for more (RFC 896).
-            let _ = transport.set_nodelay(true);
+            prepare(&transport);
+            let meter = Arc::new(Meter::default());
+            let transport = Metered::new(transport, &meter);
             let acceptor = acceptor.clone();
             let service = service.clone();
             let mut phases = phases.clone();
             tokio::spawn(async move {
-                let handshake = acceptor.accept(transport, remote);
-                let accepted = phases.unless_draining(handshake).await;
+                let accepted = {
+                    let mut handshake = pin!(acceptor.accept(transport, remote));
+                    let mut draining = pin!(phases.wait_for(|phase| *phase != Phase::Serving));
+                    let mut evicted = pin!(place.slot.evicted());
+                    poll_fn(|cx| {
+                        if let Poll::Ready(accepted) = handshake.as_mut().poll(cx) {
+                            return Poll::Ready(Some(accepted));
+                        }
+                        if evicted.as_mut().poll(cx).is_ready() {
+                            return Poll::Ready(Some(Err(AcceptError::Displaced)));
+                        }
+                        draining.as_mut().poll(cx).map(|_| None)
+                    })
+                    .await
+                };
                 match accepted {
                     Some(Ok((stream, connection))) => {
-                        serve_connection(stream, connection, service, http, place, phases).await;
+                        serve_connection(stream, meter, connection, service, http, place, phases).await;
                     }
                     Some(Err(error)) => refused(remote, error.code(), &error),
                     None => {}
@@ -215,9 +327,8 @@ impl Server {
         drop(listener);
         phase.send_replace(Phase::Draining);
         // When every place has been given back, every connection has ended.
-        let all = u32::try_from(max_connections).unwrap_or(u32::MAX);
-        let drained = tokio::time::timeout(shutdown_limit, places.acquire_many(all)).await.is_ok();
-        let cut = if drained { 0 } else { max_connections.saturating_sub(places.available_permits()) };
+        let drained = tokio::time::timeout(shutdown_limit, places.all_left()).await.is_ok();
+        let cut = if drained { 0 } else { places.with_requests() };
         phase.send_replace(Phase::Cut);
         if cut > 0 {
             tracing::warn!(cut, "connections were cut at the end of the shutdown limit");
@@ -243,6 +354,6 @@ impl fmt::Debug for Server {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ShutDown {
-    /// Connections that still had a request in flight at the limit, and were cut.
+    /// Connections that still had a request in flight at the limit, and were cut, or that another protocol had taken over.
     pub cut: usize,
 }

@@ -103,12 +103,12 @@ impl ClientCertVerifier for PeerVerifier {
 /// What the peer is told: the TLS alert that fits (RFC 8446 section 6.2).
 fn alert(error: &PeerError) -> Error {
     Error::InvalidCertificate(match error {
-        PeerError::Expired | PeerError::IssuerExpired => CertificateError::Expired,
-        PeerError::NotYetValid | PeerError::IssuerNotYetValid => CertificateError::NotValidYet,
+        PeerError::Expired | PeerError::IssuerExpired { .. } => CertificateError::Expired,
+        PeerError::NotYetValid | PeerError::IssuerNotYetValid { .. } => CertificateError::NotValidYet,
         PeerError::UntrustedIssuer | PeerError::UnknownTrustDomain { .. } | PeerError::NoAuthorities => {
             CertificateError::UnknownIssuer
         }
-        PeerError::BadSignature => CertificateError::BadSignature,
+        PeerError::BadSignature { .. } => CertificateError::BadSignature,
         PeerError::Malformed { .. } => CertificateError::BadEncoding,
         _ => CertificateError::ApplicationVerificationFailure,
     })

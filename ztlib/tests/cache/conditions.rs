@@ -257,7 +257,7 @@ fn a_fault_is_never_remembered_and_a_failed_read_is_no_absence() {
             "read-several-values",
         ),
         (call("header", &["cookie"]), Ask::get("/"), "read-secret"),
-        (call("query", &["q"]), Ask::get("/?q=%zz"), "read-malformed-argument"),
+        (call("query", &["q"]), Ask::get("/?q=%zz"), "read-malformed-query"),
         (call("path-matches", &["orders"]), Ask::get("/"), "read-malformed-argument"),
         (call("data-json", &["other", ""]), Ask::get("/"), "read-undeclared-document"),
         (call("signal", &["risk"]), Ask::get("/"), "read-undeclared-signal"),

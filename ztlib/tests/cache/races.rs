@@ -1,7 +1,7 @@
 //! What happens at the same time: a reload, a new document, another question or an eviction while an evaluation or a look-up is under way.
 //! A source of signals that waits holds a question inside of its evaluation; nothing here sleeps.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread;
@@ -208,10 +208,11 @@ fn a_list_that_two_evaluations_lengthen_at_once_loses_no_read() {
 #[test]
 fn under_reloads_new_documents_and_evictions_each_remembered_answer_is_that_of_its_revision() {
     const IDS: usize = 64;
-    let allowed =
-        |odd: usize| (0..IDS).filter(|id| id % 2 == odd).map(|id| id.to_string()).collect::<Vec<_>>();
+    let allowed = |odd: usize| {
+        (0..IDS).filter(|id| id % 2 == odd).map(|id| (id.to_string(), "yes")).collect::<BTreeMap<_, _>>()
+    };
     let documents = [json!({ "on": allowed(0) }), json!({ "on": allowed(1) })];
-    let ask = call("data-contains", &["d", "/on", "{param:id}"]);
+    let ask = call("data-contains", &["d", "/on/{param:id}", "yes"]);
     // Both read the parameter, so that entries are many, and answer the other way round.
     let programs = [("allow", "deny"), ("deny", "allow")].map(|(yes, no)| {
         json!({ "do": [call("param", &["id"])], "if": ask, "then": { "answer": yes }, "else": { "answer": no } })

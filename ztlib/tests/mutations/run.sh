@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Takes each condition of the decision cache (SECURITY.md, T1 to T13) away, one line at a time in a scratch copy, and shows that the test
-# named for it fails:
+# Takes each condition of the decision cache (SECURITY.md, T1 to T13), what hides labels in audit events (P8) and the bounds of HTTP/2
+# (H2) away, one line at a time in a scratch copy, and shows that the test named for it fails:
 #
 #   ztlib/tests/mutations/run.sh           all of them
 #   ztlib/tests/mutations/run.sh T5 T6     those of these conditions
@@ -83,7 +83,7 @@ mutant T1 'an instance is asked twice, and its second answer counts' \
 
 mutant T2 'imports are not looked at before linking' \
     sandbox an_import_of_wasi_is_refused_by_name \
-    $sandbox/load.rs 's/check_import\(import\.map_err.*name\.name\)\?;/drop(import);/'
+    $sandbox/weigh/component.rs 's/check_import\(import\.name\.name\)\?;/let _ = check_import;/'
 
 mutant T3 'NaN is as the processor makes it' \
     sandbox the_same_question_costs_and_reads_and_answers_the_same \
@@ -96,6 +96,22 @@ mutant T3 'a memory that cannot grow says −1' \
 mutant T3 'a table that cannot grow says −1' \
     sandbox tables_that_cannot_grow_trap_and_never_tell \
     $sandbox/evaluate.rs 's/return Err\(Stop::Table \{ wanted: desired, limit \}\.into\(\)\);/return Ok(false);/'
+
+mutant T3 'values that reads return cost no fuel' \
+    sandbox what_a_read_returns_costs_fuel \
+    $sandbox/contract.rs 's/pay\(&mut store, value\.size\(\) as u64\)\?;/let _ = value.size();/'
+
+mutant T3 'several memories do not add up' \
+    sandbox several_memories_share_one_budget \
+    $sandbox/evaluate.rs 's/self\.used = wanted;/let _ = wanted;/'
+
+mutant T3 'code compiled under a larger budget is taken' \
+    sandbox code_that_was_compiled_under_a_larger_budget_is_held_to_the_smaller_one \
+    $sandbox/evaluate.rs 's/compiled\.fits\(&budget\)\?;/let _ = compiled.fits(\&budget);/'
+
+mutant T3 'starting an instance costs nothing' \
+    bombs what_starts_slowly_costs_fuel_before_it_starts \
+    $sandbox/evaluate.rs 's/checked_sub\(self\.compiled\.start_fuel\(\)\)/checked_sub(0 * self.compiled.start_fuel())/'
 
 mutant T3 'what was cut off is a denial, and kept' \
     cache what_was_cut_off_is_never_remembered \
@@ -169,6 +185,26 @@ mutant T13 'a policy may read while it is started and configured' \
 mutant T13 'sets with a native policy are remembered' \
     cache a_set_with_a_native_policy_is_asked_each_time \
     authorize/policy/set.rs 's/entries\.iter\(\)\.all\(\|entry\| matches!\(entry\.policy, Policy::Wasm\(_\)\)\)/true/'
+
+mutant P8 'what a policy read of a label is shown' \
+    audit_trail labels_stand_in_the_event_by_the_rule_of_redaction \
+    observe/redaction.rs 's/^            \| Read::Label\(_\)$/            | Read::Query(_)/'
+
+mutant P8 'the labels of an event are shown' \
+    audit_trail labels_stand_in_the_event_by_the_rule_of_redaction \
+    observe/audit.rs 's/is_shown\(name\)\.then\(\|\| cut\(value\)\)/Some(cut(value))/'
+
+mutant H2 'peers of HTTP/2 are sent no pings' \
+    server an_http2_peer_that_answers_no_ping_is_gone \
+    tls/serve_connection.rs 's/\.keep_alive_interval\(limits\.ping_after\)/.keep_alive_interval(None)/'
+
+mutant H2 'streams that a peer resets may pile up' \
+    server streams_that_are_reset_faster_than_they_are_looked_at_end_the_connection \
+    tls/serve_connection.rs 's/^const MAX_RESET_STREAMS: usize = 20;/const MAX_RESET_STREAMS: usize = usize::MAX;/'
+
+mutant H2 'a peer may make us reset streams without end' \
+    server streams_that_a_peer_makes_us_reset_end_the_connection \
+    tls/serve_connection.rs 's/\.max_local_error_reset_streams\(MAX_ERROR_RESETS\)/.max_local_error_reset_streams(None)/'
 
 if $list; then exit 0; fi
 $aim && did="meet their line" || did="were caught"

@@ -16,7 +16,9 @@ use ztlib::authenticate::peer::{PeerAuthenticator, Trust};
 use ztlib::authenticate::token::{Algorithm, Issuer, KeySet, TokenAuthenticator, TokenVerifier};
 use ztlib::authorize::policy::{NativePolicy, Policies, PolicySetBuilder};
 use ztlib::authorize::{Answer, Fault, Outcome, Read, Reader, Value};
-use ztlib::enforce::{Guard, GuardBuilder, MatchedRoute, Ready, Refusal, ResponseBody, ZeroTrustLayer};
+use ztlib::enforce::{
+    Guard, GuardBuilder, MatchedRoute, Protocol, Ready, Refusal, ResponseBody, ZeroTrustLayer,
+};
 use ztlib::observe::{AuditEvent, AuditSink};
 use ztlib_testing::{Authority, ManualClock, TokenDraft, TokenIssuer, peer_extensions};
 
@@ -237,10 +239,13 @@ pub fn text(question: &mut Reader, read: Read) -> Result<Option<String>, Fault> 
     })
 }
 
-/// As a client of gRPC asks.
+/// As a client of gRPC asks a service of it.
 pub fn over_grpc(mut request: Request<Full<Bytes>>) -> Request<Full<Bytes>> {
     request.headers_mut().insert("content-type", "application/grpc".parse().unwrap());
     *request.method_mut() = http::Method::POST;
+    *request.version_mut() = http::Version::HTTP_2;
+    let matched = request.extensions_mut().remove::<MatchedRoute>().unwrap_or_default();
+    request.extensions_mut().insert(matched.served_in(Protocol::Grpc));
     request
 }
 

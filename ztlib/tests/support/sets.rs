@@ -71,7 +71,7 @@ impl Folder {
     pub fn draft(&self, version: u64, module: &str, more: &str) -> String {
         let digest = digest(self.read(module));
         format!(
-            "format = 1\nversion = {version}\n[[policy]]\nname = 'p'\nmodule = '{module}'\nsha256 = '{digest}'\n{more}"
+            "format = 1\nversion = {version}\nfor = 'shop'\n[[policy]]\nname = 'p'\nmodule = '{module}'\nsha256 = '{digest}'\n{more}"
         )
     }
 
@@ -82,7 +82,7 @@ impl Folder {
     }
 
     pub fn trusting(&self, key: &SigningKey) -> ManifestLoader {
-        Policies::from_manifest(self.manifest()).trust_key(key.public_key_pem())
+        Policies::from_manifest(self.manifest()).trust_key(key.public_key_pem()).service("shop")
     }
 }
 

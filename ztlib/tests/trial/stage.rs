@@ -48,15 +48,12 @@ impl Stage {
         self.guard.ask(&Principal::anonymous(), "read", Labels::new().with("class", class)).is_ok()
     }
 
-    /// Waits until the shadow has judged so many.
-    pub(crate) fn judged(&self, number: u64) {
-        let done = self
-            .policies
-            .wait_until(PATIENCE, |status| status.trial.as_ref().is_some_and(|trial| trial.judged >= number));
-        assert!(done, "{:?}", self.policies.status().trial);
-    }
-
     pub(crate) fn shadow(&self, candidate: &Candidate) -> Shadow {
         self.policies.shadow(candidate, ztlib::authorize::policy::trial::Share::ALL).unwrap()
     }
+}
+
+/// Waits until the shadow has judged so many.
+pub(crate) fn judged(shadow: &Shadow, number: u64) {
+    assert!(shadow.wait_until(PATIENCE, |status| status.judged >= number), "{:?}", shadow.status());
 }

@@ -18,9 +18,10 @@ use http::{HeaderValue, StatusCode};
 use ztlib::authenticate::token::{Algorithm, BearerToken, TokenLayer};
 use ztlib::enforce::Guard;
 use ztlib_axum::GuardedRouter;
+use ztlib_peers::crowd::{CALLERS, Crowd, Draw};
 use ztlib_peers::end_to_end::{Protocol, Servers};
 use ztlib_peers::engines::{self, Engine};
-use ztlib_peers::measure::{in_turn, in_turn_settling};
+use ztlib_peers::measure::{in_turn, in_turn_settling, process_cpu_in_turn};
 use ztlib_peers::ours::{
     Caching, Judge, Wire, call_router, rbac, rbac_like, rbac_linear, record_metrics, router, whole_guard,
 };
@@ -32,6 +33,13 @@ use ztlib_peers::{Failure, drop_in, inside, memory};
 
 /// How long the lanes of a row run, unless said otherwise.
 const TIME: Duration = Duration::from_millis(1200);
+
+/// Rounds and runs of a round where the CPU of the whole process is counted; a round's events fit the audit writer's queue.
+const CPU_ROUNDS: usize = 15;
+const CPU_BATCH: u64 = 20_000;
+
+/// What the audit writer's thread may add to the CPU of a request, in microseconds: its target of 1 600 instructions at four a nanosecond.
+const WRITER: f64 = 0.4;
 
 /// Sizes of the rule set.
 const RULES: [usize; 3] = [20, 200, 2000];
@@ -173,21 +181,81 @@ fn warm_requests(table: &mut Table, wire: &Wire, rs256: &Wire) -> Result<(), Fai
         ],
         &mut || log.wait_for(asked.load(Ordering::Relaxed)),
     );
-    let [bare, guarded, old_bare, old_guarded] = medians[..] else { return Err("a lane is missing".into()) };
-    let (ours, theirs) = ((guarded - bare) / 1000.0, (old_guarded - old_bare) / 1000.0);
+    let [plain, judged, old_bare, old_guarded] = medians[..] else { return Err("a lane is missing".into()) };
+    let (ours, theirs) = ((judged - plain) / 1000.0, (old_guarded - old_bare) / 1000.0);
     table.push(Row::new(
         "warm request, all stages: added to a bare router, µs (peer: jwt-authorizer, token alone)",
         Some(ours),
         Some(theirs),
-        Target::AtMost(0.6),
+        Target::AtMost(0.45),
     ));
     table.push(Row::new(
         "warm request, all stages: in all, µs (floor: the bare router)",
-        Some(guarded / 1000.0),
-        Some(bare / 1000.0),
+        Some(judged / 1000.0),
+        Some(plain / 1000.0),
+        Target::AtMostOverPeer(0.45),
+    ));
+    let cpu = process_cpu_in_turn(
+        CPU_ROUNDS,
+        CPU_BATCH,
+        &mut [&mut |n| call_router(&mut bare, wire, n), &mut |n| {
+            asked.fetch_add(n, Ordering::Relaxed);
+            call_router(&mut guarded, wire, n);
+        }],
+        &mut || log.wait_for(asked.load(Ordering::Relaxed)),
+    );
+    table.push(Row::new(
+        "warm request, all stages: CPU of the whole process, µs (floor: the bare router)",
+        Some(cpu[1] / 1000.0),
+        Some(cpu[0] / 1000.0),
+        Target::AtMostOverPeer(0.45 + WRITER),
+    ));
+    crowd(table, wire)?;
+    token_layer_alone(table, wire, theirs);
+    Ok(())
+}
+
+/// The same with many callers and routes at random: what one caller of one route hides, caches of the processor and ours, is in it.
+fn crowd(table: &mut Table, wire: &Wire) -> Result<(), Failure> {
+    let crowd = Crowd::new(wire, CALLERS)?;
+    let (guard, log) = whole_guard(wire, rbac(&rules(200))?)?;
+    let mut bare = ztlib_peers::crowd::router().into_service::<Body>();
+    let mut guarded = GuardedRouter::new(guard, ztlib_peers::crowd::router());
+    crowd.warm_up(&mut bare);
+    // Twice: the lists of reads are complete after the first, and the answers stored under them after the second.
+    let warmed = crowd.warm_up(&mut guarded) + crowd.warm_up(&mut guarded);
+    let asked = AtomicU64::new(warmed);
+    log.wait_for(warmed);
+    let (mut first, mut second) = (Draw::default(), Draw::default());
+    let medians = in_turn_settling(
+        TIME * 2,
+        &mut [&mut |n| crowd.call(&mut bare, &mut first, n), &mut |n| {
+            asked.fetch_add(n, Ordering::Relaxed);
+            crowd.call(&mut guarded, &mut second, n);
+        }],
+        &mut || log.wait_for(asked.load(Ordering::Relaxed)),
+    );
+    table.push(Row::new(
+        format!("warm request, {CALLERS} callers, 8 routes at random: in all, µs (floor: the bare router)"),
+        Some(medians[1] / 1000.0),
+        Some(medians[0] / 1000.0),
         Target::AtMostOverPeer(0.6),
     ));
-    token_layer_alone(table, wire, theirs);
+    let cpu = process_cpu_in_turn(
+        CPU_ROUNDS,
+        CPU_BATCH,
+        &mut [&mut |n| crowd.call(&mut bare, &mut first, n), &mut |n| {
+            asked.fetch_add(n, Ordering::Relaxed);
+            crowd.call(&mut guarded, &mut second, n);
+        }],
+        &mut || log.wait_for(asked.load(Ordering::Relaxed)),
+    );
+    table.push(Row::new(
+        format!("warm request, {CALLERS} callers, 8 routes at random: CPU of the whole process, µs (floor: the bare router)"),
+        Some(cpu[1] / 1000.0),
+        Some(cpu[0] / 1000.0),
+        Target::AtMostOverPeer(0.6 + WRITER),
+    ));
     Ok(())
 }
 
@@ -211,19 +279,47 @@ fn end_to_end(table: &mut Table, wire: &Wire) -> Result<(), Failure> {
     for (name, protocol, requests) in
         [("HTTP/2", Protocol::Http2, 25_000), ("HTTP/1.1", Protocol::Http1, 20_000)]
     {
-        let [bare, guarded] = servers.measure(protocol, 8, requests)?;
-        table.push(Row::new(
-            format!("end to end, mTLS, {name}: requests/s (floor: the same server unguarded)"),
-            Some(guarded.per_second),
-            Some(bare.per_second),
-            Target::RatioAtLeast(0.9),
+        let [plain, bare, guarded] = servers.measure(protocol, 8, requests)?;
+        let least = if protocol == Protocol::Http2 { 0.92 } else { 0.9 };
+        let row = |what: &str, ours: f64, floor: f64, target: Target| {
+            Row::new(format!("end to end, mTLS, {name}: {what}"), Some(ours), Some(floor), target)
+        };
+        table.push(row(
+            "requests/s (floor: the same server unguarded)",
+            guarded.per_second,
+            bare.per_second,
+            Target::RatioAtLeast(least),
         ));
         // The client needs as much CPU as the server: where it is what limits, the throughput says little about the server.
-        table.push(Row::new(
-            format!("end to end, mTLS, {name}: µs of CPU of the server's thread (floor: unguarded)"),
-            Some(guarded.cpu),
-            Some(bare.cpu),
-            Target::RatioAtMost(1.0 / 0.9),
+        table.push(row(
+            "µs of CPU of the server's thread (floor: unguarded)",
+            guarded.cpu,
+            bare.cpu,
+            Target::RatioAtMost(1.0 / least),
+        ));
+        table.push(row(
+            "µs of CPU of the whole process, client and writer included (floor: unguarded)",
+            guarded.process,
+            bare.process,
+            Target::RatioAtMost(1.0 / least),
+        ));
+        table.push(row(
+            "our server unguarded, requests/s (floor: plain hyper and tokio-rustls)",
+            bare.per_second,
+            plain.per_second,
+            Target::RatioAtLeast(0.95),
+        ));
+        table.push(row(
+            "our server unguarded, µs of CPU of its thread (floor: plain hyper and tokio-rustls)",
+            bare.cpu,
+            plain.cpu,
+            Target::RatioAtMost(1.0 / 0.95),
+        ));
+        table.push(row(
+            "guarded, requests/s (floor: plain hyper and tokio-rustls, unguarded)",
+            guarded.per_second,
+            plain.per_second,
+            Target::RatioAtLeast(0.95 * least),
         ));
     }
     Ok(())
@@ -262,7 +358,7 @@ fn remembered_decisions(table: &mut Table, wire: &Wire) -> Result<(), Failure> {
         "decision from the front: ns (floor: a bare moka look-up)",
         middle.3,
         Some(moka),
-        Target::AtMost(80.0),
+        Target::AtMost(40.0),
     ));
     table.push(Row::new(
         "decision from the cache, 10 000 rules: ns (floor: with 10 rules)",
@@ -273,9 +369,11 @@ fn remembered_decisions(table: &mut Table, wire: &Wire) -> Result<(), Failure> {
     Ok(())
 }
 
-/// One look-up of a 100-byte key in a moka cache that holds 1 000 entries, as a decision of five reads would have it.
+/// One look-up of a 100-byte key in a moka cache that holds 1 000 entries, as a decision of five reads would have it, by the hashes that ztlib's cache has.
 fn moka_look_up() -> f64 {
-    let cache: moka::sync::Cache<Box<[u8]>, Arc<u64>> = moka::sync::Cache::new(100_000);
+    let hasher = foldhash::quality::FixedState::with_seed(7);
+    let cache: moka::sync::Cache<Box<[u8]>, Arc<u64>, _> =
+        moka::sync::Cache::builder().max_capacity(100_000).build_with_hasher(hasher);
     let key = |n: u64| -> Box<[u8]> {
         let mut key = vec![7; 92];
         key.extend_from_slice(&n.to_le_bytes());
@@ -299,13 +397,12 @@ fn fresh_decisions(table: &mut Table, wire: &Wire) -> Result<(), Failure> {
         }
         let best = peers.iter().map(|(_, took)| *took).fold(f64::INFINITY, f64::min);
         let fresh = inside::fresh_decision(TIME, wire, &rbac(&rules)?, &asked)? / 1000.0;
-        let target = match count {
-            200 => Target::AtMost(6.0),
-            2000 => Target::AtMost(8.0),
-            _ => Target::RatioAtMost(1.0),
-        };
+        // What isolation may cost beside the fastest engine that has none.
+        let target = Target::RatioAtMost(1.3);
         table.push(Row::new(
-            format!("fresh sandbox, by index, {count} rules: µs (peer: the fastest below)"),
+            format!(
+                "fresh sandbox, by index, {count} rules: µs (peer: the fastest below, which has no sandbox)"
+            ),
             Some(fresh),
             Some(best),
             target,
@@ -391,7 +488,7 @@ fn tokens(table: &mut Table, wires: &[Wire; 3]) -> Result<(), Failure> {
         "token that this connection sent last, ES256: ns",
         Some(inside::token_of_connection(TIME, es256)),
         None,
-        Target::AtMost(60.0),
+        Target::AtMost(50.0),
     ));
     Ok(())
 }
@@ -409,7 +506,7 @@ fn two_threads(table: &mut Table, wire: &Wire) -> Result<(), Failure> {
         "two threads, warm, metrics, no audit log: judgements/s (floor: one thread)",
         Some(two),
         Some(one),
-        Target::RatioAtLeast(1.8),
+        Target::RatioAtLeast(1.85),
     ));
     let (guard, log) = whole_guard(wire, policies)?;
     let [one, two] = threads(wire, &guard, &timed(200), Some(&log))?;
@@ -418,7 +515,7 @@ fn two_threads(table: &mut Table, wire: &Wire) -> Result<(), Failure> {
         format!("two threads, the same and the audit log's writer on {cores} cores: judgements/s (floor: one thread)"),
         Some(two),
         Some(one),
-        Target::RatioAtLeast(1.8),
+        Target::RatioAtLeast(1.85),
     ));
     Ok(())
 }

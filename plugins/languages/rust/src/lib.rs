@@ -8,15 +8,15 @@ extern crate alloc;
 use alloc::format;
 use alloc::string::{String, ToString};
 
-use ztlib_policy::config::{Members, Text, from_json};
+use ztlib_policy::config::{HeaderName, Members, Schedule, Text, from_json};
 use ztlib_policy::constants::Table;
 use ztlib_policy::{Answer, Policy, Question, config_struct, constant_struct, export_policy};
 
 config_struct! {
     struct Config<'a> {
-        hours: Text<'a> = "hours",
+        hours: Schedule<'a> = "hours",
         max_age: u32 = "max-age",
-        tenant_header: Text<'a> = "tenant-header",
+        tenant_header: HeaderName<'a> = "tenant-header",
         routes: Members<'a, Text<'a>> = "routes",
     }
 }
@@ -50,7 +50,8 @@ impl Policy for OfficeHours {
         let Some(role) = question.route().and_then(|route| self.roles.get(question, &route)) else {
             return question.deny("no-rule");
         };
-        if !question.claim_contains("/roles", &role) {
+        // The roles of another issuer are other roles, whatever they are called.
+        if !question.from_home_issuer() || !question.claim_contains("/roles", &role) {
             question.message(&format!("this needs the role `{role}`"));
             return question.deny("no-role");
         }

@@ -8,7 +8,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use ztlib_policy::config::{NonEmpty, PeerPattern, Text, from_json};
+use ztlib_policy::config::{DnsName, NonEmpty, PeerPattern, Text, from_json};
 use ztlib_policy::rules::{Covers, Rules};
 use ztlib_policy::{Answer, Policy, Question, config_struct, constant_struct, export_policy};
 
@@ -47,13 +47,18 @@ impl Policy for PeerAllowList {
         for (at, rule) in from_json::<Config<'_>>(config)?.rules.into_iter().enumerate() {
             let place = |error: String| format!("rules[{at}]: {error}");
             let Rule { methods, routes, actions, patterns, named } = rule;
-            if patterns.is_empty() && named.is_empty() {
+            if patterns.is_none() && named.is_none() {
                 return Err(place("give `peers`, `named-peers` or both".to_string()));
             }
             let peers = Peers {
-                patterns: patterns.iter().map(|pattern| pattern.as_str().into()).collect(),
+                patterns: patterns
+                    .iter()
+                    .flat_map(NonEmpty::as_slice)
+                    .map(|pattern| pattern.as_str().into())
+                    .collect(),
                 named: named
                     .iter()
+                    .flat_map(NonEmpty::as_slice)
                     .map(|peer| Named {
                         authority: peer.authority.as_str().into(),
                         dns_name: peer.dns_name.as_str().into(),
@@ -89,15 +94,15 @@ config_struct! {
         methods: Option<NonEmpty<Text<'a>>> = "methods",
         routes: Option<NonEmpty<Text<'a>>> = "routes",
         actions: Option<NonEmpty<Text<'a>>> = "actions",
-        patterns: Vec<PeerPattern<'a>> = "peers",
-        named: Vec<NamedPeer<'a>> = "named-peers",
+        patterns: Option<NonEmpty<PeerPattern<'a>>> = "peers",
+        named: Option<NonEmpty<NamedPeer<'a>>> = "named-peers",
     }
 }
 
 config_struct! {
     struct NamedPeer<'a> {
         authority: Text<'a> = "authority",
-        dns_name: Text<'a> = "dns-name",
+        dns_name: DnsName<'a> = "dns-name",
     }
 }
 

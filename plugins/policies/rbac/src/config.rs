@@ -1,15 +1,17 @@
 //! The configuration, as it is written and as it is used.
 
-use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use ztlib_policy::config::{Members, Names, NonEmpty, PeerPattern, Pointer, Text, from_json};
+use ztlib_policy::config::{
+    DocumentPointer, Error, FromConfig, Issuers, Members, Names, NonEmpty, OneOrMany, PeerPattern, Pointer,
+    Reader, Text, from_json,
+};
 use ztlib_policy::config_struct;
 use ztlib_policy::rules::{Covers, Rules};
 
-use crate::{Document, Rbac, Role};
+use crate::{Claim, Document, Group, Rbac, Role};
 
 config_struct! {
     struct Config<'a> {
@@ -20,16 +22,39 @@ config_struct! {
 
 config_struct! {
     struct Sources<'a> {
-        claims: Vec<Pointer<'a>> = "claims",
-        groups: Option<Groups<'a>> = "groups",
-        peers: Vec<Peers<'a>> = "peers",
-        document: Option<DocumentSource<'a>> = "document",
+        claims: Option<NonEmpty<ClaimSource<'a>>> = "claims",
+        groups: Option<OneOrMany<Groups<'a>>> = "groups",
+        peers: Option<NonEmpty<Peers<'a>>> = "peers",
+        document: Option<OneOrMany<DocumentSource<'a>>> = "document",
+    }
+}
+
+/// A claim that holds names of roles: its pointer alone, or with the issuers whose word counts.
+struct ClaimSource<'a> {
+    claim: Pointer<'a>,
+    issuers: Issuers,
+}
+
+config_struct! {
+    struct WithIssuers<'a> {
+        claim: Pointer<'a> = "claim",
+        issuers: Issuers = "issuers",
+    }
+}
+
+impl<'a> FromConfig<'a> for ClaimSource<'a> {
+    fn read(reader: &mut Reader<'a>) -> Result<Self, Error> {
+        if reader.is_next(b'"') {
+            return Ok(Self { claim: Pointer::read(reader)?, issuers: Issuers::default() });
+        }
+        WithIssuers::read(reader).map(|WithIssuers { claim, issuers }| Self { claim, issuers })
     }
 }
 
 config_struct! {
     struct Groups<'a> {
         claim: Pointer<'a> = "claim",
+        issuers: Issuers = "issuers",
         roles: Members<'a, NonEmpty<Text<'a>>> = "roles",
     }
 }
@@ -44,7 +69,18 @@ config_struct! {
 config_struct! {
     struct DocumentSource<'a> {
         name: Text<'a> = "name",
-        pointer: Pointer<'a> = "pointer",
+        pointer: DocumentPointer<'a> = "pointer",
+        issuers: Option<Issuers> = "issuers",
+    }
+}
+
+impl DocumentSource<'_> {
+    /// Whose subjects and claims are looked up here. None: nobody's, or each issuer's under its own name.
+    fn whose(&self) -> Option<Issuers> {
+        let pointer = self.pointer.as_str();
+        let of_token = pointer.contains("{subject}") || pointer.contains("{claim:");
+        let by_default = (of_token && !pointer.contains("{issuer}")).then(Issuers::default);
+        self.issuers.clone().or(by_default)
     }
 }
 
@@ -58,12 +94,15 @@ config_struct! {
 
 pub(crate) fn read(config: &[u8]) -> Result<Rbac, String> {
     let Config { roles: sources, permissions: granted } = from_json(config)?;
-    if sources.claims.is_empty()
+    if sources.claims.is_none()
         && sources.groups.is_none()
-        && sources.peers.is_empty()
+        && sources.peers.is_none()
         && sources.document.is_none()
     {
         return Err("roles: nobody has a role; give `claims`, `groups`, `peers` or `document`".to_string());
+    }
+    if granted.0.is_empty() {
+        return Err("permissions: nobody may do anything; name a role and what it may do".to_string());
     }
     let (mut names, mut roles) = (Names::new(), Vec::new());
     for (name, _) in &granted.0 {
@@ -78,19 +117,22 @@ pub(crate) fn read(config: &[u8]) -> Result<Rbac, String> {
         let number = names.find(name.as_str());
         number.ok_or_else(|| format!("{}: the role `{}` has no permissions", place(), name.as_str()))
     };
-    let mut group_claim: Box<str> = Box::default();
-    if let Some(groups) = sources.groups {
-        group_claim = groups.claim.as_str().into();
+    let mut groups_by = Vec::new();
+    for (at, groups) in sources.groups.into_iter().flatten().enumerate() {
+        if groups.roles.0.is_empty() {
+            return Err("roles.groups.roles: name a group and its roles".to_string());
+        }
         for (group, of_group) in groups.roles.0 {
             for name in of_group {
                 let number = known(&name, &|| format!("roles.groups.roles.{group}"))?;
                 if let Some(role) = roles.get_mut(number) {
-                    role.groups.push((*group).into());
+                    role.groups.push(Group { by: at as u32, name: (*group).into() });
                 }
             }
         }
+        groups_by.push(Claim { pointer: groups.claim.as_str().into(), issuers: groups.issuers });
     }
-    for (at, peers) in sources.peers.into_iter().enumerate() {
+    for (at, peers) in sources.peers.into_iter().flatten().enumerate() {
         for name in peers.roles {
             let number = known(&name, &|| format!("roles.peers[{at}].roles"))?;
             if let Some(role) = roles.get_mut(number) {
@@ -107,12 +149,23 @@ pub(crate) fn read(config: &[u8]) -> Result<Rbac, String> {
         }
     }
     Ok(Rbac {
-        claims: sources.claims.iter().map(|pointer| pointer.as_str().into()).collect(),
-        group_claim,
-        document: sources.document.map(|document| Document {
-            name: document.name.as_str().into(),
-            pointer: document.pointer.as_str().into(),
-        }),
+        claims: sources
+            .claims
+            .into_iter()
+            .flatten()
+            .map(|source| Claim { pointer: source.claim.as_str().into(), issuers: source.issuers })
+            .collect(),
+        groups: groups_by,
+        documents: sources
+            .document
+            .into_iter()
+            .flatten()
+            .map(|document| Document {
+                issuers: document.whose(),
+                name: document.name.as_str().into(),
+                pointer: document.pointer.as_str().into(),
+            })
+            .collect(),
         permissions,
     })
 }

@@ -110,10 +110,14 @@ fn it_asks_narrow_questions_and_only_until_one_says_yes() {
         decide(&rbac, &facts).unwrap().reads().split_off(3)
     };
     // The roles that have a permission here, in the order of the configuration as JSON: by name.
-    assert_eq!(reads(r#"{"roles": ["clerk", "admin"]}"#), [r#"claim-contains("/roles", "admin")=yes"#]);
+    assert_eq!(
+        reads(r#"{"roles": ["clerk", "admin"]}"#),
+        ["from-home-issuer=yes", r#"claim-contains("/roles", "admin")=yes"#]
+    );
     assert_eq!(
         reads(r#"{"groups": ["management"]}"#),
         [
+            "from-home-issuer=yes",
             r#"claim-contains("/roles", "admin")=no"#,
             r#"data-contains("roles", "/users/{subject}", "admin")=no"#,
             r#"claim-contains("/roles", "auditor")=no"#,
@@ -122,11 +126,76 @@ fn it_asks_narrow_questions_and_only_until_one_says_yes() {
     );
 }
 
+/// Findings E1: the roles, groups and subjects of another issuer are other ones, however they are called.
+#[test]
+fn a_source_that_names_no_issuer_is_the_home_issuers() {
+    let rbac = configure(SAMPLE).unwrap();
+    let roles = r#"{"users": {"alice": ["admin"]}}"#;
+    for claims in [
+        r#"{"iss": "https://partner.example", "sub": "mallory", "roles": ["admin"]}"#,
+        r#"{"iss": "https://partner.example", "sub": "mallory", "groups": ["management"]}"#,
+        r#"{"iss": "https://partner.example", "sub": "alice"}"#,
+    ] {
+        let facts = get("/orders").token(claims).document("roles", roles);
+        assert_eq!(decide(&rbac, &facts).unwrap().answer, Answer::Allow, "{claims}");
+        let verdict = decide(&rbac, &facts.of_another_issuer()).unwrap();
+        assert_eq!(verdict.reason.as_deref(), Some("no-role"), "{claims}");
+        let reads = verdict.reads();
+        let of_token = |read: &String| read.starts_with("claim-") || read.starts_with("data-");
+        assert!(!reads.iter().any(of_token), "nothing that it says is read: {reads:?}");
+    }
+}
+
+#[test]
+fn a_source_counts_for_the_issuers_that_it_names() {
+    let rbac = configure(
+        r#"
+roles:
+  claims: [/roles, {claim: /realm/roles, issuers: ["https://partner.example"]}]
+  groups:
+    - {claim: /groups, roles: {staff: [clerk]}}
+    - {claim: /groups, issuers: ["https://partner.example", "https://other.example"], roles: {buyers: [clerk]}}
+  document:
+    - {name: roles, pointer: "/users/{subject}"}
+    - {name: roles, pointer: "/of/{issuer}/{subject}"}
+    - {name: roles, pointer: "/everybody"}
+permissions:
+  clerk: [{methods: [GET], routes: [/orders]}]
+"#,
+    )
+    .unwrap();
+    let roles = r#"{"users": {"alice": "clerk"}, "of": {"https://partner.example": {"bob": ["clerk"]}}, "everybody": []}"#;
+    let may = |home: bool, claims: &str| {
+        let facts = get("/orders").token(claims).document("roles", roles);
+        let facts = if home { facts } else { facts.of_another_issuer() };
+        decide(&rbac, &facts).unwrap().answer == Answer::Allow
+    };
+    for (home, issuer, claims, allowed) in [
+        (true, "https://id.example", r#""roles": "clerk""#, true),
+        (false, "https://partner.example", r#""roles": "clerk""#, false),
+        (false, "https://partner.example", r#""realm": {"roles": ["clerk"]}"#, true),
+        (true, "https://id.example", r#""realm": {"roles": ["clerk"]}"#, false),
+        (false, "https://partner.example", r#""groups": ["staff"]"#, false),
+        (false, "https://partner.example", r#""groups": ["buyers"]"#, true),
+        (false, "https://other.example", r#""groups": ["buyers"]"#, true),
+        (false, "https://third.example", r#""groups": ["buyers"]"#, false),
+        (true, "https://id.example", r#""groups": ["buyers"]"#, false),
+        (true, "https://id.example", r#""sub": "alice""#, true),
+        (false, "https://partner.example", r#""sub": "alice""#, false),
+        (false, "https://partner.example", r#""sub": "bob""#, true),
+        (false, "https://other.example", r#""sub": "bob""#, false),
+        (true, "https://id.example", r#""sub": "bob""#, false),
+    ] {
+        let token = format!(r#"{{"iss": "{issuer}", {claims}}}"#);
+        assert_eq!(may(home, &token), allowed, "{home} {token}");
+    }
+}
+
 #[test]
 fn what_is_not_known_is_a_fault_and_not_a_denial() {
     let rbac = configure(SAMPLE).unwrap();
     let fault = |facts: &Facts| decide(&rbac, facts).unwrap_err().code;
-    assert_eq!(fault(&get("/orders")), "read-undeclared-document");
+    assert_eq!(fault(&get("/orders").token(r#"{"sub": "alice"}"#)), "read-undeclared-document");
     assert_eq!(fault(&get("/orders").token(r#"{"roles": {"clerk": true}}"#)), "read-wrong-type");
 }
 

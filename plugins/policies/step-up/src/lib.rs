@@ -8,7 +8,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use ztlib_policy::config::{NonEmpty, Text, from_json};
+use ztlib_policy::config::{ContextClass, Issuers, NonEmpty, Text, Vouchers, from_json};
 use ztlib_policy::rules::{Covers, Rules};
 use ztlib_policy::{Answer, Policy, Question, config_struct, constant_struct, export_policy};
 
@@ -27,6 +27,8 @@ constant_struct! {
     /// What a login must be like: all that is given here.
     #[derive(Debug)]
     struct Login {
+        /// Whose logins count.
+        issuers: Issuers,
         /// One of these methods was used (`amr`).
         methods: Vec<Box<str>>,
         /// The authentication context class (`acr`) is one of these.
@@ -52,8 +54,9 @@ impl Policy for StepUp {
     /// Every rule that covers the question must be met; where none does, others decide.
     fn decide(&self, question: &Question<'_>) -> Answer {
         let mut answer = Answer::Abstain;
+        let vouchers = Vouchers::new(question);
         for login in self.rules.find(question) {
-            if !login.is_met(question) {
+            if !(vouchers.counts(&login.issuers) && login.is_met(question)) {
                 question.challenge_step_up(login.challenge.as_deref(), login.max_age);
                 return question.deny(STEP_UP_REQUIRED);
             }
@@ -83,25 +86,27 @@ config_struct! {
         routes: Option<NonEmpty<Text<'a>>> = "routes",
         actions: Option<NonEmpty<Text<'a>>> = "actions",
         amr: Option<NonEmpty<Text<'a>>> = "amr",
-        acr: Option<NonEmpty<Text<'a>>> = "acr",
+        acr: Option<NonEmpty<ContextClass<'a>>> = "acr",
         max_age: Option<u32> = "max-age",
-        challenge: Option<Text<'a>> = "challenge-acr",
+        challenge: Option<ContextClass<'a>> = "challenge-acr",
+        issuers: Issuers = "issuers",
     }
 }
 
 impl<'a> Rule<'a> {
     fn split(self) -> Result<(Covers<'a>, Login), String> {
-        let Self { methods, routes, actions, amr, acr, max_age, challenge } = self;
+        let Self { methods, routes, actions, amr, acr, max_age, challenge, issuers } = self;
         if amr.is_none() && acr.is_none() && max_age.is_none() {
             return Err("give at least one of `amr`, `acr` and `max-age`".to_string());
         }
-        let classes = boxed(acr.as_ref());
+        let classes: Vec<Box<str>> =
+            acr.iter().flat_map(NonEmpty::as_slice).map(|class| class.as_str().into()).collect();
         // The caller cannot be asked for a method, only for a class or an age (RFC 9470 section 3).
         let challenge = challenge.map(|class| class.as_str().into()).or_else(|| classes.first().cloned());
         if challenge.is_none() && amr.is_some() {
             return Err("`amr` needs `challenge-acr` (or `acr`): the class to ask the caller for".to_string());
         }
-        let login = Login { methods: boxed(amr.as_ref()), classes, max_age, challenge };
+        let login = Login { issuers, methods: boxed(amr.as_ref()), classes, max_age, challenge };
         Ok((Covers { methods, routes, actions }, login))
     }
 }

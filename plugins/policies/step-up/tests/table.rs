@@ -106,10 +106,31 @@ fn a_configuration_that_could_be_misread_is_refused_by_name() {
         (rule("max-age: 5m"), "rules[0].max-age: a whole number is expected"),
         (
             rule("max_age: 5"),
-            "rules[0]: unknown member `max_age`; known are: methods, routes, actions, amr, acr, max-age, challenge-acr",
+            "rules[0]: unknown member `max_age`; known are: methods, routes, actions, amr, acr, max-age, challenge-acr, issuers",
         ),
     ] {
         assert_eq!(configure(&yaml).unwrap_err(), wanted, "{yaml}");
+    }
+}
+
+/// Findings E1: how another issuer says that its users log in is its own affair.
+#[test]
+fn logins_are_those_of_the_issuers_that_a_rule_names_or_of_the_home_issuer() {
+    let policy = configure(
+        r#"
+rules:
+  - {methods: [GET], routes: [/own], acr: [gold]}
+  - {methods: [GET], routes: [/both], acr: [gold], issuers: ["https://id.example", "https://partner.example"]}
+"#,
+    )
+    .unwrap();
+    for (home, route, answer) in
+        [(true, "/own", Answer::Allow), (false, "/own", Answer::Deny), (false, "/both", Answer::Allow)]
+    {
+        let claims = r#"{"iss": "https://partner.example", "acr": "gold"}"#;
+        let facts = Facts::request("GET", "/x").route(route).token(claims);
+        let facts = if home { facts } else { facts.of_another_issuer() };
+        assert_eq!(decide(&policy, &facts).unwrap().answer, answer, "{home} {route}");
     }
 }
 

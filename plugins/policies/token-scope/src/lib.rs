@@ -8,7 +8,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use ztlib_policy::config::{NonEmpty, Text, from_json};
+use ztlib_policy::config::{Issuers, NonEmpty, Scope, Text, Vouchers, from_json};
 use ztlib_policy::rules::{Covers, Rules};
 use ztlib_policy::{Answer, Policy, Question, config_struct, constant_struct, export_policy};
 
@@ -29,6 +29,8 @@ constant_struct! {
 constant_struct! {
     #[derive(Debug)]
     struct Scopes {
+        /// Whose scopes they are.
+        issuers: Issuers,
         all: Vec<Box<str>>,
         any: Vec<Box<str>>,
     }
@@ -39,14 +41,20 @@ impl Policy for TokenScope {
         let mut rules = Rules::new();
         for (at, rule) in from_json::<Config<'_>>(config)?.rules.into_iter().enumerate() {
             let place = |error: String| format!("rules[{at}]: {error}");
-            let Rule { methods, routes, actions, all, any, none } = rule;
+            let Rule { methods, routes, actions, all, any, none, issuers } = rule;
             if none.unwrap_or(false) == (all.is_some() || any.is_some()) {
                 return Err(place(
                     "give `scopes`, `any-scope` or both; `without-scope: true` alone opens the route"
                         .to_string(),
                 ));
             }
-            let scopes = Scopes { all: boxed(all.as_ref()), any: boxed(any.as_ref()) };
+            if none == Some(true) && issuers.is_some() {
+                return Err(place(
+                    "`without-scope: true` asks for no token: leave out `issuers`".to_string(),
+                ));
+            }
+            let issuers = issuers.unwrap_or_default();
+            let scopes = Scopes { issuers, all: boxed(all.as_ref()), any: boxed(any.as_ref()) };
             rules.add(&Covers { methods, routes, actions }, &scopes).map_err(place)?;
         }
         Ok(Self { rules })
@@ -55,13 +63,20 @@ impl Policy for TokenScope {
     /// Every rule that covers the question must be met.
     fn decide(&self, question: &Question<'_>) -> Answer {
         let mut covered = false;
+        let vouchers = Vouchers::new(question);
         for scopes in self.rules.find(question) {
             covered = true;
-            if let Some(missing) = scopes.all.iter().find(|scope| !question.has_scope(scope)) {
+            if scopes.all.is_empty() && scopes.any.is_empty() {
+                continue;
+            }
+            // A scope of another issuer is another scope, whatever it is called.
+            let counts = vouchers.counts(&scopes.issuers);
+            let has = |scope: &str| counts && question.has_scope(scope);
+            if let Some(missing) = scopes.all.iter().find(|scope| !has(scope)) {
                 question.message(&format!("the scope {missing} is needed"));
                 return question.deny(MISSING_SCOPE);
             }
-            if !scopes.any.is_empty() && !scopes.any.iter().any(|scope| question.has_scope(scope)) {
+            if !scopes.any.is_empty() && !scopes.any.iter().any(|scope| has(scope)) {
                 question.message(&format!("one of these scopes is needed: {}", scopes.any.join(" ")));
                 return question.deny(MISSING_SCOPE);
             }
@@ -84,26 +99,12 @@ config_struct! {
         all: Option<NonEmpty<Scope<'a>>> = "scopes",
         any: Option<NonEmpty<Scope<'a>>> = "any-scope",
         none: Option<bool> = "without-scope",
-    }
-}
-
-/// One scope (RFC 6749 section 3.3): "orders:read orders:write" is two, and no token has it as one.
-struct Scope<'a>(Text<'a>);
-
-impl<'a> ztlib_policy::config::FromConfig<'a> for Scope<'a> {
-    fn read(reader: &mut ztlib_policy::config::Reader<'a>) -> Result<Self, ztlib_policy::config::Error> {
-        let text = Text::read(reader)?;
-        let allowed = |byte: u8| matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e);
-        if text.as_str().bytes().all(allowed) {
-            Ok(Self(text))
-        } else {
-            Err(ztlib_policy::config::Error::new(format!("`{}` is not one scope", text.as_str())))
-        }
+        issuers: Option<Issuers> = "issuers",
     }
 }
 
 fn boxed(scopes: Option<&NonEmpty<Scope<'_>>>) -> Vec<Box<str>> {
-    scopes.into_iter().flat_map(NonEmpty::as_slice).map(|scope| scope.0.as_str().into()).collect()
+    scopes.into_iter().flat_map(NonEmpty::as_slice).map(|scope| scope.as_str().into()).collect()
 }
 
 export_policy!(TokenScope, sealed, no_std);

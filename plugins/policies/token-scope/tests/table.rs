@@ -82,12 +82,50 @@ fn an_action_needs_its_scopes() {
     assert_eq!(ask("orders:write").reason.as_deref(), Some(MISSING_SCOPE));
 }
 
+/// Findings E1: a scope of another issuer is another scope.
+#[test]
+fn scopes_are_those_of_the_issuers_that_a_rule_names_or_of_the_home_issuer() {
+    let policy = configure(
+        r#"
+rules:
+  - {methods: [GET], routes: [/own], scopes: [read]}
+  - {methods: [GET], routes: [/any], any-scope: [read, write]}
+  - {methods: [GET], routes: [/both], scopes: [read], issuers: ["https://id.example", "https://partner.example"]}
+  - {methods: [GET], routes: [/open], without-scope: true}
+"#,
+    )
+    .unwrap();
+    let ask = |home: bool, issuer: &str, route: &str| {
+        let claims = format!(r#"{{"iss": "{issuer}", "scope": "read write"}}"#);
+        let facts = Facts::request("GET", "/x").route(route).token(&claims);
+        let facts = if home { facts } else { facts.of_another_issuer() };
+        decide(&policy, &facts).unwrap().reason
+    };
+    let missing = Some(MISSING_SCOPE.to_owned());
+    for (route, own, partner, other) in [
+        ("/own", None, missing.clone(), missing.clone()),
+        ("/any", None, missing.clone(), missing.clone()),
+        ("/both", None, None, missing),
+        ("/open", None, None, None),
+    ] {
+        assert_eq!(ask(true, "https://id.example", route), own, "{route}");
+        assert_eq!(ask(false, "https://partner.example", route), partner, "{route}");
+        assert_eq!(ask(false, "https://other.example", route), other, "{route}");
+    }
+}
+
 #[test]
 fn it_reads_only_the_scopes_that_a_rule_names() {
     let facts = Facts::request("GET", "/any").route("/orders").token(r#"{"scope": "a b orders:read"}"#);
     assert_eq!(
         decide(&configure(SAMPLE).unwrap(), &facts).unwrap().reads(),
-        ["action=absent", r#"route="/orders""#, r#"method="GET""#, r#"has-scope("orders:read")=yes"#,]
+        [
+            "action=absent",
+            r#"route="/orders""#,
+            r#"method="GET""#,
+            "from-home-issuer=yes",
+            r#"has-scope("orders:read")=yes"#,
+        ]
     );
 }
 
@@ -105,7 +143,7 @@ fn a_configuration_that_could_be_misread_is_refused_by_name() {
         (rule("scopes: ['a b']"), "rules[0].scopes[0]: `a b` is not one scope"),
         (
             rule("scope: [a]"),
-            "rules[0]: unknown member `scope`; known are: methods, routes, actions, scopes, any-scope, without-scope",
+            "rules[0]: unknown member `scope`; known are: methods, routes, actions, scopes, any-scope, without-scope, issuers",
         ),
     ] {
         assert_eq!(configure(&yaml).unwrap_err(), wanted, "{yaml}");

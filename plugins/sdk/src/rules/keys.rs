@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use crate::config::{NonEmpty, Text};
 use crate::constants::{Constant, Packer, Unpacker};
+use crate::forms::unmatchable;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -88,6 +89,11 @@ impl Constant<'_> for Shape {
     }
 }
 
+/// The methods that are registered with IANA (RFC 9110 section 16.1), and `PURGE`, which caches take.
+const METHODS: &str = "GET HEAD POST PUT DELETE CONNECT OPTIONS TRACE PATCH QUERY PURGE ACL BASELINE-CONTROL BIND CHECKIN CHECKOUT COPY \
+     LABEL LINK LOCK MERGE MKACTIVITY MKCALENDAR MKCOL MKREDIRECTREF MKWORKSPACE MOVE ORDERPATCH PROPFIND PROPPATCH REBIND REPORT SEARCH \
+     UNBIND UNCHECKOUT UNLINK UNLOCK UPDATE UPDATEREDIRECTREF VERSION-CONTROL";
+
 /// The methods of a rule; none where it is for any.
 pub(super) fn methods_of<'m>(methods: &'m NonEmpty<Text<'_>>) -> Result<Vec<&'m str>, String> {
     let mut named = Vec::new();
@@ -99,6 +105,12 @@ pub(super) fn methods_of<'m>(methods: &'m NonEmpty<Text<'_>>) -> Result<Vec<&'m 
                 "`{method}` is not a method: they are upper case, as in `GET`; `*` stands for any"
             ));
         }
+        if method != "*" && !METHODS.split(' ').any(|known| known == method) {
+            return Err(format!("`{method}` is no method that is registered with IANA; `*` stands for any"));
+        }
+        if named.contains(&method) {
+            return Err(format!("the method `{method}` is there twice"));
+        }
         named.push(method);
     }
     if named.contains(&"*") {
@@ -109,8 +121,11 @@ pub(super) fn methods_of<'m>(methods: &'m NonEmpty<Text<'_>>) -> Result<Vec<&'m 
 
 /// What kind of key a route of a configuration is, and the key.
 pub(super) fn route_key(route: &str) -> Result<(Kind, &str), String> {
-    if !route.starts_with('/') {
-        return Err(format!("the route `{route}` does not begin with `/`"));
+    let literal = route.strip_suffix("/**").or_else(|| route.strip_suffix("/*"));
+    if let Some(what) =
+        unmatchable(literal.map_or(route, |prefix| if prefix.is_empty() { "/" } else { prefix }))
+    {
+        return Err(what);
     }
     let Some(star) = route.bytes().position(|byte| byte == b'*') else { return Ok((Kind::Exact, route)) };
     let prefix = route.get(..star).unwrap_or_default();

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use serde_json::Value as Json;
 
-use super::documents::{Failure, WRONG_TYPE, expand};
+use super::documents::{Failure, WRONG_TYPE};
 use super::facts::Asked;
 use super::host::Host;
-use super::pattern;
+use crate::pattern;
 
 impl Host<'_> {
     pub(crate) fn action(&self) -> Option<String> {
@@ -35,7 +35,7 @@ impl Host<'_> {
     }
 
     pub(crate) fn param(&self, name: &str) -> Option<String> {
-        self.read("param", &[&name], Ok(self.route_param(name)))
+        self.read("param", &[&name], self.route_param(name))
     }
 
     pub(crate) fn path_matches(&self, pattern: &str) -> bool {
@@ -103,6 +103,10 @@ impl Host<'_> {
 
     pub(crate) fn has_token(&self) -> bool {
         self.read("has-token", &[], Ok(self.facts.claims.is_some()))
+    }
+
+    pub(crate) fn from_home_issuer(&self) -> bool {
+        self.read("from-home-issuer", &[], Ok(self.facts.claims.is_some() && self.facts.is_home))
     }
 
     pub(crate) fn issuer(&self) -> Option<String> {
@@ -222,12 +226,11 @@ impl Host<'_> {
     }
 
     pub(crate) fn data_contains(&self, document: &str, pointer: &str, value: &str) -> bool {
-        let answer = self.data(document, pointer).and_then(|json| {
-            let value = expand(value, &|name| self.symbol(name))?;
-            Ok(json.zip(value).is_some_and(|(json, value)| match json {
-                Json::Object(members) => members.contains_key(&value),
-                json => holds(json, &value) == Some(true),
-            }))
+        let answer = self.data(document, pointer).map(|json| {
+            json.is_some_and(|json| match json {
+                Json::Object(members) => members.contains_key(value),
+                json => holds(json, value) == Some(true),
+            })
         });
         self.read("data-contains", &[&document, &pointer, &value], answer)
     }

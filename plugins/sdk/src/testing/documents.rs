@@ -13,14 +13,18 @@ pub(super) const WRONG_TYPE: Failure = ("read-wrong-type", "the value is there a
 
 /// RFC 6901 section 3.
 pub(super) fn check_pointer(pointer: &str) -> Result<(), Failure> {
+    check(pointer, &['0', '1'], "in a JSON pointer `~` stands only as `~0` or `~1` (RFC 6901)")
+}
+
+fn check(pointer: &str, escapes: &[char], form: &'static str) -> Result<(), Failure> {
     if pointer.len() > 1024 {
         return Err(malformed("the pointer is longer than 1024 bytes"));
     }
     if !pointer.is_empty() && !pointer.starts_with('/') {
         return Err(malformed("a JSON pointer is empty or begins with `/` (RFC 6901)"));
     }
-    if pointer.split('~').skip(1).any(|after| !after.starts_with(['0', '1'])) {
-        return Err(malformed("in a JSON pointer `~` stands only as `~0` or `~1` (RFC 6901)"));
+    if pointer.split('~').skip(1).any(|after| !after.starts_with(escapes)) {
+        return Err(malformed(form));
     }
     Ok(())
 }
@@ -32,7 +36,8 @@ pub(super) fn find<'j>(
     pointer: &str,
     symbol: &dyn Fn(&str) -> Result<Option<String>, Failure>,
 ) -> Result<Option<&'j Json>, Failure> {
-    check_pointer(pointer)?;
+    let form = "in a pointer into a document `~` stands only as `~0` (for `~`), `~1` (`/`), `~2` (`{`) or `~3` (`}`)";
+    check(pointer, &['0', '1', '2', '3'], form)?;
     let mut found = Some(json);
     for segment in segments(pointer) {
         // Every symbol is looked at, also behind one that is absent: a wrong one is a fault for every caller.
@@ -67,7 +72,7 @@ fn member<'j>(json: &'j Json, segment: &str) -> Option<&'j Json> {
 }
 
 /// A text with the values of its `{symbols}`; none where one is absent.
-pub(super) fn expand(
+fn expand(
     text: &str,
     symbol: &dyn Fn(&str) -> Result<Option<String>, Failure>,
 ) -> Result<Option<String>, Failure> {
@@ -89,6 +94,7 @@ fn push(expanded: &mut String, literal: &str) -> Result<(), Failure> {
     if literal.contains('}') {
         return Err(malformed("a symbol begins with `{`"));
     }
-    expanded.push_str(&literal.replace("~1", "/").replace("~0", "~"));
+    let literal = literal.replace("~1", "/").replace("~2", "{").replace("~3", "}").replace("~0", "~");
+    expanded.push_str(&literal);
     Ok(())
 }

@@ -15,6 +15,8 @@ pub struct Facts {
     pub(super) labels: BTreeMap<String, String>,
     pub(super) peer: Option<Peer>,
     pub(super) claims: Option<Json>,
+    /// Whether they are of the home issuer.
+    pub(super) is_home: bool,
     pub(super) remote_ip: Option<IpAddr>,
     pub(super) now: u64,
     pub(super) signals: BTreeMap<String, Signal>,
@@ -80,6 +82,7 @@ impl Facts {
             labels: BTreeMap::new(),
             peer: None,
             claims: None,
+            is_home: true,
             remote_ip: None,
             now: 1_795_392_000,
             signals: BTreeMap::new(),
@@ -156,6 +159,14 @@ impl Facts {
             Ok(claims @ Json::Object(_)) => self.claims = Some(claims),
             _ => self.wrong = Some("the claims are not a JSON object".to_owned()),
         }
+        self
+    }
+
+    /// The token is of another issuer than the service's home issuer: [`from_home_issuer`](crate::Question::from_home_issuer) is
+    /// false.
+    #[must_use]
+    pub fn of_another_issuer(mut self) -> Self {
+        self.is_home = false;
         self
     }
 

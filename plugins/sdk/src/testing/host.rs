@@ -8,11 +8,11 @@ use serde_json::Value as Json;
 use super::documents::{Failure, WRONG_TYPE, check_pointer, find, malformed};
 use super::facts::{Asked, Facts, Peer, Request, Signal};
 use super::outcome::Outcome;
-use super::pattern::Malformed;
 use super::sealed::Constants;
 use super::shown::Shown;
 use super::verdict::{Fault, Read, Verdict};
 use crate::Answer;
+use crate::pattern::Malformed;
 
 /// Headers that carry secrets in every service.
 pub(super) const SECRET_HEADERS: [&str; 5] =
@@ -35,6 +35,42 @@ struct Record {
     calls: usize,
     trace: Vec<Read>,
     outcome: Outcome,
+    /// In a document, under what an issuer says and not under the issuer.
+    looked_under_a_name: bool,
+}
+
+impl Record {
+    /// Whether the policy goes by what an issuer says, or has it copied, and never asked which one it is.
+    fn takes_any_issuers_word(&self) -> bool {
+        let function = |read: &Read| read.call.split('(').next().unwrap_or_default().to_owned();
+        if self.trace.iter().any(|read| matches!(&*function(read), "issuer" | "from-home-issuer")) {
+            return false;
+        }
+        let heard = self.trace.iter().any(|read| match &*function(read) {
+            "subject"
+            | "has-scope"
+            | "scopes"
+            | "has-audience"
+            | "claim-string"
+            | "claim-int"
+            | "claim-bool"
+            | "claim-json"
+            | "claim-contains"
+            | "authenticated-within"
+            | "uses-method"
+            | "acr-is"
+            | "before-claim" => true,
+            _ => false,
+        });
+        let copied = || self.outcome.copied_to_request().any(is_word);
+        let told = || self.outcome.copied_to_request().any(|source| source == "{issuer}");
+        heard || self.looked_under_a_name || (copied() && !told())
+    }
+}
+
+/// Whether a symbol in a text stands for what an issuer says.
+fn is_word(text: &str) -> bool {
+    text.contains("{subject}") || text.contains("{claim:")
 }
 
 impl From<Malformed> for Failure {
@@ -68,6 +104,10 @@ impl<'f> Host<'f> {
         {
             let text = format!("the manifest declares no reason `{reason}` for this policy");
             return Err(self.fault("outcome-undeclared-reason", &text));
+        }
+        if answer == Answer::Allow && !self.facts.is_home && record.takes_any_issuers_word() {
+            let text = "the token is not of the home issuer, and the policy allows by what it says without asking for the issuer";
+            return Err(self.fault("issuer-not-asked", text));
         }
         let settled = record.outcome.clone().into_verdict(answer, record.trace.clone(), self);
         settled.map_err(|(code, text)| self.fault(code, &text))
@@ -176,9 +216,14 @@ impl<'f> Host<'f> {
         }
     }
 
-    pub(super) fn route_param(&self, name: &str) -> Option<String> {
+    /// A name that stands twice in the route's template has two values.
+    pub(super) fn route_param(&self, name: &str) -> Result<Option<String>, Failure> {
         let params = self.asked().map_or(&[][..], |request| &request.params);
-        params.iter().find(|(own, _)| own == name).map(|(_, value)| value.clone())
+        let mut values = params.iter().filter(|(own, _)| own == name).map(|(_, value)| value.clone());
+        match (values.next(), values.next()) {
+            (value, None) => Ok(value),
+            (_, Some(_)) => Err(("read-several-values", "there are several values where one was asked for")),
+        }
     }
 
     pub(super) fn headers_of(&self, name: &str) -> Result<Vec<String>, Failure> {
@@ -203,6 +248,9 @@ impl<'f> Host<'f> {
     }
 
     pub(super) fn data(&self, document: &str, pointer: &str) -> Result<Option<&'f Json>, Failure> {
+        if is_word(pointer) && !pointer.contains("{issuer}") {
+            self.record.borrow_mut().looked_under_a_name = true;
+        }
         let undeclared = ("read-undeclared-document", "the manifest declares no document of this name");
         let document = self.facts.documents.get(document).ok_or(undeclared)?;
         find(document, pointer, &|name| self.symbol(name))
@@ -210,15 +258,16 @@ impl<'f> Host<'f> {
 
     pub(super) fn symbol(&self, name: &str) -> Result<Option<String>, Failure> {
         if let Some(param) = name.strip_prefix("param:") {
-            return Ok(self.route_param(param));
+            return self.route_param(param);
         }
         if let Some(pointer) = name.strip_prefix("claim:") {
             return Ok(self.typed(pointer, Json::as_str)?.map(str::to_owned));
         }
         match name {
             "subject" => Ok(self.registered("sub").and_then(Json::as_str).map(str::to_owned)),
+            "issuer" => Ok(self.registered("iss").and_then(Json::as_str).map(str::to_owned)),
             "peer" => Ok(self.spiffe_id().map(str::to_owned)),
-            _ => Err(malformed("a symbol is {subject}, {peer}, {param:NAME} or {claim:/POINTER}")),
+            _ => Err(malformed("a symbol is {issuer}, {subject}, {peer}, {param:NAME} or {claim:/POINTER}")),
         }
     }
 }

@@ -37,7 +37,6 @@ mod documents;
 mod facts;
 mod host;
 mod outcome;
-mod pattern;
 mod sealed;
 mod shown;
 mod source;

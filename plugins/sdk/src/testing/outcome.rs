@@ -172,6 +172,14 @@ impl Outcome {
         Ok(())
     }
 
+    /// The sources of what the service is to be given copies of.
+    pub(super) fn copied_to_request(&self) -> impl Iterator<Item = &str> {
+        self.request_headers.iter().filter_map(|header| match &header.to {
+            To::Copy(source) => Some(source.text.as_str()),
+            To::Nothing | To::Value(_) => None,
+        })
+    }
+
     fn header(&self, name: &str, to: To) -> Result<Header, Failure> {
         if self.request_headers.len() + self.response_headers.len() >= 16 {
             return Err(("outcome-budget", "a policy changes at most 16 headers"));

@@ -61,7 +61,7 @@ impl Source {
         let registered = |name| Ok(host.registered(name).and_then(Json::as_str).map(str::to_owned));
         match symbol.split_once(':') {
             Some(("claim", pointer)) => Ok(host.typed(pointer, Json::as_str)?.map(str::to_owned)),
-            Some(("param", name)) => Ok(host.route_param(name)),
+            Some(("param", name)) => host.route_param(name),
             Some(("label", name)) => Ok(host.facts.labels.get(name).cloned()),
             Some((_, name)) => match host.headers_of(name)?.as_slice() {
                 [] => Ok(None),

@@ -103,6 +103,7 @@ pub(crate) fn function(name: &str) -> Option<(Function, usize)> {
         "peer-matches" => (|q, a| Some(q.peer_matches(text(a, 0)).into()), 1),
         "peer-has-dns-name" => (|q, a| Some(q.peer_has_dns_name(text(a, 0)).into()), 1),
         "has-token" => (|q, _| Some(q.has_token().into()), 0),
+        "from-home-issuer" => (|q, _| Some(q.from_home_issuer().into()), 0),
         "issuer" => (|q, _| Some(q.issuer().into()), 0),
         "subject" => (|q, _| Some(q.subject().into()), 0),
         "has-scope" => (|q, a| Some(q.has_scope(text(a, 0)).into()), 1),

@@ -41,6 +41,17 @@ const SINCE_0_1_1: [(&str, [&str; 2]); 4] = [
     ("copy-to-response-header-or-remove", ["x-user", "{subject}"]),
 ];
 
+/// What it has had since 0.1.2.
+const SINCE_0_1_2: [&str; 1] = ["from-home-issuer"];
+
+#[test]
+fn the_functions_since_0_1_2_give_what_they_should() {
+    let config = r#"{ "decide": { "if": { "call": "from-home-issuer" }, "then": { "answer": "allow" }, "else": { "answer": "deny" } } }"#;
+    let probe = Probe::configure(config.as_bytes()).unwrap();
+    assert_eq!(decide(&probe, &facts()).unwrap().answer, Answer::Allow);
+    assert_eq!(decide(&probe, &facts().of_another_issuer()).unwrap().answer, Answer::Deny);
+}
+
 #[test]
 fn every_function_of_the_contract_is_called() {
     let in_contract: BTreeSet<&str> = WIT
@@ -51,7 +62,8 @@ fn every_function_of_the_contract_is_called() {
         .filter(|name| !["configure", "decide", "put", "seal", "get"].contains(name))
         .collect();
     let of_0_1_0 = CONFIG.split("\"call\": \"").skip(1).filter_map(|rest| rest.split('"').next());
-    let called: BTreeSet<&str> = of_0_1_0.chain(SINCE_0_1_1.map(|(name, _)| name)).collect();
+    let since = SINCE_0_1_1.map(|(name, _)| name).into_iter().chain(SINCE_0_1_2);
+    let called: BTreeSet<&str> = of_0_1_0.chain(since).collect();
     assert_eq!(called, in_contract);
 }
 

@@ -77,7 +77,9 @@ impl Policy for RbacLinear {
             }
             let Some(may) = May::unpack(&mut Unpacker::new(rule.rest)) else { continue };
             if may.method == "*" || may.method == method {
-                if self.claims.iter().any(|claim| question.claim_contains(claim, may.role)) {
+                if question.from_home_issuer()
+                    && self.claims.iter().any(|claim| question.claim_contains(claim, may.role))
+                {
                     return Answer::Allow;
                 }
                 reason = "no-role";

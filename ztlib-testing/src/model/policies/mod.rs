@@ -42,6 +42,8 @@ pub struct Caller {
     pub peer: Option<Peer>,
     /// The claims of the token.
     pub claims: Option<Map<String, Value>>,
+    /// The issuer of the token is not the home issuer.
+    pub of_another_issuer: bool,
 }
 
 /// A peer that was authenticated.
@@ -81,6 +83,9 @@ type Asked = Result<Outcome, &'static str>;
 /// Asks the policies in order: the first deny wins; the set allows where every required policy allows and at least one does.
 pub(super) fn ask(set: &PolicySet, facts: &Facts<'_>) -> Result<Result<(), Refused>, ScenarioError> {
     let mut allowed = false;
+    // Policies with rules by route deny where there is none; that is told as what it is.
+    let by_route = |kind: &str| matches!(kind, "rbac" | "peer-allow-list" | "token-scope" | "step-up");
+    let mut asked_for_route = false;
     let bare = |policy: &str, reason: &str| Refused::Denied {
         policy: policy.to_owned(),
         reason: reason.to_owned(),
@@ -88,9 +93,14 @@ pub(super) fn ask(set: &PolicySet, facts: &Facts<'_>) -> Result<Result<(), Refus
         challenge: None,
     };
     for policy in &set.policies {
+        asked_for_route |= by_route(&policy.kind);
+        let no_route = asked_for_route && facts.action.is_none() && facts.route.is_none();
         match ask_policy(policy, &set.documents, facts)? {
             Ok(Outcome::Allow) => allowed = true,
             Ok(Outcome::Abstain) if policy.may_abstain => {}
+            Ok(Outcome::Abstain | Outcome::Deny { challenge: None, .. }) if no_route => {
+                return Ok(Err(Refused::NoRoute));
+            }
             Ok(Outcome::Abstain) => return Ok(Err(bare(&policy.name, "abstained"))),
             Ok(Outcome::Deny { reason, .. }) if reason != "denied" && !policy.reasons.contains(&reason) => {
                 return Ok(Err(Refused::Fault {
@@ -101,10 +111,18 @@ pub(super) fn ask(set: &PolicySet, facts: &Facts<'_>) -> Result<Result<(), Refus
             Ok(Outcome::Deny { reason, message, challenge }) => {
                 return Ok(Err(Refused::Denied { policy: policy.name.clone(), reason, message, challenge }));
             }
+            // Claims are the only values of the scenarios that are of a wrong type.
+            Err(code @ "read-wrong-type") => {
+                let policy = Some(policy.name.clone());
+                return Ok(Err(Refused::Unreadable { policy, code: code.to_owned() }));
+            }
             Err(code) => {
                 return Ok(Err(Refused::Fault { policy: Some(policy.name.clone()), code: code.to_owned() }));
             }
         }
+    }
+    if !allowed && asked_for_route && facts.action.is_none() && facts.route.is_none() {
+        return Ok(Err(Refused::NoRoute));
     }
     if !allowed {
         return Ok(Err(bare("policy-set", "no-policy-allowed")));
@@ -112,7 +130,14 @@ pub(super) fn ask(set: &PolicySet, facts: &Facts<'_>) -> Result<Result<(), Refus
     // What an allow obliges to is carried out only where all of it can be.
     for policy in set.policies.iter().filter(|policy| policy.kind == "probe") {
         if let Err(code) = read::<Copies>(&policy.config)?.carry_out(facts) {
-            return Ok(Err(Refused::Fault { policy: None, code: code.to_owned() }));
+            // All that the scenarios copy is sent by the caller.
+            let unreadable = code != "outcome-malformed-source";
+            let (policy, code) = (None, code.to_owned());
+            return Ok(Err(if unreadable {
+                Refused::Unreadable { policy, code }
+            } else {
+                Refused::Fault { policy, code }
+            }));
         }
     }
     Ok(Ok(()))
@@ -151,6 +176,12 @@ fn denied(reason: &str) -> Outcome {
 
 fn read<T: DeserializeOwned>(config: &Value) -> Result<T, ScenarioError> {
     T::deserialize(config).map_err(|error| ScenarioError::because("the configuration of a policy", &error))
+}
+
+/// Whether the word of whoever issued the caller's token counts where a configuration names these issuers.
+fn counts(facts: &Facts<'_>, issuers: &[String]) -> bool {
+    let Some(issuer) = claim(facts, "iss").and_then(Value::as_str) else { return false };
+    if issuers.is_empty() { !facts.caller.of_another_issuer } else { issuers.iter().any(|own| own == issuer) }
 }
 
 /// What a rule is for: methods and routes, actions, or both.

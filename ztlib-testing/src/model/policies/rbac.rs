@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Asked, Covers, Facts, Outcome, claim, denied, peer_matches, read};
+use super::{Asked, Covers, Facts, Outcome, claim, counts, denied, peer_matches, read};
 use crate::scenario::ScenarioError;
 
 /// `rbac`: whoever has a role may do what the role is permitted.
@@ -42,7 +42,7 @@ struct Rbac {
 #[serde(deny_unknown_fields)]
 struct Roles {
     #[serde(default)]
-    claims: Vec<String>,
+    claims: Vec<ClaimRoles>,
     groups: Option<Groups>,
     #[serde(default)]
     peers: Vec<PeerRoles>,
@@ -50,9 +50,18 @@ struct Roles {
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum ClaimRoles {
+    OfHome(String),
+    Of { claim: String, issuers: Vec<String> },
+}
+
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Groups {
     claim: String,
+    #[serde(default)]
+    issuers: Vec<String>,
     roles: BTreeMap<String, Vec<String>>,
 }
 
@@ -69,6 +78,8 @@ struct PeerRoles {
 struct DocumentRoles {
     name: String,
     pointer: String,
+    #[serde(default)]
+    issuers: Vec<String>,
 }
 
 impl Roles {
@@ -78,14 +89,18 @@ impl Roles {
         documents: &BTreeMap<String, Value>,
         facts: &Facts<'_>,
     ) -> Result<bool, &'static str> {
-        for pointer in &self.claims {
-            if claim_contains(facts, pointer, role)? {
+        for source in &self.claims {
+            let (pointer, issuers) = match source {
+                ClaimRoles::OfHome(pointer) => (pointer, &[][..]),
+                ClaimRoles::Of { claim, issuers } => (claim, issuers.as_slice()),
+            };
+            if counts(facts, issuers) && claim_contains(facts, pointer, role)? {
                 return Ok(true);
             }
         }
         if let Some(groups) = &self.groups {
             for (group, _) in groups.roles.iter().filter(|(_, roles)| roles.contains(role)) {
-                if claim_contains(facts, &groups.claim, group)? {
+                if counts(facts, &groups.issuers) && claim_contains(facts, &groups.claim, group)? {
                     return Ok(true);
                 }
             }
@@ -94,6 +109,10 @@ impl Roles {
             return Ok(true);
         }
         let Some(document) = &self.document else { return Ok(false) };
+        let of_token = document.pointer.contains("{subject}") && !document.pointer.contains("{issuer}");
+        if (of_token || !document.issuers.is_empty()) && !counts(facts, &document.issuers) {
+            return Ok(false);
+        }
         let contents = documents.get(&document.name).ok_or("read-undeclared-document")?;
         Ok(find(contents, &document.pointer, facts).is_some_and(|found| match found {
             Value::String(one) => one == role,
@@ -115,10 +134,11 @@ fn claim_contains(facts: &Facts<'_>, pointer: &str, value: &str) -> Result<bool,
     }
 }
 
-/// What stands at a pointer whose segments may be `{subject}` and `{peer}`.
+/// What stands at a pointer whose segments may be `{issuer}`, `{subject}` and `{peer}`.
 fn find<'d>(document: &'d Value, pointer: &str, facts: &Facts<'_>) -> Option<&'d Value> {
     pointer.split('/').skip(1).try_fold(document, |value, segment| {
         let segment = match segment {
+            "{issuer}" => claim(facts, "iss")?.as_str()?.to_owned(),
             "{subject}" => claim(facts, "sub")?.as_str()?.to_owned(),
             "{peer}" => facts.caller.peer.as_ref()?.spiffe_id.clone()?,
             literal => literal.replace("~1", "/").replace("~0", "~"),

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Covers, Facts, Outcome, claim, denied, peer_matches};
+use super::{Covers, Facts, Outcome, claim, counts, denied, peer_matches};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -73,23 +73,28 @@ struct ScopeRule {
     any_scope: Vec<String>,
     #[serde(default, rename = "without-scope")]
     _without_scope: bool,
+    #[serde(default)]
+    issuers: Vec<String>,
 }
 
 impl TokenScope {
     /// Every rule that covers the question must be met, and there must be one.
     pub(super) fn ask(self, facts: &Facts<'_>) -> Outcome {
-        let held: Vec<&str> =
-            claim(facts, "scope").and_then(Value::as_str).unwrap_or_default().split(' ').collect();
+        let held: Vec<&str> = match claim(facts, "scope") {
+            Some(Value::Array(scopes)) => scopes.iter().filter_map(Value::as_str).collect(),
+            scope => scope.and_then(Value::as_str).unwrap_or_default().split(' ').collect(),
+        };
         let missing = |message: String| Outcome::Deny {
             reason: "missing-scope".to_owned(),
             message: Some(message),
             challenge: None,
         };
         let mut outcome = denied("no-rule");
-        for ScopeRule { methods, routes, actions, scopes, any_scope, .. } in self.rules {
+        for ScopeRule { methods, routes, actions, scopes, any_scope, issuers, .. } in self.rules {
             if !(Covers { methods, routes, actions }).covers(facts) {
                 continue;
             }
+            let held: &[&str] = if counts(facts, &issuers) { &held } else { &[] };
             if let Some(scope) = scopes.iter().find(|scope| !held.contains(&scope.as_str())) {
                 return missing(format!("the scope {scope} is needed"));
             }
@@ -123,6 +128,8 @@ struct LoginRule {
     acr: Vec<String>,
     max_age: Option<u64>,
     challenge_acr: Option<String>,
+    #[serde(default)]
+    issuers: Vec<String>,
 }
 
 impl StepUp {
@@ -136,12 +143,13 @@ impl StepUp {
         let age =
             claim(facts, "auth_time").and_then(Value::as_u64).and_then(|login| facts.now.checked_sub(login));
         let mut outcome = Outcome::Abstain;
-        for LoginRule { methods, routes, actions, amr, acr, max_age, challenge_acr } in self.rules {
+        for LoginRule { methods, routes, actions, amr, acr, max_age, challenge_acr, issuers } in self.rules {
             if !(Covers { methods, routes, actions }).covers(facts) {
                 continue;
             }
             let class = claim(facts, "acr").and_then(Value::as_str);
-            let met = (amr.is_empty() || amr.iter().any(used))
+            let met = counts(facts, &issuers)
+                && (amr.is_empty() || amr.iter().any(used))
                 && (acr.is_empty() || acr.iter().any(|own| class == Some(own)))
                 && max_age.is_none_or(|limit| age.is_some_and(|age| age <= limit));
             if !met {

@@ -100,10 +100,12 @@ impl PeerCertificates {
         let judged = self.0.judged.load();
         if let Some(judged) = judged.as_ref().filter(|judged| judged.generation == trust.generation) {
             match &judged.verdict {
-                Ok(identity) => {
-                    identity.check_validity(now)?;
-                    return Ok(identity.clone());
-                }
+                Ok(identity) => match identity.check_validity(now) {
+                    Ok(()) => return Ok(identity.clone()),
+                    // A list that was dated in the future may have begun meanwhile.
+                    Err(PeerError::RevocationListStale { .. }) => {}
+                    Err(error) => return Err(error),
+                },
                 Err(error) if judged.second == now || !error.depends_on_time() => return Err(error.clone()),
                 Err(_) => {}
             }
@@ -123,8 +125,8 @@ impl PeerCertificates {
             return Err(PeerError::NotYetValid);
         }
         let vouched = trust.roots.vouch(leaf, &self.0.chain, now)?;
-        let identity =
-            PeerIdentity::new(Arc::clone(leaf), Arc::clone(&self.0.chain), vouched, trust.generation);
+        let (leaf, chain) = (Arc::clone(leaf), Arc::clone(&self.0.chain));
+        let identity = PeerIdentity::new(leaf, chain, vouched, self.0.ours, trust.generation);
         identity.check_validity(now)?;
         Ok(identity)
     }

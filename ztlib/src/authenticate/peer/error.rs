@@ -1,6 +1,6 @@
 //! Why a peer was not authenticated.
 
-use super::SpiffeIdError;
+use super::{ChainMember, SpiffeIdError};
 
 /// Why the certificates of a connection yield no identity. Every variant refuses.
 ///
@@ -30,30 +30,57 @@ pub enum PeerError {
         /// How many it may send.
         limit: usize,
     },
-    /// The leaf is not a well-formed X.509 version 3 certificate in DER (RFC 5280 section 4.1).
-    #[error("the certificate is malformed: {what}")]
+    /// A certificate is not a well-formed one of X.509 version 3 in DER (RFC 5280 section 4.1).
+    #[error("{certificate} is malformed: {what}")]
     Malformed {
+        /// Which one.
+        certificate: ChainMember,
         /// What could not be read.
         what: &'static str,
     },
-    /// The same extension stands in the leaf twice (RFC 5280 section 4.2).
-    #[error("the certificate has an extension twice")]
-    DuplicateExtension,
-    /// A critical extension that is not understood (RFC 5280 section 4.2).
-    #[error("the chain has a critical extension that is not understood")]
-    UnknownCriticalExtension,
+    /// The same extension stands in a certificate twice (RFC 5280 section 4.2).
+    #[error("{certificate} has the extension {oid} twice")]
+    DuplicateExtension {
+        /// Which one.
+        certificate: ChainMember,
+        /// The extension.
+        oid: String,
+    },
+    /// A critical extension that is not understood (RFC 5280 section 4.2). Certificate policies are not processed, so a
+    /// critical one is of this kind.
+    #[error("{certificate} has the critical extension {oid}, which is not understood")]
+    UnknownCriticalExtension {
+        /// Which one.
+        certificate: ChainMember,
+        /// The extension.
+        oid: String,
+    },
     /// The serial number is not a positive number of at most 20 bytes (RFC 5280 section 4.1.2.2).
-    #[error("the serial number is not a positive number of at most 20 bytes")]
-    SerialNumber,
+    #[error("the serial number of {certificate} is not a positive number of at most 20 bytes")]
+    SerialNumber {
+        /// Which one.
+        certificate: ChainMember,
+    },
+    /// A certificate does not say who issued it (RFC 5280 section 4.1.2.4).
+    #[error("{certificate} has an empty issuer")]
+    NoIssuer {
+        /// Which one.
+        certificate: ChainMember,
+    },
     /// An RSA key shorter than 2048 bits or longer than 8192.
-    #[error("an RSA key has 2048 to 8192 bits, this one has {bits}")]
+    #[error("an RSA key has 2048 to 8192 bits, that of {certificate} has {bits}")]
     KeySize {
+        /// Which one.
+        certificate: ChainMember,
         /// The length of the modulus.
         bits: usize,
     },
     /// A key that is not RSA, Ed25519 or on one of the named curves P-256, P-384, P-521.
-    #[error("the key is neither RSA nor Ed25519 nor on a named curve P-256, P-384 or P-521")]
-    KeyKind,
+    #[error("the key of {certificate} is neither RSA nor Ed25519 nor on a named curve P-256, P-384 or P-521")]
+    KeyKind {
+        /// Which one.
+        certificate: ChainMember,
+    },
     /// The leaf is the certificate of an authority (X509-SVID section 4.1).
     #[error("the leaf is the certificate of an authority")]
     LeafIsCa,
@@ -74,19 +101,26 @@ pub enum PeerError {
     NoDigitalSignature,
     /// The extended key usage of the leaf or of an authority above it does not allow client authentication (RFC 5280
     /// section 4.2.1.12).
-    #[error("the certificate is not for client authentication")]
-    NotForClientAuthentication,
-    /// More subject alternative names than are looked at.
-    #[error("a leaf has at most {limit} subject alternative names, this one has {names}")]
+    #[error("the extended key usage of {certificate} does not allow client authentication")]
+    NotForClientAuthentication {
+        /// Which one.
+        certificate: ChainMember,
+    },
+    /// The leaf has no subject, and its subject alternative names are not critical (RFC 5280 section 4.2.1.6, X509-SVID
+    /// section 3.1).
+    #[error("the leaf has no subject, so its subject alternative names must be critical")]
+    NamesNotCritical,
+    /// More DNS names than a peer may be known by, equal ones counted once.
+    #[error("a peer has at most {limit} DNS names, this one has {names}")]
     TooManyNames {
         /// How many it has.
         names: usize,
         /// How many it may have.
         limit: usize,
     },
-    /// A subject alternative name is not visible ASCII: it has a NUL, a line break, a direction mark, or is no
+    /// A URI among the names of the leaf is not visible ASCII: it has a NUL, a line break, a direction mark, or is no
     /// `IA5String` at all (RFC 5280 section 4.2.1.6).
-    #[error("a subject alternative name is not visible ASCII: `{name}`")]
+    #[error("a URI among the leaf's names is not visible ASCII: `{name}`")]
     NameCharacter {
         /// The name, escaped and cut.
         name: String,
@@ -103,10 +137,11 @@ pub enum PeerError {
     /// The SPIFFE ID has no path: it names a trust domain, not a workload (X509-SVID section 5.2).
     #[error("the SPIFFE ID has no path and names a trust domain, not a workload")]
     NoPath,
-    /// A DNS name that is not a plain host name in lower case: an upper-case letter, a wildcard, an empty label.
-    #[error("`{name}` is not a plain host name in lower case")]
+    /// The leaf has DNS names, and none of them can be an identity: wildcards, addresses, names with an empty label or a
+    /// point at the end.
+    #[error("the leaf has no DNS name that is a plain host name: `{name}` is none")]
     DnsName {
-        /// The name, escaped and cut.
+        /// The first of them, escaped and cut.
         name: String,
     },
     /// The leaf has neither a SPIFFE ID nor a DNS name. Its subject is never looked at.
@@ -128,36 +163,133 @@ pub enum PeerError {
     #[error("the certificate has expired")]
     Expired,
     /// An authority above the leaf is not valid yet.
-    #[error("an authority above the certificate is not valid yet")]
-    IssuerNotYetValid,
+    #[error("{certificate} is not valid yet")]
+    IssuerNotYetValid {
+        /// Which one.
+        certificate: ChainMember,
+    },
     /// An authority above the leaf is not valid any more.
-    #[error("an authority above the certificate has expired")]
-    IssuerExpired,
+    #[error("{certificate} has expired")]
+    IssuerExpired {
+        /// Which one.
+        certificate: ChainMember,
+    },
+    /// A certificate above the leaf is not that of an authority (RFC 5280 section 6.1.4 (k)).
+    #[error("{certificate} signed another, and is not the certificate of an authority")]
+    IssuerIsNotCa {
+        /// Which one.
+        certificate: ChainMember,
+    },
+    /// The key usage of a certificate above the leaf lacks `keyCertSign` (RFC 5280 section 6.1.4 (n), X509-SVID section
+    /// 4.3).
+    #[error("{certificate} signed another, and its key usage lacks keyCertSign")]
+    IssuerMayNotSign {
+        /// Which one.
+        certificate: ChainMember,
+    },
+    /// A signing certificate of a trust domain has no key usage, or one that is not critical (X509-SVID section 4.3).
+    #[error("{certificate} signs for a trust domain, and has no critical key usage")]
+    IssuerKeyUsage {
+        /// Which one.
+        certificate: ChainMember,
+    },
+    /// The SPIFFE ID of a signing certificate has a path, is malformed, or is not its only URI (X509-SVID sections 2 and
+    /// 3.2).
+    #[error("{certificate} signs for a trust domain, and its URIs are not one SPIFFE ID without a path")]
+    IssuerSpiffeId {
+        /// Which one.
+        certificate: ChainMember,
+    },
+    /// More authorities follow each other than one above them allows (RFC 5280 section 6.1.4 (l)).
+    #[error("{certificate} is one authority more than the path length of {of} allows")]
+    PathLength {
+        /// Which one.
+        certificate: ChainMember,
+        /// Whose path length.
+        of: ChainMember,
+    },
     /// The chain does not end at a root that vouches for this identity.
     #[error("the chain does not end at a root that may vouch for this peer")]
     UntrustedIssuer,
     /// The chain leads through the authority of another trust domain, cross-signed or not.
-    #[error("the chain leads through an authority that belongs to another trust domain")]
-    ForeignAuthority,
-    /// A signature in the chain does not verify, or its algorithm is not one of those trusted.
-    #[error("a signature in the chain does not verify")]
-    BadSignature,
-    /// A name constraint of an authority does not allow the leaf, or is of a kind that is not supported (URI
-    /// constraints are not; RFC 5280 section 4.2.1.10).
-    #[error("a name constraint of an authority does not allow the certificate")]
-    NameConstraint,
+    #[error("{certificate} belongs to another trust domain or authority")]
+    ForeignAuthority {
+        /// Which one.
+        certificate: ChainMember,
+    },
+    /// A signature does not verify with the key of the issuer.
+    #[error("the signature of {certificate} does not verify with the key of its issuer")]
+    BadSignature {
+        /// Which one.
+        certificate: ChainMember,
+    },
+    /// A signature is of an algorithm that is not trusted: SHA-1, MD5, RSA-PSS with unusual parameters.
+    #[error("{certificate} is signed by the algorithm {oid}, which is not trusted")]
+    SignatureAlgorithm {
+        /// Which one.
+        certificate: ChainMember,
+        /// The algorithm.
+        oid: String,
+    },
+    /// A name constraint of an authority does not allow a name, or is of a kind that is not processed (RFC 5280 section
+    /// 4.2.1.10).
+    #[error("the name constraints of {of} do not allow `{name}` in {certificate}")]
+    NameConstraint {
+        /// Which one.
+        certificate: ChainMember,
+        /// The name, escaped and cut.
+        name: String,
+        /// Whose constraints.
+        of: ChainMember,
+    },
     /// The leaf or an authority above it was revoked (RFC 5280 section 5).
-    #[error("the certificate or an authority above it was revoked")]
-    Revoked,
-    /// Revocation lists were given, and none of them speaks about a certificate of the chain.
-    #[error("no revocation list speaks about a certificate of the chain")]
-    RevocationUnknown,
-    /// A revocation list is past its next update.
-    #[error("a revocation list is past its next update")]
-    RevocationListStale,
-    /// A revocation list is not signed by the authority that it speaks for.
-    #[error("a revocation list is not signed by the authority that it speaks for")]
-    RevocationListInvalid,
+    #[error("{certificate} was revoked by {list}")]
+    Revoked {
+        /// Which certificate: the leaf, or the name of the authority, and its serial number.
+        certificate: String,
+        /// Which of the lists given says so: its place from 0, its issuer and its number.
+        list: String,
+    },
+    /// Revocation lists were given, and none of them speaks about a certificate of the chain, or
+    /// none for some of the reasons for which certificates are revoked (RFC 5280 section 6.3.3).
+    #[error(
+        "no revocation list that its issuer signed speaks about {certificate}{}",
+        if *.partly { " for every reason" } else { "" }
+    )]
+    RevocationUnknown {
+        /// Which certificate.
+        certificate: String,
+        /// Whether some list speaks, but not for every reason.
+        partly: bool,
+    },
+    /// A revocation list that speaks about a certificate of the chain is past its next update.
+    #[error("{list}, which speaks about {certificate}, is past its next update")]
+    RevocationListStale {
+        /// Which of the lists given.
+        list: String,
+        /// Which certificate.
+        certificate: String,
+    },
+    /// The only revocation list that would speak about a certificate of the chain is dated in the
+    /// future.
+    #[error("{list}, which would speak about {certificate}, is dated in the future")]
+    RevocationListNotYetValid {
+        /// Which of the lists given.
+        list: String,
+        /// Which certificate.
+        certificate: String,
+    },
+    /// A revocation list that should speak about a certificate of the chain cannot be believed:
+    /// another key signed it, or its issuer may not sign lists.
+    #[error("{list}, which should speak about {certificate}, cannot be believed: {why}")]
+    RevocationListInvalid {
+        /// Which of the lists given.
+        list: String,
+        /// Which certificate.
+        certificate: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
     /// Too many ways lead through the chain.
     #[error("the chain takes too long to follow")]
     ChainTooComplex,
@@ -175,18 +307,20 @@ impl PeerError {
             Self::ChainTooLong { .. } => "chain-too-long",
             Self::ChainTooLarge { .. } => "chain-too-large",
             Self::Malformed { .. } => "malformed-certificate",
-            Self::DuplicateExtension => "duplicate-extension",
-            Self::UnknownCriticalExtension => "unknown-critical-extension",
-            Self::SerialNumber => "serial-number",
+            Self::DuplicateExtension { .. } => "duplicate-extension",
+            Self::UnknownCriticalExtension { .. } => "unknown-critical-extension",
+            Self::SerialNumber { .. } => "serial-number",
+            Self::NoIssuer { .. } => "no-issuer",
             Self::KeySize { .. } => "key-size",
-            Self::KeyKind => "key-kind",
+            Self::KeyKind { .. } => "key-kind",
             Self::LeafIsCa => "leaf-is-ca",
             Self::LeafSignsCertificates => "leaf-signs-certificates",
             Self::LeafSignsRevocationLists => "leaf-signs-revocation-lists",
             Self::KeyUsageMissing => "key-usage-missing",
             Self::KeyUsageNotCritical => "key-usage-not-critical",
             Self::NoDigitalSignature => "no-digital-signature",
-            Self::NotForClientAuthentication => "not-for-client-authentication",
+            Self::NotForClientAuthentication { .. } => "not-for-client-authentication",
+            Self::NamesNotCritical => "names-not-critical",
             Self::TooManyNames { .. } => "too-many-names",
             Self::NameCharacter { .. } => "name-character",
             Self::TwoUriNames { .. } => "two-uri-sans",
@@ -198,18 +332,38 @@ impl PeerError {
             Self::NoAuthorities => "no-authorities",
             Self::NotYetValid => "not-yet-valid",
             Self::Expired => "expired",
-            Self::IssuerNotYetValid => "issuer-not-yet-valid",
-            Self::IssuerExpired => "issuer-expired",
+            Self::IssuerNotYetValid { .. } => "issuer-not-yet-valid",
+            Self::IssuerExpired { .. } => "issuer-expired",
+            Self::IssuerIsNotCa { .. } => "issuer-is-not-ca",
+            Self::IssuerMayNotSign { .. } => "issuer-may-not-sign",
+            Self::IssuerKeyUsage { .. } => "issuer-key-usage",
+            Self::IssuerSpiffeId { .. } => "issuer-spiffe-id",
+            Self::PathLength { .. } => "path-length",
             Self::UntrustedIssuer => "untrusted-issuer",
-            Self::ForeignAuthority => "foreign-authority",
-            Self::BadSignature => "bad-signature",
-            Self::NameConstraint => "name-constraint",
-            Self::Revoked => "revoked",
-            Self::RevocationUnknown => "revocation-unknown",
-            Self::RevocationListStale => "revocation-list-stale",
-            Self::RevocationListInvalid => "revocation-list-invalid",
+            Self::ForeignAuthority { .. } => "foreign-authority",
+            Self::BadSignature { .. } => "bad-signature",
+            Self::SignatureAlgorithm { .. } => "signature-algorithm",
+            Self::NameConstraint { .. } => "name-constraint",
+            Self::Revoked { .. } => "revoked",
+            Self::RevocationUnknown { .. } => "revocation-unknown",
+            Self::RevocationListStale { .. } => "revocation-list-stale",
+            Self::RevocationListNotYetValid { .. } => "revocation-list-not-yet-valid",
+            Self::RevocationListInvalid { .. } => "revocation-list-invalid",
             Self::ChainTooComplex => "chain-too-complex",
             Self::InvalidChain => "invalid-chain",
+        }
+    }
+
+    /// How much it tells beside the reason why another path does not hold either: the greater is told.
+    pub(super) fn tells(&self) -> u8 {
+        match self {
+            Self::NoAuthorities => 0,
+            Self::UntrustedIssuer => 1,
+            // A root of the same name and another key, perhaps.
+            Self::BadSignature { .. } => 2,
+            Self::Revoked { .. } => 5,
+            Self::ChainTooComplex => 4,
+            _ => 3,
         }
     }
 
@@ -219,9 +373,10 @@ impl PeerError {
             self,
             Self::NotYetValid
                 | Self::Expired
-                | Self::IssuerNotYetValid
-                | Self::IssuerExpired
-                | Self::RevocationListStale
+                | Self::IssuerNotYetValid { .. }
+                | Self::IssuerExpired { .. }
+                | Self::RevocationListStale { .. }
+                | Self::RevocationListNotYetValid { .. }
         )
     }
 }

@@ -7,7 +7,8 @@ use std::time::SystemTime;
 use arc_swap::ArcSwapOption;
 use rustls_pki_types::CertificateDer;
 
-use super::leaf::{Claim, Leaf, Validity};
+use super::certificate::Validity;
+use super::leaf::{Claim, Leaf};
 use super::roots::Vouched;
 use super::trust::TrustView;
 use super::{PeerError, SpiffeId};
@@ -26,6 +27,8 @@ struct Facts {
     leaf: Arc<Leaf>,
     chain: Arc<[CertificateDer<'static>]>,
     vouched: Vouched,
+    /// Whether our own acceptor saw the peer prove that it holds the leaf's key.
+    ours: bool,
     /// The roots that vouched.
     generation: u64,
     /// What other roots said since.
@@ -53,9 +56,15 @@ impl PeerIdentity {
         leaf: Arc<Leaf>,
         chain: Arc<[CertificateDer<'static>]>,
         vouched: Vouched,
+        ours: bool,
         generation: u64,
     ) -> Self {
-        Self(Arc::new(Facts { leaf, chain, vouched, generation, again: ArcSwapOption::empty() }))
+        Self(Arc::new(Facts { leaf, chain, vouched, ours, generation, again: ArcSwapOption::empty() }))
+    }
+
+    /// Whether our own acceptor saw the peer prove that it holds the leaf's key.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.0.ours
     }
 
     /// Where it lies in memory: tells two of them apart for as long as both are there.
@@ -121,11 +130,13 @@ impl PeerIdentity {
         from_unix_seconds(self.0.leaf.validity.not_after)
     }
 
-    /// The last second in which this identity holds: until the leaf, an authority above it, or what the revocation lists
-    /// say, expires, whichever is first. The roots that say so are those by which this one was verified.
+    /// The last second in which this identity holds: until the leaf, an authority above it, or one
+    /// of the revocation lists that speak about them, expires, whichever is first. The roots that
+    /// say so are those by which this one was verified.
     pub fn valid_until(&self) -> SystemTime {
-        let Vouched { validity, lists_until, .. } = &self.0.vouched;
-        from_unix_seconds(lists_until.map_or(validity.not_after, |until| until.min(validity.not_after)))
+        let Vouched { span, lists_until, .. } = &self.0.vouched;
+        let last = span.validity.not_after;
+        from_unix_seconds(lists_until.as_ref().map_or(last, |lists| lists.second.min(last)))
     }
 
     /// The certificates that the peer sent, the leaf first.
@@ -161,28 +172,31 @@ impl PeerIdentity {
     }
 
     fn vouched_again(&self, again: &Again) -> Self {
-        let Facts { leaf, chain, .. } = self.0.as_ref();
-        Self::new(leaf.clone(), chain.clone(), again.vouched.clone(), again.generation)
+        let Facts { leaf, chain, ours, .. } = self.0.as_ref();
+        Self::new(leaf.clone(), chain.clone(), again.vouched.clone(), *ours, again.generation)
     }
 
     fn is_valid_as(&self, vouched: &Vouched, now: u64) -> Result<(), PeerError> {
-        let Validity { not_before, not_after } = vouched.validity;
+        let Validity { not_before, not_after } = vouched.span.validity;
         if now > not_after {
             return Err(if now > self.0.leaf.validity.not_after {
                 PeerError::Expired
             } else {
-                PeerError::IssuerExpired
+                PeerError::IssuerExpired { certificate: vouched.span.ends.clone() }
             });
         }
         if now < not_before {
             return Err(if now < self.0.leaf.validity.not_before {
                 PeerError::NotYetValid
             } else {
-                PeerError::IssuerNotYetValid
+                PeerError::IssuerNotYetValid { certificate: vouched.span.begins.clone() }
             });
         }
-        if vouched.lists_until.is_some_and(|until| now > until) {
-            return Err(PeerError::RevocationListStale);
+        if let Some(lists) = vouched.lists_until.as_ref().filter(|lists| now > lists.second) {
+            return Err(PeerError::RevocationListStale {
+                list: lists.list.to_string(),
+                certificate: lists.certificate.to_string(),
+            });
         }
         Ok(())
     }

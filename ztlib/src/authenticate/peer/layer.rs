@@ -5,6 +5,7 @@ use tower_layer::Layer;
 use super::{PeerAuthenticator, PeerIdentityService};
 use crate::Clock;
 use crate::clock::SharedClock;
+use crate::enforce::Protocol;
 
 /// Puts the [`PeerIdentity`](super::PeerIdentity) of each request into its extensions, or refuses the request with a 401.
 ///
@@ -44,12 +45,13 @@ use crate::clock::SharedClock;
 pub struct PeerIdentityLayer {
     authenticator: PeerAuthenticator,
     clock: SharedClock,
+    protocol: Protocol,
 }
 
 impl PeerIdentityLayer {
     /// Asks this authenticator at the machine's time.
     pub fn new(authenticator: PeerAuthenticator) -> Self {
-        Self { authenticator, clock: SharedClock::default() }
+        Self { authenticator, clock: SharedClock::default(), protocol: Protocol::Http }
     }
 
     /// Takes the time from another clock.
@@ -58,12 +60,21 @@ impl PeerIdentityLayer {
         self.clock = SharedClock::new(clock);
         self
     }
+
+    /// Says that the service behind serves gRPC: what can be a gRPC call (a POST over HTTP/2 with a
+    /// gRPC content type) is refused in gRPC's words, everything else in HTTP's. Without it a
+    /// refusal is a 401 to everybody, which a client of gRPC takes for UNAUTHENTICATED too.
+    #[must_use]
+    pub fn serves_grpc(mut self) -> Self {
+        self.protocol = Protocol::Grpc;
+        self
+    }
 }
 
 impl<S> Layer<S> for PeerIdentityLayer {
     type Service = PeerIdentityService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        PeerIdentityService::new(inner, self.authenticator.clone(), self.clock.clone())
+        PeerIdentityService::new(inner, self.authenticator.clone(), self.clock.clone(), self.protocol)
     }
 }

@@ -5,9 +5,12 @@
 
 use std::sync::Arc;
 
+use super::certificate::Validity;
+use super::chain_member::{ChainMember, Position};
 use super::identity::PeerIdentity;
-use super::leaf::{Claim, Leaf, Validity};
+use super::leaf::{Claim, Leaf};
 use super::roots::Vouched;
+use super::rules::Span;
 use super::spiffe_id::SpiffeId;
 
 impl PeerIdentity {
@@ -36,8 +39,10 @@ fn rehearsed(claim: Claim, authority: Option<Box<str>>) -> PeerIdentity {
         serial: "".into(),
         validity: never,
     };
-    let vouched = Vouched { authority, validity: never, lists_until: None };
-    PeerIdentity::new(Arc::new(leaf), Arc::new([]), vouched, u64::MAX)
+    let nobody = || ChainMember::nameless(Position::Root);
+    let span = Span { validity: never, begins: nobody(), ends: nobody() };
+    let vouched = Vouched { authority, span, lists_until: None };
+    PeerIdentity::new(Arc::new(leaf), Arc::new([]), vouched, false, u64::MAX)
 }
 
 #[cfg(test)]

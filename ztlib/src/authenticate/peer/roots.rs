@@ -1,20 +1,16 @@
 //! The roots of one generation, and the path from a leaf to one of them.
 
-use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::LazyLock;
-use std::time::Duration;
 
-use rustls::crypto::WebPkiSupportedAlgorithms;
-use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, TrustAnchor, UnixTime};
-use webpki::{EndEntityCert, VerifiedPath};
+use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
 
-use super::leaf::{self, Claim, Leaf, Validity};
-use super::revocation::{Revocation, RevocationPolicy};
-use super::{PeerError, SpiffeId, TrustDomain, TrustError};
-
-static ALGORITHMS: LazyLock<WebPkiSupportedAlgorithms> =
-    LazyLock::new(|| rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms);
+use super::anchor::{Anchor, AnchorFault};
+use super::certificate::Validity;
+use super::leaf::{Claim, Leaf};
+use super::path::{self, Effort, Path, Presented};
+use super::revocation::{ListsUntil, Revocation, RevocationPolicy};
+use super::rules::{self, Span};
+use super::{PeerError, TrustDomain, TrustError};
 
 /// Trust domains and authorities, each with its own roots.
 pub(crate) struct Roots {
@@ -45,9 +41,7 @@ impl Owner {
 
 #[derive(Default)]
 struct RootSet {
-    anchors: Vec<TrustAnchor<'static>>,
-    /// When each anchor is valid, in the same order.
-    validities: Vec<Validity>,
+    anchors: Vec<Anchor>,
     revocation: Revocation,
 }
 
@@ -64,9 +58,9 @@ pub(crate) struct Vouched {
     /// The authority's name, for a peer without a SPIFFE ID.
     pub(crate) authority: Option<Box<str>>,
     /// When the leaf and everything above it is valid.
-    pub(crate) validity: Validity,
-    /// Until when the revocation lists speak.
-    pub(crate) lists_until: Option<u64>,
+    pub(crate) span: Span,
+    /// Until when the revocation lists about the leaf and what is above it speak.
+    pub(crate) lists_until: Option<ListsUntil>,
 }
 
 impl Roots {
@@ -100,18 +94,24 @@ impl Roots {
         if given.roots.is_empty() {
             return Err(TrustError::NoRoots { name: owner.name().to_owned() });
         }
-        let revocation = Revocation::read(&given.lists, policy)
-            .map_err(|index| TrustError::MalformedRevocationList { name: owner.name().to_owned(), index })?;
+        let revocation = Revocation::read(owner.name(), &given.roots, &given.lists, policy)?;
         let mut set = RootSet { revocation, ..RootSet::default() };
+        let domain = match owner {
+            Owner::Domain(domain) => Some(domain),
+            Owner::Authority(_) => None,
+        };
         for (index, der) in given.roots.iter().enumerate() {
-            let malformed = || TrustError::MalformedRoot { name: owner.name().to_owned(), index };
-            let certificate = leaf::parse(der).map_err(|_| malformed())?;
-            if !leaf::is_authority(&certificate).map_err(|_| malformed())? {
-                return Err(TrustError::RootIsNotCa { name: owner.name().to_owned(), index });
-            }
-            let anchor = webpki::anchor_from_trusted_cert(der).map_err(|_| malformed())?.to_owned();
-            self.claim_key(owner, certificate.subject_pki.raw)?;
-            set.add(anchor, leaf::validity(&certificate));
+            let name = || owner.name().to_owned();
+            let anchor = Anchor::read(der, domain).map_err(|fault| match fault {
+                AnchorFault::Malformed(what) => TrustError::MalformedRoot { name: name(), index, what },
+                AnchorFault::NotAuthority => TrustError::RootIsNotCa { name: name(), index },
+                AnchorFault::OtherDomain(other) => {
+                    TrustError::RootOfAnotherDomain { name: name(), index, other }
+                }
+                AnchorFault::Rule(rule) => TrustError::RootRule { name: name(), index, rule: Box::new(rule) },
+            })?;
+            self.claim_key(owner, &anchor.key)?;
+            set.add(anchor);
         }
         Ok(set)
     }
@@ -148,6 +148,8 @@ impl Roots {
         chain: &[CertificateDer<'static>],
         now: u64,
     ) -> Result<Vouched, PeerError> {
+        let presented = Presented::read(chain)?;
+        let mut effort = Effort::default();
         match &leaf.claim {
             Claim::Spiffe(id) => {
                 let domain = id.trust_domain();
@@ -155,19 +157,16 @@ impl Roots {
                     .domains
                     .get(domain)
                     .ok_or_else(|| PeerError::UnknownTrustDomain { trust_domain: domain.to_string() })?;
-                self.follow(set, &Owner::Domain(domain.clone()), leaf, chain, now)
+                self.follow(set, &Owner::Domain(domain.clone()), &presented, now, &mut effort)
             }
             Claim::Dns(_) => {
                 let mut refused = PeerError::NoAuthorities;
                 for (name, set) in &self.authorities {
-                    match self.follow(set, &Owner::Authority(name.clone()), leaf, chain, now) {
+                    let owner = Owner::Authority(name.clone());
+                    match self.follow(set, &owner, &presented, now, &mut effort) {
                         Ok(vouched) => return Ok(vouched),
                         // The most telling reason is that of the authority to which the chain leads.
-                        Err(error)
-                            if matches!(refused, PeerError::NoAuthorities | PeerError::UntrustedIssuer) =>
-                        {
-                            refused = error;
-                        }
+                        Err(error) if error.tells() > refused.tells() => refused = error,
                         Err(_) => {}
                     }
                 }
@@ -180,154 +179,46 @@ impl Roots {
         &self,
         set: &RootSet,
         owner: &Owner,
-        leaf: &Leaf,
-        chain: &[CertificateDer<'static>],
+        presented: &Presented<'_>,
         now: u64,
+        effort: &mut Effort,
     ) -> Result<Vouched, PeerError> {
-        let Some((first, intermediates)) = chain.split_first() else {
-            return Err(PeerError::MissingCertificate);
+        let (domain, authority) = match owner {
+            Owner::Domain(domain) => (Some(domain), None),
+            Owner::Authority(name) => (None, Some(name.clone())),
         };
-        let certificate = EndEntityCert::try_from(first).map_err(refusal)?;
-        let turned_down = Cell::new(None);
-        let judge = |path: &VerifiedPath<'_>| {
-            self.judge_path(set, owner, path, now).map(|_| ()).map_err(|error| {
-                turned_down.set(Some(error));
-                webpki::Error::UnknownIssuer
-            })
+        let may_serve = |key: &[u8]| self.owners.get(key).is_none_or(|owners| owners.contains(owner));
+        let mut revoked = None;
+        let judge = |path: &Path<'_, '_>, effort: &mut Effort| {
+            let span = rules::check(path, domain, may_serve, now, effort)?;
+            let lists_until = set.revocation.check(path, now).map_err(|refusal| {
+                if refusal.of_leaf {
+                    revoked = Some(refusal.error.clone());
+                }
+                refusal.error
+            })?;
+            Ok((span, lists_until))
         };
-        let time = UnixTime::since_unix_epoch(Duration::from_secs(now));
-        let usage = webpki::KeyUsage::client_auth();
-        let path = set
-            .revocation
-            .with_options(|revocation| {
-                certificate.verify_for_usage(
-                    ALGORITHMS.all,
-                    &set.anchors,
-                    intermediates,
-                    time,
-                    usage,
-                    revocation,
-                    Some(&judge),
-                )
-            })
-            .map_err(|error| turned_down.take().unwrap_or_else(|| refusal(error)))?;
-        let above = self.judge_path(set, owner, &path, now)?;
-        let authority = match owner {
-            Owner::Domain(_) => None,
-            Owner::Authority(name) => Some(name.clone()),
-        };
-        Ok(Vouched { authority, validity: leaf.validity.narrow(above), lists_until: set.revocation.until() })
-    }
-
-    /// What webpki does not look at: the root's own validity, and to whom the authorities on the way belong.
-    fn judge_path(
-        &self,
-        set: &RootSet,
-        owner: &Owner,
-        path: &VerifiedPath<'_>,
-        now: u64,
-    ) -> Result<Validity, PeerError> {
-        let mut validity = set.validity_of(path.anchor()).ok_or(PeerError::UntrustedIssuer)?;
-        for intermediate in path.intermediate_certificates() {
-            let key = intermediate.subject_public_key_info();
-            if self.owners.get(key.as_ref()).is_some_and(|owners| !owners.contains(owner)) {
-                return Err(PeerError::ForeignAuthority);
-            }
-            if let Owner::Domain(domain) = owner {
-                check_domain_of_authority(domain, intermediate.valid_uri_names())?;
-            }
-            let der = intermediate.der();
-            let certificate = leaf::parse(&der)?;
-            validity = validity.narrow(leaf::validity(&certificate));
+        let found = path::find(presented, &set.anchors, effort, judge);
+        // A leaf that was revoked on one path is not made good by another that no list speaks about.
+        if let Some(error) = revoked {
+            return Err(error);
         }
-        if now > validity.not_after {
-            return Err(PeerError::IssuerExpired);
-        }
-        if now < validity.not_before {
-            return Err(PeerError::IssuerNotYetValid);
-        }
-        Ok(validity)
+        let (span, lists_until) = found?;
+        Ok(Vouched { authority, span, lists_until })
     }
 }
 
 impl RootSet {
-    /// A root that was renewed with the same name and key is one anchor, valid as long as either.
-    fn add(&mut self, anchor: TrustAnchor<'static>, validity: Validity) {
-        let known = self.anchors.iter().position(|known| same_anchor(known, &anchor));
-        match known.and_then(|at| self.validities.get_mut(at)) {
+    /// A root that was renewed is one anchor, valid as long as either.
+    fn add(&mut self, anchor: Anchor) {
+        match self.anchors.iter_mut().find(|known| known.is_renewal_of(&anchor)) {
             Some(known) => {
-                known.not_before = known.not_before.min(validity.not_before);
-                known.not_after = known.not_after.max(validity.not_after);
+                let Validity { not_before, not_after } = anchor.validity;
+                known.validity.not_before = known.validity.not_before.min(not_before);
+                known.validity.not_after = known.validity.not_after.max(not_after);
             }
-            None => {
-                self.anchors.push(anchor);
-                self.validities.push(validity);
-            }
+            None => self.anchors.push(anchor),
         }
-    }
-
-    fn validity_of(&self, anchor: &TrustAnchor<'_>) -> Option<Validity> {
-        let at = self.anchors.iter().position(|known| same_anchor(known, anchor))?;
-        self.validities.get(at).copied()
-    }
-}
-
-fn same_anchor(one: &TrustAnchor<'_>, other: &TrustAnchor<'_>) -> bool {
-    one.subject == other.subject
-        && one.subject_public_key_info == other.subject_public_key_info
-        && one.name_constraints == other.name_constraints
-}
-
-/// An authority that has a SPIFFE ID of its own signs within that trust domain only (X509-SVID section 4.2). A URI of
-/// another scheme says nothing about a trust domain.
-fn check_domain_of_authority<'a>(
-    domain: &TrustDomain,
-    uris: impl Iterator<Item = &'a str>,
-) -> Result<(), PeerError> {
-    for uri in uris.filter(|uri| leaf::is_spiffe(uri)) {
-        match SpiffeId::parse(uri) {
-            Ok(own) if own.trust_domain() == domain => {}
-            _ => return Err(PeerError::ForeignAuthority),
-        }
-    }
-    Ok(())
-}
-
-fn refusal(error: webpki::Error) -> PeerError {
-    use webpki::Error;
-    match error {
-        Error::BadDer | Error::BadDerTime | Error::TrailingData(_) | Error::MalformedExtensions => {
-            PeerError::Malformed { what: "a certificate of the chain" }
-        }
-        Error::UnsupportedCertVersion => PeerError::Malformed { what: "not version 3" },
-        Error::ExtensionValueInvalid => PeerError::Malformed { what: "an extension" },
-        // The leaf's own dates are looked at before, by name.
-        Error::CertExpired { .. } => PeerError::IssuerExpired,
-        Error::CertNotValidYet { .. } => PeerError::IssuerNotYetValid,
-        Error::CaUsedAsEndEntity => PeerError::LeafIsCa,
-        Error::UnsupportedCriticalExtension => PeerError::UnknownCriticalExtension,
-        Error::RequiredEkuNotFoundContext(_) | Error::EmptyEkuExtension => {
-            PeerError::NotForClientAuthentication
-        }
-        Error::UnknownIssuer => PeerError::UntrustedIssuer,
-        Error::InvalidSignatureForPublicKey
-        | Error::SignatureAlgorithmMismatch
-        | Error::UnsupportedSignatureAlgorithmContext(_)
-        | Error::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => PeerError::BadSignature,
-        Error::CertRevoked => PeerError::Revoked,
-        Error::UnknownRevocationStatus => PeerError::RevocationUnknown,
-        Error::CrlExpired { .. } => PeerError::RevocationListStale,
-        Error::InvalidCrlSignatureForPublicKey
-        | Error::IssuerNotCrlSigner
-        | Error::UnsupportedCrlSignatureAlgorithmContext(_)
-        | Error::UnsupportedCrlSignatureAlgorithmForPublicKeyContext(_) => PeerError::RevocationListInvalid,
-        Error::NameConstraintViolation | Error::MalformedNameConstraint | Error::UnsupportedNameType => {
-            PeerError::NameConstraint
-        }
-        Error::MaximumPathBuildCallsExceeded
-        | Error::MaximumSignatureChecksExceeded
-        | Error::MaximumNameConstraintComparisonsExceeded
-        | Error::MaximumPathDepthExceeded => PeerError::ChainTooComplex,
-        _ => PeerError::InvalidChain,
     }
 }

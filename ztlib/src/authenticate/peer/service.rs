@@ -7,7 +7,7 @@ use tower_service::Service;
 
 use super::{PeerAuthenticator, PeerIdentity};
 use crate::clock::SharedClock;
-use crate::enforce::{Caller, Cause, Established, Refusal, ResponseBody, ResponseFuture};
+use crate::enforce::{Caller, Cause, Established, Protocol, Refusal, ResponseBody, ResponseFuture};
 
 /// The service that [`PeerIdentityLayer`](super::PeerIdentityLayer) makes.
 #[derive(Debug, Clone)]
@@ -15,11 +15,17 @@ pub struct PeerIdentityService<S> {
     inner: S,
     authenticator: PeerAuthenticator,
     clock: SharedClock,
+    protocol: Protocol,
 }
 
 impl<S> PeerIdentityService<S> {
-    pub(super) fn new(inner: S, authenticator: PeerAuthenticator, clock: SharedClock) -> Self {
-        Self { inner, authenticator, clock }
+    pub(super) fn new(
+        inner: S,
+        authenticator: PeerAuthenticator,
+        clock: SharedClock,
+        protocol: Protocol,
+    ) -> Self {
+        Self { inner, authenticator, clock, protocol }
     }
 }
 
@@ -36,6 +42,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<Q>) -> Self::Future {
+        let caller = Caller::of(request.method(), request.version(), request.headers());
         // Whatever stands there was not proven for this request.
         request.extensions_mut().remove::<PeerIdentity>();
         match self.authenticator.authenticate(request.extensions(), self.clock.now()) {
@@ -44,12 +51,11 @@ where
                     request.extensions_mut().insert(identity.clone());
                 }
                 request.extensions_mut().insert(Established(identity));
-                ResponseFuture::passed(self.inner.call(request))
+                ResponseFuture::passed(self.inner.call(request), caller)
             }
-            Err(error) => {
-                let caller = Caller::of(request.method(), request.version(), request.headers());
-                ResponseFuture::refused(Refusal::by_one_stage(Cause::Peer(error)).answer(caller))
-            }
+            Err(error) => ResponseFuture::refused(
+                Refusal::by_one_stage(Cause::Peer(error)).answer(caller, self.protocol),
+            ),
         }
     }
 }

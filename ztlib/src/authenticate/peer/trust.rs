@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
-use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
 
-use super::TrustDomain;
 use super::printable::printable;
-use super::revocation::RevocationPolicy;
+use super::revocation::{RevocationListFault, RevocationPolicy};
 use super::roots::{Given, Roots};
+use super::{PeerError, TrustDomain};
+use crate::pem;
 
 /// Generations are numbered through the whole process, so that one number never stands for two sets of roots, not even
 /// those of two `Trust`s.
@@ -120,10 +120,10 @@ impl TrustBuilder {
         Ok(self)
     }
 
-    /// [`trust`](Self::trust) with roots from PEM text.
+    /// [`trust`](Self::trust) with roots from PEM text: blocks `CERTIFICATE` (RFC 7468) and text between them.
     ///
     /// # Errors
-    /// As `trust`, or the text is no PEM.
+    /// As `trust`, or a block of the text is damaged or no certificate: none is passed over.
     pub fn trust_pem(self, domain: TrustDomain, pem: &[u8]) -> Result<Self, TrustError> {
         let roots = from_pem(domain.as_str(), pem)?;
         self.trust(domain, roots)
@@ -152,19 +152,49 @@ impl TrustBuilder {
         Ok(self)
     }
 
-    /// [`authority`](Self::authority) with roots from PEM text.
+    /// [`authority`](Self::authority) with roots from PEM text: blocks `CERTIFICATE` (RFC 7468) and text between them.
     ///
     /// # Errors
-    /// As `authority`, or the text is no PEM.
+    /// As `authority`, or a block of the text is damaged or no certificate: none is passed over.
     pub fn authority_pem(self, name: &str, pem: &[u8]) -> Result<Self, TrustError> {
         let roots = from_pem(name, pem)?;
         self.authority(name, roots)
     }
 
-    /// Asks these revocation lists about the whole chain of each peer of the domain (RFC 5280 section 5). From then on a
-    /// certificate must be spoken about by a list of its own issuer, and a list past its next update refuses every peer of
-    /// the domain; where an issuer has several, the newest counts. Nothing is fetched: to take in a new list,
-    /// [`replace`](Trust::replace) the whole.
+    /// Asks these revocation lists about the whole chain of each peer of the domain (RFC 5280
+    /// sections 5 and 6.3). Each is DER, complete, of version 2 and with a next update; at most
+    /// 1024 of 64 MiB each.
+    ///
+    /// From then on each certificate below the root must be spoken about by a list that its own
+    /// issuer signed and that has it in its scope (distribution point, kind, reasons). What any
+    /// such list names is revoked, in whatever order they are given. Of lists of one issuer and one
+    /// scope the later counts, by number and date. A list past its next update refuses the peers in
+    /// whose chain it has a certificate in its scope, and no others; one that is dated in the
+    /// future does not speak yet, but what it names is revoked. Nothing is fetched: to take in a
+    /// new list, [`replace`](Trust::replace) the whole.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use ztlib::authenticate::peer::{Trust, TrustDomain};
+    ///
+    /// # let authority = ztlib_testing::Authority::new("example root");
+    /// # let (now, day) = (ztlib_testing::a_day(), Duration::from_secs(86_400));
+    /// let domain = TrustDomain::parse("example.org")?;
+    /// let list = authority.revocation_list(&[], now, now + day);
+    /// let trust = Trust::builder()
+    ///     .trust(domain.clone(), [authority.certificate()])?
+    ///     .trust_revocations(&domain, [list])?
+    ///     .build()?;
+    ///
+    /// // What cannot be used is refused when it is given, and not when it would have been needed.
+    /// let error = Trust::builder()
+    ///     .trust(domain.clone(), [authority.certificate()])?
+    ///     .trust_revocations(&domain, [b"-----BEGIN X509 CRL-----".to_vec().into()])?
+    ///     .build()
+    ///     .unwrap_err();
+    /// assert_eq!(error.code(), "malformed-revocation-list");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// No lists.
@@ -192,13 +222,16 @@ impl TrustBuilder {
         Ok(self)
     }
 
-    /// Lets certificates pass about which no revocation list speaks.
+    /// Lets certificates pass about which no revocation list speaks, where lists are given. What a
+    /// list names stays revoked; a list that says it is of a certificate's issuer and cannot be
+    /// believed still refuses.
     pub fn allow_unknown_revocation_status(mut self) -> Self {
         self.revocation.allow_unknown = true;
         self
     }
 
-    /// Goes on asking revocation lists that are past their next update.
+    /// Goes on asking revocation lists that are past their next update: what was revoked since is
+    /// not known.
     pub fn allow_stale_revocation_lists(mut self) -> Self {
         self.revocation.allow_stale = true;
         self
@@ -207,8 +240,9 @@ impl TrustBuilder {
     /// Reads the roots and the revocation lists.
     ///
     /// # Errors
-    /// Nobody is trusted; a list cannot be read, or is somebody's who has no roots; a root is no certificate of an authority; a root is given to two trust domains or to two
-    /// authorities, so that one would vouch for the other's peers.
+    /// Nobody is trusted; a list cannot be used, there are too many, or they are given to somebody
+    /// who has no roots; a root is no certificate of an authority; a root is given to two trust
+    /// domains or to two authorities, so that one would vouch for the other's peers.
     pub fn build(self) -> Result<Trust, TrustError> {
         let roots = Arc::new(Roots::read(self.domains, self.authorities, self.revocation)?);
         Ok(Trust(Arc::new(ArcSwap::from_pointee(TrustView { generation: next_generation(), roots }))))
@@ -248,10 +282,18 @@ fn add_lists(
     Ok(())
 }
 
-fn from_pem(name: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TrustError> {
-    CertificateDer::pem_slice_iter(pem)
-        .collect::<Result<_, _>>()
-        .map_err(|_| TrustError::Pem { name: printable(name) })
+fn from_pem(name: &str, text: &[u8]) -> Result<Vec<CertificateDer<'static>>, TrustError> {
+    let refused = |line, what| TrustError::Pem { name: printable(name), line, what };
+    let blocks = pem::read(text).map_err(|error| refused(error.line, error.what))?;
+    let mut roots = Vec::with_capacity(blocks.len());
+    for block in blocks {
+        if block.label != "CERTIFICATE" {
+            let what = format!("a block `{}` is no root, give `CERTIFICATE` only", block.label);
+            return Err(refused(block.line, what));
+        }
+        roots.push(CertificateDer::from(block.der));
+    }
+    Ok(roots)
 }
 
 /// Why roots cannot be used.
@@ -279,11 +321,15 @@ pub enum TrustError {
         /// The name, escaped and cut.
         name: String,
     },
-    /// The text is no PEM, or a section of it is damaged.
-    #[error("the roots of `{name}` are no PEM certificates")]
+    /// A block of the text is damaged, or is no certificate. Every block is read or named here.
+    #[error("the roots of `{name}` cannot be read from PEM: line {line}: {what}")]
     Pem {
         /// Whose roots.
         name: String,
+        /// On which line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        what: String,
     },
     /// No revocation lists where some were announced.
     #[error("`{name}` is given no revocation lists: give at least one, or leave the call out")]
@@ -291,21 +337,58 @@ pub enum TrustError {
         /// Whose lists.
         name: String,
     },
-    /// A revocation list is malformed, or of a kind that is not supported (delta, indirect, without a next update).
-    #[error("revocation list {index} of `{name}` cannot be used: give a full list in DER with a next update")]
-    MalformedRevocationList {
+    /// A revocation list cannot be used, by itself and before its signature is looked at.
+    #[error("{list} of `{name}` cannot be used: {why}")]
+    UnusableRevocationList {
         /// Whose lists.
         name: String,
         /// Which one, from 0.
         index: usize,
+        /// What it says of itself, as far as it could be read: its place, its issuer and its
+        /// number.
+        list: String,
+        /// What is wrong with it.
+        why: RevocationListFault,
     },
-    /// A root is no certificate.
-    #[error("root {index} of `{name}` is no X.509 certificate of version 3")]
+    /// More revocation lists than are looked at.
+    #[error("`{name}` is given {lists} revocation lists, and may have {limit}")]
+    TooManyRevocationLists {
+        /// Whose lists.
+        name: String,
+        /// How many were given.
+        lists: usize,
+        /// How many there may be.
+        limit: usize,
+    },
+    /// A root is no certificate of X.509 version 3.
+    #[error("root {index} of `{name}` is malformed: {what}")]
     MalformedRoot {
         /// Whose roots.
         name: String,
         /// Which one, from 0.
         index: usize,
+        /// What could not be read.
+        what: &'static str,
+    },
+    /// A root of a trust domain has the SPIFFE ID of another one (X509-SVID section 3.2).
+    #[error("root {index} of `{name}` says that it is of the trust domain `{other}`")]
+    RootOfAnotherDomain {
+        /// Whose roots.
+        name: String,
+        /// Which one, from 0.
+        index: usize,
+        /// The trust domain that it names.
+        other: String,
+    },
+    /// A root of a trust domain has a SPIFFE ID with a path, or beside another URI (X509-SVID sections 2 and 3.2).
+    #[error("root {index} of `{name}` cannot be used: {rule}")]
+    RootRule {
+        /// Whose roots.
+        name: String,
+        /// Which one, from 0.
+        index: usize,
+        /// The rule.
+        rule: Box<PeerError>,
     },
     /// A root is a leaf certificate, or its key may not sign certificates.
     #[error(
@@ -344,9 +427,12 @@ impl TrustError {
             Self::AuthorityName { .. } => "authority-name",
             Self::Pem { .. } => "roots-not-pem",
             Self::NoRevocationLists { .. } => "no-revocation-lists",
-            Self::MalformedRevocationList { .. } => "malformed-revocation-list",
+            Self::UnusableRevocationList { why, .. } => why.code(),
+            Self::TooManyRevocationLists { .. } => "too-many-revocation-lists",
             Self::MalformedRoot { .. } => "malformed-root",
             Self::RootIsNotCa { .. } => "root-is-not-ca",
+            Self::RootOfAnotherDomain { .. } => "root-of-another-domain",
+            Self::RootRule { rule, .. } => rule.code(),
             Self::SharedRoot { .. } => "shared-root",
         }
     }

@@ -124,6 +124,15 @@ impl TokenAuthenticator {
         Some(claims)
     }
 
+    /// Whether claims that were verified before, here or by another verifier, would be believed here and now.
+    pub(crate) fn recheck(
+        &self,
+        claims: &VerifiedClaims,
+        now: SystemTime,
+    ) -> Result<VerifiedClaims, TokenError> {
+        self.verifier.recheck(claims, now)
+    }
+
     fn keep(
         &self,
         verified: &VerifiedTokens,

@@ -108,7 +108,7 @@ impl<'r> BearerToken<'r> {
 
     fn from_bytes(bytes: &'r [u8], source: BearerSource) -> Result<Self, TokenError> {
         if bytes.len() > MAX_TOKEN_BYTES {
-            return Err(TokenError::TooLong);
+            return Err(TokenError::TooLong { limit: MAX_TOKEN_BYTES });
         }
         let allowed = |byte: &u8| ALLOWED.get(usize::from(*byte)).is_some_and(|allowed| *allowed);
         // All bytes are looked at, many at a time, rather than up to the first bad one: nearly always there is none.
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_has_at_most_8_kib() {
+    fn a_token_beyond_every_limit_is_refused_unread() {
         let longest = format!("Bearer {}", "a".repeat(MAX_TOKEN_BYTES));
         assert!(in_header(longest.as_bytes()).starts_with("Header aaa"));
         assert_eq!(in_header(format!("{longest}a").as_bytes()), "token-too-long");

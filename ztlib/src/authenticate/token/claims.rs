@@ -1,5 +1,6 @@
 //! What a verified token says.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::{Arc, Weak};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -10,9 +11,11 @@ use serde_json::{Map, Value};
 use super::algorithm::Algorithm;
 use super::error::{ClaimError, Shown, TokenError, shown};
 use super::json::canonical_text;
+use super::jws::not_accepted;
 use super::key::Key;
+use super::keys::{KeySet, NoKey};
 use super::registered::Registered;
-use super::trusted::TrustedIssuer;
+use super::trusted::{SCOPE, TrustedIssuer};
 use crate::clock::{from_unix_seconds, unix_seconds};
 use crate::held;
 
@@ -49,6 +52,8 @@ pub(super) struct Verified {
     pub(super) algorithm: Algorithm,
     /// Whether the token named its key. Otherwise it was the only one that fits.
     pub(super) names_key: bool,
+    /// The `typ` of the header.
+    pub(super) typ: Option<Box<str>>,
     pub(super) generation: u64,
     pub(super) registered: Registered,
     /// An object.
@@ -70,9 +75,59 @@ impl VerifiedClaims {
         Self(Arc::new(verified))
     }
 
+    /// Whether they were verified on the terms of this very issuer, and not only of one of the same name.
+    pub(super) fn is_on_terms_of(&self, issuer: &Arc<TrustedIssuer>) -> bool {
+        Arc::ptr_eq(&self.0.issuer, issuer)
+    }
+
+    /// The same token on the terms of another verifier's issuer of the same name: only that the signature fits the key is taken as
+    /// known. The key must be the one that this issuer's own keys would be asked for.
+    pub(super) fn on_terms_of(
+        &self,
+        issuer: &Arc<TrustedIssuer>,
+        now: SystemTime,
+    ) -> Result<Self, TokenError> {
+        let now = seconds(now)?;
+        let Verified { algorithm, names_key, typ, claims, .. } = self.0.as_ref();
+        if !issuer.algorithms.contains(algorithm) {
+            return Err(not_accepted(*algorithm, &issuer.algorithms));
+        }
+        let (set, generation) = issuer.keys.now();
+        let key = self.key_in(&set)?;
+        let Value::Object(members) = claims else { return Err(TokenError::Malformed) };
+        let registered = issuer.accept(typ.as_deref(), members, now)?;
+        Ok(Self::new(Verified {
+            issuer: Arc::clone(issuer),
+            key,
+            algorithm: *algorithm,
+            names_key: *names_key,
+            typ: typ.clone(),
+            generation,
+            registered,
+            claims: claims.clone(),
+        }))
+    }
+
+    /// The key of a set that the token means, where it is the key that signed it.
+    fn key_in(&self, set: &KeySet) -> Result<Arc<Key>, TokenError> {
+        let id = if self.0.names_key { self.0.key.id() } else { None };
+        match set.select(id, self.0.algorithm) {
+            Ok(key) if key.is_same(&self.0.key) => Ok(Arc::clone(key)),
+            Err(NoKey::Ambiguous) => Err(NoKey::Ambiguous.of(self.issuer(), id, self.0.algorithm)),
+            _ => Err(TokenError::KeyRetired),
+        }
+    }
+
     /// The issuer (`iss`, RFC 7519 section 4.1.1), as configured.
     pub fn issuer(&self) -> &str {
         &self.0.issuer.name
+    }
+
+    /// Whether the issuer is the home issuer: the first that was given to
+    /// [`TokenVerifierBuilder::issuer`](super::TokenVerifierBuilder::issuer). What a rule says of subjects, roles and scopes without
+    /// naming an issuer is said of the home issuer's: the `admin` of another is another's.
+    pub fn is_home_issuer(&self) -> bool {
+        self.0.issuer.is_home
     }
 
     /// The subject (`sub`, RFC 7519 section 4.1.2), unique within the issuer. Never empty.
@@ -80,7 +135,9 @@ impl VerifiedClaims {
         self.0.registered.subject.as_deref()
     }
 
-    /// The audiences (`aud`, RFC 7519 section 4.1.3), as the token has them. At least one is this service.
+    /// The audiences (`aud`, RFC 7519 section 4.1.3), as the token has them; where it has no `aud`, those of the claim that
+    /// [`Issuer::audience_from`](super::Issuer::audience_from) names. At least one is this service; there are none only after
+    /// [`Issuer::allow_missing_audience`](super::Issuer::allow_missing_audience).
     pub fn audiences(&self) -> &[String] {
         &self.0.registered.audiences
     }
@@ -90,14 +147,21 @@ impl VerifiedClaims {
         self.audiences().iter().any(|one| one == audience)
     }
 
-    /// The scopes (`scope`, RFC 8693 section 4.2), sorted, each once.
-    pub fn scopes(&self) -> &[String] {
-        &self.0.registered.scopes
+    /// The scopes (`scope`, RFC 8693 section 4.2, or what [`Issuer::scopes_from`](super::Issuer::scopes_from) names), sorted, each
+    /// once; none where there is no such claim.
+    ///
+    /// # Errors
+    /// [`ClaimError::WrongType`] where the claim is neither a string of scopes nor an array of them.
+    pub fn scopes(&self) -> Result<&[String], ClaimError> {
+        self.0.registered.scopes.as_deref().map_err(Clone::clone)
     }
 
     /// Whether the token has this scope. Letter case counts.
-    pub fn has_scope(&self, scope: &str) -> bool {
-        self.scopes().binary_search_by(|one| one.as_str().cmp(scope)).is_ok()
+    ///
+    /// # Errors
+    /// As [`scopes`](Self::scopes).
+    pub fn has_scope(&self, scope: &str) -> Result<bool, ClaimError> {
+        Ok(self.scopes()?.binary_search_by(|one| one.as_str().cmp(scope)).is_ok())
     }
 
     /// When the token expires (`exp`, RFC 7519 section 4.1.4).
@@ -122,23 +186,36 @@ impl VerifiedClaims {
     }
 
     /// When the user last logged in actively (`auth_time`, OpenID Connect Core section 2).
-    pub fn auth_time(&self) -> Option<SystemTime> {
-        self.0.registered.auth_time.map(from_unix_seconds)
+    ///
+    /// # Errors
+    /// [`ClaimError::WrongType`] where the claim is not a date.
+    pub fn auth_time(&self) -> Result<Option<SystemTime>, ClaimError> {
+        let time = self.0.registered.auth_time.as_ref().map_err(Clone::clone)?;
+        Ok(time.map(from_unix_seconds))
     }
 
-    /// The authentication context class of the login (`acr`, OpenID Connect Core section 2).
-    pub fn acr(&self) -> Option<&str> {
-        self.0.registered.acr.as_deref()
+    /// The authentication context class of the login (`acr`, OpenID Connect Core section 2). An empty one is none.
+    ///
+    /// # Errors
+    /// [`ClaimError::WrongType`] where the claim is not a string.
+    pub fn acr(&self) -> Result<Option<&str>, ClaimError> {
+        self.0.registered.acr.as_ref().map(Option::as_deref).map_err(Clone::clone)
     }
 
     /// The methods of the login (`amr`, RFC 8176), as the token has them; empty where it does not say.
-    pub fn amr(&self) -> &[String] {
-        &self.0.registered.amr
+    ///
+    /// # Errors
+    /// [`ClaimError::WrongType`] where the claim is not an array of strings that say something.
+    pub fn amr(&self) -> Result<&[String], ClaimError> {
+        self.0.registered.amr.as_deref().map_err(Clone::clone)
     }
 
-    /// The token's id (`jti`, RFC 7519 section 4.1.7).
-    pub fn token_id(&self) -> Option<&str> {
-        self.0.registered.token_id.as_deref()
+    /// The token's id (`jti`, RFC 7519 section 4.1.7). An empty one is none.
+    ///
+    /// # Errors
+    /// [`ClaimError::WrongType`] where the claim is not a string.
+    pub fn token_id(&self) -> Result<Option<&str>, ClaimError> {
+        self.0.registered.token_id.as_ref().map(Option::as_deref).map_err(Clone::clone)
     }
 
     /// The id of the key that signed the token, where it has one.
@@ -223,11 +300,7 @@ impl VerifiedClaims {
         if self.0.issuer.keys.generation() == self.0.generation {
             return Ok(());
         }
-        let (set, _) = self.0.issuer.keys.now();
-        if !set.holds(&self.0.key) {
-            return Err(TokenError::KeyRetired);
-        }
-        if self.0.names_key { Ok(()) } else { set.select(None, self.0.algorithm).map(drop) }
+        self.key_in(&self.0.issuer.keys.now().0).map(drop)
     }
 
     /// Whether [`recheck`](Self::recheck) finds nothing wrong.
@@ -239,7 +312,8 @@ impl VerifiedClaims {
     pub(super) fn held_bytes(&self) -> usize {
         // Some stand there twice: once more where they were read for good.
         let Registered { audiences, scopes, amr, .. } = &self.0.registered;
-        let again = [audiences, scopes, amr].into_iter().flatten().map(|text| 2 * held::BLOCK + text.len());
+        let lists = [scopes, amr].into_iter().filter_map(|list| list.as_ref().ok());
+        let again = lists.chain([audiences]).flatten().map(|text| 2 * held::BLOCK + text.len());
         held::by(&self.0.claims) + again.sum::<usize>()
     }
 
@@ -262,6 +336,23 @@ impl VerifiedClaims {
         }
         check_pointer(pointer)?;
         Ok(self.0.claims.pointer(pointer))
+    }
+
+    /// What a record keeps of a claim, so that the same is read of it by whoever is not told the issuer's terms: the scopes as
+    /// `scope` and the audience as `aud`, wherever they are.
+    pub(crate) fn recorded(&self, pointer: &str) -> Result<Option<Cow<'_, Value>>, ClaimError> {
+        let Registered { audiences, scopes, .. } = &self.0.registered;
+        let texts = |texts: &[String]| Value::Array(texts.iter().map(|text| text.as_str().into()).collect());
+        match pointer {
+            "/scope" if self.0.issuer.scopes_from != [SCOPE] => {
+                // Null is no scope to anybody, as what stands there is none.
+                Ok(Some(Cow::Owned(scopes.as_deref().map_or(Value::Null, texts))))
+            }
+            "/aud" if self.0.claims.get("aud").is_none() && !audiences.is_empty() => {
+                Ok(Some(Cow::Owned(texts(audiences))))
+            }
+            _ => Ok(self.value(pointer)?.map(Cow::Borrowed)),
+        }
     }
 
     fn typed<'c, T>(
@@ -300,4 +391,43 @@ fn check_pointer(pointer: &str) -> Result<(), ClaimError> {
 /// The claims as the value that they are read from.
 pub(super) fn object(claims: Map<String, Value>) -> Value {
     Value::Object(claims)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use ztlib_testing::TokenIssuer;
+
+    use super::super::{BearerToken, Issuer, TokenVerifier};
+    use super::*;
+
+    /// Whoever replays a record is not told where an issuer has its scopes and audiences: the record has them where they are looked
+    /// for.
+    #[test]
+    fn a_record_has_scopes_and_audiences_where_they_are_read() {
+        let now = UNIX_EPOCH + Duration::from_secs(1_767_225_600);
+        let id = TokenIssuer::new("https://id.example");
+        let keys = KeySet::from_jwks(&id.jwks()).unwrap();
+        let issuer = Issuer::new(id.name()).audience("shop").audience_from("client_id").scopes_from("scp");
+        let issuer = issuer.algorithms([Algorithm::ES256]).keys(keys);
+        let verifier = TokenVerifier::builder().issuer(issuer).build().unwrap();
+        for (scp, has) in
+            [(serde_json::json!("b a"), Ok(true)), (serde_json::json!(7), Err("claim-wrong-type"))]
+        {
+            let token = id.token_at(now).claim("client_id", "shop").claim("scp", scp).scope("admin").sign();
+            let claims = verifier.verify(&BearerToken::new(&token).unwrap(), now).unwrap();
+            let recorded = |pointer: &str| claims.recorded(pointer).unwrap().map(Cow::into_owned);
+            let record = [("scope", "/scope"), ("aud", "/aud")]
+                .into_iter()
+                .filter_map(|(name, pointer)| Some((name.to_owned(), recorded(pointer)?)))
+                .collect();
+            let rebuilt = VerifiedClaims::rebuilt(record, 0, true).unwrap();
+            assert_eq!(rebuilt.has_scope("a").map_err(|error| error.code()), has);
+            assert_ne!(rebuilt.has_scope("admin"), Ok(true));
+            assert!(rebuilt.has_audience("shop"));
+            assert_eq!(recorded("/client_id"), Some("shop".into()));
+            assert_eq!(recorded("/absent"), None);
+        }
+    }
 }

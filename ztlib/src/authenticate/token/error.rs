@@ -2,12 +2,14 @@
 
 use std::fmt;
 
+use super::algorithm::Algorithm;
 use super::json::JsonFault;
+use super::key_error::KeyRefusal;
 
 /// Why no [`VerifiedClaims`](super::VerifiedClaims) came of a request.
 ///
-/// Where text of the caller is shown it is escaped, cut to 64 characters and comes from `iss` or `kid` alone: the token, its
-/// claims and its signature are in no error.
+/// Where text of the caller is shown it is escaped, cut to 64 characters and comes from `iss`, `aud`, `kid`, `alg` or `typ` alone: the
+/// token, its other claims and its signature are in no error.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokenError {
@@ -27,9 +29,13 @@ pub enum TokenError {
     /// empty or holds other characters than a token may.
     #[error("the credentials are not of the form of a bearer token")]
     MalformedCredentials,
-    /// The token is longer than [`MAX_TOKEN_BYTES`](super::MAX_TOKEN_BYTES).
-    #[error("the token is longer than 8192 bytes")]
-    TooLong,
+    /// The token is longer than is looked at:
+    /// [`max_token_bytes`](super::TokenVerifierBuilder::max_token_bytes), and [`MAX_TOKEN_BYTES`](super::MAX_TOKEN_BYTES) in any case.
+    #[error("the token is longer than the limit of {limit} bytes")]
+    TooLong {
+        /// The limit, in bytes.
+        limit: usize,
+    },
 
     /// The token is not a JWS in compact serialization (RFC 7515 section 7.1): three parts, none but the claims empty.
     #[error("the token is not a signed token of three parts")]
@@ -67,14 +73,26 @@ pub enum TokenError {
         name: &'static str,
     },
     /// The header's `typ` is not one that the issuer's tokens may have.
-    #[error("the token's type is not accepted for this issuer")]
-    TypeNotAccepted,
+    #[error("the token's type is {had}; of the issuer `{issuer}`, {wanted} is accepted")]
+    TypeNotAccepted {
+        /// The issuer.
+        issuer: Box<str>,
+        /// The `typ`, escaped and cut; "absent" where there is none.
+        had: Box<str>,
+        /// The types that are accepted.
+        wanted: Box<str>,
+    },
     /// The `kid` is longer than 256 bytes.
     #[error("the token's key id is longer than 256 bytes")]
     KeyIdTooLong,
     /// The algorithm is none that the issuer may use, or none that exists here (`none`, `ES512`, …).
-    #[error("the token's algorithm is not accepted for this issuer")]
-    AlgorithmNotAccepted,
+    #[error("the token's algorithm is {had}; accepted is {wanted}")]
+    AlgorithmNotAccepted {
+        /// The `alg`, escaped and cut.
+        had: Box<str>,
+        /// The algorithms that are accepted.
+        wanted: Box<str>,
+    },
 
     /// The token's `iss` is no issuer that is trusted here. It was read before the signature could be checked.
     #[error("the token claims to be from `{hint}`, who is not trusted here")]
@@ -82,21 +100,46 @@ pub enum TokenError {
         /// The `iss`, escaped and cut.
         hint: Box<str>,
     },
-    /// The issuer has no key of this id.
-    #[error("the issuer has no key `{hint}`")]
+    /// The issuer has no key of this id that is used.
+    #[error("the issuer `{issuer}` has no key `{hint}`{}", why_unused(.unused))]
     UnknownKey {
+        /// The issuer.
+        issuer: Box<str>,
         /// The `kid`, escaped and cut.
         hint: Box<str>,
+        /// Why the entry of this id in the issuer's set is not used, where there is one.
+        unused: Option<KeyRefusal>,
     },
-    /// The token names no key, and the issuer does not have exactly one that fits.
-    #[error("the token names no key and the issuer does not have exactly one for its algorithm")]
-    AmbiguousKey,
-    /// The key is there, but is not for the algorithm in the header.
-    #[error("the token's key is not for its algorithm")]
-    KeyAlgorithm,
+    /// Several different keys of the issuer fit: all of the token's `kid`, or any where it names none.
+    #[error("the issuer `{issuer}` has several keys that the token can mean: it has {key} and {algorithm}")]
+    AmbiguousKey {
+        /// The issuer.
+        issuer: Box<str>,
+        /// The `kid`, escaped and cut; "no key id" where there is none.
+        key: Box<str>,
+        /// The `alg`.
+        algorithm: Algorithm,
+    },
+    /// The key is there, but is not for the algorithm in the header; or the token names no key, and none is for its algorithm.
+    #[error("the issuer `{issuer}` has no key for the token: it has {key} and {algorithm}")]
+    KeyAlgorithm {
+        /// The issuer.
+        issuer: Box<str>,
+        /// The `kid`, escaped and cut; "no key id" where there is none.
+        key: Box<str>,
+        /// The `alg`.
+        algorithm: Algorithm,
+    },
     /// The signature is not that of the header and claims by the issuer's key.
-    #[error("the token's signature is wrong")]
-    Signature,
+    #[error("the token's signature is not by the key of the issuer `{issuer}`: it has {key} and {algorithm}")]
+    Signature {
+        /// The issuer.
+        issuer: Box<str>,
+        /// The `kid`, escaped and cut; "no key id" where there is none.
+        key: Box<str>,
+        /// The `alg`.
+        algorithm: Algorithm,
+    },
 
     /// A claim that is required is absent.
     #[error("the token has no claim `{name}`")]
@@ -108,11 +151,18 @@ pub enum TokenError {
     #[error("the token's claim `{name}` is of the wrong form")]
     ClaimForm {
         /// The claim.
-        name: &'static str,
+        name: Box<str>,
     },
     /// The token is not meant for this service.
-    #[error("the token is for another audience")]
-    Audience,
+    #[error("the token is for {had}; of the issuer `{issuer}`, tokens for {wanted} are accepted")]
+    Audience {
+        /// The issuer.
+        issuer: Box<str>,
+        /// The audiences that the token has, the first few, each escaped and cut.
+        had: Box<str>,
+        /// Those of this service.
+        wanted: Box<str>,
+    },
     /// `exp` has come.
     #[error("the token has expired")]
     Expired,
@@ -128,12 +178,16 @@ pub enum TokenError {
     /// `iat` is longer ago than the issuer's maximum age.
     #[error("the token was issued too long ago")]
     TooOld,
-    /// The key that signed the token is no longer among the issuer's keys.
-    #[error("the token's key is no longer trusted")]
+    /// The key that signed the token is not among the issuer's keys of now, or means another one there.
+    #[error("the key that signed the token is not among the issuer's keys now")]
     KeyRetired,
     /// The clock is before 1970; nothing can be said about time.
     #[error("the clock is before 1970")]
     Clock,
+}
+
+fn why_unused(refusal: &Option<KeyRefusal>) -> String {
+    refusal.map(|refusal| format!(" that is used: {refusal}")).unwrap_or_default()
 }
 
 /// What a caller may be told (RFC 6750 section 3.1).
@@ -156,7 +210,7 @@ impl TokenError {
             Self::SeveralTokens => "token-several",
             Self::NotBearer => "token-not-bearer",
             Self::MalformedCredentials => "token-malformed-credentials",
-            Self::TooLong => "token-too-long",
+            Self::TooLong { .. } => "token-too-long",
             Self::Malformed => "token-malformed",
             Self::Encrypted => "token-encrypted",
             Self::Base64 { .. } => "token-base64",
@@ -164,17 +218,17 @@ impl TokenError {
             Self::CriticalHeader => "token-critical-header",
             Self::UnsupportedHeader { .. } => "token-unsupported-header",
             Self::HeaderForm { .. } => "token-header-form",
-            Self::TypeNotAccepted => "token-type",
+            Self::TypeNotAccepted { .. } => "token-type",
             Self::KeyIdTooLong => "token-key-id-too-long",
-            Self::AlgorithmNotAccepted => "token-algorithm",
+            Self::AlgorithmNotAccepted { .. } => "token-algorithm",
             Self::UnknownIssuer { .. } => "token-unknown-issuer",
             Self::UnknownKey { .. } => "token-unknown-key",
-            Self::AmbiguousKey => "token-ambiguous-key",
-            Self::KeyAlgorithm => "token-key-algorithm",
-            Self::Signature => "token-signature",
+            Self::AmbiguousKey { .. } => "token-ambiguous-key",
+            Self::KeyAlgorithm { .. } => "token-key-algorithm",
+            Self::Signature { .. } => "token-signature",
             Self::MissingClaim { .. } => "token-missing-claim",
             Self::ClaimForm { .. } => "token-claim-form",
-            Self::Audience => "token-audience",
+            Self::Audience { .. } => "token-audience",
             Self::Expired => "token-expired",
             Self::NotYetValid => "token-not-yet-valid",
             Self::IssuedInFuture => "token-issued-in-future",
@@ -259,6 +313,26 @@ pub(super) fn shown(text: &str) -> Box<str> {
         }
     }
     shown.into()
+}
+
+/// The first few of several texts, each [`shown`] in quotes.
+pub(super) fn listed<'t>(texts: impl ExactSizeIterator<Item = &'t str>) -> Box<str> {
+    const SHOWN: usize = 4;
+    let more = texts.len().saturating_sub(SHOWN);
+    let mut listed: Vec<String> = texts.take(SHOWN).map(|text| format!("`{}`", shown(text))).collect();
+    match (listed.is_empty(), more) {
+        (true, _) => "nobody".into(),
+        (false, 0) => listed.join(", ").into(),
+        (false, more) => {
+            listed.push(format!("{more} more"));
+            listed.join(", ").into()
+        }
+    }
+}
+
+/// The `kid` of a token as errors show it.
+pub(super) fn shown_key(id: Option<&str>) -> Box<str> {
+    id.map_or_else(|| "no key id".into(), |id| format!("the key id `{}`", shown(id)).into())
 }
 
 /// [`shown`], for `Debug`.

@@ -19,11 +19,13 @@ const DEFAULT_MAX_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 /// | setting | default |
 /// |---|---|
 /// | [`types`](Self::types) | `at+jwt`, `JWT` and absent |
+/// | [`scopes_from`](Self::scopes_from) | `scope`: a string, or an array |
+/// | [`audience_from`](Self::audience_from), [`allow_missing_audience`](Self::allow_missing_audience) | `aud`, required |
 /// | [`leeway`](Self::leeway) | none: a token is expired in the second that `exp` names |
 /// | [`clock_skew`](Self::clock_skew) | 5 seconds, for `nbf` and `iat` |
 /// | [`max_lifetime`](Self::max_lifetime) | 24 hours |
 /// | [`max_age`](Self::max_age) | none |
-/// | [`require_claim`](Self::require_claim) | `iss`, `aud` and `exp`, always |
+/// | [`require_claim`](Self::require_claim) | `iss` and `exp`, always; `aud` |
 ///
 /// ```
 /// use std::time::Duration;
@@ -53,6 +55,10 @@ pub struct Issuer {
     pub(super) secret_len: Option<usize>,
     pub(super) several_families: bool,
     pub(super) types: Option<Vec<String>>,
+    pub(super) missing_type: bool,
+    pub(super) audience_from: Option<String>,
+    pub(super) missing_audience: bool,
+    pub(super) scopes_from: Vec<String>,
     pub(super) leeway: Duration,
     pub(super) clock_skew: Duration,
     pub(super) max_lifetime: Duration,
@@ -73,6 +79,10 @@ impl Issuer {
             secret_len: None,
             several_families: false,
             types: None,
+            missing_type: false,
+            audience_from: None,
+            missing_audience: false,
+            scopes_from: Vec::new(),
             leeway: Duration::ZERO,
             clock_skew: DEFAULT_CLOCK_SKEW,
             max_lifetime: DEFAULT_MAX_LIFETIME,
@@ -86,6 +96,62 @@ impl Issuer {
     #[must_use]
     pub fn audience(mut self, audience: impl Into<String>) -> Self {
         self.audiences.push(audience.into());
+        self
+    }
+
+    /// Takes this claim for the audience of tokens that have no `aud`. It is a string or an array of strings, as `aud` is, and one of
+    /// them must be an [`audience`](Self::audience) of this service; policies then read it as the audience. A token that has an
+    /// `aud` is judged by that alone.
+    ///
+    /// Access tokens of Amazon Cognito name the client that they were issued to, in `client_id`, and no audience: for those, say
+    /// `.audience("the id of your client").audience_from("client_id")`.
+    ///
+    /// ```
+    /// use ztlib::authenticate::token::{Algorithm, BearerToken, Issuer, KeySet, TokenVerifier};
+    /// # use ztlib::Clock as _;
+    /// # let now = ztlib_testing::ManualClock::default().now();
+    /// # let id = ztlib_testing::TokenIssuer::new("https://id.example");
+    /// let issuer = Issuer::new("https://id.example").audience("5example3936").audience_from("client_id");
+    /// let issuer = issuer.algorithms([Algorithm::ES256]).keys(KeySet::from_jwks(&id.jwks())?);
+    /// let verifier = TokenVerifier::builder().issuer(issuer).build()?;
+    /// let token = id.token_at(now).claim("client_id", "5example3936").sign();
+    /// assert!(verifier.verify(&BearerToken::new(&token)?, now)?.has_audience("5example3936"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn audience_from(mut self, claim: impl Into<String>) -> Self {
+        self.audience_from = Some(claim.into());
+        self
+    }
+
+    /// Loosens: a token without an audience is believed. It was issued to be used anywhere: whoever gets one, of whatever service,
+    /// can use it here. A token that names audiences must still name one of this service, and with this verb there need not be
+    /// any [`audience`](Self::audience). Prefer [`audience_from`](Self::audience_from) where another claim says whom the token is
+    /// for.
+    #[must_use]
+    pub fn allow_missing_audience(mut self) -> Self {
+        self.missing_audience = true;
+        self
+    }
+
+    /// Reads the scopes from this claim (a top-level member) instead of `scope`: `scp` for Microsoft Entra and Okta. Given several
+    /// times, the scopes of all these claims count. Each is one string with spaces between the scopes, or an array of strings.
+    ///
+    /// ```
+    /// use ztlib::authenticate::token::{Algorithm, BearerToken, Issuer, KeySet, TokenVerifier};
+    /// # use ztlib::Clock as _;
+    /// # let now = ztlib_testing::ManualClock::default().now();
+    /// # let id = ztlib_testing::TokenIssuer::new("https://id.example");
+    /// let issuer = Issuer::new("https://id.example").audience("shop").scopes_from("scp");
+    /// let issuer = issuer.algorithms([Algorithm::ES256]).keys(KeySet::from_jwks(&id.jwks())?);
+    /// let verifier = TokenVerifier::builder().issuer(issuer).build()?;
+    /// let token = id.token_at(now).audience("shop").claim("scp", "Orders.Read Orders.Write").sign();
+    /// assert_eq!(verifier.verify(&BearerToken::new(&token)?, now)?.has_scope("Orders.Read"), Ok(true));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn scopes_from(mut self, claim: impl Into<String>) -> Self {
+        self.scopes_from.push(claim.into());
         self
     }
 
@@ -153,8 +219,8 @@ impl Issuer {
         self
     }
 
-    /// The values of the header's `typ` that are accepted, instead of the default; a token without `typ` is then refused. They
-    /// are compared without regard to letter case and to a leading `application/` (RFC 7515 section 4.1.9).
+    /// The values of the header's `typ` that are accepted, instead of the default; a token without `typ` is then refused, save
+    /// after [`allow_missing_type`](Self::allow_missing_type). They are compared without regard to letter case and to a leading `application/` (RFC 7515 section 4.1.9).
     ///
     /// The default takes `at+jwt` (RFC 9068), `JWT` and none, since most issuers do not mark their access tokens. It refuses
     /// what is marked as something else: `logout+jwt`, `secevent+jwt`, `dpop+jwt`. Where the issuer does mark them, say
@@ -162,6 +228,14 @@ impl Issuer {
     #[must_use]
     pub fn types<T: Into<String>>(mut self, types: impl IntoIterator<Item = T>) -> Self {
         self.types = Some(types.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Loosens: a token without `typ` is believed although [`types`](Self::types) names others, as JWT-SVID section 2.3 has it:
+    /// `.types(["JWT", "JOSE"]).allow_missing_type()`. Without a list of types it changes nothing.
+    #[must_use]
+    pub fn allow_missing_type(mut self) -> Self {
+        self.missing_type = true;
         self
     }
 

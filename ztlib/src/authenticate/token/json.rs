@@ -20,10 +20,19 @@ pub(super) struct Limits {
     pub(super) depth: usize,
     /// Members of all objects together.
     pub(super) members: usize,
+    /// The level of objects that stand for themselves: one that can be read in two ways is [`unreadable`], and the rest is read.
+    pub(super) entries: Option<usize>,
 }
 
-/// For the header and the claims of a token.
-pub(super) const TOKEN_LIMITS: Limits = Limits { depth: 32, members: 256 };
+/// The name of the only member of what is put in the place of an entry that cannot be read. No text has a member of this name: it
+/// is refused for it.
+const UNREADABLE: &str = "\0";
+
+/// Why an entry cannot be read in one way only, where it is such a one.
+pub(super) fn unreadable(entry: &Map<String, Value>) -> Option<JsonFault> {
+    let duplicate = entry.get(UNREADABLE)?.as_bool().unwrap_or_default();
+    Some(if duplicate { JsonFault::DuplicateMember } else { JsonFault::NulCharacter })
+}
 
 /// Why a text is not a JSON object as ztlib reads it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,9 +46,9 @@ pub enum JsonFault {
     NotAnObject,
     /// An object, at any depth, has two members of one name.
     DuplicateMember,
-    /// The nesting is deeper than 32 levels.
+    /// The nesting is deeper than is allowed: for a token [`max_nesting`](super::TokenVerifierBuilder::max_nesting), for a key set 32 levels.
     TooDeep,
-    /// There are more than 256 members (a key set: 16 384).
+    /// There are more members than are allowed: for a token [`max_claims`](super::TokenVerifierBuilder::max_claims), for a key set 16 384.
     TooManyMembers,
     /// A name or a string holds U+0000.
     NulCharacter,
@@ -52,8 +61,8 @@ impl fmt::Display for JsonFault {
             Self::Syntax => "not JSON",
             Self::NotAnObject => "not a JSON object",
             Self::DuplicateMember => "two members of one name",
-            Self::TooDeep => "nested too deeply",
-            Self::TooManyMembers => "too many members",
+            Self::TooDeep => "nested more deeply than the limit",
+            Self::TooManyMembers => "more members than the limit",
             Self::NulCharacter => "a NUL character in a string",
         })
     }
@@ -62,7 +71,7 @@ impl fmt::Display for JsonFault {
 /// Reads one object, and nothing but white space around it.
 pub(super) fn read_object(bytes: &[u8], limits: Limits) -> Result<Map<String, Value>, JsonFault> {
     let text = std::str::from_utf8(bytes).map_err(|_| JsonFault::NotUtf8)?;
-    let context = Context { limits, members: Cell::new(0), fault: Cell::new(None) };
+    let context = Context { limits, members: Cell::new(0), fault: Cell::new(None), spoilt: Cell::new(None) };
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let value = Node { context: &context, depth: 1 }
         .deserialize(&mut deserializer)
@@ -116,6 +125,8 @@ struct Context {
     limits: Limits,
     members: Cell<usize>,
     fault: Cell<Option<JsonFault>>,
+    /// What is wrong with the entry that is being read, and with it alone.
+    spoilt: Cell<Option<JsonFault>>,
 }
 
 impl Context {
@@ -125,8 +136,20 @@ impl Context {
         E::custom(fault)
     }
 
-    fn string<E: Error>(&self, text: String) -> Result<String, E> {
-        if text.contains('\0') { Err(self.refuse(JsonFault::NulCharacter)) } else { Ok(text) }
+    /// Refuses all of it, or the entry in which the fault is.
+    fn object_to<E: Error>(&self, fault: JsonFault, depth: usize) -> Result<(), E> {
+        if self.limits.entries.is_none_or(|entry| depth < entry) {
+            return Err(self.refuse(fault));
+        }
+        self.spoilt.set(Some(fault));
+        Ok(())
+    }
+
+    fn string<E: Error>(&self, text: String, depth: usize) -> Result<String, E> {
+        if text.contains('\0') {
+            self.object_to(JsonFault::NulCharacter, depth)?;
+        }
+        Ok(text)
     }
 
     fn count_member<E: Error>(&self) -> Result<(), E> {
@@ -191,7 +214,7 @@ impl<'de> Visitor<'de> for Node<'_> {
     }
 
     fn visit_string<E: Error>(self, value: String) -> Result<Value, E> {
-        self.context.string(value).map(Value::String)
+        self.context.string(value, self.depth).map(Value::String)
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
@@ -205,18 +228,26 @@ impl<'de> Visitor<'de> for Node<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
         let inner = self.inner()?;
+        let is_entry = self.context.limits.entries == Some(self.depth);
+        if is_entry {
+            self.context.spoilt.set(None);
+        }
         let mut object = Map::new();
         while let Some(name) = members.next_key::<String>()? {
             if name == NUMBER_IN_DISGUISE && *NUMBERS_ARE_TEXT {
                 return self.number(&members.next_value::<String>()?);
             }
             self.context.count_member()?;
-            let name = self.context.string(name)?;
+            let name = self.context.string(name, self.depth)?;
             if object.contains_key(&name) {
-                return Err(self.context.refuse(JsonFault::DuplicateMember));
+                self.context.object_to(JsonFault::DuplicateMember, self.depth)?;
             }
             let value = members.next_value_seed(inner)?;
             object.insert(name, value);
+        }
+        if let Some(fault) = is_entry.then(|| self.context.spoilt.take()).flatten() {
+            object.clear();
+            object.insert(UNREADABLE.to_owned(), (fault == JsonFault::DuplicateMember).into());
         }
         Ok(Value::Object(object))
     }
@@ -247,6 +278,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    const TOKEN_LIMITS: Limits = Limits { depth: 32, members: 256, entries: None };
 
     fn read(text: &str) -> Result<Map<String, Value>, JsonFault> {
         read_object(text.as_bytes(), TOKEN_LIMITS)

@@ -7,14 +7,17 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
 use super::algorithm::Algorithm;
-use super::error::TokenError;
-use super::json::{TOKEN_LIMITS, read_object};
+use super::error::{TokenError, listed, shown, shown_key};
+use super::json::read_object;
 use super::key::Key;
-use super::keys::KeySet;
+use super::keys::{KeySet, NoKey};
+use super::limits::TokenLimits;
 
-/// The longest token that is looked at, in bytes. It bounds the work that an unknown caller can cause: everything before the
-/// signature is linear in it.
-pub const MAX_TOKEN_BYTES: usize = 8 * 1024;
+/// The longest token that is ever looked at, in bytes: [`max_token_bytes`](super::TokenVerifierBuilder::max_token_bytes) can be no more. It
+/// bounds the work that an unknown caller can cause: everything before the signature is linear in it.
+///
+/// A server may have a lower limit for the headers of a request, which then answers 431 before anybody is asked who they are.
+pub const MAX_TOKEN_BYTES: usize = 64 * 1024;
 
 /// The longest `kid`, in bytes.
 pub(super) const MAX_KEY_ID_BYTES: usize = 256;
@@ -35,9 +38,9 @@ pub(super) struct Header {
 }
 
 impl<'t> Jws<'t> {
-    pub(super) fn parse(token: &'t str) -> Result<Self, TokenError> {
-        if token.len() > MAX_TOKEN_BYTES {
-            return Err(TokenError::TooLong);
+    pub(super) fn parse(token: &'t str, limits: TokenLimits) -> Result<Self, TokenError> {
+        if token.len() > limits.bytes {
+            return Err(TokenError::TooLong { limit: limits.bytes });
         }
         let mut parts = token.splitn(6, '.');
         let (header, payload, signature) = match std::array::from_fn(|_| parts.next()) {
@@ -49,7 +52,7 @@ impl<'t> Jws<'t> {
             return Err(TokenError::Malformed);
         }
         let fault = |fault| TokenError::Json { part: "header", fault };
-        let members = read_object(&decode("header", header)?, TOKEN_LIMITS).map_err(fault)?;
+        let members = read_object(&decode("header", header)?, limits.json).map_err(fault)?;
         let header = Header::check(&members)?;
         let (signed, _) = token.rsplit_once('.').ok_or(TokenError::Malformed)?;
         Ok(Self {
@@ -65,17 +68,39 @@ impl<'t> Jws<'t> {
     /// `algorithms` is the issuer's list; the key has its own besides, and the header's choice must be in both.
     pub(super) fn verify<'k>(
         &self,
+        issuer: &str,
         keys: &'k KeySet,
         algorithms: &[Algorithm],
     ) -> Result<&'k Arc<Key>, TokenError> {
-        if !algorithms.contains(&self.header.algorithm) {
-            return Err(TokenError::AlgorithmNotAccepted);
+        let (algorithm, id) = (self.header.algorithm, self.header.key_id.as_deref());
+        if !algorithms.contains(&algorithm) {
+            return Err(not_accepted(algorithm, algorithms));
         }
-        let key = keys.select(self.header.key_id.as_deref(), self.header.algorithm)?;
-        if key.has_signed(self.header.algorithm, self.signed, &self.signature) {
+        let key = keys.select(id, algorithm).map_err(|none| none.of(issuer, id, algorithm))?;
+        if key.has_signed(algorithm, self.signed, &self.signature) {
             Ok(key)
         } else {
-            Err(TokenError::Signature)
+            Err(TokenError::Signature { issuer: shown(issuer), key: shown_key(id), algorithm })
+        }
+    }
+}
+
+/// The error of a token whose algorithm is none of its issuer's.
+pub(super) fn not_accepted(had: Algorithm, accepted: &[Algorithm]) -> TokenError {
+    let wanted = listed(accepted.iter().map(|algorithm| algorithm.name()));
+    TokenError::AlgorithmNotAccepted { had: format!("`{had}`").into(), wanted }
+}
+
+impl NoKey {
+    /// The same of a token of this issuer.
+    pub(super) fn of(self, issuer: &str, id: Option<&str>, algorithm: Algorithm) -> TokenError {
+        let (issuer, key) = (shown(issuer), shown_key(id));
+        match self {
+            Self::Unknown(unused) => {
+                TokenError::UnknownKey { issuer, hint: shown(id.unwrap_or_default()), unused }
+            }
+            Self::Algorithm => TokenError::KeyAlgorithm { issuer, key, algorithm },
+            Self::Ambiguous => TokenError::AmbiguousKey { issuer, key, algorithm },
         }
     }
 }
@@ -93,7 +118,11 @@ impl Header {
             }
         }
         let algorithm = text(members, "alg")?.ok_or(TokenError::HeaderForm { name: "alg" })?;
-        let algorithm = Algorithm::from_name(algorithm).ok_or(TokenError::AlgorithmNotAccepted)?;
+        let unknown = || TokenError::AlgorithmNotAccepted {
+            had: format!("`{}`", shown(algorithm)).into(),
+            wanted: "what ztlib knows".into(),
+        };
+        let algorithm = Algorithm::from_name(algorithm).ok_or_else(unknown)?;
         let key_id = text(members, "kid")?;
         if key_id.is_some_and(|id| id.len() > MAX_KEY_ID_BYTES) {
             return Err(TokenError::KeyIdTooLong);

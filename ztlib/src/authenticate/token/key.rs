@@ -11,7 +11,9 @@ use jsonwebtoken::crypto::aws_lc;
 use serde_json::{Map, Value};
 
 use super::algorithm::{Algorithm, Family};
+use super::json::unreadable;
 use super::jws::MAX_KEY_ID_BYTES;
+use super::key_error::KeyRefusal;
 use super::weak::{has_roca_form, has_small_order};
 
 /// A key that can check signatures of the algorithms it is for.
@@ -27,80 +29,16 @@ pub(super) struct Key {
     engine: DecodingKey,
 }
 
-/// Why a key of a set is not used. The rest of the set is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum KeyRefusal {
-    /// The entry is not an object, or a member is missing or of the wrong form.
-    #[error("the key is malformed: its `{0}` is missing or of the wrong form")]
-    Malformed(&'static str),
-    /// `kty` or `crv` is none that ztlib knows: RSA; EC with P-256, P-384; OKP with Ed25519.
-    #[error("the key is of a type or on a curve that is not supported")]
-    UnsupportedType,
-    /// `use` is not `sig`, or `key_ops` does not have `verify`.
-    #[error("the key is not meant to check signatures")]
-    NotForSignatures,
-    /// `alg` is not supported, or not one for this type and curve.
-    #[error("the key's `alg` is not supported or does not fit its type")]
-    Algorithm,
-    /// The entry holds the private half too: whoever can read the set can sign.
-    #[error("the key's private half is in the set: replace the key")]
-    PrivateKey,
-    /// A shared secret in a set of public keys.
-    #[error("the key is a shared secret: those are configured by `hmac_secret`")]
-    Secret,
-    /// The RSA modulus has fewer than 2048 or more than 8192 bits, is even, or the exponent is even, 1 or above 2^33.
-    #[error("the RSA key is weak, or too large")]
-    WeakRsa,
-    /// The modulus has the form that the ROCA fault leaves (CVE-2017-15361).
-    #[error("the RSA key was made by a faulty generator (ROCA)")]
-    Roca,
-    /// The point is not on the curve.
-    #[error("the key is not a point on its curve")]
-    NotOnCurve,
-    /// The Ed25519 point has a small order: anybody can make signatures that it accepts.
-    #[error("the Ed25519 key is a point of small order")]
-    SmallOrder,
-    /// The secret is shorter than the hash of its algorithm.
-    #[error("the secret is shorter than its algorithm needs")]
-    ShortSecret,
-}
-
-impl KeyRefusal {
-    /// A stable name for logs and metrics.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Malformed(_) => "key-malformed",
-            Self::UnsupportedType => "key-unsupported-type",
-            Self::NotForSignatures => "key-not-for-signatures",
-            Self::Algorithm => "key-algorithm",
-            Self::PrivateKey => "key-private",
-            Self::Secret => "key-secret",
-            Self::WeakRsa => "key-weak-rsa",
-            Self::Roca => "key-roca",
-            Self::NotOnCurve => "key-not-on-curve",
-            Self::SmallOrder => "key-small-order",
-            Self::ShortSecret => "key-short-secret",
-        }
-    }
-}
-
-impl KeyRefusal {
-    /// Whether the entry is fine in itself and of no concern to us.
-    pub(super) fn is_of_another_kind(&self) -> bool {
-        matches!(self, Self::UnsupportedType | Self::NotForSignatures | Self::Secret)
-    }
-}
-
 impl Key {
     /// Reads an entry of a set of public keys.
     pub(super) fn from_public_jwk(jwk: &Map<String, Value>) -> Result<Self, KeyRefusal> {
+        check_readable(jwk)?;
         let kty = required_text(jwk, "kty")?;
         check_purpose(jwk)?;
         if kty == "oct" {
             return Err(KeyRefusal::Secret);
         }
-        if jwk.contains_key("d") {
+        if PRIVATE.iter().any(|name| jwk.contains_key(*name)) {
             return Err(KeyRefusal::PrivateKey);
         }
         let key = match kty {
@@ -121,6 +59,7 @@ impl Key {
 
     /// Reads an entry of a set of secrets.
     pub(super) fn from_secret_jwk(jwk: &Map<String, Value>) -> Result<Self, KeyRefusal> {
+        check_readable(jwk)?;
         if required_text(jwk, "kty")? != "oct" {
             return Err(KeyRefusal::UnsupportedType);
         }
@@ -174,6 +113,11 @@ impl Key {
         Ok(self)
     }
 
+    /// Whether this is the same entry: the same key, under the same name and for the same algorithms.
+    pub(super) fn repeats(&self, other: &Self) -> bool {
+        self.is_same(other) && self.id == other.id && self.algorithms == other.algorithms
+    }
+
     pub(super) fn id(&self) -> Option<&str> {
         self.id.as_deref()
     }
@@ -186,9 +130,9 @@ impl Key {
         self.algorithms.contains(&algorithm)
     }
 
-    /// Whether this is the same key, under the same name and for the same algorithms.
-    pub(super) fn is(&self, other: &Self) -> bool {
-        self.fingerprint == other.fingerprint && self.id == other.id && self.algorithms == other.algorithms
+    /// Whether both are made of the same numbers, whatever they are called and for.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.fingerprint == other.fingerprint
     }
 
     /// Checks a signature. Lengths are compared first: a signature of another length is never right, and saves the work.
@@ -211,9 +155,18 @@ impl fmt::Debug for Key {
     }
 }
 
-/// `use` and `key_ops` (RFC 7517 sections 4.2 and 4.3): either may be absent; neither may say something else.
+/// Members of private keys (RFC 7518 sections 6.2.2 and 6.3.2, RFC 8037 section 2).
+const PRIVATE: [&str; 7] = ["d", "p", "q", "dp", "dq", "qi", "oth"];
+
+/// Whether the reader found an entry that can be read in two ways, and left a mark in its place.
+fn check_readable(jwk: &Map<String, Value>) -> Result<(), KeyRefusal> {
+    unreadable(jwk).map_or(Ok(()), |fault| Err(KeyRefusal::Json(fault)))
+}
+
+/// `use` and `key_ops` (RFC 7517 sections 4.2 and 4.3): either may be absent; neither may say something else. The keys of a SPIFFE
+/// bundle that sign JWT-SVIDs are `jwt-svid` there; its `x509-svid` entries are authorities for certificates.
 fn check_purpose(jwk: &Map<String, Value>) -> Result<(), KeyRefusal> {
-    if text(jwk, "use")?.is_some_and(|purpose| purpose != "sig") {
+    if text(jwk, "use")?.is_some_and(|purpose| !matches!(purpose, "sig" | "jwt-svid")) {
         return Err(KeyRefusal::NotForSignatures);
     }
     match jwk.get("key_ops") {

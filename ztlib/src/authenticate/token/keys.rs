@@ -10,9 +10,11 @@ use arc_swap::ArcSwap;
 use serde_json::Value;
 
 use super::algorithm::Algorithm;
-use super::error::{TokenError, shown};
-use super::json::{JsonFault, Limits, read_object};
-use super::key::{Key, KeyRefusal};
+use super::error::shown;
+use super::json::{Limits, read_object};
+use super::jws::MAX_KEY_ID_BYTES;
+use super::key::Key;
+use super::key_error::{KeyRefusal, KeySetError, KeyWarning};
 
 /// The largest JWK set that is read, in bytes.
 pub const MAX_KEY_SET_BYTES: usize = 1024 * 1024;
@@ -20,12 +22,17 @@ pub const MAX_KEY_SET_BYTES: usize = 1024 * 1024;
 /// The most keys in one set.
 const MAX_KEYS: usize = 256;
 
-const KEY_SET_LIMITS: Limits = Limits { depth: 32, members: 16_384 };
+/// A key is an object in an array in the set.
+const KEY_SET_LIMITS: Limits = Limits { depth: 32, members: 16_384, entries: Some(3) };
 
 /// The public keys of an issuer, from a JWK set (RFC 7517 section 5). Cheap to clone; never changes.
 ///
-/// An entry that cannot be used (another purpose, an unknown type, a weak key) is left out and reported by
-/// [`warnings`](Self::warnings): one odd key does not break a set. A set of which nothing is left is an error.
+/// An entry that cannot be used (another purpose, an unknown type, a weak key, members that can be read in two ways) is left out
+/// and reported by [`warnings`](Self::warnings): one odd key does not break a set. A set of which nothing is left is an error.
+///
+/// A token means the key of its `kid` that fits its `alg` (RFC 7517 section 4.5), so several keys may have one `kid`: an RSA key
+/// for RS256 and for PS256, an RSA and an EC key. What is in the set twice is one key. Where two different keys are left, no
+/// key is guessed: the token is refused with `token-ambiguous-key`, and all others of the set are believed as ever.
 ///
 /// ```
 /// use ztlib::authenticate::token::KeySet;
@@ -43,96 +50,23 @@ pub struct KeySet(Arc<Keyring>);
 #[derive(Default)]
 struct Keyring {
     keys: Vec<Arc<Key>>,
-    by_id: HashMap<String, Arc<Key>>,
+    by_id: HashMap<String, Vec<Arc<Key>>>,
+    /// What the entries that are not used are called.
+    unused: HashMap<String, KeyRefusal>,
+    /// Names under which a secret stands that cannot be used.
+    doubtful: HashSet<String>,
     warnings: Vec<KeyWarning>,
 }
 
-/// A key of a set that is not used, and why.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyWarning {
-    position: usize,
-    refusal: KeyRefusal,
-}
-
-impl KeyWarning {
-    /// The entry's place in `keys`, from 0.
-    pub fn position(&self) -> usize {
-        self.position
-    }
-
-    /// Why the key is not used.
-    pub fn refusal(&self) -> KeyRefusal {
-        self.refusal
-    }
-}
-
-impl fmt::Display for KeyWarning {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "key {} of the set is not used: {}", self.position, self.refusal)
-    }
-}
-
-/// Why there is no [`KeySet`].
-#[derive(thiserror::Error)]
-#[non_exhaustive]
-pub enum KeySetError {
-    /// The text is longer than [`MAX_KEY_SET_BYTES`].
-    #[error("the key set is larger than 1 MiB")]
-    TooLarge,
-    /// The file cannot be read.
-    #[error("the key set's file cannot be read")]
-    File(#[source] std::io::Error),
-    /// The text cannot be read in one way only.
-    #[error("the key set cannot be read: {0}")]
-    Json(JsonFault),
-    /// There is no array `keys`.
-    #[error("the key set has no array `keys`")]
-    NoKeysArray,
-    /// There are more than 256 keys.
-    #[error("the key set has more than 256 keys")]
-    TooManyKeys,
-    /// Two keys that check signatures have one `kid`: which of them a token means cannot be known.
-    #[error("the key set has two keys `{id}`")]
-    DuplicateKeyId {
-        /// The `kid`, escaped and cut.
-        id: Box<str>,
-    },
-    /// A set of secrets holds a key of another type.
-    #[error("the set of secrets holds a key of another type: keep them in sets of their own")]
-    MixedTypes,
-    /// No key of the set can be used.
-    #[error("the key set has no key that can check signatures{}", first_reason(.warnings))]
-    NoUsableKey {
-        /// Why each key is not used.
-        warnings: Vec<KeyWarning>,
-    },
-}
-
-fn first_reason(warnings: &[KeyWarning]) -> String {
-    warnings.first().map(|warning| format!(": {warning}")).unwrap_or_default()
-}
-
-/// As [`fmt::Display`](std::fmt::Display): what `fn main() -> Result<(), Box<dyn Error>>` prints is this, and it should say what to do.
-impl std::fmt::Debug for KeySetError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        std::fmt::Display::fmt(self, f)
-    }
-}
-
-impl KeySetError {
-    /// A stable name for logs and metrics.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::TooLarge => "key-set-too-large",
-            Self::File(_) => "key-set-file",
-            Self::Json(_) => "key-set-json",
-            Self::NoKeysArray => "key-set-no-keys-array",
-            Self::TooManyKeys => "key-set-too-many-keys",
-            Self::DuplicateKeyId { .. } => "key-set-duplicate-key-id",
-            Self::MixedTypes => "key-set-mixed-types",
-            Self::NoUsableKey { .. } => "key-set-no-usable-key",
-        }
-    }
+/// Why a set has no key for a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NoKey {
+    /// None of this id; perhaps one that is not used.
+    Unknown(Option<KeyRefusal>),
+    /// None of those that are meant is for the algorithm.
+    Algorithm,
+    /// Several different ones fit.
+    Ambiguous,
 }
 
 impl KeySet {
@@ -147,6 +81,9 @@ impl KeySet {
 
     /// Reads a JWK set of shared secrets (`oct`), for an issuer whose tokens carry HMACs. Whoever can check such a token can
     /// also make one. A set with a key of another type is refused: what is published must not hold secrets.
+    ///
+    /// Both sides write such a set by hand. So a secret that cannot be used and has the `kid` of another is taken for a slip in
+    /// that very key, and tokens of this `kid` are refused as ambiguous.
     ///
     /// # Errors
     /// See [`KeySetError`].
@@ -200,22 +137,19 @@ impl KeySet {
         self.0.keys.iter().any(|key| algorithms.iter().any(|&algorithm| key.is_for(algorithm)))
     }
 
-    /// The one key that a token means. A `kid` is a name in this map and nothing else.
-    pub(super) fn select(&self, id: Option<&str>, algorithm: Algorithm) -> Result<&Arc<Key>, TokenError> {
-        if let Some(id) = id {
-            let key = self.0.by_id.get(id).ok_or_else(|| TokenError::UnknownKey { hint: shown(id) })?;
-            return if key.is_for(algorithm) { Ok(key) } else { Err(TokenError::KeyAlgorithm) };
+    /// The one key that a token means: of its `kid`, where it names one, and fitting its algorithm. A `kid` is a name in this map and
+    /// nothing else.
+    pub(super) fn select(&self, id: Option<&str>, algorithm: Algorithm) -> Result<&Arc<Key>, NoKey> {
+        if id.is_some_and(|id| self.0.doubtful.contains(id) && self.0.by_id.contains_key(id)) {
+            return Err(NoKey::Ambiguous);
         }
-        let mut fitting = self.0.keys.iter().filter(|key| key.is_for(algorithm));
-        match (fitting.next(), fitting.next()) {
-            (Some(key), None) => Ok(key),
-            _ => Err(TokenError::AmbiguousKey),
-        }
-    }
-
-    /// Whether this very key is in the set.
-    pub(super) fn holds(&self, key: &Key) -> bool {
-        self.0.keys.iter().any(|held| held.is(key))
+        let meant = match id {
+            None => &self.0.keys,
+            Some(id) => self.0.by_id.get(id).ok_or_else(|| NoKey::Unknown(self.0.unused.get(id).copied()))?,
+        };
+        let mut fitting = meant.iter().filter(|key| key.is_for(algorithm));
+        let key = fitting.next().ok_or(NoKey::Algorithm)?;
+        if fitting.all(|other| other.is_same(key)) { Ok(key) } else { Err(NoKey::Ambiguous) }
     }
 
     fn read(
@@ -225,24 +159,18 @@ impl KeySet {
         if json.len() > MAX_KEY_SET_BYTES {
             return Err(KeySetError::TooLarge);
         }
+        // Some editors begin a file with a byte order mark; a reader may pass over it (RFC 8259 section 8.1).
+        let json = json.strip_prefix(b"\xef\xbb\xbf").unwrap_or(json);
         let set = read_object(json, KEY_SET_LIMITS).map_err(KeySetError::Json)?;
         let Some(Value::Array(entries)) = set.get("keys") else { return Err(KeySetError::NoKeysArray) };
         if entries.len() > MAX_KEYS {
             return Err(KeySetError::TooManyKeys);
         }
         let mut ring = Keyring::default();
-        let mut ids = HashSet::new();
         for (position, entry) in entries.iter().enumerate() {
-            let key = entry.as_object().ok_or(KeyRefusal::Malformed("keys")).and_then(key);
-            // A weak or malformed key is still what a token might mean by its id; one for another purpose is not.
-            let may_be_meant = !key.as_ref().is_err_and(KeyRefusal::is_of_another_kind);
-            let id = entry.get("kid").and_then(Value::as_str);
-            if let Some(id) = id.filter(|id| may_be_meant && !ids.insert(*id)) {
-                return Err(KeySetError::DuplicateKeyId { id: shown(id) });
-            }
-            match key {
-                Ok(key) => ring.add(Arc::new(key)),
-                Err(refusal) => ring.warnings.push(KeyWarning { position, refusal }),
+            match entry.as_object().ok_or(KeyRefusal::Malformed("keys")).and_then(key) {
+                Ok(key) => ring.add(key),
+                Err(refusal) => ring.leave_out(position, entry, refusal),
             }
         }
         if ring.keys.is_empty() {
@@ -253,11 +181,27 @@ impl KeySet {
 }
 
 impl Keyring {
-    fn add(&mut self, key: Arc<Key>) {
+    fn add(&mut self, key: Key) {
+        if self.keys.iter().any(|known| known.repeats(&key)) {
+            return;
+        }
+        let key = Arc::new(key);
         if let Some(id) = key.id() {
-            self.by_id.insert(id.to_owned(), Arc::clone(&key));
+            self.by_id.entry(id.to_owned()).or_default().push(Arc::clone(&key));
         }
         self.keys.push(key);
+    }
+
+    fn leave_out(&mut self, position: usize, entry: &Value, refusal: KeyRefusal) {
+        let id = entry.get("kid").and_then(Value::as_str);
+        if let Some(id) = id.filter(|id| id.len() <= MAX_KEY_ID_BYTES) {
+            self.unused.insert(id.to_owned(), refusal);
+        }
+        let is_secret = matches!(refusal, KeyRefusal::ShortSecret | KeyRefusal::Malformed("k"));
+        if let Some(id) = id.filter(|_| is_secret) {
+            self.doubtful.insert(id.to_owned());
+        }
+        self.warnings.push(KeyWarning { position, key_id: id.map(shown), refusal });
     }
 }
 
@@ -365,8 +309,11 @@ mod tests {
     fn purpose_algorithm_and_curve_of_a_key_are_honoured() {
         assert_eq!(judge(&ec()), "used");
         assert_eq!(judge(&changed(ec(), "key_ops", json!(["verify"]))), "used");
+        assert_eq!(judge(&changed(ec(), "use", json!("jwt-svid"))), "used");
         for (name, value, code) in [
             ("use", json!("enc"), "key-not-for-signatures"),
+            ("use", json!("x509-svid"), "key-not-for-signatures"),
+            ("use", json!("SIG"), "key-not-for-signatures"),
             ("use", json!(["sig"]), "key-malformed"),
             ("key_ops", json!(["sign"]), "key-not-for-signatures"),
             ("key_ops", json!([]), "key-not-for-signatures"),
@@ -455,14 +402,131 @@ mod tests {
         assert_ne!(judge(&rsa(&n, &[1, 0, 1])), "key-roca");
     }
 
+    fn set_of(keys: &[Value]) -> KeySet {
+        KeySet::from_jwks(json!({ "keys": keys }).to_string().as_bytes()).unwrap()
+    }
+
+    /// Another P-256 key under the same name.
+    fn other_ec() -> Value {
+        let set: Value = serde_json::from_slice(&TokenIssuer::new("i").jwks()).unwrap();
+        set["keys"][0].clone()
+    }
+
     #[test]
-    fn two_keys_of_one_id_are_refused_unless_one_is_for_another_purpose() {
-        let set = |keys: &[Value]| KeySet::from_jwks(json!({ "keys": keys }).to_string().as_bytes());
-        assert_eq!(set(&[ec(), ec()]).unwrap_err().code(), "key-set-duplicate-key-id");
-        let weak = changed(rsa(&modulus(1024), &[1, 0, 1]), "kid", json!("test-key"));
-        assert_eq!(set(&[ec(), weak]).unwrap_err().code(), "key-set-duplicate-key-id");
-        let encryption = changed(ec(), "use", json!("enc"));
-        assert_eq!(set(&[ec(), encryption]).unwrap().len(), 1);
+    fn of_two_keys_of_one_id_a_token_means_the_one_that_fits_its_algorithm() {
+        let named = |jwk: Value| changed(jwk, "kid", json!("test-key"));
+        let id = Some("test-key");
+        let pkcs = named(changed(rsa(&modulus(2048), &[1, 0, 1]), "alg", json!("RS256")));
+        let pss = changed(pkcs.clone(), "alg", json!("PS256"));
+        let set = set_of(&[pkcs.clone(), pss.clone(), ec()]);
+        assert_eq!((set.len(), set.warnings()), (3, &[][..]));
+        for algorithm in [Algorithm::RS256, Algorithm::PS256, Algorithm::ES256] {
+            assert!(set.select(id, algorithm).unwrap().is_for(algorithm));
+            assert!(set.select(None, algorithm).unwrap().is_for(algorithm));
+        }
+        assert_eq!(set.select(id, Algorithm::RS384).unwrap_err(), NoKey::Algorithm);
+        assert_eq!(set.select(Some("other"), Algorithm::ES256).unwrap_err(), NoKey::Unknown(None));
+        // One key, said twice in any way, is one key.
+        let bare = named(rsa(&modulus(2048), &[1, 0, 1]));
+        let set = set_of(&[pkcs.clone(), bare.clone(), pkcs.clone(), bare]);
+        assert_eq!(set.len(), 2);
+        assert!(set.select(id, Algorithm::RS256).is_ok() && set.select(None, Algorithm::RS256).is_ok());
+        assert_eq!(set_of(&[ec(), other_ec(), ec()]).len(), 3, "three issuers, three keys");
+        let one = ec();
+        assert_eq!(set_of(&[one.clone(), one.clone(), one]).len(), 1);
+        // Two different keys that fit: which is meant cannot be known, and nothing else is refused for it.
+        let set = set_of(&[ec(), other_ec(), pkcs]);
+        assert_eq!(set.select(id, Algorithm::ES256).unwrap_err(), NoKey::Ambiguous);
+        assert_eq!(set.select(None, Algorithm::ES256).unwrap_err(), NoKey::Ambiguous);
+        assert!(set.select(id, Algorithm::RS256).is_ok());
+    }
+
+    #[test]
+    fn a_key_that_is_not_used_is_no_candidate_and_condemns_no_other_of_its_id() {
+        let named = |jwk: Value| changed(jwk, "kid", json!("test-key"));
+        let good = ec();
+        let odd = [
+            ("key-not-for-signatures", changed(ec(), "use", json!("enc"))),
+            ("key-not-for-signatures", changed(ec(), "use", json!("x509-svid"))),
+            ("key-not-for-signatures", changed(ec(), "key_ops", json!(["encrypt"]))),
+            ("key-weak-rsa", named(rsa(&modulus(1024), &[1, 0, 1]))),
+            ("key-malformed", named(json!({ "kty": "RSA", "n": "!", "e": "AQAB" }))),
+            ("key-malformed", changed(ec(), "crv", json!(null))),
+            ("key-malformed", named(json!({ "kty": "" }))),
+            ("key-unsupported-type", named(json!({ "kty": "AKP" }))),
+            ("key-unsupported-type", changed(ec(), "crv", json!("P-521"))),
+            ("key-algorithm", changed(ec(), "alg", json!("ECDH-ES"))),
+            ("key-algorithm", named(changed(rsa(&modulus(2048), &[1, 0, 1]), "alg", json!("RSA-OAEP-256")))),
+            ("key-private", changed(ec(), "d", json!("AA"))),
+            ("key-private", named(changed(rsa(&modulus(2048), &[1, 0, 1]), "p", json!("AA")))),
+            ("key-secret", named(json!({ "kty": "oct", "k": "AA" }))),
+            ("key-not-on-curve", changed(ec(), "y", json!(URL_SAFE_NO_PAD.encode([1; 32])))),
+        ];
+        for (code, odd) in odd {
+            for keys in [[odd.clone(), good.clone()], [good.clone(), odd.clone()]] {
+                let set = set_of(&keys);
+                let warning = &set.warnings()[0];
+                assert_eq!(
+                    (set.len(), set.warnings().len(), warning.refusal().code()),
+                    (1, 1, code),
+                    "{odd}"
+                );
+                assert_eq!(warning.key_id(), Some("test-key"));
+                let position = keys.iter().position(|key| *key == odd).unwrap();
+                assert_eq!(warning.position(), position);
+                assert!(set.select(Some("test-key"), Algorithm::ES256).is_ok(), "{odd}");
+            }
+            let set = KeySet::from_jwks(json!({ "keys": [odd, odd] }).to_string().as_bytes());
+            let error = set.unwrap_err();
+            assert_eq!(error.code(), "key-set-no-usable-key");
+            assert_eq!(error.to_string().matches("key 1 (`test-key`)").count(), 1, "{error}");
+        }
+    }
+
+    #[test]
+    fn a_secret_that_cannot_be_used_makes_its_id_ambiguous_and_no_other() {
+        let secret =
+            |id: &str, bytes: &[u8]| json!({ "kty": "oct", "kid": id, "k": URL_SAFE_NO_PAD.encode(bytes) });
+        let set = |keys: &[Value]| {
+            KeySet::from_secret_jwks(json!({ "keys": keys }).to_string().as_bytes()).unwrap()
+        };
+        for slip in [secret("a", &[1; 16]), json!({ "kty": "oct", "kid": "a", "k": "A" })] {
+            let set = set(&[secret("a", &[7; 32]), slip, secret("b", &[8; 32])]);
+            assert_eq!((set.len(), set.warnings().len()), (2, 1));
+            assert_eq!(set.select(Some("a"), Algorithm::HS256).unwrap_err(), NoKey::Ambiguous);
+            assert!(set.select(Some("b"), Algorithm::HS256).is_ok());
+        }
+        let encryption = changed(secret("a", &[9; 32]), "use", json!("enc"));
+        assert!(set(&[secret("a", &[7; 32]), encryption]).select(Some("a"), Algorithm::HS256).is_ok());
+    }
+
+    #[test]
+    fn an_entry_that_can_be_read_in_two_ways_condemns_itself_alone() {
+        let good = ec().to_string();
+        let odd = [
+            good.replacen('{', r#"{"alg":"ES384","#, 1),
+            good.replacen('{', r#"{"\u006bid":"x","#, 1),
+            good.replacen('{', r#"{"x5t":{"a":1,"a":2},"#, 1),
+            good.replacen('{', r#"{"nul":"\u0000","#, 1),
+            good.replacen('{', r#"{"nul\u0000":1,"#, 1),
+        ];
+        for odd in odd {
+            for text in
+                [format!("{odd},{good}"), format!("{good},{odd}"), format!("{odd},{good},\"\\u0000\"")]
+            {
+                let set = KeySet::from_jwks(format!("{{\"keys\":[{text}]}}").as_bytes()).unwrap();
+                assert_eq!(set.len(), 1, "{text}");
+                assert!(
+                    set.warnings().iter().any(|warning| warning.refusal().code() == "key-json"),
+                    "{text}"
+                );
+            }
+        }
+        // Outside of the entries nobody can say which of the two is meant.
+        let twice = format!(r#"{{"keys":[{good}],"keys":[{good}]}}"#);
+        assert_eq!(KeySet::from_jwks(twice.as_bytes()).unwrap_err().code(), "key-set-json");
+        let marked = format!("\u{feff}{{\"keys\":[{good}]}}");
+        assert_eq!(KeySet::from_jwks(marked.as_bytes()).unwrap().len(), 1);
     }
 
     #[test]

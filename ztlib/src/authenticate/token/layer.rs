@@ -5,6 +5,7 @@ use tower_layer::Layer;
 use super::authenticator::TokenAuthenticator;
 use super::service::TokenService;
 use crate::clock::{Clock, SharedClock};
+use crate::enforce::Protocol;
 
 /// Verifies the token of each request and puts [`VerifiedClaims`](super::VerifiedClaims) into its extensions; answers 401
 /// itself where there is none to believe.
@@ -48,13 +49,14 @@ use crate::clock::{Clock, SharedClock};
 pub struct TokenLayer {
     authenticator: TokenAuthenticator,
     clock: SharedClock,
+    protocol: Protocol,
 }
 
 impl TokenLayer {
     /// A layer on the machine's clock.
     #[must_use]
     pub fn new(authenticator: TokenAuthenticator) -> Self {
-        Self { authenticator, clock: SharedClock::default() }
+        Self { authenticator, clock: SharedClock::default(), protocol: Protocol::Http }
     }
 
     /// Asks this clock instead, once a request.
@@ -63,12 +65,21 @@ impl TokenLayer {
         self.clock = SharedClock::new(clock);
         self
     }
+
+    /// Says that the service behind serves gRPC: what can be a gRPC call (a POST over HTTP/2 with a
+    /// gRPC content type) is refused in gRPC's words, everything else in HTTP's. Without it a
+    /// refusal is a 401 to everybody, which a client of gRPC takes for UNAUTHENTICATED too.
+    #[must_use]
+    pub fn serves_grpc(mut self) -> Self {
+        self.protocol = Protocol::Grpc;
+        self
+    }
 }
 
 impl<S> Layer<S> for TokenLayer {
     type Service = TokenService<S>;
 
     fn layer(&self, inner: S) -> TokenService<S> {
-        TokenService::new(inner, self.authenticator.clone(), self.clock.clone())
+        TokenService::new(inner, self.authenticator.clone(), self.clock.clone(), self.protocol)
     }
 }

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | find the one token of a request | `bearer`, `authenticator` | [`BearerToken`] |
 //! | take it apart, refuse what can be read in two ways | `jws`, `json` | header and payload, not believed yet |
-//! | choose the key, check the signature | `keys`, `key` | the issuer's words |
+//! | choose the key, check the signature | `keys`, `key`, `key_error` | the issuer's words |
 //! | check what they mean, here and now | `registered`, `trusted`, `verifier` | [`VerifiedClaims`] |
 //!
 //! The signature itself is checked by jsonwebtoken on aws-lc. All else is checked here, since a library for everybody accepts
@@ -55,9 +55,11 @@ mod issuer;
 mod json;
 mod jws;
 mod key;
+mod key_error;
 mod keys;
 mod last;
 mod layer;
+mod limits;
 mod registered;
 mod rehearsed;
 mod service;
@@ -75,8 +77,8 @@ pub use error::{ClaimError, TokenError, TokenErrorKind};
 pub use issuer::{Issuer, MAX_LEEWAY};
 pub use json::JsonFault;
 pub use jws::MAX_TOKEN_BYTES;
-pub use key::KeyRefusal;
-pub use keys::{KeySet, KeySetError, KeyWarning, Keys, MAX_KEY_SET_BYTES};
+pub use key_error::{KeyRefusal, KeySetError, KeyWarning};
+pub use keys::{KeySet, Keys, MAX_KEY_SET_BYTES};
 pub use layer::TokenLayer;
 pub use service::TokenService;
 pub use trusted::TokenConfigError;

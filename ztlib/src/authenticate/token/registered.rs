@@ -1,26 +1,27 @@
 //! The claims that ztlib itself gives a meaning to, each of exactly the type that its definition says.
 //!
-//! A claim of another type is a fault. To take it for absent is how `"exp": "never"` becomes a token that lives for ever
-//! (CVE-2026-25537).
+//! What decides whether a token is believed, and whose it is (`iss`, `sub`, `aud`, `exp`, `nbf`, `iat`), is a fault where it is of
+//! another type: to take it for absent is how `"exp": "never"` becomes a token that lives for ever (CVE-2026-25537). `iat` bounds
+//! the lifetime, and `sub` stands in each permit and audit event, so both are asked about always. All else is a fault only for
+//! who asks for it: what nobody reads refuses nothing.
 
 use serde_json::{Map, Value};
 
-use super::error::TokenError;
+use super::error::{ClaimError, TokenError, shown};
 use super::trusted::{LATEST_DATE, TrustedIssuer};
 
-/// Registered claims, checked for form; times in Unix seconds.
-#[derive(Default)]
+/// Registered claims; times in Unix seconds.
 pub(super) struct Registered {
     pub(super) subject: Option<String>,
     pub(super) audiences: Vec<String>,
-    pub(super) scopes: Vec<String>,
     pub(super) expires_at: u64,
     pub(super) not_before: Option<u64>,
     pub(super) issued_at: Option<u64>,
-    pub(super) auth_time: Option<u64>,
-    pub(super) token_id: Option<String>,
-    pub(super) acr: Option<String>,
-    pub(super) amr: Vec<String>,
+    pub(super) scopes: Result<Vec<String>, ClaimError>,
+    pub(super) auth_time: Result<Option<u64>, ClaimError>,
+    pub(super) token_id: Result<Option<String>, ClaimError>,
+    pub(super) acr: Result<Option<String>, ClaimError>,
+    pub(super) amr: Result<Vec<String>, ClaimError>,
 }
 
 /// The `iss` of claims that nobody has verified: it chooses whose keys to try, and nothing else.
@@ -29,18 +30,21 @@ pub(super) fn issuer_hint(claims: &Map<String, Value>) -> Result<&str, TokenErro
 }
 
 impl Registered {
-    pub(super) fn read(claims: &Map<String, Value>) -> Result<Self, TokenError> {
+    pub(super) fn read(claims: &Map<String, Value>, issuer: &TrustedIssuer) -> Result<Self, TokenError> {
         Ok(Self {
             subject: text(claims, "sub")?.map(str::to_owned),
-            audiences: audiences(claims)?,
-            scopes: scopes(claims)?,
+            audiences: audiences(claims, issuer)?,
             expires_at: date(claims, "exp", f64::floor)?.ok_or_else(|| missing("exp"))?,
             not_before: date(claims, "nbf", f64::ceil)?,
             issued_at: date(claims, "iat", f64::ceil)?,
-            auth_time: date(claims, "auth_time", f64::floor)?,
-            token_id: text(claims, "jti")?.map(str::to_owned),
-            acr: text(claims, "acr")?.map(str::to_owned),
-            amr: texts(claims, "amr")?.unwrap_or_default(),
+            scopes: scopes(claims, &issuer.scopes_from),
+            auth_time: date(claims, "auth_time", f64::floor).map_err(|_| odd("auth_time", "a date")),
+            token_id: optional_text(claims, "jti"),
+            acr: optional_text(claims, "acr"),
+            amr: match texts(claims, "amr") {
+                Ok(methods) => Ok(methods.unwrap_or_default()),
+                Err(_) => Err(odd("amr", "an array of strings")),
+            },
         })
     }
 
@@ -80,63 +84,96 @@ pub(super) fn missing(name: &str) -> TokenError {
     TokenError::MissingClaim { name: name.into() }
 }
 
+/// The error of who asks for a claim that is not what it is defined to be.
+fn odd(name: &str, expected: &'static str) -> ClaimError {
+    ClaimError::WrongType { pointer: shown(&format!("/{name}")), expected }
+}
+
+/// The error of a token that is not believed for such a claim.
+fn form(name: &str) -> TokenError {
+    TokenError::ClaimForm { name: shown(name) }
+}
+
 /// A string that is not empty.
-fn text<'c>(claims: &'c Map<String, Value>, name: &'static str) -> Result<Option<&'c str>, TokenError> {
+fn text<'c>(claims: &'c Map<String, Value>, name: &str) -> Result<Option<&'c str>, TokenError> {
     match claims.get(name) {
         None => Ok(None),
         Some(Value::String(text)) if !text.is_empty() => Ok(Some(text)),
-        Some(_) => Err(TokenError::ClaimForm { name }),
+        Some(_) => Err(form(name)),
+    }
+}
+
+/// A string that nobody may ask for. An empty one says nothing, as several issuers write it.
+fn optional_text(claims: &Map<String, Value>, name: &str) -> Result<Option<String>, ClaimError> {
+    match claims.get(name) {
+        None => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text).filter(|text| !text.is_empty()).cloned()),
+        Some(_) => Err(odd(name, "a string")),
     }
 }
 
 /// An array of strings that are not empty.
-fn texts(claims: &Map<String, Value>, name: &'static str) -> Result<Option<Vec<String>>, TokenError> {
-    let form = || TokenError::ClaimForm { name };
+fn texts(claims: &Map<String, Value>, name: &str) -> Result<Option<Vec<String>>, TokenError> {
     match claims.get(name) {
         None => Ok(None),
         Some(Value::Array(items)) => {
             let text = |item: &Value| item.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
-            items.iter().map(text).collect::<Option<_>>().map(Some).ok_or_else(form)
+            items.iter().map(text).collect::<Option<_>>().map(Some).ok_or_else(|| form(name))
         }
-        Some(_) => Err(form()),
+        Some(_) => Err(form(name)),
     }
 }
 
-/// One string, or an array of at least one (RFC 7519 section 4.1.3).
-fn audiences(claims: &Map<String, Value>) -> Result<Vec<String>, TokenError> {
-    if let Some(Value::String(_)) = claims.get("aud") {
-        return Ok(text(claims, "aud")?.map(str::to_owned).into_iter().collect());
-    }
-    let audiences = texts(claims, "aud")?.ok_or_else(|| missing("aud"))?;
-    if audiences.is_empty() { Err(TokenError::ClaimForm { name: "aud" }) } else { Ok(audiences) }
-}
-
-/// One string of scopes with a space between them (RFC 8693 section 4.2), sorted, each once. An empty string is no scope.
-fn scopes(claims: &Map<String, Value>) -> Result<Vec<String>, TokenError> {
-    let form = || TokenError::ClaimForm { name: "scope" };
-    let text = match claims.get("scope") {
-        None => return Ok(Vec::new()),
-        Some(Value::String(text)) => text,
-        Some(_) => return Err(form()),
+/// One string, or an array of at least one (RFC 7519 section 4.1.3), of `aud`; of what stands for it where there is none and the
+/// issuer's terms name a claim that does. None at all only where they allow that.
+fn audiences(claims: &Map<String, Value>, issuer: &TrustedIssuer) -> Result<Vec<String>, TokenError> {
+    let name = match &issuer.audience_from {
+        Some(name) if !claims.contains_key("aud") => name,
+        _ => "aud",
     };
-    // The characters of a scope: RFC 6749 section 3.3.
-    if !text.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\') {
-        return Err(form());
+    match claims.get(name) {
+        None if issuer.missing_audience => Ok(Vec::new()),
+        None => Err(missing(name)),
+        Some(Value::String(_)) => Ok(text(claims, name)?.map(str::to_owned).into_iter().collect()),
+        Some(_) => match texts(claims, name)? {
+            Some(audiences) if !audiences.is_empty() => Ok(audiences),
+            _ => Err(form(name)),
+        },
     }
-    let mut scopes: Vec<String> =
-        text.split(' ').filter(|scope| !scope.is_empty()).map(str::to_owned).collect();
+}
+
+/// The scopes of these claims together, sorted, each once: in each one string with a space between them (RFC 8693 section 4.2), or
+/// an array of strings, as several issuers write it. An empty string, and an empty array, is no scope.
+fn scopes(claims: &Map<String, Value>, names: &[String]) -> Result<Vec<String>, ClaimError> {
+    // The characters of a scope: RFC 6749 section 3.3.
+    let is_scope =
+        |text: &str| text.bytes().all(|byte| matches!(byte, b'!'..=b'~') && byte != b'"' && byte != b'\\');
+    let mut scopes: Vec<String> = Vec::new();
+    for name in names {
+        let odd = || odd(name, "a string of scopes or an array of them");
+        let mut add = |scope: &str| {
+            scopes.push(scope.to_owned());
+            if is_scope(scope) { Ok(()) } else { Err(odd()) }
+        };
+        match claims.get(name) {
+            None => {}
+            Some(Value::String(text)) => {
+                text.split(' ').filter(|scope| !scope.is_empty()).try_for_each(&mut add)?;
+            }
+            Some(Value::Array(items)) => items.iter().try_for_each(|item| {
+                add(item.as_str().filter(|scope| !scope.is_empty()).ok_or_else(odd)?)
+            })?,
+            Some(_) => return Err(odd()),
+        }
+    }
     scopes.sort_unstable();
     scopes.dedup();
     Ok(scopes)
 }
 
 /// A NumericDate (RFC 7519 section 2): a number from 0 to the end of the year 9999. A fraction is rounded to the strict side.
-fn date(
-    claims: &Map<String, Value>,
-    name: &'static str,
-    round: fn(f64) -> f64,
-) -> Result<Option<u64>, TokenError> {
-    let form = || TokenError::ClaimForm { name };
+fn date(claims: &Map<String, Value>, name: &str, round: fn(f64) -> f64) -> Result<Option<u64>, TokenError> {
+    let form = || form(name);
     let number = match claims.get(name) {
         None => return Ok(None),
         Some(Value::Number(number)) => number,

@@ -9,7 +9,7 @@ use super::authenticator::TokenAuthenticator;
 use super::claims::VerifiedClaims;
 use super::error::TokenError;
 use crate::clock::SharedClock;
-use crate::enforce::{Caller, Cause, Established, Refusal, ResponseBody, ResponseFuture};
+use crate::enforce::{Caller, Cause, Established, Protocol, Refusal, ResponseBody, ResponseFuture};
 
 /// Lets requests through whose token is believed. Made by [`TokenLayer`](super::TokenLayer).
 #[derive(Debug, Clone)]
@@ -17,11 +17,17 @@ pub struct TokenService<S> {
     inner: S,
     authenticator: TokenAuthenticator,
     clock: SharedClock,
+    protocol: Protocol,
 }
 
 impl<S> TokenService<S> {
-    pub(super) fn new(inner: S, authenticator: TokenAuthenticator, clock: SharedClock) -> Self {
-        Self { inner, authenticator, clock }
+    pub(super) fn new(
+        inner: S,
+        authenticator: TokenAuthenticator,
+        clock: SharedClock,
+        protocol: Protocol,
+    ) -> Self {
+        Self { inner, authenticator, clock, protocol }
     }
 
     /// The judgement: what the extensions of the request must hold.
@@ -50,12 +56,12 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let caller = Caller::of(request.method(), request.version(), request.headers());
         match self.judge(&mut request) {
-            Ok(()) => ResponseFuture::passed(self.inner.call(request)),
-            Err(error) => {
-                let caller = Caller::of(request.method(), request.version(), request.headers());
-                ResponseFuture::refused(Refusal::by_one_stage(Cause::Token(error)).answer(caller))
-            }
+            Ok(()) => ResponseFuture::passed(self.inner.call(request), caller),
+            Err(error) => ResponseFuture::refused(
+                Refusal::by_one_stage(Cause::Token(error)).answer(caller, self.protocol),
+            ),
         }
     }
 }

@@ -1,8 +1,18 @@
 //! An issuer's terms, checked once, in the form in which each token meets them.
 
+use serde_json::{Map, Value};
+
 use super::algorithm::{Algorithm, Family};
+use super::error::{TokenError, listed, shown};
 use super::issuer::{Issuer, MAX_LEEWAY};
 use super::keys::Keys;
+use super::registered::{Registered, missing};
+
+/// Where scopes are, unless the issuer is told otherwise (RFC 8693 section 4.2).
+pub(super) const SCOPE: &str = "scope";
+
+/// The types that are accepted, besides none, where an issuer is told nothing about them.
+const DEFAULT_TYPES: [&str; 2] = ["at+jwt", "JWT"];
 
 /// The end of the year 9999 in Unix seconds: no date of a token is later.
 pub(super) const LATEST_DATE: u64 = 253_402_300_799;
@@ -10,10 +20,16 @@ pub(super) const LATEST_DATE: u64 = 253_402_300_799;
 /// An [`Issuer`] that was checked.
 pub(super) struct TrustedIssuer {
     pub(super) name: String,
+    /// Whether it is the first of its verifier.
+    pub(super) is_home: bool,
     pub(super) audiences: Vec<String>,
     pub(super) algorithms: Vec<Algorithm>,
     pub(super) keys: Keys,
     pub(super) types: Option<Vec<String>>,
+    pub(super) missing_type: bool,
+    pub(super) audience_from: Option<String>,
+    pub(super) missing_audience: bool,
+    pub(super) scopes_from: Vec<String>,
     pub(super) leeway: u64,
     pub(super) clock_skew: u64,
     pub(super) max_lifetime: u64,
@@ -22,13 +38,14 @@ pub(super) struct TrustedIssuer {
 }
 
 impl TrustedIssuer {
-    pub(super) fn check(issuer: Issuer) -> Result<Self, TokenConfigError> {
+    pub(super) fn check(issuer: Issuer, is_home: bool) -> Result<Self, TokenConfigError> {
         use TokenConfigError as Error;
         let Issuer { name, audiences, algorithms, .. } = issuer;
         if name.is_empty() {
             return Err(Error::EmptyIssuer);
         }
-        if audiences.is_empty() || audiences.iter().any(String::is_empty) {
+        let none = audiences.is_empty() && !issuer.missing_audience;
+        if none || audiences.iter().any(String::is_empty) {
             return Err(Error::NoAudience(name));
         }
         let Some(family) = algorithms.first().map(|algorithm| algorithm.family()) else {
@@ -65,12 +82,25 @@ impl TrustedIssuer {
         if issuer.types.as_ref().is_some_and(|types| types.is_empty() || types.iter().any(String::is_empty)) {
             return Err(Error::AcceptsNothing(name, "types"));
         }
+        if issuer.audience_from.as_ref().is_some_and(String::is_empty) {
+            return Err(Error::ClaimName(name, "audience_from"));
+        }
+        if issuer.scopes_from.iter().any(String::is_empty) {
+            return Err(Error::ClaimName(name, "scopes_from"));
+        }
+        let scopes_from =
+            if issuer.scopes_from.is_empty() { vec![SCOPE.to_owned()] } else { issuer.scopes_from };
         Ok(Self {
             name,
+            is_home,
             audiences,
             algorithms,
             keys,
             types: issuer.types,
+            missing_type: issuer.missing_type,
+            audience_from: issuer.audience_from,
+            missing_audience: issuer.missing_audience,
+            scopes_from,
             leeway: issuer.leeway.as_secs(),
             clock_skew: issuer.clock_skew.as_secs(),
             max_lifetime: issuer.max_lifetime.as_secs().min(LATEST_DATE),
@@ -79,15 +109,55 @@ impl TrustedIssuer {
         })
     }
 
+    /// What claims say whose signature by this issuer is right: their type, audience and times are what they must be at `now`, and
+    /// all that is required is there.
+    pub(super) fn accept(
+        &self,
+        typ: Option<&str>,
+        claims: &Map<String, Value>,
+        now: u64,
+    ) -> Result<Registered, TokenError> {
+        if !self.accepts_type(typ) {
+            return Err(self.type_not_accepted(typ));
+        }
+        let registered = Registered::read(claims, self)?;
+        // None at all is let through by the reader only where the terms say so.
+        let audiences = &registered.audiences;
+        if !audiences.is_empty() && !audiences.iter().any(|audience| self.audiences.contains(audience)) {
+            return Err(TokenError::Audience {
+                issuer: shown(&self.name),
+                had: listed(audiences.iter().map(String::as_str)),
+                wanted: listed(self.audiences.iter().map(String::as_str)),
+            });
+        }
+        registered.check_time(self, now)?;
+        let present = |name: &String| claims.get(name).is_some_and(|claim| *claim != Value::Null);
+        match self.required.iter().find(|name| !present(name)) {
+            Some(name) => Err(missing(name)),
+            None => Ok(registered),
+        }
+    }
+
     /// Whether a header with this `typ` may belong to an access token of the issuer.
     pub(super) fn accepts_type(&self, typ: Option<&str>) -> bool {
-        const DEFAULT: [&str; 2] = ["at+jwt", "JWT"];
         match (&self.types, typ) {
             (None, None) => true,
-            (None, Some(typ)) => DEFAULT.iter().any(|accepted| same_type(accepted, typ)),
-            (Some(_), None) => false,
+            (None, Some(typ)) => DEFAULT_TYPES.iter().any(|accepted| same_type(accepted, typ)),
+            (Some(_), None) => self.missing_type,
             (Some(types), Some(typ)) => types.iter().any(|accepted| same_type(accepted, typ)),
         }
+    }
+
+    fn type_not_accepted(&self, typ: Option<&str>) -> TokenError {
+        let mut wanted = match &self.types {
+            None => listed(DEFAULT_TYPES.into_iter()).into_string(),
+            Some(types) => listed(types.iter().map(String::as_str)).into_string(),
+        };
+        if self.types.is_none() || self.missing_type {
+            wanted.push_str(" or none");
+        }
+        let had = typ.map_or_else(|| "absent".into(), |typ| format!("`{}`", shown(typ)).into());
+        TokenError::TypeNotAccepted { issuer: shown(&self.name), had, wanted: wanted.into() }
     }
 }
 
@@ -118,7 +188,10 @@ pub enum TokenConfigError {
     #[error("an issuer has an empty name: give it the `iss` of its tokens")]
     EmptyIssuer,
     /// No audience, or an empty one.
-    #[error("the issuer `{0}` has no audience: add the name of this service with `audience`")]
+    #[error(
+        "the issuer `{0}` has no audience: add the name of this service with `audience`; for tokens without one, see \
+         `audience_from` and `allow_missing_audience`"
+    )]
     NoAudience(String),
     /// No algorithm.
     #[error("the issuer `{0}` has no algorithm: name those that it signs with, with `algorithms`")]
@@ -155,6 +228,19 @@ pub enum TokenConfigError {
     /// A lifetime or age under one second, or no type in the list of types.
     #[error("the issuer `{0}` would accept no token: its `{1}` is empty")]
     AcceptsNothing(String, &'static str),
+    /// The name of a claim that is empty.
+    #[error("the issuer `{0}` is given an empty name: `{1}` takes the name of a claim")]
+    ClaimName(String, &'static str),
+    /// A limit that would let nothing through, or bound nothing.
+    #[error("`{name}` must be from {least} to {most}")]
+    Limit {
+        /// The setting.
+        name: &'static str,
+        /// The least value.
+        least: usize,
+        /// The largest value.
+        most: usize,
+    },
     /// A name of a cookie that no cookie can have, or a prefix that no subprotocol can have.
     #[error(
         "`{0}` cannot be the name of a cookie or the prefix of a subprotocol: use letters, digits, `-`, `_` and `.`"
@@ -185,6 +271,8 @@ impl TokenConfigError {
             Self::ShortSecret { .. } => "token-config-short-secret",
             Self::LeewayTooLong(_) => "token-config-leeway",
             Self::AcceptsNothing(..) => "token-config-accepts-nothing",
+            Self::ClaimName(..) => "token-config-claim-name",
+            Self::Limit { .. } => "token-config-limit",
             Self::BadPlace(_) => "token-config-place",
         }
     }

@@ -6,15 +6,14 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use serde_json::Value;
-
 use super::bearer::BearerToken;
 use super::claims::{Verified, VerifiedClaims, object, seconds};
 use super::error::{TokenError, shown};
 use super::issuer::Issuer;
-use super::json::{TOKEN_LIMITS, read_object};
+use super::json::read_object;
 use super::jws::Jws;
-use super::registered::{Registered, issuer_hint, missing};
+use super::limits::TokenLimits;
+use super::registered::issuer_hint;
 use super::trusted::{TokenConfigError, TrustedIssuer};
 
 /// Decides whether a token is to be believed. A pure function with configuration: no socket, no clock, no waiting. Cheap to
@@ -28,7 +27,8 @@ use super::trusted::{TokenConfigError, TrustedIssuer};
 /// 3. the algorithm, which must be the issuer's *and* the key's, and the signature;
 /// 4. `typ`, then the registered claims: each of exactly its type, for this audience, at this time.
 ///
-/// Work before the signature is linear in the token, which has at most [`MAX_TOKEN_BYTES`](super::MAX_TOKEN_BYTES).
+/// Work before the signature is linear in the token, whose size is bounded: 16 KiB, 1024 members and 32 levels of nesting, unless the
+/// builder says otherwise.
 ///
 /// ```
 /// use std::time::{Duration, UNIX_EPOCH};
@@ -48,7 +48,7 @@ use super::trusted::{TokenConfigError, TrustedIssuer};
 ///
 /// let token = id.token_at(now).subject("u1").audience("shop").scope("orders:read").sign();
 /// let claims = verifier.verify(&BearerToken::new(&token)?, now)?;
-/// assert!(claims.has_scope("orders:read"));
+/// assert_eq!(claims.has_scope("orders:read"), Ok(true));
 ///
 /// // The same token, five minutes later.
 /// let refused = verifier.verify(&BearerToken::new(&token)?, now + Duration::from_secs(300)).unwrap_err();
@@ -58,12 +58,13 @@ use super::trusted::{TokenConfigError, TrustedIssuer};
 #[derive(Clone)]
 pub struct TokenVerifier {
     issuers: Arc<HashMap<String, Arc<TrustedIssuer>>>,
+    limits: TokenLimits,
 }
 
 impl TokenVerifier {
     /// Begins without issuers.
     pub fn builder() -> TokenVerifierBuilder {
-        TokenVerifierBuilder { issuers: Vec::new() }
+        TokenVerifierBuilder { issuers: Vec::new(), limits: TokenLimits::DEFAULT }
     }
 
     /// Verifies a token as of `now`.
@@ -72,36 +73,44 @@ impl TokenVerifier {
     /// The first [`TokenError`] found.
     pub fn verify(&self, token: &BearerToken<'_>, now: SystemTime) -> Result<VerifiedClaims, TokenError> {
         let now = seconds(now)?;
-        let jws = Jws::parse(token.as_str())?;
+        let jws = Jws::parse(token.as_str(), self.limits)?;
         let fault = |fault| TokenError::Json { part: "payload", fault };
-        let claims = read_object(&jws.payload, TOKEN_LIMITS).map_err(fault)?;
+        let claims = read_object(&jws.payload, self.limits.json).map_err(fault)?;
         let hint = issuer_hint(&claims)?;
-        let issuer = self.issuers.get(hint).ok_or_else(|| TokenError::UnknownIssuer { hint: shown(hint) })?;
+        let issuer = self.trusted(hint)?;
         let (keys, generation) = issuer.keys.now();
-        let key = Arc::clone(jws.verify(&keys, &issuer.algorithms)?);
+        let key = Arc::clone(jws.verify(&issuer.name, &keys, &issuer.algorithms)?);
 
         // From here on the claims are the issuer's words.
-        if !issuer.accepts_type(jws.header.typ.as_deref()) {
-            return Err(TokenError::TypeNotAccepted);
-        }
-        let registered = Registered::read(&claims)?;
-        if !registered.audiences.iter().any(|audience| issuer.audiences.contains(audience)) {
-            return Err(TokenError::Audience);
-        }
-        registered.check_time(issuer, now)?;
-        let present = |name: &String| claims.get(name).is_some_and(|claim| *claim != Value::Null);
-        if let Some(name) = issuer.required.iter().find(|name| !present(name)) {
-            return Err(missing(name));
-        }
+        let registered = issuer.accept(jws.header.typ.as_deref(), &claims, now)?;
         Ok(VerifiedClaims::new(Verified {
             issuer: Arc::clone(issuer),
             key,
             algorithm: jws.header.algorithm,
             names_key: jws.header.key_id.is_some(),
+            typ: jws.header.typ.map(Into::into),
             generation,
             registered,
             claims: object(claims),
         }))
+    }
+
+    /// Whether claims that were verified before, here or by another verifier, would be believed here and now. What another verifier
+    /// found is worth its signature and no more: all else is checked again on the terms of our own issuer of that name.
+    pub(crate) fn recheck(
+        &self,
+        claims: &VerifiedClaims,
+        now: SystemTime,
+    ) -> Result<VerifiedClaims, TokenError> {
+        let issuer = self.trusted(claims.issuer())?;
+        if claims.is_on_terms_of(issuer) {
+            return claims.recheck(now).map(|()| claims.clone());
+        }
+        claims.on_terms_of(issuer, now)
+    }
+
+    fn trusted(&self, name: &str) -> Result<&Arc<TrustedIssuer>, TokenError> {
+        self.issuers.get(name).ok_or_else(|| TokenError::UnknownIssuer { hint: shown(name) })
     }
 }
 
@@ -118,12 +127,38 @@ impl fmt::Debug for TokenVerifier {
 #[must_use = "nothing is verified until it is built"]
 pub struct TokenVerifierBuilder {
     issuers: Vec<Issuer>,
+    limits: TokenLimits,
 }
 
 impl TokenVerifierBuilder {
     /// Trusts an issuer, on its terms. Issuers are kept apart: the keys and audiences of one say nothing about another.
+    ///
+    /// The first one is the *home issuer*: what policies say of subjects, roles and scopes without naming an issuer is said of its
+    /// tokens alone (see [`VerifiedClaims::is_home_issuer`]). Give the issuer of your own users and services first, partners
+    /// after it.
     pub fn issuer(mut self, issuer: Issuer) -> Self {
         self.issuers.push(issuer);
+        self
+    }
+
+    /// The longest token that is looked at, in bytes: 16 KiB unless set, at least 1 KiB and at most
+    /// [`MAX_TOKEN_BYTES`](super::MAX_TOKEN_BYTES). The server must take headers of that size too; see
+    /// [`Server::max_header_bytes`](crate::tls::Server::max_header_bytes).
+    pub fn max_token_bytes(mut self, bytes: usize) -> Self {
+        self.limits.bytes = bytes;
+        self
+    }
+
+    /// The most members that the claims of a token may have, in all their objects together: 1024 unless set, from 16 to 16 384. The
+    /// items of arrays are bounded by the token's bytes.
+    pub fn max_claims(mut self, members: usize) -> Self {
+        self.limits.json.members = members;
+        self
+    }
+
+    /// How deep the claims of a token may be nested: 32 levels unless set, from 4 to 64. The claims themselves are the first.
+    pub fn max_nesting(mut self, levels: usize) -> Self {
+        self.limits.json.depth = levels;
         self
     }
 
@@ -133,8 +168,8 @@ impl TokenVerifierBuilder {
     /// [`TokenConfigError`] names the issuer and what to do.
     pub fn build(self) -> Result<TokenVerifier, TokenConfigError> {
         let mut issuers = HashMap::new();
-        for issuer in self.issuers {
-            let issuer = TrustedIssuer::check(issuer)?;
+        for (at, issuer) in self.issuers.into_iter().enumerate() {
+            let issuer = TrustedIssuer::check(issuer, at == 0)?;
             match issuers.entry(issuer.name.clone()) {
                 Entry::Occupied(taken) => return Err(TokenConfigError::DuplicateIssuer(taken.key().clone())),
                 Entry::Vacant(free) => free.insert(Arc::new(issuer)),
@@ -143,6 +178,6 @@ impl TokenVerifierBuilder {
         if issuers.is_empty() {
             return Err(TokenConfigError::NoIssuer);
         }
-        Ok(TokenVerifier { issuers: Arc::new(issuers) })
+        Ok(TokenVerifier { issuers: Arc::new(issuers), limits: self.limits.check()? })
     }
 }

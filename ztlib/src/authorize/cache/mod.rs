@@ -229,7 +229,10 @@ impl DecisionCache {
         } else {
             catch_unwind(AssertUnwindSafe(|| self.remembered(policies, &mut question))).unwrap_or(None)
         };
-        if let Some((decision, trace)) = remembered {
+        // What was remembered of a caller of the home issuer may be nothing that can be said of one of another.
+        let stands =
+            |(decision, _): &(Decision, Arc<Trace>)| decision.check_issuer(&question.principal).is_ok();
+        if let Some((decision, trace)) = remembered.filter(stands) {
             return Decided::remembered(question, decision, trace);
         }
         let mut decided = Decided::fresh(policies, question);

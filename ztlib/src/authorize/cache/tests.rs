@@ -78,6 +78,7 @@ fn call(dice: &mut Dice) -> Json {
         ("peer-spiffe-id", &[]),
         ("peer-matches", &["spiffe://td/**"]),
         ("has-token", &[]),
+        ("from-home-issuer", &[]),
         ("issuer", &[]),
         ("subject", &[]),
         ("has-scope", &["read"]),
@@ -105,8 +106,9 @@ fn call(dice: &mut Dice) -> Json {
         ("data-string", &["roles", "/level/{subject}"]),
         ("data-json", &["roles", "/users/{subject}"]),
         ("data-contains", &["roles", "/users/{subject}", "admin"]),
-        ("data-contains", &["roles", "/owners/{param:id}", "{subject}"]),
+        ("data-contains", &["roles", "/owners/{param:id}", "alice"]),
         ("data-contains", &["roles", "/tenants/{claim:/tenant}", "{peer}"]),
+        ("data-contains", &["roles", "/of/{issuer}/{subject}", "admin"]),
     ];
     let (name, arguments) = *dice.pick(CALLS);
     json!({ "call": name, "with": arguments })

@@ -10,7 +10,7 @@ use ztlib_cases::shown;
 
 use super::cases::Cases;
 use super::digest::{Digest, Digester};
-use super::set::{Entry, Policy, PolicySet, SET_NAME};
+use super::set::{Entry, Known, Policy, PolicySet, SET_NAME};
 use super::wasm::{Budget, Compiled, Engine, WasmPolicy};
 use super::{LoadError, NativePolicy};
 use crate::authorize::documents::Documents;
@@ -76,16 +76,6 @@ impl PolicyPlan {
             place: None,
         }
     }
-}
-
-/// What is there already: a reload compiles and configures only what has changed.
-#[derive(Default)]
-pub(crate) struct Known {
-    /// Modules, by their digest.
-    pub(crate) compiled: HashMap<Digest, Arc<Compiled>>,
-    /// Sandboxes with their constants, by the digest of what they are made of. `configure` reads nothing but its argument, so that it would
-    /// put the same aside again.
-    pub(crate) configured: HashMap<Digest, WasmPolicy>,
 }
 
 impl Blueprint {

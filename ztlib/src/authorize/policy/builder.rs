@@ -7,8 +7,6 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::blueprint::{Blueprint, PolicyPlan, PolicySource};
-use super::loader::Origin;
-use super::reload::{Policies, Start};
 use super::{Budget, LoadError, NativePolicy};
 use crate::authorize::signals::SignalSource;
 use crate::clock::{Clock, SharedClock};
@@ -40,7 +38,7 @@ pub struct PolicySetBuilder {
     pub(super) blueprint: Blueprint,
     pub(super) signal_source: Option<Arc<dyn SignalSource>>,
     pub(super) clock: SharedClock,
-    max_age: Option<Duration>,
+    pub(super) max_age: Option<Duration>,
     /// The first mistake made while building.
     mistake: Option<LoadError>,
 }
@@ -100,7 +98,7 @@ impl PolicySetBuilder {
         })
     }
 
-    /// Declares a document: data that policies look things up in. [`Policies::set_document`] changes it.
+    /// Declares a document: data that policies look things up in. [`Policies::set_document`](super::Policies::set_document) changes it.
     pub fn document(mut self, name: &str, document: impl Serialize) -> Self {
         match json(&document) {
             Ok(document) => drop(self.blueprint.documents.insert(name.into(), Arc::new(document))),
@@ -134,20 +132,10 @@ impl PolicySetBuilder {
     }
 
     /// Refuses everything that the policies judge, as the fault `policy-too-old`, once the set has neither been loaded nor been confirmed by
-    /// [`Policies::reload`] or [`Policies::replace`] for so long. Said of a set that replaces another, it means nothing: the first word holds.
+    /// [`Policies::reload`](super::Policies::reload) or [`Policies::replace`](super::Policies::replace) for so long. Said of a set that replaces another, it means nothing: the first word holds.
     pub fn max_policy_age(mut self, age: Duration) -> Self {
         self.max_age = Some(age);
         self
-    }
-
-    /// Compiles, links, starts and configures all policies. It takes milliseconds to seconds and blocks meanwhile.
-    ///
-    /// # Errors
-    /// [`LoadError`], naming the policy and what to do.
-    pub fn load(self) -> Result<Policies, LoadError> {
-        let (signal_source, clock, max_age) = (self.signal_source.clone(), self.clock.clone(), self.max_age);
-        let origin = Origin::Code(Box::new(self.finish()?));
-        Policies::load(Start { origin, signal_source, clock, max_age })
     }
 
     pub(super) fn finish(self) -> Result<Blueprint, LoadError> {

@@ -11,9 +11,9 @@ use arc_swap::ArcSwap;
 use super::LoadError;
 use super::folder::{LookedFor, Stamp};
 use super::loader::{Loaded, Loader, Source};
+use super::observer::Observers;
 use super::set::{PolicySet, Revision};
 use super::status::{self, Status, count};
-use super::trial::Trials;
 use super::wasm::Engine;
 use super::watch::Watch;
 use crate::clock::{SharedClock, Stopwatch};
@@ -32,8 +32,7 @@ pub(super) struct Shared {
     pub(super) engine: Arc<Engine>,
     pub(super) clock: SharedClock,
     pub(super) max_age: Option<Duration>,
-    /// What looks on as questions are decided.
-    pub(super) trials: Trials,
+    pub(super) observers: Observers,
     /// When what is in force was last found to be what its source says, in milliseconds since 1970.
     pub(super) confirmed: AtomicU64,
 }
@@ -90,7 +89,7 @@ impl Shared {
     }
 
     /// Loads, from where the set comes from or from something else from now on, and puts it in force. One load at a time; as it may take seconds,
-    /// neither a new document nor a rollback nor a promotion waits for it.
+    /// neither a new document nor a rollback waits for it.
     pub(super) fn put_in_force(&self, instead: Option<Source>, by: By) -> Result<Revision, LoadError> {
         let watch = Stopwatch::start();
         let _one_at_a_time = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
@@ -120,7 +119,7 @@ impl Shared {
         let (current, root) = (self.current.load_full(), set.root());
         let was_left_meanwhile = !is_instead && loader.departures != departures;
         let is_held = loader.held == Some(root) && (by == By::Watch || was_left_meanwhile);
-        if is_held && !loader.is_outdone_by(&provenance) {
+        if is_held {
             // Somebody rolled back from these policies. Their documents are data all the same, and may say that an access was lost.
             loader.note_documents(&provenance).map_err(|error| self.refuse(error))?;
             let documents = &set.view.documents;
@@ -155,16 +154,6 @@ impl Shared {
         match change {
             Change::Document => {}
             Change::RolledBack { from } => status.rolled_back_from = Some(from),
-            Change::Promoted { candidate } => {
-                status.rolled_back_from = None;
-                let now = self.clock.now();
-                if let Some(trial) = status.trial.as_mut().filter(|trial| trial.candidate == candidate) {
-                    trial.promoted = Some(now);
-                }
-                if status.last_error.is_none() {
-                    self.confirmed_now(&mut status);
-                }
-            }
             Change::Loaded => {
                 status.loads = status.loads.saturating_add(1);
                 status.last_error = None;
@@ -184,6 +173,7 @@ impl Shared {
                 %revision, %previous, version = ?now.version, signer = ?now.signer, "a policy set is in force"
             );
             status::in_force_since(now.since);
+            status::revision(revision, Some(previous));
         }
         if is_load {
             count("loaded", "");
@@ -228,5 +218,4 @@ pub(super) enum Change {
     Loaded,
     Document,
     RolledBack { from: Revision },
-    Promoted { candidate: Revision },
 }

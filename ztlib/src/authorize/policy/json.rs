@@ -35,12 +35,23 @@ impl Format {
 
     /// The value, or what is wrong and in which line.
     pub(crate) fn parse(self, text: &str) -> Result<Json, (String, Option<usize>)> {
+        if self != Self::Json && text.len() > MAX_WRITTEN_BYTES {
+            let message = format!(
+                "it is larger than {} MiB, which is the most in YAML and TOML: write it as JSON, whose reader takes far less memory",
+                MAX_WRITTEN_BYTES >> 20
+            );
+            return Err((message, None));
+        }
         match self {
             Self::Json => serde_json::from_str::<Strict>(text).map_err(|error| {
                 let line = Some(error.line()).filter(|line| *line > 0);
                 (error.to_string(), line)
             }),
             Self::Yaml => {
+                if let Some(line) = directive(text) {
+                    let message = "directives (`%YAML`, `%TAG`) are not read: leave the line out";
+                    return Err((message.to_owned(), Some(line)));
+                }
                 if let Some(line) = too_deep(text) {
                     let message = format!(
                         "lists and tables in brackets lie more than {MAX_BRACKETS} deep in each other"
@@ -62,6 +73,26 @@ impl Format {
         }
         .map(|strict| strict.0)
     }
+}
+
+/// The largest text in YAML or TOML, in bytes. Their readers keep all tokens of a text at once, a hundred bytes and more for each.
+const MAX_WRITTEN_BYTES: usize = 2 << 20;
+
+/// The line of a YAML text that is a directive, or may be one. The parser compares each with all before it: a megabyte of them takes many seconds. What begins with
+/// `%` says nothing that a document needs.
+fn directive(text: &str) -> Option<usize> {
+    let text = text.trim_start_matches('\u{feff}');
+    let mut line = 1_usize;
+    let mut begins = true;
+    for letter in text.chars() {
+        if begins && letter == '%' {
+            return Some(line);
+        }
+        begins = matches!(letter, '\n' | '\r' | '\u{85}' | '\u{2028}' | '\u{2029}')
+            || begins && letter == '\u{feff}';
+        line = line.saturating_add((letter == '\n').into());
+    }
+    None
 }
 
 /// What aliases of a YAML text may add to what is written out in it: values, names and bytes of texts.
@@ -92,9 +123,10 @@ fn too_deep(text: &str) -> Option<usize> {
             b'#' => comment = comment.max(open),
             b'!' => tag = tag.max(open),
             b',' => open = open.max(tag),
-            b' ' | b'\t' | b'\r' => open = open.max(std::mem::take(&mut tag)),
-            b'\n' => {
-                line = line.saturating_add(1);
+            b' ' | b'\t' => open = open.max(std::mem::take(&mut tag)),
+            // Either ends a line for YAML.
+            b'\n' | b'\r' => {
+                line = line.saturating_add((byte == b'\n').into());
                 open = open.max(std::mem::take(&mut tag)).max(std::mem::take(&mut comment));
             }
             // There are line ends among these.
@@ -115,8 +147,9 @@ impl<'de> Deserialize<'de> for Strict {
     }
 }
 
-/// The most memory that one value may take: many small lists and tables take a hundred times their text.
-const MAX_HELD_BYTES: usize = 256 << 20;
+/// The most memory that one value may take: many small lists and tables take a hundred times their text. It is counted while the text is read, so that
+/// what would be too much is never there.
+const MAX_HELD_BYTES: usize = 128 << 20;
 
 /// What may still be said, and what may still be held.
 struct Room {
@@ -146,7 +179,7 @@ impl Within<'_> {
     fn hold<E: Error>(self, bytes: usize) -> Result<(), E> {
         let left = self.0.held.get().checked_sub(bytes);
         self.0.held.set(left.ok_or_else(|| {
-            E::custom("it would take more than 256 MiB of memory: write what is asked for, with fewer lists and tables")
+            E::custom("it would take more than 128 MiB of memory: write what is asked for, with fewer lists and tables")
         })?);
         Ok(())
     }
@@ -321,7 +354,7 @@ mod tests {
             let text = |count: usize| format!("[{}0]", unit.repeat(count));
             assert!(Format::Json.parse(&text(10_000)).is_ok(), "{unit}");
             let error = Format::Json.parse(&text(1_700_000)).unwrap_err();
-            assert!(error.0.contains("256 MiB"), "{unit}: {error:?}");
+            assert!(error.0.contains("128 MiB"), "{unit}: {error:?}");
         }
     }
 
@@ -340,9 +373,132 @@ mod tests {
     }
 
     #[test]
+    fn directives_are_refused_before_they_are_parsed() {
+        let many: String = (0..60_000).map(|n| format!("%TAG !a{n}! tag:x,{n}:\n")).collect();
+        for (text, line) in [
+            (format!("{many}--- a\n"), 1),
+            ("%YAML 1.2\n---\na: b\n".to_owned(), 1),
+            ("\u{feff}%UNKNOWN\n--- a\n".to_owned(), 1),
+            ("# a comment\n%YAML 1.2\n--- a".to_owned(), 2),
+            ("a: b\n...\n%TAG ! x\n--- c".to_owned(), 3),
+            ("a: b\r...\r%TAG ! x\r--- c".to_owned(), 1),
+            ("# a\u{2028}%TAG ! x\n--- c".to_owned(), 1),
+        ] {
+            let (message, at) = Format::Yaml.parse(&text).unwrap_err();
+            assert!(message.contains("directives"), "{message}");
+            assert_eq!(at, Some(line));
+        }
+        assert!(Format::Yaml.parse("a: '100%'\nb: %c\n").is_err(), "YAML has no such text");
+        assert_eq!(Format::Yaml.parse("a: 100%\n"), Ok(serde_json::json!({"a": "100%"})));
+    }
+
+    /// Each construct at the largest size: none takes more than seconds, in a build without optimisation.
+    #[test]
+    #[allow(clippy::disallowed_methods, reason = "what is measured is how long it takes")]
+    fn no_construct_of_the_largest_size_takes_long() {
+        let fill = |unit: &str, max: usize| unit.repeat(max / unit.len());
+        let numbered = |of: &dyn Fn(usize) -> String, max: usize| {
+            let mut all = String::new();
+            (0..)
+                .map(of)
+                .take_while(|part| {
+                    all.push_str(part);
+                    all.len() < max
+                })
+                .for_each(drop);
+            all.truncate(max);
+            all
+        };
+        let max = MAX_WRITTEN_BYTES - 64;
+        let yaml = [
+            numbered(&|n| format!("k{n}: &a{n} x\n"), max),
+            format!("a: &a x\nb: [{}]\n", fill("*a, ", max)),
+            fill("--- a\n", max),
+            fill("---\n", max),
+            fill("...\n", max),
+            fill("# comment\n", max),
+            fill("#", max),
+            format!("a: |\n{}", fill("  x\n", max)),
+            format!("a: |\n{}", fill("   \n", max)),
+            format!("a: >\n{}", fill("  x\n\n", max)),
+            format!("a: |9\n{}", fill(" \n", max)),
+            fill("x ", max),
+            fill("x\n", max),
+            fill("x", max),
+            format!("\"{}\"", fill("\\u0041", max)),
+            format!("\"{}\"", fill("\\\n", max)),
+            format!("'{}'", fill("''", max)),
+            format!("'{}'", fill("\n", max)),
+            fill("? ", max),
+            fill("- ", max),
+            fill("? a\n: b\n", max),
+            fill("a: b\n", max),
+            fill("a: ", max),
+            fill("\t", max),
+            fill("\r", max),
+            fill("\r\n", max),
+            fill("!a ", max),
+            fill("!<a> x\n", max),
+            format!("!<{}> x", fill("%41", max)),
+            format!("!{} x", fill("a", max)),
+            format!("&{} x", fill("a", max)),
+            format!("[{}]", fill("a, ", max)),
+            format!("[{}]", fill("[], ", max)),
+            format!("[{}]", fill("a: b, ", max)),
+            format!("[{}]", fill("? a, ", max)),
+            format!("{{{}}}", numbered(&|n| format!("k{n}: v, "), max)),
+            format!("a: {}", fill("9", max)),
+            format!("a: 0x{}", fill("f", max)),
+            format!("a: 1.{}e1", fill("0", max)),
+            fill("\u{feff}", max),
+        ];
+        let toml = [
+            numbered(&|n| format!("k{n} = 1\n"), max),
+            numbered(&|n| format!("[t{n}]\n"), max),
+            fill("[[a]]\n", max),
+            fill("[[a]]\n[a.b]\n", max),
+            format!("a = [{}]", fill("1,", max)),
+            format!("a = [{}]", fill("[],", max)),
+            format!("a = \"{}\"", fill("\\u0041", max)),
+            format!("a = {}", fill("9", max)),
+            fill("a.", max),
+            format!("[{}]", fill("a.", max)),
+            fill("# a\n", max),
+            fill("\n", max),
+            fill("a=", max),
+            format!("a = {{{}}}", numbered(&|n| format!("k{n}=1,"), max)),
+            numbered(&|n| format!("a.b{n} = 1\n"), max),
+            fill("[a]\n", max),
+        ];
+        let max = 16 << 20;
+        let json = [
+            format!("[{}1]", fill("1,", max)),
+            format!("[{}1]", fill("\"\",", max)),
+            format!("\"{}\"", fill("\\u0041", max)),
+            fill("9", max),
+            format!("0.{}", fill("0", max)),
+            format!("{{{}}}", fill("\"a\":1,", max)),
+            format!(
+                "{{{}\"z\":1}}",
+                numbered(&|n| format!("\"k{n}\":1,"), max - 64).trim_end_matches(|c| c != ',')
+            ),
+            fill(" ", max),
+        ];
+        let all = yaml.iter().map(|text| (Format::Yaml, text));
+        let all = all.chain(toml.iter().map(|text| (Format::Toml, text)));
+        for (format, text) in all.chain(json.iter().map(|text| (Format::Json, text))) {
+            let begun = std::time::Instant::now();
+            let _ = format.parse(text);
+            let took = begun.elapsed();
+            let shown: String = text.chars().take(24).collect();
+            assert!(took.as_secs() < 20, "{format:?} {shown:?}: {took:?}");
+        }
+    }
+
+    #[test]
     fn yaml_that_would_take_hours_is_refused_before_it_is_parsed() {
         let refused = |unit: &str| {
-            let error = Format::Yaml.parse(&unit.repeat(200_000)).unwrap_err();
+            let error = Format::Yaml.parse(&unit.repeat(100_000)).unwrap_err();
             assert!(error.0.contains("in brackets"), "{unit:?}: {error:?}");
         };
         for unit in ["[", "{a: ", "[x, ", "{a: [", "? [", "[]["] {
@@ -352,6 +508,7 @@ mod tests {
         for unit in [
             "[ # ]]\n",
             "[ # ]]\u{85}",
+            "[ # ]]\r",
             "[ # ]]\u{2028}",
             "['', ']]', ",
             "[\"]]\", ",

@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 
 use serde_json::Value as Json;
+use ztlib_cases::shown;
 
-use super::blueprint::{Blueprint, Known};
+use super::blueprint::Blueprint;
 use super::digest::Digest;
 use super::folder::{Folder, LookedFor, Stamp};
 use super::manifest::{self, Manifest, Signed};
 use super::named_file::FileRole;
-use super::set::PolicySet;
+use super::set::{Known, PolicySet};
 use super::signature::{Trust, Versions};
 use super::status::Status;
 use super::wasm::Engine;
@@ -42,7 +43,7 @@ pub(super) struct Loader {
     pub(super) held: Option<Digest>,
     /// The policies that passed their cases last, and the files of those: what would be run again to no end.
     pub(super) passed: Option<(Digest, Vec<String>)>,
-    /// How often what was in force was left, by a rollback or a promotion.
+    /// How often what was in force was rolled back from.
     pub(super) departures: u64,
     /// Sets that were in force before, each with other policies; the newest last.
     pub(super) kept: VecDeque<Loaded>,
@@ -69,6 +70,46 @@ pub(super) struct FromManifest {
     pub(super) path: PathBuf,
     pub(super) trust: Trust,
     pub(super) versions: Versions,
+    pub(super) service: Service,
+}
+
+/// Which service loads it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) enum Service {
+    /// Nobody has said; a signed set is then for nobody.
+    #[default]
+    Unnamed,
+    Named(Box<str>),
+    /// Sets of all services are taken, by a verb.
+    Any,
+}
+
+impl Service {
+    /// Whether a set is for this service. What nobody signed need not say for whom it is.
+    fn check(&self, manifest: &Manifest) -> Result<(), LoadError> {
+        match self {
+            Self::Any => Ok(()),
+            Self::Unnamed if manifest.signed.is_none() => Ok(()),
+            Self::Unnamed => Err(LoadError::new(
+                "service-unnamed",
+                "the set is signed for certain services, and this one has not said which it is: name it with `service(…)`, or say `allow_any_service()` if sets of all services may be in force here",
+            )),
+            Self::Named(_) if manifest.services.is_empty() && manifest.signed.is_none() => Ok(()),
+            Self::Named(name) if manifest.services.contains(name) => Ok(()),
+            Self::Named(name) => {
+                let services: Vec<String> =
+                    manifest.services.iter().map(|service| format!("`{}`", shown(service))).collect();
+                Err(LoadError::new(
+                    "other-service",
+                    format!(
+                        "the set is for {}, and this service is `{}`: put the right set there, or add this service to its `for` and sign it again",
+                        services.join(", "),
+                        shown(name)
+                    ),
+                ))
+            }
+        }
+    }
 }
 
 /// A set with what is known of it.
@@ -211,20 +252,12 @@ impl Loader {
         }
     }
 
-    /// What the files say is left, by a rollback or a promotion: as long as they say the same, they go on being read for their documents.
+    /// What the files say is rolled back from: as long as they say the same, they go on being read for their documents.
     pub(super) fn leave(&mut self) {
         self.departures += 1;
         if let Origin::Manifest(from) = &mut self.origin {
             from.versions.leave(self.last_manifest);
         }
-    }
-
-    /// Whether a signer has put this above the promoted set that is in force: it is meant to take its place, whichever policies it has.
-    pub(super) fn is_outdone_by(&self, newer: &Provenance) -> bool {
-        let Origin::Manifest(from) = &self.origin else { return false };
-        self.provenance.signed.zip(newer.signed).is_some_and(|(own, newer)| {
-            from.versions.highest() == Some(own.version) && newer.version > own.version
-        })
     }
 
     /// Notes whose documents are about to be in force, with other policies than theirs: no older ones come after them.
@@ -305,7 +338,8 @@ impl FromManifest {
             Err(error) => return (Err(error), Folder::missing(&self.path)),
         };
         let manifest = manifest::read(&self.path, &mut folder, &self.trust).and_then(|manifest| {
-            // Before anything is compiled: an old set costs nothing.
+            // Before anything is compiled: a set of another service costs nothing, and neither does an old one.
+            self.service.check(&manifest).map_err(|error| error.at(&self.path, None))?;
             let checked =
                 manifest.signed.as_ref().map_or(Ok(()), |signed| self.versions.check_readable(signed));
             checked.map(|()| manifest).map_err(|error| error.at(&self.path, None))

@@ -19,7 +19,12 @@ pub(crate) const MAX_MANIFEST_BYTES: usize = 256 << 10;
 /// The largest document, in bytes.
 const MAX_DOCUMENT_BYTES: usize = 16 << 20;
 
-const TOP_KEYS: [&str; 7] = ["format", "version", "policy", "document", "signals", "secret-headers", "tests"];
+/// The most services that one set is for, and the longest name of one, in bytes.
+const MAX_SERVICES: usize = 64;
+const MAX_SERVICE_BYTES: usize = 128;
+
+const TOP_KEYS: [&str; 8] =
+    ["format", "version", "for", "policy", "document", "signals", "secret-headers", "tests"];
 const POLICY_KEYS: [&str; 9] =
     ["name", "module", "sha256", "config", "config-sha256", "reasons", "may-abstain", "budget", "tests"];
 const DOCUMENT_KEYS: [&str; 4] = ["name", "file", "sha256", "allow-unsigned"];
@@ -50,6 +55,8 @@ pub(crate) struct Manifest {
     pub(crate) blueprint: Blueprint,
     /// What the manifest calls itself; it means something where the set is signed.
     pub(crate) version: Option<u64>,
+    /// The services that it is for.
+    pub(crate) services: Vec<Box<str>>,
     /// Who vouches for it.
     pub(crate) signed: Option<Signed>,
     /// Documents of a signed set that nobody vouches for.
@@ -90,7 +97,8 @@ pub(crate) fn file_name(path: &Path) -> Result<&str, LoadError> {
     })
 }
 
-/// Parses a manifest and reads what it names. Where it is `bound`, it has to have a version and the digest of all of it.
+/// Parses a manifest and reads what it names. Where it is `bound`, it has to have a version, the services that it is for, and the digest of all of
+/// it.
 pub(crate) fn parse(
     path: &Path,
     bytes: &[u8],
@@ -116,6 +124,7 @@ pub(crate) fn parse(
         let text = "a signed set has a number that grows with every change: write `version = 1` at the top, and more each time that you sign";
         return Err(top.missing("version", text).into());
     }
+    let services = services(&top, bound)?;
     let mut blueprint = Blueprint::default();
     let (mut unsigned_documents, mut files) = (Vec::new(), Vec::new());
     // Before anything of them is read.
@@ -151,7 +160,32 @@ pub(crate) fn parse(
     blueprint.signals.extend(top.texts("signals")?.into_iter().map(Into::into));
     let secret = top.texts("secret-headers")?;
     blueprint.secret_headers.extend(secret.into_iter().map(|name| name.to_ascii_lowercase().into()));
-    Ok(Manifest { blueprint, version, signed: None, unsigned_documents, files })
+    Ok(Manifest { blueprint, version, services, signed: None, unsigned_documents, files })
+}
+
+/// The services that a set is for. A signature says who made a set, and this says for what: without it what was signed for one service would be
+/// good for each that trusts the key.
+fn services(top: &Table<'_>, bound: bool) -> Result<Vec<Box<str>>, LoadError> {
+    let names = match top.text("for") {
+        Ok(name) => name.into_iter().collect(),
+        Err(_) => top.texts("for")?,
+    };
+    if names.is_empty() && bound {
+        let text = "a signed set says which service it is for, by the name that the service gives with `service(…)`: write `for = \"shop-production\"` at the top";
+        return Err(top.missing("for", text).into());
+    }
+    if names.len() > MAX_SERVICES || !names.iter().all(|name| is_service(name)) {
+        let text = format!(
+            "`for` has at most {MAX_SERVICES} names of services, each of 1 to {MAX_SERVICE_BYTES} visible ASCII characters"
+        );
+        return Err(top.error("for", "bad-service", text).into());
+    }
+    Ok(names.into_iter().map(Into::into).collect())
+}
+
+/// Whether a service can be called so.
+pub(crate) fn is_service(name: &str) -> bool {
+    (1..=MAX_SERVICE_BYTES).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 fn plan(

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::LoadError;
-use super::loader::{FromManifest, Origin};
+use super::loader::{FromManifest, Service};
+use super::manifest;
 use super::named_file::NamedFile;
-use super::reload::{Policies, Start};
 use super::signature::{KeyId, Trust, Versions};
 use crate::authorize::signals::SignalSource;
 use crate::clock::{Clock, SharedClock};
@@ -23,11 +23,12 @@ use crate::clock::{Clock, SharedClock};
 /// # let folder = std::env::temp_dir().join(format!("ztlib-manifest-loader-{}", std::process::id()));
 /// # std::fs::create_dir_all(&folder)?;
 /// # let manifest = folder.join("policies.toml");
-/// # std::fs::write(&manifest, "format = 1\nversion = 3\n")?;
+/// # std::fs::write(&manifest, "format = 1\nversion = 3\nfor = 'shop-production'\n")?;
 /// let (signer, _private_key_pem) = SigningKey::generate()?;
 /// let load = || {
 ///     Policies::from_manifest(&manifest)
 ///         .trust_key(signer.public_key_pem())
+///         .service("shop-production")
 ///         .keep_version_in(folder.join("highest-version"))
 ///         .max_policy_age(Duration::from_secs(3600))
 /// };
@@ -35,7 +36,7 @@ use crate::clock::{Clock, SharedClock};
 /// signer.sign_manifest(&manifest)?;
 /// let verified = load().verify()?;
 /// assert_eq!((verified.version, verified.signer), (Some(3), Some(signer.id())));
-/// std::fs::write(&manifest, "format = 1\nversion = 4\n")?;
+/// std::fs::write(&manifest, "format = 1\nversion = 4\nfor = 'shop-production'\n")?;
 /// assert_eq!(load().verify().unwrap_err().code(), "bad-signature");
 /// # std::fs::remove_dir_all(&folder)?;
 /// # Ok(())
@@ -46,9 +47,10 @@ pub struct ManifestLoader {
     path: PathBuf,
     trust: Trust,
     versions: Versions,
-    signal_source: Option<Arc<dyn SignalSource>>,
-    clock: SharedClock,
-    max_age: Option<Duration>,
+    service: Service,
+    pub(super) signal_source: Option<Arc<dyn SignalSource>>,
+    pub(super) clock: SharedClock,
+    pub(super) max_age: Option<Duration>,
     /// The first mistake made while building.
     mistake: Option<LoadError>,
 }
@@ -61,6 +63,8 @@ pub struct Verified {
     pub signer: Option<KeyId>,
     /// What the manifest calls itself.
     pub version: Option<u64>,
+    /// The services that it says it is for.
+    pub services: Vec<Box<str>>,
     /// Documents that the signer left open: whoever can write to their files decides what is in them.
     pub unsigned_documents: Vec<Box<str>>,
     /// Every file that the manifest names, in its order, with its digest and whether the manifest binds it.
@@ -73,6 +77,7 @@ impl ManifestLoader {
             path,
             trust: Trust::default(),
             versions: Versions::default(),
+            service: Service::default(),
             signal_source: None,
             clock: SharedClock::default(),
             max_age: None,
@@ -96,6 +101,28 @@ impl ManifestLoader {
         self
     }
 
+    /// Says which service this is. A signed set is taken where its manifest names this service (`for = "shop-production"`, or a list): a signature says who made a
+    /// set, and this for what, so that the set of another service, or of the same one's test environment, is refused however good its signature
+    /// is. An unsigned set may say it, too, and is then refused elsewhere.
+    ///
+    /// A name has 1 to 128 visible ASCII characters and is compared byte for byte. Without it, signed sets are refused (`service-unnamed`).
+    pub fn service(mut self, name: &str) -> Self {
+        if manifest::is_service(name) {
+            self.service = Service::Named(name.into());
+        } else {
+            let text = "the name of a service has 1 to 128 visible ASCII characters";
+            self.mistake.get_or_insert(LoadError::new("bad-service", text));
+        }
+        self
+    }
+
+    /// Takes signed sets whichever service they are for: whoever can put a file there chooses between all sets that the trusted keys have ever signed. It is for
+    /// tools that look at sets of all services, and for keys that sign for one service only.
+    pub fn allow_any_service(mut self) -> Self {
+        self.service = Service::Any;
+        self
+    }
+
     /// The least `version` of a signed set that is taken. It protects from the first start on, and where nothing can be written.
     pub fn least_version(mut self, version: u64) -> Self {
         self.versions.least = version;
@@ -112,7 +139,7 @@ impl ManifestLoader {
     }
 
     /// Refuses everything that the policies judge, as the fault `policy-too-old`, once what is in force has not been confirmed for so long. It is
-    /// confirmed when it is loaded, when [`Policies::reload`] succeeds, and, while [`Policies::watch`] watches, twice a second as long as the files are those
+    /// confirmed when it is loaded, when [`Policies::reload`](super::Policies::reload) succeeds, and, while [`Policies::watch`](super::Policies::watch) watches, twice a second as long as the files are those
     /// that were loaded. A candidate that cannot be loaded confirms nothing: so a service does not go on for ever with policies that were meant to be replaced.
     pub fn max_policy_age(mut self, age: Duration) -> Self {
         self.max_age = Some(age);
@@ -131,17 +158,8 @@ impl ManifestLoader {
         self
     }
 
-    /// Reads, checks, compiles and configures. It takes milliseconds to seconds and blocks meanwhile.
-    ///
-    /// # Errors
-    /// [`LoadError`], naming the file, the line and what to do; `unsigned-set` where nobody signed it and that is not allowed.
-    pub fn load(self) -> Result<Policies, LoadError> {
-        let (signal_source, clock, max_age) = (self.signal_source.clone(), self.clock.clone(), self.max_age);
-        let origin = Origin::Manifest(Box::new(self.finish()?));
-        Policies::load(Start { origin, signal_source, clock, max_age })
-    }
-
-    /// Checks the signature, the version and all digests without compiling anything or writing down the version.
+    /// Checks the signature, the service, the version and all digests without compiling anything or writing down the
+    /// version.
     ///
     /// # Errors
     /// As [`load`](Self::load).
@@ -151,15 +169,21 @@ impl ManifestLoader {
         Ok(Verified {
             signer: manifest.signed.map(|signed| signed.signer),
             version: manifest.version,
+            services: manifest.services,
             unsigned_documents: manifest.unsigned_documents,
             files: manifest.files,
         })
     }
 
-    fn finish(self) -> Result<FromManifest, LoadError> {
+    pub(super) fn finish(self) -> Result<FromManifest, LoadError> {
         match self.mistake {
             Some(mistake) => Err(mistake),
-            None => Ok(FromManifest { path: self.path, trust: self.trust, versions: self.versions }),
+            None => Ok(FromManifest {
+                path: self.path,
+                trust: self.trust,
+                versions: self.versions,
+                service: self.service,
+            }),
         }
     }
 }

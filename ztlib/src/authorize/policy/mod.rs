@@ -14,6 +14,7 @@
 //! ```toml
 //! format = 1
 //! version = 12                     # of a signed set: grows with every change
+//! for = "shop-production"          # of a signed set: the service, or a list of them
 //! signals = ["risk"]               # what the service supplies while it runs; nothing else can be asked for
 //! secret-headers = ["x-api-key"]   # that no policy may read, besides those that none may read anyway
 //!
@@ -40,7 +41,7 @@
 //!
 //! The keys of a budget are those of [`Budget`] with dashes: `fuel`, `config-fuel`, `memory-bytes`, `table-elements`,
 //! `wall-clock-ms`, `argument-bytes`, `reads`, `read-bytes`, `message-bytes`, `headers`, `header-value-bytes`, `log-bytes`,
-//! `module-bytes`, `functions`, `function-bytes`, `config-bytes`, `constants`, `constant-bytes`, `constant-key-bytes`. A manifest is at most 256 KiB, a document at most 16 MiB, and 256 MiB of memory; a set has
+//! `module-bytes`, `functions`, `function-bytes`, `config-bytes`, `constants`, `constant-bytes`, `constant-key-bytes`. A manifest is at most 256 KiB, a document at most 16 MiB in JSON and 2 MiB in YAML or TOML, and 128 MiB of memory; a set has
 //! at most 64 policies, documents, signals and secret headers. Unknown keys, members that are there twice, dates and
 //! merge keys are errors.
 //!
@@ -99,7 +100,8 @@
 //! | `trap` | anything else that WebAssembly traps on: `unreachable` (a panic in Rust), a division by zero, an access out of range |
 //! | `bad-argument` | what it handed to a call of the host, or the memory that it gave for an answer, is no value of the contract, or is too large |
 //! | `bad-answer` | what it answered is none of allow, deny, abstain |
-//! | `read-…` | a read failed: see [`ReadFault`](super::ReadFault::code) |
+//! | `read-…` | a read failed: see [`ReadFault`](super::ReadFault::code). `read-several-values`, `read-malformed-query`, `read-not-utf8`, `read-too-long` and, of a claim, `read-wrong-type` are the caller's doing ([`FaultOrigin::Request`](super::FaultOrigin::Request)): 400, verdict `bad-request` |
+//! | `obligation-source-absent`, `obligation-unusable-value` | a header cannot be copied; the caller's doing, too, where the source is what they sent |
 //! | `outcome-…` | what it attached cannot be used: see [`OutcomeFault`](super::OutcomeFault::code) |
 //! | `read-outside-decide` | it read or said something while it was started or configured |
 //! | `configure-refused` | it refused a configuration that it had taken when it was loaded |
@@ -119,6 +121,7 @@ mod loader;
 mod manifest;
 mod manifest_loader;
 mod named_file;
+mod observer;
 mod pin;
 mod reload;
 mod set;
@@ -149,6 +152,7 @@ pub use status::Status;
 pub use wasm::{Allocator, Budget, Module};
 
 pub(crate) use digest::Digest;
+pub(crate) use observer::Seen;
 pub(crate) use set::PolicySet;
 
 /// What one evaluation of one policy is given and gives back: the sandbox holds it for as long as the policy runs.

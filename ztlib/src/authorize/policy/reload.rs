@@ -11,12 +11,13 @@ use serde::Serialize;
 
 use super::LoadError;
 use super::builder::{PolicySetBuilder, json};
+use super::cases::{self, Cases, Report};
 use super::in_force::{By, Change, Shared, milliseconds};
 use super::loader::{Loaded, Loader, Origin, Source};
 use super::manifest_loader::ManifestLoader;
+use super::observer::{Observers, Seen};
 use super::set::{Evaluation, PolicySet, Revision};
 use super::status::{self, Status, count};
-use super::trial::Trials;
 use super::wasm::Engine;
 use super::watch::Watch;
 use crate::authenticate::Principal;
@@ -48,7 +49,7 @@ impl Policies {
     /// use ztlib::authorize::policy::Policies;
     ///
     /// let key = std::fs::read("/etc/shop/policy-signer.pub")?;
-    /// let policies = Policies::from_manifest("/etc/shop/policies.toml").trust_key(key).load()?;
+    /// let policies = Policies::from_manifest("/etc/shop/policies.toml").trust_key(key).service("shop").load()?;
     /// policies.watch()?; // from now on a change of the files is in force within a second
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -77,12 +78,12 @@ impl Policies {
             last_error: None,
             rolled_back_from: None,
             kept: Vec::new(),
-            trial: None,
             allocator: engine.allocator(),
         };
         loader.describe(&mut status);
         count("loaded", "");
         status::in_force_since(now);
+        status::revision(status.revision, None);
         status::confirmed(now);
         status::version(status.version);
         tracing::info!(
@@ -99,7 +100,7 @@ impl Policies {
             engine,
             clock: start.clock,
             max_age: start.max_age,
-            trials: Trials::default(),
+            observers: Observers::default(),
             confirmed: AtomicU64::new(milliseconds(now)),
         })))
     }
@@ -257,6 +258,52 @@ impl Policies {
         self.current().evaluate(Box::new(Question::new(principal, Asked::Action(action.into()), labels, now)))
     }
 
+    /// Runs cases against the set that is in force. Nothing is enforced, counted or audited.
+    ///
+    /// ```
+    /// use std::path::Path;
+    /// use ztlib::authorize::policy::cases::Cases;
+    /// use ztlib::authorize::policy::{NativePolicy, PolicySetBuilder};
+    /// use ztlib::authorize::{Answer, Fault, Outcome, Read, Reader, Value};
+    ///
+    /// struct Clerks;
+    /// impl NativePolicy for Clerks {
+    ///     fn decide(&self, question: &mut Reader, outcome: &mut Outcome) -> Result<Answer, Fault> {
+    ///         if question.read(Read::ClaimContains("/roles".into(), "clerk".into()))? == Value::Bool(true) {
+    ///             return Ok(Answer::Allow);
+    ///         }
+    ///         outcome.reason("no-role")?;
+    ///         Ok(Answer::Deny)
+    ///     }
+    /// }
+    ///
+    /// let policies = PolicySetBuilder::new().native("clerks", Clerks).reasons(["no-role"]).load()?;
+    /// let text = r#"
+    /// format = 1
+    /// [[case]]
+    /// name = "a clerk may"
+    /// path = "/orders"
+    /// claims = { roles = ["clerk"] }
+    /// expect = "allow"
+    /// reads = ['claim-contains("/roles", "clerk")=yes']
+    /// [[case]]
+    /// name = "a guest may"
+    /// path = "/orders"
+    /// claims = { roles = ["guest"] }
+    /// expect = "allow"
+    /// "#;
+    /// let report = policies.test(&Cases::parse(Path::new("t.toml"), text)?)?;
+    /// let failures: Vec<String> = report.failures().map(|difference| difference.to_string()).collect();
+    /// assert_eq!(failures, ["t.toml:13: case `a guest may`: expected allow, got deny `no-role` by `clerks`"]);
+    /// # Ok::<(), ztlib::authorize::policy::LoadError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`LoadError`] where a case is about a policy, a document or a signal that the set does not have.
+    pub fn test(&self, cases: &Cases) -> Result<Report, LoadError> {
+        cases::rehearse(&self.current(), std::slice::from_ref(cases), usize::MAX)
+    }
+
     /// Why nothing is judged any more: what is in force was not confirmed for too long.
     pub(crate) fn too_old(&self, now: SystemTime) -> Option<Fault> {
         let most = self.0.max_age?;
@@ -274,6 +321,16 @@ impl Policies {
         })
     }
 
+    /// Whether anybody looks on as questions are decided.
+    pub(crate) fn is_looked_on(&self) -> bool {
+        self.0.observers.is_anybody()
+    }
+
+    /// Shows a question that was decided to those who look on. Nothing of it comes back.
+    pub(crate) fn show(&self, seen: &Seen<'_>) {
+        self.0.observers.show(seen);
+    }
+
     /// The set that is in force: taken once a request, without touching a count that all threads share.
     pub(crate) fn in_force(&self) -> arc_swap::Guard<Arc<PolicySet>> {
         self.0.current.load()
@@ -282,6 +339,30 @@ impl Policies {
     /// The set that is in force, to keep.
     pub(crate) fn current(&self) -> Arc<PolicySet> {
         self.0.current.load_full()
+    }
+}
+
+impl PolicySetBuilder {
+    /// Compiles, links, starts and configures all policies. It takes milliseconds to seconds and blocks meanwhile.
+    ///
+    /// # Errors
+    /// [`LoadError`], naming the policy and what to do.
+    pub fn load(self) -> Result<Policies, LoadError> {
+        let (signal_source, clock, max_age) = (self.signal_source.clone(), self.clock.clone(), self.max_age);
+        let origin = Origin::Code(Box::new(self.finish()?));
+        Policies::load(Start { origin, signal_source, clock, max_age })
+    }
+}
+
+impl ManifestLoader {
+    /// Reads, checks, compiles and configures. It takes milliseconds to seconds and blocks meanwhile.
+    ///
+    /// # Errors
+    /// [`LoadError`], naming the file, the line and what to do; `unsigned-set` where nobody signed it and that is not allowed.
+    pub fn load(self) -> Result<Policies, LoadError> {
+        let (signal_source, clock, max_age) = (self.signal_source.clone(), self.clock.clone(), self.max_age);
+        let origin = Origin::Manifest(Box::new(self.finish()?));
+        Policies::load(Start { origin, signal_source, clock, max_age })
     }
 }
 

@@ -1,6 +1,6 @@
 //! The policy set: one immutable revision, and how its policies' answers become one decision.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,9 +8,8 @@ use std::sync::Arc;
 
 use serde_json::Value as Json;
 
-use super::blueprint::Known;
 use super::digest::{Digest, Digester};
-use super::wasm::{Budget, Evaluated, WasmPolicy};
+use super::wasm::{Budget, Compiled, Evaluated, WasmPolicy};
 use super::{Call, NativePolicy};
 use crate::authorize::decision::{Decision, Denial, Fault, Obligations};
 use crate::authorize::documents::Documents;
@@ -27,20 +26,57 @@ pub(super) const SET_NAME: &str = "policy-set";
 /// The name of a loaded policy set: a digest over its modules, their configuration, budgets and declared reasons, the documents and the
 /// rest of the manifest. Equal revisions decide alike.
 ///
-/// It prints as 12 hexadecimal digits; [`Revision::digest`] gives all 64.
+/// It prints as its name, 12 hexadecimal digits, by which audit events, the status, metrics, recordings and the desk call it;
+/// [`Revision::digest`] gives all 64.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Revision(Digest);
 
 impl Revision {
-    /// The whole digest (SHA-256) in hexadecimal digits.
+    /// The whole digest (SHA-256) in hexadecimal digits. It begins with the name.
     pub fn digest(&self) -> String {
         self.0.to_string()
+    }
+
+    /// What it prints as.
+    pub(crate) fn name(&self) -> RevisionName {
+        RevisionName(self.0.as_bytes().first_chunk().copied().unwrap_or_default())
+    }
+}
+
+/// The name of a revision: what audit events, the status, metrics and recordings call it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct RevisionName([u8; 6]);
+
+impl RevisionName {
+    /// Reads 12 hexadecimal digits, or a whole digest.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        if text.len() == 64 {
+            return Digest::parse(text).map(|digest| Revision(digest).name());
+        }
+        let mut name = [0_u8; 6];
+        let mut digits = text.chars().map(|c| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok()));
+        for byte in &mut name {
+            *byte = digits.next()?? << 4 | digits.next()??;
+        }
+        digits.next().is_none().then_some(Self(name))
+    }
+}
+
+impl fmt::Display for RevisionName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex(&self.0))
+    }
+}
+
+impl fmt::Debug for RevisionName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
 impl fmt::Display for Revision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex(self.0.as_bytes().get(..6).unwrap_or_default()))
+        fmt::Display::fmt(&self.name(), f)
     }
 }
 
@@ -67,6 +103,16 @@ pub(crate) struct Entry {
 pub(crate) enum Policy {
     Wasm(WasmPolicy),
     Native(Arc<dyn NativePolicy>),
+}
+
+/// What is there already: a reload compiles and configures only what has changed.
+#[derive(Default)]
+pub(crate) struct Known {
+    /// Modules, by their digest.
+    pub(crate) compiled: HashMap<Digest, Arc<Compiled>>,
+    /// Sandboxes with their constants, by the digest of what they are made of. `configure` reads nothing but its argument, so that it would
+    /// put the same aside again.
+    pub(crate) configured: HashMap<Digest, WasmPolicy>,
 }
 
 /// One revision. Everything that a decision can hang on besides the question is in here, and none of it changes.
@@ -225,6 +271,9 @@ impl PolicySet {
             log.extend(call.outcome.log.drain(..).map(|line| (entry.name.clone(), line)));
             answers.extend(asked.result.as_ref().ok().map(|answer| (entry.name.clone(), *answer)));
             let answer = asked.result.map_err(|fault| call.reader.explain(fault));
+            if answer == Ok(Answer::Allow) && call.reader.takes_any_issuers_word(&call.outcome) {
+                judgement.obligations.on_any_issuers_word.get_or_insert_with(|| entry.name.clone());
+            }
             if let ControlFlow::Break(result) = judgement.hear(entry, answer, &mut call.outcome) {
                 decided = Some(result);
                 break;
@@ -232,6 +281,10 @@ impl PolicySet {
         }
         let result = decided.unwrap_or_else(|| Ok(judgement.in_the_end()));
         let (question, trace) = call.reader.into_parts();
+        let result = result.and_then(|decision| {
+            decision.check_issuer(&question.principal)?;
+            Ok(decision)
+        });
         Evaluation { question, result, trace, log, answers, fuel, revision: self.revision }
     }
 }

@@ -1,9 +1,11 @@
 //! What is in force, and the metrics that say so.
 
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
+use super::set::RevisionName;
 use super::signature::KeyId;
-use super::trial::TrialStatus;
 use super::wasm::Allocator;
 use super::{LoadError, Revision};
 use crate::clock::unix_seconds;
@@ -16,7 +18,7 @@ pub struct Status {
     pub revision: Revision,
     /// Since when.
     pub since: SystemTime,
-    /// When it was last found to be what its source says: at the newest load that succeeded, when it was promoted, or when the watched files were last found
+    /// When it was last found to be what its source says: at the newest load that succeeded, or when the watched files were last found
     /// unchanged since. [`max_policy_age`](super::ManifestLoader::max_policy_age) counts from here.
     pub confirmed: SystemTime,
     /// What its manifest calls itself.
@@ -37,13 +39,11 @@ pub struct Status {
     pub rolled_back_from: Option<Revision>,
     /// The revisions that [`rollback`](super::Policies::rollback) can return to, the one that is next last.
     pub kept: Vec<Revision>,
-    /// The candidate that a shadow tries, or tried last.
-    pub trial: Option<TrialStatus>,
     /// Where the memory of policies comes from.
     pub allocator: Allocator,
 }
 
-/// `ztlib_policy_loads_total{result, code}`: sets that were loaded, refused (and why), rolled back to, or promoted (by `hand` or by `rule`).
+/// `ztlib_policy_loads_total{result, code}`: sets that were loaded, refused (and why), or rolled back to.
 pub(super) fn count(result: &'static str, code: &'static str) {
     ::metrics::counter!("ztlib_policy_loads_total", "result" => result, "code" => code).increment(1);
 }
@@ -51,6 +51,30 @@ pub(super) fn count(result: &'static str, code: &'static str) {
 /// `ztlib_policies_in_force_since_seconds`: since when the revision in force is, in seconds since 1970.
 pub(super) fn in_force_since(since: SystemTime) {
     seconds("ztlib_policies_in_force_since_seconds", unix_seconds(since));
+}
+
+/// The most revisions that the metric names in a process's life: each is a series that a recorder keeps, and a document that changes makes a revision, too.
+const MAX_NAMED: usize = 256;
+
+/// `ztlib_policy_revision_info{revision}`: 1 for the revision that is in force, by the name that audit events have, 0 for one that was.
+pub(super) fn revision(in_force: Revision, previous: Option<Revision>) {
+    if let Some(previous) = previous {
+        ::metrics::gauge!("ztlib_policy_revision_info", "revision" => named(previous)).set(0.0);
+    }
+    ::metrics::gauge!("ztlib_policy_revision_info", "revision" => named(in_force)).set(1.0);
+}
+
+/// The label of a revision: its name, or `other` when this process has named as many as it may.
+fn named(revision: Revision) -> String {
+    static NAMED: Mutex<BTreeSet<RevisionName>> = Mutex::new(BTreeSet::new());
+    label(&mut NAMED.lock().unwrap_or_else(PoisonError::into_inner), revision.name())
+}
+
+fn label(known: &mut BTreeSet<RevisionName>, name: RevisionName) -> String {
+    if known.len() < MAX_NAMED {
+        known.insert(name);
+    }
+    if known.contains(&name) { name.to_string() } else { "other".to_owned() }
 }
 
 /// `ztlib_policies_confirmed_seconds`: when what is in force was last found to be what its source says, in seconds since 1970.
@@ -69,4 +93,21 @@ fn seconds(name: &'static str, number: u64) {
         reason = "whole seconds are exact in a float for 285 million years, and nobody signs as often"
     )]
     ::metrics::gauge!(name).set(number as f64);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_names_a_bounded_number_of_revisions() {
+        let mut known = BTreeSet::new();
+        let name = |n: usize| RevisionName::parse(&format!("{n:012x}")).unwrap();
+        for n in 0..MAX_NAMED {
+            assert_eq!(label(&mut known, name(n)), format!("{n:012x}"));
+        }
+        assert_eq!(label(&mut known, name(MAX_NAMED)), "other");
+        assert_eq!(label(&mut known, name(7)), "000000000007", "what was named keeps its name");
+        assert_eq!(known.len(), MAX_NAMED);
+    }
 }

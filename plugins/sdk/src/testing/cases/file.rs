@@ -48,7 +48,10 @@ fn case(case: ztlib_cases::Case<Guarded>) -> Case {
             }
         }
     };
-    (facts.peer, facts.claims, facts.remote_ip) = (case.peer, case.claims, case.remote_ip);
+    (facts.peer, facts.remote_ip) = (case.peer, case.remote_ip);
+    if let Some((claims, is_home)) = case.claims {
+        (facts.claims, facts.is_home) = (Some(claims), is_home);
+    }
     facts.labels = case.labels.into_iter().collect();
     facts.now = case.now;
     Case {
@@ -68,7 +71,8 @@ impl Checks for Guarded {
     const READER: &'static str = "SDK";
 
     type Peer = Peer;
-    type Claims = Json;
+    /// And whether they are of the home issuer.
+    type Claims = (Json, bool);
     type Target = Facts;
 
     fn spiffe_peer(id: &str) -> Result<Peer, String> {
@@ -83,7 +87,11 @@ impl Checks for Guarded {
     }
 
     /// The claims of a token that was verified: it always says who issued it, for whom, and until when.
-    fn claims(mut claims: Map<String, Json>, now: u64) -> Result<Json, (&'static str, String)> {
+    fn claims(
+        mut claims: Map<String, Json>,
+        now: u64,
+        is_home: bool,
+    ) -> Result<(Json, bool), (&'static str, String)> {
         claims.entry("iss").or_insert_with(|| ISSUER.into());
         claims.entry("aud").or_insert_with(|| AUDIENCE.into());
         claims.entry("exp").or_insert_with(|| now.saturating_add(LIFE).into());
@@ -102,7 +110,7 @@ impl Checks for Guarded {
             let text = "natively `auth_time` is a whole number: leave out its fraction, or run the case in the sandbox";
             return Err(("not-native", text.to_owned()));
         }
-        Ok(Json::Object(claims))
+        Ok((Json::Object(claims), is_home))
     }
 
     fn is_method(method: &str) -> bool {

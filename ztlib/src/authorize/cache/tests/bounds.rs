@@ -72,6 +72,33 @@ fn sites_that_callers_make_up_do_not_keep_others_from_being_remembered() {
     assert!(cache.sites.load().len() <= 9, "{} sites", cache.sites.load().len());
 }
 
+/// A method that a caller made up is a word of theirs, on a route of ours: it has no site, takes
+/// none from others, and nothing is remembered under it.
+#[test]
+fn a_method_that_a_caller_made_up_has_no_site() {
+    let policies = allowing_after(&json!([{ "call": "route" }, { "call": "method" }]), Feed::default());
+    let cache = DecisionCache::new(CacheBounds::default());
+    let view = policies.current();
+    let ask = |method: &str| {
+        let mut question = sketch().question();
+        if let Asked::Request(facts) = &mut question.asked {
+            facts.parts.method = http::Method::from_bytes(method.as_bytes()).unwrap();
+        }
+        let decided = cache.decide(&view, *question);
+        assert!(decided.result.is_ok());
+        decided.cached
+    };
+    for method in ["BREW", "get", "Get", "PROPFIND", "GETGET", "TRACE", "CONNECT", "X"] {
+        assert!(!ask(method) && !ask(method), "{method}");
+        assert!(cache.sites.load().is_empty(), "{method}");
+    }
+    for (sites, method) in ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"].iter().enumerate() {
+        ask(method);
+        assert!(ask(method), "{method}");
+        assert_eq!(cache.sites.load().len(), sites + 1, "{method}");
+    }
+}
+
 /// An action is what the application makes it, perhaps of what callers send.
 #[test]
 fn what_a_site_is_called_is_bounded_in_bytes_too() {

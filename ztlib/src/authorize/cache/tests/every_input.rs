@@ -91,6 +91,7 @@ fn about(read: &Read) -> (Vec<Box<str>>, Change, Change) {
             |i, peers| i.peer = Some(peers.other_legacy.clone()),
         ),
         Read::HasToken => (vec![], AS_IT_IS, |i, _| i.claims = None),
+        Read::FromHomeIssuer => (vec![], AS_IT_IS, |i, _| set(i, "iss", json!("https://other.example"))),
         Read::Issuer => (vec![], AS_IT_IS, |i, _| set(i, "iss", json!("https://other.example"))),
         Read::Subject => (vec![], AS_IT_IS, |i, _| set(i, "sub", json!("bob"))),
         Read::HasScope(scope) => set_claim(vec![scope.clone()], |i, _| set(i, "scope", json!("write"))),
@@ -161,6 +162,7 @@ fn every_read() -> Vec<Read> {
         Read::PeerMatches("spiffe://td/**".into()),
         Read::PeerHasDnsName("legacy.example".into()),
         Read::HasToken,
+        Read::FromHomeIssuer,
         Read::Issuer,
         Read::Subject,
         Read::HasScope("read".into()),
@@ -356,8 +358,10 @@ fn a_change_of_what_was_not_read_is_no_reason_to_ask_again() {
     stage.decide_after(&Read::HasScope("read".into()), &stage.inputs());
     let cache = DecisionCache::new(CacheBounds { sites: 0, ..CacheBounds::default() });
     assert!(!stage.ask(&cache, &stage.inputs()));
-    // `has-scope` is the question; these change what it asks.
-    let same = |read: &Read| !matches!(read, Read::HasScope(_) | Read::HasToken);
+    // `has-scope` is the question; these change what it asks, or whose word its answer is.
+    let same = |read: &Read| {
+        !matches!(read, Read::HasScope(_) | Read::HasToken | Read::FromHomeIssuer | Read::Issuer)
+    };
     for read in all.iter().filter(|read| same(read)) {
         let mut inputs = stage.inputs();
         about(read).2(&mut inputs, &stage.peers);

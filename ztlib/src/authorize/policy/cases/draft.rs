@@ -8,10 +8,10 @@ use super::lint::{Finding, Routes, lint};
 use super::report::{Report, Timing, time};
 use super::{Cases, rehearse};
 use crate::authenticate::Principal;
-use crate::authorize::policy::blueprint::{Blueprint, Known, PolicySource};
+use crate::authorize::policy::blueprint::{Blueprint, PolicySource};
 use crate::authorize::policy::folder::Folder;
+use crate::authorize::policy::set::Known;
 use crate::authorize::policy::signature::Trust;
-use crate::authorize::policy::trial::{self, Differences, Recording};
 use crate::authorize::policy::wasm::{Engine, Module};
 use crate::authorize::policy::{Budget, LoadError, PolicySet, Revision, manifest};
 use crate::authorize::signals::{SignalError, SignalSource};
@@ -31,7 +31,7 @@ use crate::authorize::signals::{SignalError, SignalSource};
 pub struct Draft {
     path: PathBuf,
     blueprint: Blueprint,
-    set: PolicySet,
+    pub(in crate::authorize::policy) set: PolicySet,
 }
 
 /// One policy of a draft.
@@ -110,7 +110,7 @@ impl Draft {
     /// Runs the cases that the manifest names.
     ///
     /// # Errors
-    /// As [`run`](super::run).
+    /// As [`Policies::test`](crate::authorize::policy::Policies::test).
     pub fn run(&self) -> Result<Report, LoadError> {
         rehearse(&self.set, self.cases(), usize::MAX)
     }
@@ -118,14 +118,9 @@ impl Draft {
     /// Runs other cases.
     ///
     /// # Errors
-    /// As [`run`](super::run).
+    /// As [`Policies::test`](crate::authorize::policy::Policies::test).
     pub fn rehearse(&self, cases: &Cases) -> Result<Report, LoadError> {
         rehearse(&self.set, std::slice::from_ref(cases), usize::MAX)
-    }
-
-    /// What it would have decided on recorded questions, with its own documents.
-    pub fn replay(&self, recording: &Recording) -> Differences {
-        trial::replay(&self.set, self.revision(), recording)
     }
 
     /// What a report says about each policy.
@@ -136,7 +131,7 @@ impl Draft {
     /// How long a case takes, asked so many times (1 to 1 000 000); none where there is no case of this name.
     ///
     /// # Errors
-    /// As [`run`](super::run).
+    /// As [`Policies::test`](crate::authorize::policy::Policies::test).
     pub fn time(&self, cases: &Cases, name: &str, times: u32) -> Result<Option<Timing>, LoadError> {
         let case = cases.cases.iter().find(|case| *case.name == *name);
         case.map(|case| time(&self.set, cases, case, times)).transpose()
@@ -145,7 +140,7 @@ impl Draft {
     /// What is odd about the set, as far as its cases show; with a list of the service's routes, what they leave uncovered.
     ///
     /// # Errors
-    /// As [`run`](super::run).
+    /// As [`Policies::test`](crate::authorize::policy::Policies::test).
     pub fn lint(&self, routes: Option<&Routes>) -> Result<Vec<Finding>, LoadError> {
         lint(self, &self.set, routes)
     }

@@ -65,8 +65,12 @@ impl Checks for Guarded {
         PeerIdentity::rehearsed_named(authority, dns_names)
     }
 
-    fn claims(claims: Map<String, Json>, now: u64) -> Result<VerifiedClaims, (&'static str, String)> {
-        VerifiedClaims::rehearsed(claims, now)
+    fn claims(
+        claims: Map<String, Json>,
+        now: u64,
+        is_home: bool,
+    ) -> Result<VerifiedClaims, (&'static str, String)> {
+        VerifiedClaims::rehearsed_of(claims, now, is_home)
             .map_err(|error| ("bad-claims", format!("no verified token has such claims: {error}")))
     }
 
@@ -129,13 +133,29 @@ mod tests {
             ("path = 'a'\nexpect = 'allow'", "bad-request", 4),
             ("path = '/'\nmethod = 'G T'\nexpect = 'allow'", "bad-request", 5),
             ("path = '/'\nmethod = 'CONNECT'\nexpect = 'allow'", "bad-request", 4),
-            ("path = '/'\nhost = 'a b'\nexpect = 'allow'", "bad-request", 4),
+            ("path = '/'\nhost = 'a b'\nexpect = 'allow'", "bad-request", 5),
+            ("path = '/'\nhost = 'a.test?b='\nexpect = 'allow'", "bad-request", 5),
+            ("path = '/'\nhost = 'a.test:99999'\nexpect = 'allow'", "bad-request", 4),
             ("path = '/'\nheaders = { content-type = ['a/b', 'c/d'] }\nexpect = 'allow'", "bad-request", 4),
             ("path = '/'\nheaders = { host = 'other.test' }\nexpect = 'allow'", "bad-request", 4),
             ("path = '/'\nheaders = { 'a b' = 'c' }\nexpect = 'allow'", "wrong-type", 5),
-            ("path = '/'\nparams = { id = 'a/../b' }\nexpect = 'allow'", "bad-request", 5),
+            ("path = '/a%2F..%2Fb'\nroute = '/{id}'\nexpect = 'allow'", "bad-request", 4),
+            ("path = '/a%2Fb'\nexpect = 'allow'", "bad-request", 4),
+            ("path = '/'\nparams = { id = '7' }\nexpect = 'allow'", "contradiction", 5),
+            ("path = '/o/7'\nroute = '/o/{id}'\nparams = { id = 8 }\nexpect = 'allow'", "contradiction", 6),
+            ("path = '/o/7'\nroute = '/p/{id}'\nexpect = 'allow'", "contradiction", 5),
+            ("path = '/o/7'\nroute = 'o'\nexpect = 'allow'", "bad-route", 5),
+            ("path = '/'\nheaders = { X-A = '1', x-a = '2' }\nexpect = 'allow'", "duplicate-name", 5),
+            ("path = '/'\nheaders = { ztlib-peer = 'a' }\nexpect = 'allow'", "bad-request", 5),
+            (
+                "path = '/'\npeer = { authority = 'p', dns-names = ['127.1'] }\nexpect = 'allow'",
+                "bad-peer",
+                5,
+            ),
+            ("path = '/'\nclaims = { exp = 1 }\nexpect = 'allow'", "bad-claims", 5),
             ("path = '/'\npeer = 'http://a'\nexpect = 'allow'", "bad-peer", 5),
             ("path = '/'\npeer = 'spiffe://a.test/../x'\nexpect = 'allow'", "bad-peer", 5),
+            ("path = '/'\npeer = 'spiffe://a.test'\nexpect = 'allow'", "bad-peer", 5),
             ("path = '/'\nclaims = { sub = 7 }\nexpect = 'allow'", "bad-claims", 5),
             ("path = '/'\nclaims = { aud = [] }\nexpect = 'allow'", "bad-claims", 5),
         ] {

@@ -34,7 +34,7 @@ pub struct Finding {
 
 impl Finding {
     /// A stable code: `no-cases`, `reason-never-given`, `never-asked`, `never-decides`, `signal-never-read`, `document-never-read`,
-    /// `label-never-read`, `route-untested`, `route-uncovered`.
+    /// `label-never-read`, `issuer-not-asked`, `route-untested`, `route-uncovered`.
     pub fn code(&self) -> &'static str {
         self.code
     }
@@ -144,6 +144,14 @@ pub(super) fn lint(
             let found = about_policy(&policy, &report).into_iter();
             findings.extend(found.map(|(code, text)| manifest(policy.line, code, text)));
         }
+        let names = by_any_issuers_word(draft, &report);
+        for policy in draft.policies().iter().filter(|policy| names.contains(&policy.name)) {
+            let text = format!(
+                "policy `{}` allows by what a token says and asks for no issuer: for all but the home issuer that is a fault",
+                shown(&policy.name)
+            );
+            findings.push(manifest(policy.line, "issuer-not-asked", text));
+        }
         let unread = never_read(draft, &report).into_iter();
         findings.extend(unread.map(|(code, text)| manifest(1, code, text)));
     }
@@ -151,6 +159,25 @@ pub(super) fn lint(
         findings.extend(uncovered(draft, set, routes)?);
     }
     Ok(findings)
+}
+
+/// The policies that allowed in a case by the word of an issuer and never asked which one it is, where the cases are about several
+/// issuers. A service with one issuer need not ask.
+fn by_any_issuers_word(draft: &Draft, report: &Report) -> BTreeSet<String> {
+    let claims = || {
+        let cases = draft.cases().iter().flat_map(|cases| &cases.cases);
+        cases.filter_map(|case| case.facts.principal.claims())
+    };
+    let issuers: BTreeSet<&str> = claims().map(|claims| claims.issuer()).collect();
+    if issuers.len() < 2 && claims().all(|claims| claims.is_home_issuer()) {
+        return BTreeSet::new();
+    }
+    let named = report.rehearsals().filter_map(|rehearsal| match rehearsal.evaluation().result() {
+        Ok(Decision::Allow(obligations)) => obligations.on_any_issuers_word.as_deref(),
+        Ok(Decision::Deny(_)) => None,
+        Err(fault) => fault.policy().filter(|_| fault.code() == "issuer-not-asked"),
+    });
+    named.map(str::to_owned).collect()
 }
 
 /// What the cases say about one policy.

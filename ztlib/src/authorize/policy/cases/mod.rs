@@ -8,6 +8,7 @@
 //!
 //! ```toml
 //! format = 1
+//! home-issuer = "https://id.shop.test"        # may be left out: then whoever issued a case's token is at home
 //!
 //! [caller.alice]                              # may be left out: callers that several cases have
 //! peer = "spiffe://shop.test/gateway"         # or { authority = "partners", dns-names = ["a.example"] }
@@ -21,8 +22,8 @@
 //! host = "service.test"                       # the default
 //! path = "/orders/7"                          # or action = "orders.approve", a question of the application's own
 //! query = { full = "yes" }
-//! route = "/orders/{id}"                      # as the router has it; without it no route has matched
-//! params = { id = "7" }
+//! route = "/orders/{id}"                      # as the router has it, of a gRPC call the path; without it no route has matched
+//! params = { id = "7" }                       # may be left out: they come of path and route, and have to agree with them
 //! headers = { accept = "text/html", x-tag = ["a", "b"] }
 //! labels = { owner = "alice" }
 //! signals = { risk = 3, posture = false }     # false: known to be absent; one that is not here cannot be had
@@ -45,9 +46,14 @@
 //! step-up = { acr = "urn:example:strong", max-age = 300 }
 //! ```
 //!
-//! A token of which the case does not say so has the issuer `https://issuer.test`, the audience `service.test` and five minutes to live: one that was verified always has them.
-//! Claims take at most 8 KiB as JSON and have 512 members, as no token has room for more. A file has at most 256 KiB, 512 cases and 512 callers; a set at most 2048 cases in 64 files for each pattern. Unknown keys, and keys and names
-//! that are there twice, are errors. So is a request that the guard refuses before it asks a policy (a path that is not in normal form).
+//! Where a service takes tokens of several issuers, `home-issuer` names the first of them, and a case's token of another issuer (`claims = { iss =
+//! "https://partner.test", sub = "alice" }`) is that of a stranger with the same name: see `from-home-issuer` in the contract.
+//!
+//! A token of which the case does not say so has the home issuer, or `https://issuer.test`, the audience `service.test` and five minutes to live: one that was verified always has them.
+//! Claims take at most 8 KiB as JSON and have 512 members: each case has a copy of its caller's. A file has at most 256 KiB, 512 cases and 512 callers; a set at most 2048 cases in 64 files for each pattern. Unknown keys, and keys and names
+//! that are there twice, are errors. So is a question that cannot occur: a request that the guard refuses before it asks a policy (a path that is
+//! not in normal form), a header that it takes out, a route that does not match the path, parameters that are not in them (`contradiction`), a
+//! route that no router has (`bad-route`), a token that is not valid at the case's moment, an address in the place of a peer's name.
 //!
 //! # Why callers may be made up here
 //!
@@ -67,7 +73,7 @@ use std::path::Path;
 
 use ztlib_cases::MAX_FILE_BYTES;
 
-use super::{LoadError, Policies, PolicySet};
+use super::{LoadError, PolicySet};
 use case::Case;
 
 pub use coverage::Coverage;
@@ -171,54 +177,8 @@ impl Cases {
     }
 }
 
-/// Runs cases against the set that is in force. Nothing is enforced, counted or audited.
-///
-/// ```
-/// use std::path::Path;
-/// use ztlib::authorize::policy::cases::{self, Cases};
-/// use ztlib::authorize::policy::{NativePolicy, PolicySetBuilder};
-/// use ztlib::authorize::{Answer, Fault, Outcome, Read, Reader, Value};
-///
-/// struct Clerks;
-/// impl NativePolicy for Clerks {
-///     fn decide(&self, question: &mut Reader, outcome: &mut Outcome) -> Result<Answer, Fault> {
-///         if question.read(Read::ClaimContains("/roles".into(), "clerk".into()))? == Value::Bool(true) {
-///             return Ok(Answer::Allow);
-///         }
-///         outcome.reason("no-role")?;
-///         Ok(Answer::Deny)
-///     }
-/// }
-///
-/// let policies = PolicySetBuilder::new().native("clerks", Clerks).reasons(["no-role"]).load()?;
-/// let text = r#"
-/// format = 1
-/// [[case]]
-/// name = "a clerk may"
-/// path = "/orders"
-/// claims = { roles = ["clerk"] }
-/// expect = "allow"
-/// reads = ['claim-contains("/roles", "clerk")=yes']
-/// [[case]]
-/// name = "a guest may"
-/// path = "/orders"
-/// claims = { roles = ["guest"] }
-/// expect = "allow"
-/// "#;
-/// let report = cases::run(&policies, &Cases::parse(Path::new("t.toml"), text)?)?;
-/// let failures: Vec<String> = report.failures().map(|difference| difference.to_string()).collect();
-/// assert_eq!(failures, ["t.toml:13: case `a guest may`: expected allow, got deny `no-role` by `clerks`"]);
-/// # Ok::<(), ztlib::authorize::policy::LoadError>(())
-/// ```
-///
-/// # Errors
-/// [`LoadError`] where a case is about a policy, a document or a signal that the set does not have.
-pub fn run(policies: &Policies, cases: &Cases) -> Result<Report, LoadError> {
-    rehearse(&policies.current(), std::slice::from_ref(cases), usize::MAX)
-}
-
 /// Runs cases until so many have failed.
-fn rehearse(set: &PolicySet, suites: &[Cases], most_failures: usize) -> Result<Report, LoadError> {
+pub(super) fn rehearse(set: &PolicySet, suites: &[Cases], most_failures: usize) -> Result<Report, LoadError> {
     let mut report = Report::default();
     let mut failed = 0_usize;
     for cases in suites {

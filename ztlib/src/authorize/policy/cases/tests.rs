@@ -72,7 +72,7 @@ fn differences(case: &str, alone: bool) -> Vec<String> {
     let text = format!("format = 1\n[[case]]\nname = 'c'\npath = '/'\n{case}\n");
     let cases = Cases::parse(Path::new("t.toml"), &text).unwrap();
     let cases = if alone { cases.about("does") } else { cases };
-    match run(&policies, &cases) {
+    match policies.test(&cases) {
         Ok(report) => report.failures().map(ToString::to_string).collect(),
         Err(error) => vec![error.to_string()],
     }

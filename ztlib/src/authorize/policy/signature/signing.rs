@@ -107,7 +107,7 @@ impl SigningKey {
         Ok(format!("{}\n", STANDARD.encode(signature.as_ref())))
     }
 
-    /// Checks that a manifest has all that a signed set needs (a `version`, the digest of everything that it names, the files themselves as it
+    /// Checks that a manifest has all that a signed set needs (a `version`, the services that it is `for`, the digest of everything that it names, the files themselves as it
     /// describes them), signs it, and puts the signature beside it. Nothing is compiled.
     ///
     /// # Errors

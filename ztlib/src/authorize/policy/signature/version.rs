@@ -26,7 +26,7 @@ pub(crate) struct Versions {
     /// Where the mark outlasts the process.
     pub(crate) file: Option<PathBuf>,
     highest: Option<Mark>,
-    /// The manifest of what was left by a rollback or a promotion: it may be read again, since its documents are data. It raises nothing.
+    /// The manifest of what was rolled back from: it may be read again, since its documents are data. It raises nothing.
     left: Option<Digest>,
 }
 

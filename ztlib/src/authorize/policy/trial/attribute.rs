@@ -218,7 +218,7 @@ pub(super) fn behind(read: &Read, mut each: impl FnMut(Kind, &str)) {
         | Read::PeerDnsNames
         | Read::PeerMatches(_)
         | Read::PeerHasDnsName(_) => tell(Kind::Peer, ""),
-        Read::HasToken => tell(Kind::Token, ""),
+        Read::HasToken | Read::FromHomeIssuer => tell(Kind::Token, ""),
         Read::Issuer => tell(Kind::Claim, "/iss"),
         Read::Subject => tell(Kind::Claim, "/sub"),
         Read::HasScope(_) | Read::Scopes => tell(Kind::Claim, "/scope"),
@@ -235,19 +235,18 @@ pub(super) fn behind(read: &Read, mut each: impl FnMut(Kind, &str)) {
         Read::RemoteIp | Read::RemoteIpIn(_) => tell(Kind::RemoteIp, ""),
         Read::Before(_) | Read::InWindow(_) | Read::Now => tell(Kind::Time, ""),
         Read::Signal(name) | Read::SignalAtLeast(name, _) => tell(Kind::Signal, name),
-        Read::DataString(_, pointer) | Read::DataJson(_, pointer) => symbols(pointer, tell),
-        Read::DataContains(_, pointer, value) => {
-            symbols(pointer, &mut tell);
-            symbols(value, tell);
+        Read::DataString(_, pointer) | Read::DataJson(_, pointer) | Read::DataContains(_, pointer, _) => {
+            symbols(pointer, tell);
         }
     }
 }
 
-/// The attributes that the symbols of a text name: `{subject}`, `{peer}`, `{param:id}`, `{claim:/tenant}`.
+/// The attributes that the symbols of a pointer name: `{issuer}`, `{subject}`, `{peer}`, `{param:id}`, `{claim:/tenant}`.
 fn symbols(text: &str, mut tell: impl FnMut(Kind, &str)) {
     for part in text.split('{').skip(1) {
         let Some((symbol, _)) = part.split_once('}') else { continue };
         match symbol.split_once(':') {
+            None if symbol == "issuer" => tell(Kind::Claim, "/iss"),
             None if symbol == "subject" => tell(Kind::Claim, "/sub"),
             None if symbol == "peer" => tell(Kind::Peer, ""),
             Some(("param", name)) => tell(Kind::Param, name),
@@ -320,10 +319,10 @@ mod tests {
     fn symbols_in_arguments_are_attributes_of_the_read() {
         let read = Read::DataContains(
             "roles".into(),
-            "/{claim:/org/id}/users/{subject}".into(),
-            "{param:id}{peer}".into(),
+            "/{issuer}/{claim:/org/id}/users/{subject}/{param:id}{peer}".into(),
+            "{label:no-symbol}{subject}".into(),
         );
-        assert_eq!(of(&read), ["claim:/org/id", "claim:/sub", "param:id", "peer"]);
+        assert_eq!(of(&read), ["claim:/iss", "claim:/org/id", "claim:/sub", "param:id", "peer"]);
         assert_eq!(of(&Read::DataString("roles".into(), "/a/{nonsense}/{".into())), [""; 0]);
         assert_eq!(of(&Read::Header("X-Tag".into())), ["header:x-tag"]);
         assert_eq!(of(&Read::ClaimString("/aud/0".into())), ["claim:/aud"]);

@@ -7,13 +7,14 @@ use ztlib_cases::verdict_named;
 
 use super::attribute::{Attribute, Kind};
 use super::conclusion::Conclusion;
-use super::record::{Reads, Record, Recorded, Subject, Unreadable};
+use super::record::{JudgedBy, Reads, Record, Recorded, Subject, Unreadable};
 use super::recorder::MAX_ATTRIBUTES;
 use super::recording::bad;
 use crate::authorize::policy::LoadError;
 use crate::authorize::policy::cases::Verdict;
 use crate::authorize::policy::digest::Digest;
 use crate::authorize::policy::json::Format;
+use crate::authorize::policy::set::RevisionName;
 use crate::observe::RequestId;
 
 const KIND: &str = "ztlib-recording";
@@ -52,7 +53,8 @@ pub(super) fn of(record: &Record) -> Json {
         "time": record.time,
         "token": record.has_token,
         "attributes": attributes,
-        "judged-by": record.judged_by.to_string(),
+        "judged-by": record.judged_by.revision.to_string(),
+        "policies": record.judged_by.policies.to_string(),
         "decision": record.enforced,
         "reads": record.printed_reads(),
     });
@@ -61,6 +63,13 @@ pub(super) fn of(record: &Record) -> Json {
             members.insert(name.to_owned(), value);
         }
     };
+    if let Some(parent) = record.parent {
+        put("parent", json!(parent.to_string()));
+    }
+    // Where nothing is said, the token is of the home issuer: so were all of them before this was recorded.
+    if record.is_foreign {
+        put("from-home-issuer", json!(false));
+    }
     match &record.subject {
         Subject::Action(action) => put("action", json!(action.as_ref())),
         Subject::Request { method, route } => {
@@ -111,6 +120,11 @@ pub(super) fn read(text: &str) -> Result<Record, String> {
         }
     };
     let has_token = line.take("token").as_ref().and_then(Json::as_bool).ok_or("`token` is true or false")?;
+    let is_foreign = match line.take("from-home-issuer") {
+        None => false,
+        Some(Json::Bool(home)) if has_token => !home,
+        Some(_) => return Err("`from-home-issuer` is true or false, and goes with a token".to_owned()),
+    };
     let Some(Json::Object(attributes)) = line.take("attributes") else {
         return Err("`attributes` is an object".to_owned());
     };
@@ -126,7 +140,14 @@ pub(super) fn read(text: &str) -> Result<Record, String> {
         values.push(Some(read_value(&attribute, value)?));
         wanted.push(attribute);
     }
-    let judged_by = Digest::parse(&line.text("judged-by")?).ok_or("`judged-by` is 64 hexadecimal digits")?;
+    let judged_by = judged_by(&mut line)?;
+    let parent = match line.take("parent") {
+        None => None,
+        Some(parent) => {
+            let parent = parent.as_str().and_then(RequestId::parse);
+            Some(parent.ok_or("`parent` is 32 hexadecimal digits")?)
+        }
+    };
     let Some(Json::Object(decision)) = line.take("decision") else {
         return Err("`decision` is an object".to_owned());
     };
@@ -139,12 +160,29 @@ pub(super) fn read(text: &str) -> Result<Record, String> {
         time,
         subject,
         has_token,
+        is_foreign,
         wanted,
         values: values.into(),
+        parent,
         judged_by,
         enforced,
         reads: Reads::Printed(reads.into()),
     })
+}
+
+/// The revision's name, and beside it the digest of the policies without their documents. Where that is missing, a whole digest stands in the place of the
+/// name, or nothing that is in force is what decided.
+fn judged_by(line: &mut Members) -> Result<JudgedBy, String> {
+    let named = line.text("judged-by")?;
+    let revision = RevisionName::parse(&named).ok_or("`judged-by` is 12 hexadecimal digits")?;
+    let policies = match line.take("policies") {
+        None => Digest::parse(&named).unwrap_or_else(|| Digest::of(named.as_bytes())),
+        Some(policies) => {
+            let policies = policies.as_str().and_then(Digest::parse);
+            policies.ok_or("`policies` is 64 hexadecimal digits")?
+        }
+    };
+    Ok(JudgedBy { revision, policies })
 }
 
 /// The end of the year 9999, in milliseconds since 1970.
@@ -157,6 +195,7 @@ fn read_value(attribute: &Attribute, value: Json) -> Result<Recorded, String> {
     {
         let why = Unreadable::ALL.iter().find(|(_, own)| word.as_str() == Some(own)).map(|(why, _)| *why);
         let fits = match attribute.kind {
+            Kind::Param => why == Some(Unreadable::Several),
             Kind::Query => why.is_some_and(|why| why != Unreadable::Failed),
             Kind::Signal => why == Some(Unreadable::Failed),
             _ => false,

@@ -7,8 +7,8 @@
 //! - **replay** ([`Candidate::replay`]): it judges what was recorded ([`Policies::record`](super::Policies::record)), in memory or from a file, also on the desk
 //!   (`ztlib policy replay`).
 //!
-//! It is **promoted** by hand ([`Candidate::promote`]), after a replay ([`Candidate::promote_if`]), or by a [`PromotionRule`] as a shadow finds out
-//! ([`Shadow::promote_when`]). [`Status::trial`](super::Status::trial) says how a shadow goes.
+//! A [`PromotionRule`] says when that is enough ([`Candidate::check`]). A candidate never comes into force by itself: put its
+//! files in the place of those in force, for every replica at once. [`Shadow::status`] says how a shadow goes.
 //!
 //! ```
 //! use std::time::Duration;
@@ -51,12 +51,14 @@
 //! assert_eq!(&*found.groups()[0].example.reads[0], r#"label("class")=(hidden)"#);
 //!
 //! let rule = PromotionRule::new(3, Duration::ZERO);
-//! assert_eq!(candidate.promote_if(&rule, &found).unwrap_err().code(), "would-change");
-//! assert!(ask("internal"), "nothing has changed");
+//! assert_eq!(candidate.check(&rule, &found).unwrap_err().code(), "would-change");
 //!
-//! // Mended:
-//! let candidate = policies.candidate(set(&["public", "internal", "draft"]))?;
-//! candidate.promote_if(&rule, &candidate.replay(&recorder.recording()))?;
+//! // Mended, and good enough to be put in force:
+//! let mended = || set(&["public", "internal", "draft"]);
+//! let candidate = policies.candidate(mended())?;
+//! candidate.check(&rule, &candidate.replay(&recorder.recording()))?;
+//! assert!(ask("internal") && !ask("draft"), "nothing has changed yet");
+//! policies.replace(mended())?;
 //! assert!(ask("internal") && ask("draft"));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -88,17 +90,10 @@ mod summary;
 mod trying;
 
 use std::fmt::Display;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
-use arc_swap::ArcSwap;
-
-use super::reload::Policies;
-use super::set::PolicySet;
-use crate::authorize::decision::{Decision, Fault};
-use crate::authorize::question::Question;
+use super::observer::Seen;
 use crate::authorize::trace::Trace;
-use crate::observe::{Redaction, RequestId};
+use crate::observe::Redaction;
 
 pub use attribute::Attribute;
 pub use candidate::Candidate;
@@ -109,61 +104,6 @@ pub use recorder::{Recorder, RecordingRules};
 pub use recording::Recording;
 pub use shadow::{Shadow, Share};
 pub use status::TrialStatus;
-
-pub(super) use replay::replay;
-
-/// A question that was decided, as whoever tries candidates sees it.
-pub(crate) struct Seen<'s> {
-    pub(crate) id: RequestId,
-    pub(crate) question: &'s Question,
-    pub(crate) result: &'s Result<Decision, Fault>,
-    pub(crate) trace: &'s Arc<Trace>,
-    pub(crate) by: &'s PolicySet,
-}
-
-/// What looks on as questions are decided. Mostly nothing does.
-#[derive(Default)]
-pub(super) struct Trials {
-    looking_on: AtomicBool,
-    taps: ArcSwap<Taps>,
-    changing: Mutex<()>,
-}
-
-#[derive(Clone, Default)]
-struct Taps {
-    tape: Option<Arc<recorder::Tape>>,
-    tap: Option<Arc<shadow::Tap>>,
-}
-
-impl Trials {
-    fn change<T>(&self, change: impl FnOnce(&mut Taps) -> T) -> T {
-        let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut taps = Taps::clone(&self.taps.load());
-        let changed = change(&mut taps);
-        self.looking_on.store(taps.tape.is_some() || taps.tap.is_some(), Ordering::Relaxed);
-        self.taps.store(Arc::new(taps));
-        changed
-    }
-}
-
-impl Policies {
-    /// Whether anything looks on. Asked on every request, so it is no more than a load.
-    pub(crate) fn is_looked_on(&self) -> bool {
-        self.0.trials.looking_on.load(Ordering::Relaxed)
-    }
-
-    /// Shows a question that was decided to whatever looks on. Nothing of it comes back.
-    #[cold]
-    pub(crate) fn show(&self, seen: &Seen<'_>) {
-        let taps = self.0.trials.taps.load();
-        if let Some(tape) = &taps.tape {
-            tape.take_down(seen);
-        }
-        if let Some(tap) = &taps.tap {
-            tap.take(seen);
-        }
-    }
-}
 
 /// Reads as they may be shown: values hidden by the rule, arguments escaped.
 fn printed(trace: &Trace) -> Vec<Box<str>> {

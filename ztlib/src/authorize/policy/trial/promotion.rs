@@ -1,19 +1,13 @@
-//! Promotion: how a candidate comes in force, by hand or by rule.
+//! When what was found of a candidate is enough to promote it.
 
 use std::time::Duration;
 
-use super::candidate::Inner;
 use super::differences::{Change, Differences};
-use crate::authorize::policy::LoadError;
-use crate::authorize::policy::in_force::{self, Shared};
-use crate::authorize::policy::loader::{Loaded, Origin};
-use crate::authorize::policy::set::{PolicySet, Revision};
-use crate::authorize::policy::status::count;
 
-/// When a candidate may take the place of what is in force: after it has judged so many questions, which were asked over so long, and would have changed
-/// nothing. What may change all the same is said by a verb.
+/// When a candidate may take the place of what is in force: after it has judged so many questions, which were asked
+/// over so long, and would have changed nothing. What may change all the same is said by a verb.
 ///
-/// Whatever the verbs say, a candidate is not promoted that reached no decision even once, or could not judge one of the questions.
+/// Whatever the verbs say, a candidate fails that reached no decision even once, or could not judge one of the questions.
 ///
 /// ```
 /// use std::time::Duration;
@@ -62,7 +56,8 @@ impl PromotionRule {
         self
     }
 
-    /// Whether what was found is enough. Whether it was found against what is in force is looked at when a candidate is promoted.
+    /// Whether what was found is enough. [`Candidate::check`](super::Candidate::check) also asks whether it was found
+    /// against the policies that are in force.
     ///
     /// # Errors
     /// [`PromotionError::WouldFault`], [`PromotionError::WouldChange`], [`PromotionError::NotJudged`], [`PromotionError::TooLittleEvidence`].
@@ -90,7 +85,7 @@ impl PromotionRule {
     }
 }
 
-/// Why a candidate was not promoted. Nothing has changed.
+/// Why a rule does not let a candidate be promoted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PromotionError {
@@ -126,12 +121,6 @@ pub enum PromotionError {
     /// What was found is about another candidate.
     #[error("what was found is about another candidate")]
     OtherCandidate,
-    /// It was promoted before.
-    #[error("the candidate was promoted before: load it again")]
-    AlreadyPromoted,
-    /// Its version may not come in force (any more), or cannot be written down.
-    #[error("{0}")]
-    Refused(LoadError),
 }
 
 impl PromotionError {
@@ -144,52 +133,6 @@ impl PromotionError {
             Self::TooLittleEvidence { .. } => "too-little-evidence",
             Self::StaleEvidence => "stale-evidence",
             Self::OtherCandidate => "other-candidate",
-            Self::AlreadyPromoted => "already-promoted",
-            Self::Refused(error) => error.code(),
         }
     }
-}
-
-/// Puts a candidate in force where `allowed` says so of the set that it takes the place of. From that question on until it is in force nothing else can come in
-/// force: all who change it wait for the loader.
-pub(super) fn put_in_force(
-    shared: &Shared,
-    candidate: &Inner,
-    by: &'static str,
-    allowed: impl FnOnce(&PolicySet) -> Result<(), PromotionError>,
-) -> Result<Revision, PromotionError> {
-    let mut loader = shared.loader();
-    if candidate.is_promoted() {
-        return Err(PromotionError::AlreadyPromoted);
-    }
-    let current = shared.current.load_full();
-    allowed(&current)?;
-    let provenance = candidate.loaded.provenance.clone();
-    // A newer one may have come in force since it was loaded.
-    loader.check_version(&provenance).map_err(PromotionError::Refused)?;
-    loader.raise_version(&provenance).map_err(PromotionError::Refused)?;
-    if !candidate.take() {
-        return Err(PromotionError::AlreadyPromoted);
-    }
-    let set = candidate.set_now(&current, &loader);
-    let root = set.root();
-    let from = current.revision;
-    let provenance = provenance.with_documents(&set, &loader.provenance, &current.view.documents);
-    let left = std::mem::replace(&mut loader.provenance, provenance);
-    loader.leave();
-    let before = Loaded { set: current, provenance: left };
-    loader.keep(before, root);
-    if let (Origin::Code(_), Some(blueprint)) = (&loader.origin, &candidate.blueprint) {
-        loader.origin = Origin::Code(Box::new(blueprint.clone()));
-        loader.signal_source.clone_from(&candidate.signal_source);
-        loader.last_loaded = Some(root);
-    }
-    // What the files say stays out of force until they say something else.
-    loader.held = loader.last_loaded.filter(|last| *last != root);
-    count("promoted", by);
-    tracing::warn!(
-        revision = %set.revision, %from, by, version = ?loader.provenance.version,
-        "a candidate was promoted: put its files in the place of those before, which a restart would load or refuse as older"
-    );
-    Ok(shared.install(set, &loader, in_force::Change::Promoted { candidate: candidate.revision() }))
 }

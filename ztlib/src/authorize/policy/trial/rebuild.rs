@@ -43,6 +43,10 @@ fn request(record: &Record) -> Result<RequestFacts, String> {
             (Kind::Host, Recorded::Text(text)) => host = text,
             (Kind::Path, Recorded::Text(text)) => path = text,
             (Kind::Param, Recorded::Text(text)) => params.push(name, text),
+            (Kind::Param, Recorded::Unreadable(_)) => {
+                params.push(name, "");
+                params.push(name, "");
+            }
             (Kind::Header, Recorded::Values(values)) => put_header(&mut headers, name, values)?,
             (Kind::Query, Recorded::Text(text)) => {
                 push_query(&mut query, name);
@@ -129,7 +133,7 @@ fn principal(record: &Record) -> Result<Principal, String> {
     }
     let claims = if record.has_token {
         let claims = put_together(claims)?;
-        let claims = VerifiedClaims::rehearsed(claims, unix_seconds(record.now()));
+        let claims = VerifiedClaims::rebuilt(claims, unix_seconds(record.now()), !record.is_foreign);
         Some(claims.map_err(|error| format!("no verified token has such claims: {error}"))?)
     } else {
         None

@@ -13,6 +13,7 @@ use super::conclusion::Conclusion;
 use super::{Seen, printed};
 use crate::authorize::policy::digest::Digest;
 use crate::authorize::policy::in_force::milliseconds;
+use crate::authorize::policy::set::RevisionName;
 use crate::authorize::question::{Asked, Has, Question, View};
 use crate::authorize::read::{Read, ReadFault};
 use crate::authorize::request::readable;
@@ -31,14 +32,26 @@ pub(super) struct Record {
     pub(super) time: u64,
     pub(super) subject: Subject,
     pub(super) has_token: bool,
+    /// The token is of another issuer than the guard's home issuer.
+    pub(super) is_foreign: bool,
     /// What was recorded; shared by all records for as long as nothing new is wanted.
     pub(super) wanted: Arc<[Attribute]>,
     /// Of each of these its value; none where it could not be recorded.
     pub(super) values: Box<[Option<Recorded>]>,
-    /// The root of the policy set that decided.
-    pub(super) judged_by: Digest,
+    /// The request from whose handler it was asked.
+    pub(super) parent: Option<RequestId>,
+    pub(super) judged_by: JudgedBy,
     pub(super) enforced: Conclusion,
     pub(super) reads: Reads,
+}
+
+/// The policy set that decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct JudgedBy {
+    /// As audit events and the status name it.
+    pub(super) revision: RevisionName,
+    /// What the revision names besides the documents, which change while a candidate is on trial.
+    pub(super) policies: Digest,
 }
 
 /// What was asked about.
@@ -108,9 +121,15 @@ impl Record {
             time: milliseconds(question.now),
             subject,
             has_token: question.principal.claims().is_some(),
+            is_foreign: question.principal.claims().is_some_and(|claims| !claims.is_home_issuer()),
             wanted: wanted.clone(),
             values: wanted.iter().map(|attribute| value(attribute, question, view)).collect(),
-            judged_by: seen.by.root(),
+            parent: question
+                .principal
+                .origin()
+                .filter(|_| question.request().is_err())
+                .map(|origin| origin.id),
+            judged_by: JudgedBy { revision: seen.by.revision().name(), policies: seen.by.root() },
             enforced: Conclusion::of(seen.result),
             reads: reads(seen.trace, hidden),
         }
@@ -209,7 +228,10 @@ pub(super) fn value(attribute: &Attribute, question: &Question, view: &View) -> 
         Kind::Method | Kind::Route | Kind::Action | Kind::Token | Kind::Time => return None,
         Kind::Host => text(Some(request?.target.host())),
         Kind::Path => text(Some(request?.target.path())),
-        Kind::Param => text(request?.params.iter().find(|(own, _)| *own == name).map(|(_, value)| value)),
+        Kind::Param => match request?.param(name) {
+            Ok(value) => text(value),
+            Err(_) => Recorded::Unreadable(Unreadable::Several),
+        },
         Kind::Header => {
             let name = readable(name, view).ok()?;
             let values = request?.parts.headers.get_all(&name).iter();
@@ -240,10 +262,10 @@ pub(super) fn value(attribute: &Attribute, question: &Question, view: &View) -> 
                 },
             },
         },
-        Kind::Claim => match question.principal.claims()?.value(name).ok()? {
+        Kind::Claim => match question.principal.claims()?.recorded(name).ok()? {
             None => Recorded::Absent,
             // Measured before it is copied.
-            Some(json) if held::by(json) <= MAX_VALUE_BYTES => Recorded::Claim(json.clone()),
+            Some(json) if held::by(&json) <= MAX_VALUE_BYTES => Recorded::Claim(json.into_owned()),
             Some(_) => return None,
         },
         Kind::RemoteIp => question.principal.remote_ip().map_or(Recorded::Absent, Recorded::Address),

@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use arc_swap::ArcSwap;
 
+use super::Seen;
 use super::attribute::{Attribute, Kind, behind, is_usable};
 use super::record::Record;
 use super::recording::Recording;
-use super::{Seen, Taps};
 use crate::authorize::policy::LoadError;
 use crate::authorize::policy::in_force::Shared;
+use crate::authorize::policy::observer::Observer;
 use crate::authorize::policy::reload::Policies;
 use crate::authorize::trace::Trace;
 
@@ -130,14 +131,10 @@ impl Policies {
             ring: Mutex::new(Ring::default()),
         });
         tape.want(&rules.also);
-        self.0.trials.change(|taps| {
-            if taps.tape.is_some() {
-                let text = "these policies are recorded already: drop the other recorder first";
-                return Err(LoadError::new("already-recording", text));
-            }
-            taps.tape = Some(tape.clone());
-            Ok(())
-        })?;
+        if !self.0.observers.add("recorder", tape.clone()) {
+            let text = "these policies are recorded already: drop the other recorder first";
+            return Err(LoadError::new("already-recording", text));
+        }
         Ok(Recorder { tape, shared: Arc::downgrade(&self.0) })
     }
 }
@@ -172,8 +169,8 @@ impl Recorder {
 impl Drop for Recorder {
     fn drop(&mut self) {
         if let Some(shared) = self.shared.upgrade() {
-            let own = |taps: &mut Taps| taps.tape.take_if(|tape| Arc::ptr_eq(tape, &self.tape));
-            shared.trials.change(own);
+            let own: Arc<dyn Observer> = self.tape.clone();
+            shared.observers.remove(&own);
         }
     }
 }
@@ -190,9 +187,9 @@ impl fmt::Debug for Recorder {
     }
 }
 
-impl Tape {
-    /// Takes one question down. It is on the path of the request: it looks at what was decided and changes nothing.
-    pub(super) fn take_down(&self, seen: &Seen<'_>) {
+impl Observer for Tape {
+    /// Takes one question down.
+    fn see(&self, seen: &Seen<'_>) {
         self.want_all(seen.trace);
         let record = Record::of(seen, &self.wanted.load(), &self.hidden);
         let bytes = record.size();
@@ -215,7 +212,9 @@ impl Tape {
         // Freed when nobody waits for it.
         drop(gone);
     }
+}
 
+impl Tape {
     /// What a decision read is wanted of every request from now on.
     fn want_all(&self, trace: &Trace) {
         let wanted = self.wanted.load();

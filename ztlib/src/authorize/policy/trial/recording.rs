@@ -30,10 +30,11 @@ const MAX_HELD_BYTES: usize = 2 << 30;
 /// ```json
 /// {"id":"66b0…","time":1767225600000,"method":"GET","route":"/orders/{id}","token":true,
 ///  "attributes":{"peer":{"spiffe-id":"spiffe://shop.test/gateway"},"header:x-tag":["a"],"claim:/tenant":["acme"],"claim:/vip":[],"label:owner":null},
-///  "judged-by":"9c56…","decision":{"verdict":"deny","policy":"rbac","reason":"no-role"},"reads":["has-scope(\"orders:read\")=no"]}
+///  "judged-by":"9c56cc51b374","policies":"41d0…","decision":{"verdict":"deny","policy":"rbac","reason":"no-role"},"reads":["has-scope(\"orders:read\")=no"]}
 /// ```
 ///
-/// `action` is in the place of `method` and `route` for a question of the application's own. An attribute that is not there was not recorded; `null`, or of a header
+/// `judged-by` is the name of the revision that decided, as in the audit event of the same `id`; `policies` the digest of its policies without their documents.
+/// `action` is in the place of `method` and `route` for a question of the application's own, and `parent` is the id of the request from which it was asked. An attribute that is not there was not recorded; `null`, or of a header
 /// or a claim the empty list, says that it was absent. `{"unreadable":"several-values"}` (or `not-utf8`, `malformed`, `failed`) stands for what could not be read.
 /// A file has at most 256 MiB, 1 000 000 records, and lines of at most 256 KiB; its records take at most 2 GiB of memory. The format may get more members: unknown ones are errors, and the number then changes.
 ///

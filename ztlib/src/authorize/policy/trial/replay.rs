@@ -4,6 +4,7 @@ use super::conclusion::Conclusion;
 use super::differences::{Compared, Differences};
 use super::rebuild;
 use super::recording::Recording;
+use crate::authorize::policy::cases::Draft;
 use crate::authorize::policy::set::{PolicySet, Revision};
 use crate::authorize::question::View;
 
@@ -27,7 +28,7 @@ pub(crate) fn replay(set: &PolicySet, as_candidate: Revision, recording: &Record
             id: record.id,
             time: record.time,
             subject: &record.subject,
-            judged_by: record.judged_by,
+            judged_by: record.judged_by.policies,
             from: record.enforced.clone(),
             to: Conclusion::of(&evaluation.result),
             trace: &evaluation.trace,
@@ -35,4 +36,11 @@ pub(crate) fn replay(set: &PolicySet, as_candidate: Revision, recording: &Record
         found.judge(compared, || record.printed_reads());
     }
     found
+}
+
+impl Draft {
+    /// What it would have decided on recorded questions, with its own documents.
+    pub fn replay(&self, recording: &Recording) -> Differences {
+        replay(&self.set, self.revision(), recording)
+    }
 }

@@ -4,18 +4,19 @@ use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
+use super::Seen;
 use super::candidate::Candidate;
 use super::differences::Differences;
-use super::promotion::PromotionRule;
 use super::status::TrialStatus;
 use super::trying::Trying;
-use super::{Seen, Taps};
 use crate::authorize::decision::{Decision, Fault};
 use crate::authorize::policy::LoadError;
 use crate::authorize::policy::digest::Digest;
 use crate::authorize::policy::in_force::Shared;
+use crate::authorize::policy::observer::Observer;
 use crate::authorize::policy::reload::Policies;
 use crate::authorize::question::{Asked, Question};
 use crate::authorize::trace::Trace;
@@ -52,18 +53,20 @@ impl Share {
 pub struct Shadow {
     shared: Weak<Shared>,
     state: Arc<State>,
+    /// It holds the sender of the queue, whose end ends the thread: only what looks on keeps it.
+    tap: Weak<dyn Observer>,
 }
 
 /// What the handle and the thread share.
 pub(super) struct State {
     tally: Mutex<Tally>,
+    /// Signalled after every question that was judged, and at the end.
+    pub(super) changed: Condvar,
     pub(super) queue: Arc<Queue>,
 }
 
 pub(super) struct Tally {
     pub(super) found: Differences,
-    pub(super) rule: Option<PromotionRule>,
-    pub(super) ended: bool,
     pub(super) status: TrialStatus,
 }
 
@@ -111,42 +114,44 @@ impl Policies {
             judged: 0,
             differing: 0,
             lost: 0,
-            held_back: None,
-            promoted: None,
             ended: false,
         };
         let found = Differences::new(candidate.revision(), None);
-        let tally = Tally { found, rule: None, ended: false, status: status.clone() };
-        let state = Arc::new(State { tally: Mutex::new(tally), queue: queue.clone() });
-        let (shared, inner) = (Arc::downgrade(&self.0), candidate.inner.clone());
-        let set = inner.loaded.set.clone();
-        let trying = Trying {
-            shared: shared.clone(),
-            items,
-            state: state.clone(),
-            candidate: inner,
-            set,
-            documents_of: None,
-        };
-        self.0.trials.change(|taps| {
-            if taps.tap.is_some() {
-                let text = "another candidate is on trial: end that shadow first";
-                return Err(LoadError::new("already-on-trial", text));
-            }
-            let thread = std::thread::Builder::new().name("ztlib-shadow".to_owned());
-            thread.spawn(move || trying.run()).map_err(|error| {
-                LoadError::new("no-thread", format!("no thread can be started for the candidate: {error}"))
-            })?;
-            // Before it can have judged anything.
-            self.0.tell(status);
-            taps.tap = Some(Arc::new(tap));
-            Ok(())
+        let tally = Mutex::new(Tally { found, status });
+        let state = Arc::new(State { tally, changed: Condvar::new(), queue });
+        let (shared, loaded) = (Arc::downgrade(&self.0), candidate.loaded.clone());
+        let set = loaded.set.clone();
+        let tap: Arc<dyn Observer> = Arc::new(tap);
+        if !self.0.observers.add("shadow", tap.clone()) {
+            let text = "another candidate is on trial: end that shadow first";
+            return Err(LoadError::new("already-on-trial", text));
+        }
+        // Dropped where no thread can be had: then nothing looks on.
+        let shadow = Shadow { shared: shared.clone(), state: state.clone(), tap: Arc::downgrade(&tap) };
+        let trying = Trying { shared, items, state, candidate: loaded, set, documents_of: None };
+        let thread = std::thread::Builder::new().name("ztlib-shadow".to_owned());
+        thread.spawn(move || trying.run()).map_err(|error| {
+            LoadError::new("no-thread", format!("no thread can be started for the candidate: {error}"))
         })?;
-        Ok(Shadow { shared, state })
+        Ok(shadow)
     }
 }
 
 impl Shadow {
+    /// How the trial goes.
+    pub fn status(&self) -> TrialStatus {
+        self.state.tally().status.clone()
+    }
+
+    /// Blocks until the status is as wanted, or for at most `timeout`; returns whether it is. `wanted` must not call this
+    /// shadow.
+    pub fn wait_until(&self, timeout: Duration, mut wanted: impl FnMut(&TrialStatus) -> bool) -> bool {
+        let tally = self.state.tally();
+        let waited = self.state.changed.wait_timeout_while(tally, timeout, |tally| !wanted(&tally.status));
+        let (tally, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        wanted(&tally.status)
+    }
+
     /// What was found so far.
     pub fn differences(&self) -> Differences {
         self.state.tally().found.clone()
@@ -157,22 +162,20 @@ impl Shadow {
         self.state.queue.lost.load(Ordering::Relaxed)
     }
 
-    /// Promotes the candidate as soon as a rule allows it after what was found, from now on; the latest rule holds. The shadow ends then, and
-    /// [`Status::trial`](crate::authorize::policy::Status::trial), an event and `ztlib_policy_loads_total{result="promoted"}` say so. The rule is looked at after each question that was judged.
-    pub fn promote_when(&self, rule: PromotionRule) {
-        self.state.tally().rule = Some(rule);
-    }
-
-    /// Ends the trial. Once this has returned, no rule promotes the candidate any more.
+    /// Ends the trial, and says what was found.
     pub fn end(self) -> Differences {
-        self.state.end(&self.shared);
-        self.differences()
+        let state = self.state.clone();
+        drop(self);
+        state.tally().found.clone()
     }
 }
 
 impl Drop for Shadow {
     fn drop(&mut self) {
-        self.state.end(&self.shared);
+        self.state.end();
+        if let (Some(shared), Some(tap)) = (self.shared.upgrade(), self.tap.upgrade()) {
+            shared.observers.remove(&tap);
+        }
     }
 }
 
@@ -187,23 +190,15 @@ impl State {
         self.tally.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn end(&self, shared: &Weak<Shared>) {
-        let mut tally = self.tally();
-        tally.ended = true;
-        tally.status.ended = true;
-        let status = tally.status.clone();
-        drop(tally);
-        let Some(shared) = shared.upgrade() else { return };
-        let own = |taps: &mut Taps| taps.tap.take_if(|tap| Arc::ptr_eq(&tap.queue, &self.queue));
-        if shared.trials.change(own).is_some() {
-            shared.tell(status);
-        }
+    pub(super) fn end(&self) {
+        self.tally().status.ended = true;
+        self.changed.notify_all();
     }
 }
 
-impl Tap {
-    /// Hands a copy on, if it is this one's turn and there is a place. It is on the path of the request and waits for nobody.
-    pub(super) fn take(&self, seen: &Seen<'_>) {
+impl Observer for Tap {
+    /// Hands a copy on, if it is this one's turn and there is a place.
+    fn see(&self, seen: &Seen<'_>) {
         if !self.asked.fetch_add(1, Ordering::Relaxed).is_multiple_of(u64::from(self.one_in.get())) {
             return;
         }

@@ -2,14 +2,13 @@
 
 use std::time::SystemTime;
 
-use crate::authorize::policy::in_force::Shared;
 use crate::authorize::policy::set::Revision;
 
-/// The candidate that is (or was last) tried by a [`Shadow`](super::Shadow).
+/// How a [`Shadow`](super::Shadow) goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TrialStatus {
-    /// Its revision, as it was loaded.
+    /// The candidate's revision, as it was loaded.
     pub candidate: Revision,
     /// Since when it is tried.
     pub since: SystemTime,
@@ -19,24 +18,6 @@ pub struct TrialStatus {
     pub differing: u64,
     /// How many questions were left out because it could not keep up.
     pub lost: u64,
-    /// Why its rule does not promote it yet, by the code of the [`PromotionError`](super::PromotionError); none where it has no rule, or was promoted.
-    pub held_back: Option<&'static str>,
-    /// When it was promoted, by hand or by rule.
-    pub promoted: Option<SystemTime>,
     /// Whether the trial is over.
     pub ended: bool,
-}
-
-impl Shared {
-    /// Writes down how a trial goes, and wakes whoever waits for it.
-    pub(super) fn tell(&self, trial: TrialStatus) {
-        let mut status = self.status();
-        let before = status.trial.take();
-        // What a promotion by hand wrote down stays.
-        let promoted =
-            before.filter(|before| before.candidate == trial.candidate && before.since == trial.since);
-        let promoted = trial.promoted.or(promoted.and_then(|before| before.promoted));
-        status.trial = Some(TrialStatus { promoted, ..trial });
-        self.changed.notify_all();
-    }
 }

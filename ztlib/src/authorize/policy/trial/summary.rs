@@ -80,7 +80,7 @@ impl Serialize for Differences {
             missing: &'d [Missing],
         }
         let form = Form {
-            candidate: self.candidate.digest(),
+            candidate: self.candidate.to_string(),
             judged: self.judged,
             same: self.same(),
             differing: self.differing(),

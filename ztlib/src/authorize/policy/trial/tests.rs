@@ -9,9 +9,10 @@ use serde_json::{Value as Json, json};
 
 use super::attribute::{Attribute, Kind};
 use super::conclusion::Conclusion;
-use super::record::{Reads, Record, Recorded, Subject, Unreadable, value};
+use super::record::{JudgedBy, Reads, Record, Recorded, Subject, Unreadable, value};
 use super::{Recording, line, rebuild};
 use crate::authorize::policy::digest::Digest;
+use crate::authorize::policy::set::RevisionName;
 use crate::authorize::question::View;
 use crate::authorize::{Fault, Read, ReadFault, Value};
 use crate::observe::RequestId;
@@ -26,9 +27,14 @@ fn record(subject: Subject, has_token: bool, known: Known) -> Record {
         time: 1_767_225_600_123,
         subject,
         has_token,
+        is_foreign: false,
         wanted: wanted.into(),
         values: values.into(),
-        judged_by: Digest::of(b"set"),
+        parent: Some(RequestId::next()),
+        judged_by: JudgedBy {
+            revision: RevisionName::parse("0123456789ab").unwrap(),
+            policies: Digest::of(b"set"),
+        },
         enforced: Conclusion::of(&Err(Fault::new("trap", ""))),
         reads: Reads::Printed(["method=\"GET\"".into()].into()),
     }
@@ -163,7 +169,8 @@ fn records() -> impl Strategy<Value = Record> {
             }
             known.push((Attribute::header_names(), Recorded::Names(names)));
         }
-        record(request(route.as_deref()), has_token, known)
+        let is_foreign = has_token && known.len() % 2 == 1;
+        Record { is_foreign, ..record(request(route.as_deref()), has_token, known) }
     })
 }
 
@@ -180,6 +187,8 @@ proptest! {
             prop_assert_eq!(again.as_ref(), Some(recorded), "{}", attribute);
         }
         prop_assert_eq!(question.principal.claims().is_some(), record.has_token);
+        let is_foreign = question.principal.claims().is_some_and(|claims| !claims.is_home_issuer());
+        prop_assert_eq!(is_foreign, record.is_foreign);
         prop_assert_eq!(question.now, UNIX_EPOCH + Duration::from_millis(record.time));
     }
 
@@ -255,6 +264,7 @@ fn a_read_of_what_is_not_recorded_is_a_fault_and_absence_is_absence() {
         (Read::Route, text("/orders/{id}")),
         (Read::Action, Ok(Value::Absent)),
         (Read::HasToken, Ok(Value::Bool(true))),
+        (Read::FromHomeIssuer, Ok(Value::Bool(true))),
         (Read::Now, Ok(Value::Time(1_767_225_600))),
         (Read::Header("X-A".into()), text("1")),
         (Read::HeaderValues("x-a".into()), Ok(Value::List(["1".into()].into()))),
@@ -263,7 +273,7 @@ fn a_read_of_what_is_not_recorded_is_a_fault_and_absence_is_absence() {
         (Read::ClaimString("/org/id".into()), text("acme")),
         (Read::ClaimInt("/org/n".into()), Ok(Value::Int(7))),
         (Read::ClaimString("/org/none".into()), Ok(Value::Absent)),
-        (Read::ClaimString("/org/n".into()), Err(ReadFault::WrongType("a string"))),
+        (Read::ClaimString("/org/n".into()), Err(ReadFault::ClaimOfWrongType("a string"))),
         // As for every question, whatever is recorded of it.
         (Read::Header("authorization".into()), Err(ReadFault::Secret)),
         (Read::Signal("risk".into()), Err(ReadFault::UndeclaredSignal)),
@@ -330,7 +340,9 @@ fn every_bent_file_is_refused_with_its_line() {
         parse(format!("{head}\n{bent}"))
     };
     assert!(bend(&|_| {}).is_ok());
-    let bends: [&dyn Fn(&mut Json); 18] = [
+    let bends: [&dyn Fn(&mut Json); 20] = [
+        &|line| line["policies"] = json!("abc"),
+        &|line| line["parent"] = json!("7"),
         &|line| line["id"] = json!("x"),
         &|line| line["id"] = json!("6".repeat(33)),
         &|line| line["time"] = json!(-1),

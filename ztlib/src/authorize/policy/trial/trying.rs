@@ -1,21 +1,21 @@
-//! The thread of a shadow: has the candidate judge one question after the other, counts, and promotes where a rule says so.
+//! The thread of a shadow: has the candidate judge one question after the other, and counts.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Weak};
 
-use super::candidate::Inner;
+use super::candidate::set_now;
 use super::conclusion::Conclusion;
 use super::differences::{Compared, Differences};
 use super::printed;
-use super::promotion::{PromotionError, put_in_force};
 use super::record::Subject;
 use super::shadow::{Item, State};
 use super::status::TrialStatus;
 use crate::authorize::decision::Fault;
 use crate::authorize::policy::digest::Digest;
 use crate::authorize::policy::in_force::{Shared, milliseconds};
+use crate::authorize::policy::loader::Loaded;
 use crate::authorize::policy::set::{PolicySet, Revision};
 use crate::authorize::question::Asked;
 use crate::authorize::trace::Trace;
@@ -26,7 +26,7 @@ pub(super) struct Trying {
     pub(super) shared: Weak<Shared>,
     pub(super) items: Receiver<Box<Item>>,
     pub(super) state: Arc<State>,
-    pub(super) candidate: Arc<Inner>,
+    pub(super) candidate: Arc<Loaded>,
     /// The candidate with the documents of `documents_of`.
     pub(super) set: Arc<PolicySet>,
     pub(super) documents_of: Option<Revision>,
@@ -40,12 +40,12 @@ impl Trying {
                 break;
             }
         }
-        self.state.end(&self.shared);
+        self.state.end();
     }
 
     /// Has one question judged; false where the trial is over.
     fn try_one(&mut self, item: Item) -> bool {
-        if self.state.tally().ended || !self.begin(item.judged_by) {
+        if self.state.tally().status.ended || !self.begin(item.judged_by) {
             return !self.is_over();
         }
         let subject = match &item.question.asked {
@@ -71,21 +71,17 @@ impl Trying {
             to,
             trace: &trace,
         };
-        let Some(shared) = self.shared.upgrade() else { return false };
-        self.conclude(&shared, compared, &item.trace)
+        self.conclude(compared, &item.trace)
     }
 
     /// Whether a question that this set decided counts: the set is in force. The first of a set that was not begins the counts anew.
     fn begin(&mut self, judged_by: Digest) -> bool {
         let Some(shared) = self.shared.upgrade() else { return false };
-        if self.candidate.is_promoted() {
-            return false;
-        }
         let current = shared.current.load_full();
         if self.documents_of != Some(current.revision) {
             let loader = shared.loader();
             let current = shared.current.load_full();
-            self.set = self.candidate.set_now(&current, &loader);
+            self.set = set_now(&self.candidate, &current, &loader);
             self.documents_of = Some(current.revision);
         }
         let mut tally = self.state.tally();
@@ -95,19 +91,19 @@ impl Trying {
         if current.root() != judged_by {
             return false;
         }
-        tally.found = Differences::new(self.candidate.revision(), Some(judged_by));
+        tally.found = Differences::new(self.candidate.set.revision, Some(judged_by));
         true
     }
 
     /// Whether there is nothing to try any more.
     fn is_over(&self) -> bool {
-        self.shared.strong_count() == 0 || self.candidate.is_promoted() || self.state.tally().ended
+        self.shared.strong_count() == 0 || self.state.tally().status.ended
     }
 
-    /// Counts what came of one question, and promotes where the rule says so; false where the trial is over.
-    fn conclude(&self, shared: &Shared, compared: Compared<'_>, enforced: &Trace) -> bool {
+    /// Counts one question; false where the trial is over.
+    fn conclude(&self, compared: Compared<'_>, enforced: &Trace) -> bool {
         let mut tally = self.state.tally();
-        if tally.ended {
+        if tally.status.ended {
             return false;
         }
         let same = compared.from == compared.to;
@@ -118,26 +114,11 @@ impl Trying {
             // Once a group, so that a candidate which differs in everything fills no log.
             tracing::warn!(target: "ztlib::trial", candidate = %tally.found.candidate(), %id, %from, %to, "the candidate would decide otherwise");
         }
-        // While this is looked at nobody can end the trial, nor change the rule.
-        let promoted = tally.rule.as_ref().map(|rule| {
-            rule.check(&tally.found)?;
-            put_in_force(shared, &self.candidate, "rule", |current| {
-                self.candidate.check(rule, &tally.found, current)
-            })
-        });
-        tally.status.held_back =
-            promoted.as_ref().and_then(|promoted| promoted.as_ref().err()).map(PromotionError::code);
-        if let Some(Ok(_)) = promoted {
-            tally.ended = true;
-            tally.status.promoted = Some(shared.clock.now());
-        }
         let (judged, differing) = (tally.found.judged(), tally.found.differing());
         let lost = self.state.queue.lost.load(Ordering::Relaxed);
-        let ended = tally.ended;
-        tally.status = TrialStatus { judged, differing, lost, ended, ..tally.status.clone() };
-        let status = tally.status.clone();
+        tally.status = TrialStatus { judged, differing, lost, ..tally.status.clone() };
         drop(tally);
-        shared.tell(status);
-        !ended
+        self.state.changed.notify_all();
+        true
     }
 }

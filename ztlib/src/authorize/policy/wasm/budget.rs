@@ -27,10 +27,11 @@ pub(crate) const STACK_BYTES: usize = 512 * 1024;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Budget {
-    /// Fuel for `decide`: about one unit an instruction and one a byte that is copied; a host call costs
-    /// 200 and one a byte of its arguments and of what comes back. It is deterministic: the same question costs the same fuel each time.
+    /// Fuel for starting an instance and for `decide`: about one unit an instruction and one a byte that is copied; a host call costs
+    /// 200 and one a byte of its arguments and of what comes back, an instance 200, each of its active segments 50, and each of their
+    /// elements 4 and eight of their bytes 1. It is deterministic: the same question costs the same fuel each time.
     pub fuel: u64,
-    /// Fuel for starting an instance and for `configure`. A policy that seals its constants is configured once, when it is loaded; any other
+    /// Fuel for `configure`. A policy that seals its constants is configured once, when it is loaded; any other
     /// in every evaluation.
     pub config_fuel: u64,
     /// Bytes of all linear memories together. Growing further is a trap, not a −1 that the policy could look at.

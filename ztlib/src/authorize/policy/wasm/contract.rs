@@ -10,7 +10,7 @@ use wasmtime::component::{ComponentNamedList, Linker, LinkerInstance, Lower, Was
 
 use super::evaluate::State;
 use super::stop::Stop;
-use crate::authorize::{Outcome, OutcomeFault, Read, Value};
+use crate::authorize::{Outcome, OutcomeFault, Read, ReadFault, Value};
 
 /// The interfaces that a policy may import, without version.
 pub(super) const IMPORTS: [&str; 5] = [
@@ -23,7 +23,7 @@ pub(super) const IMPORTS: [&str; 5] = [
 /// The interface that a policy exports, without version.
 pub(super) const EXPORT: &str = "ztlib:policy/guard";
 /// The version that this host speaks. A policy of an older one of the same line runs too.
-const VERSION: &str = "0.1.1";
+const VERSION: &str = "0.1.2";
 
 /// What a host call costs before its arguments are looked at.
 const CALL_FUEL: u64 = 200;
@@ -61,6 +61,7 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     read_text::<bool>(to, Read::PeerMatches)?;
     read_text::<bool>(to, Read::PeerHasDnsName)?;
     read::<bool>(to, Read::HasToken)?;
+    read::<bool>(to, Read::FromHomeIssuer)?;
     read::<Option<Arc<str>>>(to, Read::Issuer)?;
     read::<Option<Arc<str>>>(to, Read::Subject)?;
     read_text::<bool>(to, Read::HasScope)?;
@@ -77,30 +78,11 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     read_text::<bool>(to, Read::UsesMethod)?;
     read_text::<bool>(to, Read::AcrIs)?;
 
-    let to = &mut linker.instance(&context)?;
-    read::<Option<Arc<str>>>(to, Read::RemoteIp)?;
-    read_text::<bool>(to, Read::RemoteIpIn)?;
-    to.func_wrap("before", |store: StoreContextMut<'_, State>, (seconds,): (u64,)| {
-        answer::<bool>(store, Read::Before(seconds))
-    })?;
-    read_text::<bool>(to, Read::BeforeClaim)?;
-    read_text::<bool>(to, Read::InWindow)?;
-    read::<u64>(to, Read::Now)?;
-    read_text::<Option<Arc<str>>>(to, Read::Signal)?;
-    to.func_wrap("signal-at-least", |store: StoreContextMut<'_, State>, (name, number): (WasmStr, i64)| {
-        let name = text(&store, &name)?;
-        answer::<bool>(store, Read::SignalAtLeast(name, number))
-    })?;
-    read_two_texts::<Option<Arc<str>>>(to, Read::DataString)?;
-    read_two_texts::<Option<Arc<str>>>(to, Read::DataJson)?;
-    to.func_wrap(
-        "data-contains",
-        |store: StoreContextMut<'_, State>, (document, pointer, value): (WasmStr, WasmStr, WasmStr)| {
-            let read =
-                Read::DataContains(text(&store, &document)?, text(&store, &pointer)?, text(&store, &value)?);
-            answer::<bool>(store, read)
-        },
-    )?;
+    link_context(&mut linker.instance(&context)?, Values::Plain)?;
+    for version in ["0.1.0", "0.1.1"] {
+        let [_, _, context, ..] = IMPORTS;
+        link_context(&mut linker.instance(&format!("{context}@{version}"))?, Values::Templates)?;
+    }
 
     let to = &mut linker.instance(&outcome)?;
     say_text(to, "reason", Outcome::reason)?;
@@ -133,6 +115,46 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
         Ok(())
     })?;
     to.func_wrap("get", get)
+}
+
+/// What a value to be looked for in a document may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Values {
+    /// Whatever: it is compared as it is.
+    Plain,
+    /// Up to 0.1.1 it was a template. A policy of then may mean a symbol by `{subject}`, or have it from a header, and nobody can
+    /// tell which: what is not plain is a fault.
+    Templates,
+}
+
+fn link_context(to: &mut LinkerInstance<'_, State>, values: Values) -> wasmtime::Result<()> {
+    read::<Option<Arc<str>>>(to, Read::RemoteIp)?;
+    read_text::<bool>(to, Read::RemoteIpIn)?;
+    to.func_wrap("before", |store: StoreContextMut<'_, State>, (seconds,): (u64,)| {
+        answer::<bool>(store, Read::Before(seconds))
+    })?;
+    read_text::<bool>(to, Read::BeforeClaim)?;
+    read_text::<bool>(to, Read::InWindow)?;
+    read::<u64>(to, Read::Now)?;
+    read_text::<Option<Arc<str>>>(to, Read::Signal)?;
+    to.func_wrap("signal-at-least", |store: StoreContextMut<'_, State>, (name, number): (WasmStr, i64)| {
+        let name = text(&store, &name)?;
+        answer::<bool>(store, Read::SignalAtLeast(name, number))
+    })?;
+    read_two_texts::<Option<Arc<str>>>(to, Read::DataString)?;
+    read_two_texts::<Option<Arc<str>>>(to, Read::DataJson)?;
+    to.func_wrap(
+        "data-contains",
+        move |store: StoreContextMut<'_, State>, (document, pointer, value): (WasmStr, WasmStr, WasmStr)| {
+            let value = text(&store, &value)?;
+            if values == Values::Templates && value.contains(['{', '}', '~']) {
+                let what = "a policy of a contract before 0.1.2 looks for a value with `{`, `}` or `~`: build it again";
+                return Err(Stop::Read(ReadFault::Malformed(what)).into());
+            }
+            let read = Read::DataContains(text(&store, &document)?, text(&store, &pointer)?, value);
+            answer::<bool>(store, read)
+        },
+    )
 }
 
 /// A `list<string>`.

@@ -71,6 +71,7 @@ impl WasmPolicy {
         store.set_hostcall_fuel(self.budget.argument_bytes.saturating_add(constant_bytes));
         on_enough_stack(|| {
             let instance = self.start(&mut store)?;
+            store.set_fuel(self.budget.config_fuel)?;
             store.data_mut().phase = Phase::Loading(Box::new(Gathering::new(&self.budget)));
             self.configure(&instance, &mut store, config)?;
             self.compiled.decide(&instance, &mut store)
@@ -88,7 +89,7 @@ impl WasmPolicy {
     /// Evaluates in an instance of its own, which is thrown away.
     pub(crate) fn evaluate(&self, call: Box<Call>) -> Evaluated {
         let mut store = self.store(call);
-        let mut given = self.budget.config_fuel;
+        let mut given = self.budget.fuel;
         // A panic can only come from the application's own code behind a read (a source of signals): it refuses this request
         // and harms no other.
         let ran = catch_unwind(AssertUnwindSafe(|| on_enough_stack(|| self.run(&mut store, &mut given))));
@@ -104,19 +105,23 @@ impl WasmPolicy {
     fn run(&self, store: &mut Store<State>, given: &mut u64) -> wasmtime::Result<Answer> {
         let instance = self.start(store)?;
         if let Configured::EachTime(config) = &self.configured {
+            let left = store.get_fuel()?;
+            store.set_fuel(self.budget.config_fuel)?;
+            *given = given.saturating_sub(left).saturating_add(self.budget.config_fuel);
             self.configure(&instance, store, config.clone())?;
+            *given = given.saturating_sub(store.get_fuel()?).saturating_add(left);
+            store.set_fuel(left)?;
         }
         let decide = self.compiled.decide(&instance, store)?;
-        *given = given.saturating_sub(store.get_fuel()?).saturating_add(self.budget.fuel);
-        store.set_fuel(self.budget.fuel)?;
         store.data_mut().phase = Phase::Deciding;
         let (answer,) = decide.call(&mut *store, ())?;
         Ok(answer.into())
     }
 
-    /// A fresh instance.
+    /// A fresh instance. It is paid for before it is made: neither its data nor its tables are code that could be metered.
     fn start(&self, store: &mut Store<State>) -> wasmtime::Result<Instance> {
-        store.set_fuel(self.budget.config_fuel)?;
+        let left = self.budget.fuel.checked_sub(self.compiled.start_fuel()).ok_or(Stop::FuelSpent)?;
+        store.set_fuel(left)?;
         let ticks = self.budget.wall_clock.as_nanos().div_ceil(TICK.as_nanos());
         // One more: the tick that is running has begun already.
         store.set_epoch_deadline(u64::try_from(ticks).unwrap_or(u64::MAX / 2).saturating_add(1));

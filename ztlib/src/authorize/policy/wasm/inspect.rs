@@ -5,6 +5,8 @@ use std::ops::ControlFlow;
 use wasmtime::wasmparser::{Encoding, Parser, Payload};
 use ztlib_cases::shown;
 
+use super::budget::Budget;
+use super::weigh::Weight;
 use crate::authorize::policy::LoadError;
 use crate::authorize::policy::digest::Digest;
 
@@ -47,6 +49,22 @@ impl Module {
             }
         }
         Ok(module)
+    }
+
+    /// Says what loading says about a component before anything is compiled: whether it is one, what it imports, and what compiling and starting it would
+    /// cost. It takes time and memory in proportion to the bytes, whatever they say; tools ask it before they hand a file to a compiler.
+    ///
+    /// ```
+    /// use ztlib::authorize::policy::{Budget, Module};
+    ///
+    /// let error = Module::check(b"\0asm\x01\0\0\0", &Budget::default()).unwrap_err();
+    /// assert_eq!(error.code(), "not-a-component");
+    /// ```
+    ///
+    /// # Errors
+    /// [`LoadError`] as loading gives it: `forbidden-import`, `module-too-large`, `too-many-values` and the others that `docs/operations.md` lists.
+    pub fn check(bytes: &[u8], budget: &Budget) -> Result<(), LoadError> {
+        Weight::of(bytes, budget).map(drop)
     }
 
     fn look(&mut self, payload: Payload<'_>, depth: &mut u32) -> ControlFlow<()> {

@@ -55,7 +55,11 @@ impl Stop {
 /// The fault that ended an evaluation.
 pub(super) fn fault(error: &wasmtime::Error) -> Fault {
     let (code, detail) = explain(error);
-    Fault::new(code, detail)
+    let fault = Fault::new(code, detail);
+    match error.downcast_ref::<Stop>() {
+        Some(Stop::Read(read)) => fault.of(read.origin()),
+        _ => fault,
+    }
 }
 
 /// Why a policy cannot start: the same, at load.
@@ -86,7 +90,7 @@ pub(super) fn load_error(error: &wasmtime::Error) -> LoadError {
 /// What of a policy's budget was spent when it was started and configured.
 fn budget_key(code: &str) -> Option<&'static str> {
     match code {
-        "fuel-spent" => Some("config-fuel"),
+        "fuel-spent" => Some("config-fuel` or, where its start took it, `fuel"),
         "memory-limit" => Some("memory-bytes"),
         "table-limit" => Some("table-elements"),
         "deadline-passed" => Some("wall-clock-ms"),

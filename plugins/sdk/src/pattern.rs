@@ -1,8 +1,9 @@
 //! The small languages of the contract's questions: path patterns, SPIFFE ID patterns, networks, weekly windows.
 //!
-//! It needs nothing but `std`, and the policy SDK carries the same file for its native test harness; CI compares the two.
+//! It needs nothing but `core`, and the policy SDK carries the same file, for what a configuration holds and for native tests; CI compares the
+//! two.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The longest pattern, network or schedule that is looked at, in bytes.
 pub(crate) const MAX_PATTERN_BYTES: usize = 2048;
