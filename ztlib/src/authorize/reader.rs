@@ -106,7 +106,8 @@ impl Reader {
         // The argument is paid for before it is looked at, the value before it is handed on.
         self.pay(read.size())?;
         let value = self.question.answer(read, &self.view)?;
-        if read.is_sent() {
+        // Of a yes, a number or an absence the caller does not choose how long it is.
+        if read.is_sent() && matches!(value, Value::Text(_) | Value::List(_)) {
             self.sent = self.sent.saturating_add(value.size());
         }
         self.pay(value.size())?;
@@ -135,7 +136,7 @@ impl Reader {
         })
     }
 
-    /// Whether what this policy says, or has copied, hangs on what an issuer says, and it never asked which one.
+    /// Whether what this policy says, or has copied, depends on what an issuer says, and it never asked which one.
     pub(crate) fn takes_any_issuers_word(&self, outcome: &Outcome) -> bool {
         let copies = |of: fn(&Read) -> bool| outcome.copied_to_request().any(of);
         // A service that is given the issuer beside the subject can tell them apart itself.

@@ -73,7 +73,7 @@ fn how_much_fuel_is_left_cannot_be_told() {
         (budget.fuel, budget.wall_clock) = (fuel, Budget::maximum().wall_clock);
         Stage::new(PolicySetBuilder::new().component("guest", &works).budget(budget)).told(Ask::get("/"))
     };
-    let words: Vec<_> = [100, 1_000, 4_000, 20_000, 100_000, 10_000_000].into_iter().map(word).collect();
+    let words: Vec<_> = [300, 1_000, 4_000, 20_000, 100_000, 10_000_000].into_iter().map(word).collect();
     assert_eq!(words.first(), Some(&fresh("fuel-spent")));
     assert_eq!(words.last(), Some(&fresh("allow")));
     assert!(words.iter().all(|word| [fresh("fuel-spent"), fresh("allow")].contains(word)), "{words:?}");

@@ -269,7 +269,7 @@ impl Sketch {
 
 /// A set with one policy that makes these calls, and allows.
 fn allowing_after(calls: &Json, feed: impl SignalSource) -> Policies {
-    // The wall clock hangs on how busy the machine is.
+    // The wall clock depends on how busy the machine is.
     let patient = Budget { wall_clock: Budget::maximum().wall_clock, ..Budget::default() };
     let set = PolicySetBuilder::new().signal("risk").signals(feed).component("probe", probe());
     let set = set.budget(patient);

@@ -45,8 +45,9 @@ fn a_list_that_is_left_while_its_misses_are_looked_at_holds_up_no_other() {
         "then": { "answer": "allow" },
         "else": { "do": [{ "call": "label", "with": ["owner"] }], "answer": "allow" },
     });
-    let more =
-        PolicySetBuilder::new().component("probe", probe()).config(json!({ "decide": more })).load().unwrap();
+    let patient = Budget { wall_clock: Budget::maximum().wall_clock, ..Budget::default() };
+    let set = PolicySetBuilder::new().component("probe", probe()).budget(patient);
+    let more = set.config(json!({ "decide": more })).load().unwrap();
     let ask = |cache: &DecisionCache, policies: &Policies, user: Option<usize>| {
         let mut question = sketch().question();
         if let (Asked::Request(facts), Some(user)) = (&mut question.asked, user) {
