@@ -1,6 +1,13 @@
 //! Several issuers and one service: the subject, the roles and the scopes of one are not those of another (findings E1), through the real guard.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test"
+)]
 
 mod support;
 
