@@ -72,7 +72,7 @@ const MAX_SHOWN_BYTES: usize = 512;
 /// The most labels in an audit event.
 const MAX_SHOWN_LABELS: usize = 32;
 
-/// By hand: a sink that prints an event must not print what [`Redaction`] hides.
+/// By hand: a sink that prints an event must not print what [`Redaction`](super::Redaction) hides.
 impl fmt::Debug for AuditEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AuditEvent")

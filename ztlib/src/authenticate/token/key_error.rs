@@ -100,11 +100,11 @@ impl fmt::Display for KeyWarning {
     }
 }
 
-/// Why there is no [`KeySet`].
+/// Why there is no [`KeySet`](super::KeySet).
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum KeySetError {
-    /// The text is longer than [`MAX_KEY_SET_BYTES`].
+    /// The text is longer than [`MAX_KEY_SET_BYTES`](super::MAX_KEY_SET_BYTES).
     #[error("the key set is larger than 1 MiB")]
     TooLarge,
     /// The file cannot be read.
