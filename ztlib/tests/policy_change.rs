@@ -160,7 +160,12 @@ fn mistakes_in_a_manifest_name_their_line_and_what_to_do() {
         ("format = 1\n\n\nx = ".into(), "malformed-file", Some(4), ""),
         ("format = 1".into(), "no-policies", None, "add one"),
         ("format = 1\npolicies = []".into(), "unknown-key", Some(2), "did you mean `policy`?"),
-        ("format = 1\nwhatever = 1".into(), "unknown-key", Some(2), "the keys are format, version, for, policy"),
+        (
+            "format = 1\nwhatever = 1".into(),
+            "unknown-key",
+            Some(2),
+            "the keys are format, version, for, policy",
+        ),
         ("format = 1\npolicy = 'x'".into(), "wrong-type", Some(2), "[[policy]]"),
         ("format = 1\npolicy = ['x']".into(), "wrong-type", Some(2), "[[policy]]"),
         ("format = 1\n[policy]\nname = 'x'".into(), "wrong-type", Some(2), "[[policy]]"),
@@ -350,7 +355,11 @@ fn equal_sets_have_equal_revisions_and_every_difference_shows() {
         (base.replace("any-config.wasm", "flip-flop.wasm").replace("ANY", &digest(FLIP_FLOP)), "a: 1", "{}"),
         (base.replace("config =", "may-abstain = true\nconfig ="), "a: 1", "{}"),
         (base.replace("config =", "reasons = ['r']\nconfig ="), "a: 1", "{}"),
-        (base.replace("config = 'c.yaml'", "config = 'c.yaml'\n[policy.budget]\nfuel = 9_000_000"), "a: 1", "{}"),
+        (
+            base.replace("config = 'c.yaml'", "config = 'c.yaml'\n[policy.budget]\nfuel = 9_000_000"),
+            "a: 1",
+            "{}",
+        ),
         (format!("signals = ['s']\n{base}"), "a: 1", "{}"),
         (format!("secret-headers = ['s']\n{base}"), "a: 1", "{}"),
     ] {
