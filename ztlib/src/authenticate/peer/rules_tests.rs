@@ -505,3 +505,34 @@ fn many_roots_of_one_name_are_told_apart_by_their_keys() {
     assert_eq!(said(last.issue_spiffe("spiffe://td/a").chain()), "spiffe://td/a");
     assert_eq!(said(Authority::new("root").issue_spiffe("spiffe://td/a").chain()), "bad-signature");
 }
+
+#[test]
+fn an_intermediate_with_a_weak_key_is_refused() {
+    let root = Authority::new("root");
+    assert_eq!(below(&root, draft()), BOTH);
+    assert_eq!(below(&root, draft().rsa_1024()), ["key-size"; 2]);
+}
+
+#[test]
+fn a_certificate_that_names_two_signature_algorithms_is_refused() {
+    let root = Authority::new("root");
+    // The last byte of ecdsa-with-SHA256, and of ecdsa-with-SHA384.
+    let name = [6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2];
+    let change = |signed: &mut Vec<u8>| {
+        let at = signed.windows(name.len()).position(|part| part == name).unwrap();
+        signed[at + name.len() - 1] = 3;
+    };
+    let leaf = root.issue_spiffe("spiffe://td/a").certificate();
+    assert_eq!(judge(&root, [root.sign_again(&leaf, |_| {})]), "spiffe://td/a");
+    let error = ask(&root, [root.sign_again(&leaf, change)]).unwrap_err();
+    assert_eq!(error.to_string(), "the leaf is malformed: it names two signature algorithms");
+    let middle = draft().below(&root);
+    let leaf = middle.issue_spiffe("spiffe://td/a").certificate();
+    let above = |change: &dyn Fn(&mut Vec<u8>)| root.sign_again(&middle.certificate(), change);
+    assert_eq!(judge(&root, [leaf.clone(), above(&|_| {})]), "spiffe://td/a");
+    let error = ask(&root, [leaf, above(&change)]).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "intermediate 1 (`CN=middle`) is malformed: it names two signature algorithms"
+    );
+}
