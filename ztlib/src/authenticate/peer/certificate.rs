@@ -23,6 +23,10 @@ use super::printable::printable;
 /// A serial number may have this many bytes (RFC 5280 section 4.1.2.2).
 const MAX_SERIAL_BYTES: usize = 20;
 
+/// A certificate may have so many extensions; those in use have less than twenty. Each is compared with those before it,
+/// and a leaf is read before anybody has vouched for it.
+const MAX_EXTENSIONS: usize = 100;
+
 /// From when until when, both inclusive, in whole seconds since 1970 (RFC 5280 section 4.1.2.5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Validity {
@@ -60,6 +64,9 @@ impl<'c> Certificate<'c> {
         }
         if x509.version() != X509Version::V3 {
             return Err(malformed("not version 3"));
+        }
+        if x509.extensions().len() > MAX_EXTENSIONS {
+            return Err(malformed("more than 100 extensions"));
         }
         let subject = DistinguishedName::of(x509.subject());
         let issuer = DistinguishedName::of(x509.issuer());

@@ -536,3 +536,18 @@ fn a_certificate_that_names_two_signature_algorithms_is_refused() {
         "intermediate 1 (`CN=middle`) is malformed: it names two signature algorithms"
     );
 }
+
+#[test]
+fn a_certificate_has_a_hundred_extensions_at_most() {
+    let root = Authority::new("root");
+    let leaf = |more: u64| {
+        let leaf = root.leaf().spiffe("spiffe://td/a");
+        (0..more)
+            .fold(leaf, |leaf, at| leaf.with_extension(&[1, 3, 6, 1, 4, 1, 99999, at], vec![5, 0]))
+            .issue()
+            .chain()
+    };
+    assert_eq!(judge(&root, leaf(60)), "spiffe://td/a");
+    let error = ask(&root, leaf(101)).unwrap_err();
+    assert_eq!(error.to_string(), "the leaf is malformed: more than 100 extensions");
+}
