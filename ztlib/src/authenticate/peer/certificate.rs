@@ -68,6 +68,10 @@ impl<'c> Certificate<'c> {
         if x509.extensions().len() > MAX_EXTENSIONS {
             return Err(malformed("more than 100 extensions"));
         }
+        // The reader stops in a name at what it does not understand.
+        if sequence(x509.subject().as_raw()).is_none() || sequence(x509.issuer().as_raw()).is_none() {
+            return Err(malformed("its subject or issuer is no name"));
+        }
         let subject = DistinguishedName::of(x509.subject());
         let issuer = DistinguishedName::of(x509.issuer());
         Ok(Self { der, x509, position, subject, issuer })
