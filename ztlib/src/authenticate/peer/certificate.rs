@@ -153,7 +153,9 @@ impl<'c> Certificate<'c> {
             let curve = key.algorithm.parameters.as_ref().and_then(|parameters| parameters.as_oid().ok());
             let named = curve
                 .is_some_and(|oid| oid == OID_EC_P256 || oid == OID_NIST_EC_P384 || oid == OID_NIST_EC_P521);
-            return if named { Ok(()) } else { kind() };
+            // One key has one form, so that a key is known again by its bytes (RFC 5480 section 2.2 asks for this one).
+            let uncompressed = key.subject_public_key.data.first() == Some(&4);
+            return if named && uncompressed { Ok(()) } else { kind() };
         }
         if *algorithm == OID_SIG_ED25519 { Ok(()) } else { kind() }
     }

@@ -565,3 +565,20 @@ fn a_name_is_read_to_its_last_byte() {
     assert_eq!(judge(&root, [root.sign_again(&leaf, |_| {})]), "spiffe://td/a");
     assert_eq!(judge(&root, [root.sign_again(&leaf, change)]), "malformed-certificate");
 }
+
+#[test]
+fn a_key_is_known_again_in_whatever_form_it_is_written() {
+    let (a, b) = (Authority::new("root a"), Authority::new("root b"));
+    let trust = Trust::builder().trust("a".parse().unwrap(), [a.certificate()]).unwrap();
+    let trust = trust.trust("b".parse().unwrap(), [b.certificate()]).unwrap().build().unwrap();
+    // A signs B's root, as B has written its key.
+    for (draft, expected) in
+        [(Authority::draft("b"), "foreign-authority"), (Authority::draft("b").compressed_key(), "key-kind")]
+    {
+        let crossed = draft.like(&b).below(&a);
+        let mut extensions = Extensions::new();
+        extensions.insert(PeerCertificates::presented(crossed.issue_spiffe("spiffe://a/x").chain()));
+        let error = PeerAuthenticator::new(trust.clone()).authenticate(&extensions, a_day()).unwrap_err();
+        assert_eq!(error.code(), expected);
+    }
+}
