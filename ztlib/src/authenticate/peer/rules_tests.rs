@@ -582,3 +582,11 @@ fn a_key_is_known_again_in_whatever_form_it_is_written() {
         assert_eq!(error.code(), expected);
     }
 }
+
+#[test]
+fn a_trust_domain_with_a_point_at_its_end_is_another_one() {
+    let svid: fn(&Authority) -> LeafDraft<'_> = |by| by.leaf().spiffe("spiffe://td/a");
+    let point: &[(u8, &[u8])] = &[(URI, b"td.")];
+    assert_eq!(constrained(point, &[], svid), "malformed-certificate");
+    assert_eq!(constrained(&[], point, svid), "malformed-certificate");
+}
