@@ -161,6 +161,11 @@ impl Revocation {
                     until = Some((list, position));
                 }
                 Ok(_) => {}
+                // Whatever is wrong above it.
+                Err(refused @ Refused::Revoked { .. }) if position == 0 => {
+                    let error = error(refused, at(position), position);
+                    return Err(RevocationRefusal { of_leaf: true, error });
+                }
                 Err(refused) if worst.as_ref().is_none_or(|(worst, _)| refused < *worst) => {
                     worst = Some((refused, position));
                 }
@@ -173,10 +178,9 @@ impl Revocation {
                 list: list.label.to_string().into(),
                 certificate: describe(at(position), position).into(),
             })),
-            Some((refused, position)) => Err(RevocationRefusal {
-                of_leaf: position == 0 && matches!(refused, Refused::Revoked { .. }),
-                error: error(refused, at(position), position),
-            }),
+            Some((refused, position)) => {
+                Err(RevocationRefusal { of_leaf: false, error: error(refused, at(position), position) })
+            }
         }
     }
 

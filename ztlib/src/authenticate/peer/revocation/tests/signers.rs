@@ -267,3 +267,17 @@ fn a_list_is_the_issuers_by_the_same_names_by_which_a_path_is_found() {
         }
     }
 }
+
+#[test]
+fn a_revoked_leaf_is_refused_for_it_whatever_is_revoked_above() {
+    let root = Authority::new("root");
+    let middle = root.intermediate("middle");
+    let peer = Kind::Domain.leaf(&middle).issue();
+    let of_root = root.list().revoking(&middle.certificate()).sign();
+    let of_middle = middle.list().revoking(&peer.certificate()).sign();
+    for lists in orders(&[of_root, of_middle]) {
+        let trust = Kind::Domain.given([&root], lists).build().unwrap();
+        let told = identity(&trust, &peer, a_day()).unwrap_err().to_string();
+        assert!(told.starts_with("the leaf (serial number"), "{told}");
+    }
+}
