@@ -290,6 +290,18 @@ impl AuthorityDraft {
         self
     }
 
+    /// With its public key in its certificate once more as a key with its algorithm, below another authority.
+    pub fn nested_key(mut self) -> Self {
+        self.shown = ShownKey::Nested;
+        self
+    }
+
+    /// With an Ed25519 key.
+    pub fn ed25519(mut self) -> Self {
+        self.key = new_key_for(&rcgen::PKCS_ED25519);
+        self
+    }
+
     /// With the other authority's name and key, so that either certificate is above the other's leaves.
     pub fn like(mut self, other: &Authority) -> Self {
         self.params.distinguished_name = other.params.distinguished_name.clone();
@@ -310,7 +322,8 @@ impl AuthorityDraft {
         let certificate = match self.shown {
             ShownKey::Own => sign(&self.params, &self.key, issuer),
             ShownKey::Rsa1024 => sign(&self.params, &ShortRsa::new(), issuer),
-            ShownKey::Compressed => sign(&self.params, &CompressedKey::of(&self.key), issuer),
+            ShownKey::Compressed => sign(&self.params, &WrittenKey::compressed(&self.key), issuer),
+            ShownKey::Nested => sign(&self.params, &WrittenKey::nested(&self.key), issuer),
         };
         let above = std::iter::once(certificate.clone()).chain(issuer.above.iter().cloned()).collect();
         Authority { params: self.params, key: self.key, certificate, above }
@@ -323,27 +336,32 @@ enum ShownKey {
     Own,
     Rsa1024,
     Compressed,
+    Nested,
 }
 
-/// A public key on P-256, compressed.
-struct CompressedKey(Vec<u8>);
+/// A public key as it stands in a certificate, whatever its private half says.
+struct WrittenKey(Vec<u8>, &'static SignatureAlgorithm);
 
-impl CompressedKey {
-    fn of(key: &KeyPair) -> Self {
+impl WrittenKey {
+    fn compressed(key: &KeyPair) -> Self {
         let point = key.public_key_raw();
         let (x, y) = point.get(1..).expect("an uncompressed point").split_at(32);
         let odd = y.last().expect("a coordinate") & 1;
-        Self([&[2 | odd], x].concat())
+        Self([&[2 | odd], x].concat(), key.algorithm())
+    }
+
+    fn nested(key: &KeyPair) -> Self {
+        Self(key.subject_public_key_info(), key.algorithm())
     }
 }
 
-impl PublicKeyData for CompressedKey {
+impl PublicKeyData for WrittenKey {
     fn der_bytes(&self) -> &[u8] {
         &self.0
     }
 
     fn algorithm(&self) -> &'static SignatureAlgorithm {
-        &rcgen::PKCS_ECDSA_P256_SHA256
+        self.1
     }
 }
 

@@ -157,7 +157,9 @@ impl<'c> Certificate<'c> {
             let uncompressed = key.subject_public_key.data.first() == Some(&4);
             return if named && uncompressed { Ok(()) } else { kind() };
         }
-        if *algorithm == OID_SIG_ED25519 { Ok(()) } else { kind() }
+        // Its 32 bytes, and not once more an encoded key with its algorithm, which the signature engine takes too.
+        let plain = key.subject_public_key.data.len() == 32;
+        if *algorithm == OID_SIG_ED25519 && plain { Ok(()) } else { kind() }
     }
 
     /// Whom an error speaks about.

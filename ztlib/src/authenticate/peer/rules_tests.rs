@@ -568,18 +568,32 @@ fn a_name_is_read_to_its_last_byte() {
 
 #[test]
 fn a_key_is_known_again_in_whatever_form_it_is_written() {
-    let (a, b) = (Authority::new("root a"), Authority::new("root b"));
-    let trust = Trust::builder().trust("a".parse().unwrap(), [a.certificate()]).unwrap();
-    let trust = trust.trust("b".parse().unwrap(), [b.certificate()]).unwrap().build().unwrap();
-    // A signs B's root, as B has written its key.
-    for (draft, expected) in
-        [(Authority::draft("b"), "foreign-authority"), (Authority::draft("b").compressed_key(), "key-kind")]
-    {
-        let crossed = draft.like(&b).below(&a);
-        let mut extensions = Extensions::new();
-        extensions.insert(PeerCertificates::presented(crossed.issue_spiffe("spiffe://a/x").chain()));
-        let error = PeerAuthenticator::new(trust.clone()).authenticate(&extensions, a_day()).unwrap_err();
-        assert_eq!(error.code(), expected);
+    type Form = fn(AuthorityDraft) -> AuthorityDraft;
+    let forms: [(Form, &str); 3] = [
+        (|draft| draft, "foreign-authority"),
+        (|draft| draft.compressed_key(), "key-kind"),
+        (|draft| draft.nested_key(), "key-kind"),
+    ];
+    let a = Authority::new("root a");
+    for (b, forms) in [
+        (Authority::new("root b"), &forms[..]),
+        // There is no compressed form of it.
+        (Authority::draft("root b").ed25519().root(), &[forms[0], forms[2]][..]),
+    ] {
+        let trust = Trust::builder().trust("a".parse().unwrap(), [a.certificate()]).unwrap();
+        let trust = trust.trust("b".parse().unwrap(), [b.certificate()]).unwrap().build().unwrap();
+        let said = |chain: Vec<CertificateDer<'static>>| {
+            let mut extensions = Extensions::new();
+            extensions.insert(PeerCertificates::presented(chain));
+            let peer = PeerAuthenticator::new(trust.clone()).authenticate(&extensions, a_day());
+            peer.map_or_else(|error| error.code().to_owned(), |peer| peer.unwrap().to_string())
+        };
+        assert_eq!(said(b.issue_spiffe("spiffe://b/x").chain()), "spiffe://b/x");
+        // A signs B's root, as B has written its key.
+        for (form, expected) in forms {
+            let crossed = form(Authority::draft("b").like(&b)).below(&a);
+            assert_eq!(said(crossed.issue_spiffe("spiffe://a/x").chain()), *expected);
+        }
     }
 }
 
