@@ -136,6 +136,10 @@ impl<'c> Certificate<'c> {
 
     /// What rustls would not use for a client's signature is refused here too, for every key on the way.
     fn check_key(&self, key: &SubjectPublicKeyInfo<'_>) -> Result<(), PeerError> {
+        // One key has one form, so that it is known again by its bytes. Neither reader asks for the shortest lengths here.
+        if !super::revocation::is_plain_key(key.raw) {
+            return Err(self.malformed("its key is not in DER"));
+        }
         let kind = || Err(PeerError::KeyKind { certificate: self.member() });
         let algorithm = &key.algorithm.algorithm;
         if *algorithm == OID_PKCS1_RSAENCRYPTION {
@@ -153,7 +157,7 @@ impl<'c> Certificate<'c> {
             let curve = key.algorithm.parameters.as_ref().and_then(|parameters| parameters.as_oid().ok());
             let named = curve
                 .is_some_and(|oid| oid == OID_EC_P256 || oid == OID_NIST_EC_P384 || oid == OID_NIST_EC_P521);
-            // One key has one form, so that a key is known again by its bytes (RFC 5480 section 2.2 asks for this one).
+            // RFC 5480 section 2.2 asks for this form.
             let uncompressed = key.subject_public_key.data.first() == Some(&4);
             return if named && uncompressed { Ok(()) } else { kind() };
         }

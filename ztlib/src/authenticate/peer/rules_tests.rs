@@ -567,6 +567,31 @@ fn a_name_is_read_to_its_last_byte() {
 }
 
 #[test]
+fn a_key_is_known_again_in_whatever_lengths_it_is_written() {
+    let (a, b) = (Authority::new("root a"), Authority::new("root b"));
+    let trust = Trust::builder().trust("a".parse().unwrap(), [a.certificate()]).unwrap();
+    let trust = trust.trust("b".parse().unwrap(), [b.certificate()]).unwrap().build().unwrap();
+    let crossed = Authority::draft("b").like(&b).below(&a);
+    // The length of the key's algorithm in two bytes, and of what is around it one more.
+    let longer = |signed: &mut Vec<u8>| {
+        let at = signed.windows(4).position(|part| part == [0x30, 0x59, 0x30, 0x13]).unwrap();
+        signed[at + 1] += 1;
+        signed.insert(at + 3, 0x81);
+        assert_eq!(signed[1], 0x82);
+        let length = u16::from_be_bytes([signed[2], signed[3]]) + 1;
+        signed[2..4].copy_from_slice(&length.to_be_bytes());
+    };
+    let leaf = crossed.issue_spiffe("spiffe://a/x").certificate();
+    let said = |above: CertificateDer<'static>| {
+        let mut extensions = Extensions::new();
+        extensions.insert(PeerCertificates::presented([leaf.clone(), above]));
+        PeerAuthenticator::new(trust.clone()).authenticate(&extensions, a_day()).unwrap_err().to_string()
+    };
+    let told = said(a.sign_again(&crossed.certificate(), longer));
+    assert_eq!(told, "intermediate 1 (`CN=root b`) is malformed: its key is not in DER");
+}
+
+#[test]
 fn a_key_is_known_again_in_whatever_form_it_is_written() {
     type Form = fn(AuthorityDraft) -> AuthorityDraft;
     let forms: [(Form, &str); 3] = [

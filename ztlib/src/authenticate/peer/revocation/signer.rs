@@ -106,7 +106,7 @@ impl Signed {
 }
 
 /// The algorithm and the key in a `SubjectPublicKeyInfo`.
-fn read_key(info: &[u8]) -> Result<(&[u8], &[u8]), Damaged> {
+pub(super) fn read_key(info: &[u8]) -> Result<(&[u8], &[u8]), Damaged> {
     let mut reader = Reader::new(der::only(info, SEQUENCE)?);
     let kind = reader.take(SEQUENCE)?.value;
     let key = reader.take(BIT_STRING)?.value;
