@@ -26,6 +26,19 @@ use crate::{Authority, Issued};
 #[derive(Debug, Clone)]
 pub struct TlsClient(Arc<ClientConfig>);
 
+/// The certificates of a PEM text. The reader passes over what it does not know, so that the blocks are counted.
+fn certificates(
+    pem: &[u8],
+) -> Result<Vec<CertificateDer<'static>>, Box<dyn std::error::Error + Send + Sync>> {
+    const BEGIN: &[u8] = b"BEGIN ";
+    let found = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>()?;
+    let blocks = pem.windows(BEGIN.len()).filter(|part| *part == BEGIN).count();
+    if found.is_empty() || found.len() != blocks {
+        return Err(format!("{} of {blocks} blocks can be read as certificates", found.len()).into());
+    }
+    Ok(found)
+}
+
 impl TlsClient {
     /// Shows this certificate, or none.
     pub fn new(server_authority: &Authority, peer: Option<&Issued>) -> Self {
@@ -52,10 +65,10 @@ impl TlsClient {
         key: &[u8],
     ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
         let mut trusted = RootCertStore::empty();
-        for root in CertificateDer::pem_slice_iter(roots) {
-            trusted.add(root?)?;
+        for root in certificates(roots)? {
+            trusted.add(root)?;
         }
-        let chain = CertificateDer::pem_slice_iter(chain).collect::<Result<Vec<_>, _>>()?;
+        let chain = certificates(chain)?;
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
         let builder = builder.with_root_certificates(trusted);

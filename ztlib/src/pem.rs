@@ -125,7 +125,11 @@ impl Edge {
         let says = |word: &str| text.contains(word);
         // Two hyphens, or a dash that a word processor made of them.
         let dashes = says("--") || says("\u{2013}") || says("\u{2014}");
-        let named = says("BEGIN CERTIFICATE") || says("END CERTIFICATE");
+        let named = ["CERTIFICATE", "PUBLIC KEY", "PRIVATE KEY"]
+            .into_iter()
+            .any(|label| text.strip_suffix(label).is_some_and(|rest| matches!(rest, "BEGIN " | "END ")))
+            || says("BEGIN CERTIFICATE")
+            || says("END CERTIFICATE");
         if named || (dashes && (says("BEGIN") || says("END "))) { Self::Damaged } else { Self::None }
     }
 }
@@ -191,6 +195,7 @@ mod tests {
             "> -----BEGIN CERTIFICATE-----",
             "-----BEGIN -----",
             "BEGIN CERTIFICATE",
+            "BEGIN PUBLIC KEY",
             "-----BEGIN  X\u{1b}-----",
         ] {
             let said = bad("-----BEGIN CERTIFICATE-----", edge);

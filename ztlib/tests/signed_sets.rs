@@ -384,6 +384,47 @@ fn only_plain_public_keys_of_two_kinds_are_trusted() {
     assert!(shown.contains(&signer.id().to_string()) && !shown.contains(private.lines().nth(1).unwrap()));
 }
 
+#[test]
+fn no_key_of_a_pem_text_is_passed_over() {
+    let (one, private) = SigningKey::generate().unwrap();
+    let (two, other_private) = SigningKey::generate().unwrap();
+    let (first, second) = (one.public_key_pem(), two.public_key_pem());
+    let ids = |text: &str| {
+        let keys = TrustedKey::all_from_pem(text.as_bytes()).map_err(|error| error.to_string())?;
+        Ok::<_, String>(keys.iter().map(TrustedKey::id).collect::<Vec<_>>())
+    };
+    let indented = |text: &str| text.lines().map(|line| format!("   {line}\n")).collect::<String>();
+    for text in [
+        format!("\u{feff}{first}{second}"),
+        format!("{}{second}", indented(&first)),
+        format!("# one\n{first}# two\n{}", second.replace('\n', "\r\n")),
+    ] {
+        assert_eq!(ids(&text), Ok(vec![one.id(), two.id()]), "{text:?}");
+    }
+    for (text, says) in [
+        (first.replace("PUBLIC KEY", "RSA PUBLIC KEY") + &second, "line 1: a block `RSA PUBLIC KEY` is not"),
+        (first.replace("PUBLIC KEY", "TRUSTED PUBLIC KEY") + &second, "line 1: a block `TRUSTED PUBLIC KEY`"),
+        (format!("{second}{}", first.replace("-----BEGIN", "----BEGIN")), "line 4: this looks like the edge"),
+        (first.replace("-----END PUBLIC KEY-----\n", "") + &second, "line 1: the block `PUBLIC KEY`"),
+    ] {
+        let error = ids(&text).unwrap_err();
+        assert!(error.contains(says) && error.contains("(bad-key)"), "{error}\nshould say {says}");
+    }
+    let signing = |text: &str| SigningKey::from_pem(text.as_bytes()).map(|key| key.id());
+    for text in [format!("\u{feff}{private}"), indented(&private)] {
+        assert_eq!(signing(&text).unwrap(), one.id());
+    }
+    for (text, says) in [
+        (format!("{private}{other_private}"), "several keys"),
+        (format!("{first}{private}"), "line 1: a block `PUBLIC KEY` is not a private key"),
+        (private.replace("PRIVATE KEY", "EC PRIVATE KEY"), "line 1: a block `EC PRIVATE KEY`"),
+    ] {
+        let error = signing(&text).unwrap_err().to_string();
+        assert!(error.contains(says), "{error}\nshould say {says}");
+        assert!(!error.contains(private.lines().nth(1).unwrap()), "{error}");
+    }
+}
+
 /// Runs a command line of the shell in a folder.
 fn shell(folder: &Folder, line: &str) -> String {
     let output = Command::new("sh").args(["-ec", line]).current_dir(&folder.0).output().unwrap();

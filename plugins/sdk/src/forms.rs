@@ -131,8 +131,14 @@ fn document_pointer(text: &str) -> Result<(), &'static str> {
     if text.split('~').skip(1).any(|rest| !rest.starts_with(['0', '1', '2', '3'])) {
         return Err(ESCAPE);
     }
-    let mut rest = text;
+    // Two values in one segment could be parted in two ways.
+    const ONE_SYMBOL: &str = "has two symbols in one segment: give each a segment of its own";
+    let (mut rest, mut is_first) = (text, true);
     while let Some((before, after)) = rest.split_once('{') {
+        if !is_first && !before.contains('/') {
+            return Err(ONE_SYMBOL);
+        }
+        is_first = false;
         let (symbol, after) = after.split_once('}').ok_or(SYMBOL)?;
         let known = match symbol.split_once(':') {
             None => matches!(symbol, "issuer" | "subject" | "peer"),
@@ -340,6 +346,8 @@ mod tests {
             "/{claim:org}",
             "/{header:x}",
             "/{}",
+            "/{issuer}{subject}",
+            "/{param:kind}-{param:id}",
         ] {
             assert!(!read::<DocumentPointer<'_>>(&format!("\"{bad}\"")), "{bad}");
         }

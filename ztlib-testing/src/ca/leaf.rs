@@ -232,10 +232,10 @@ impl LeafDraft<'_> {
 }
 
 /// A public RSA key of 1024 bits that no private key belongs to.
-struct ShortRsa(Vec<u8>);
+pub(super) struct ShortRsa(Vec<u8>);
 
 impl ShortRsa {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let modulus: Vec<u8> = [0].into_iter().chain((0..128).map(|at| 0x81 | at)).collect();
         let exponent = [1, 0, 1];
         Self(der(0x30, &[der(0x02, &modulus), der(0x02, &exponent)].concat()))

@@ -27,7 +27,7 @@ pub use leaf::LeafDraft;
 pub use list::RevocationListDraft;
 
 use issued::pem;
-use leaf::LeafKey;
+use leaf::{LeafKey, ShortRsa};
 use names::{DNS, URI, add_names, der, push_name};
 
 /// A moment in which everything is valid that was not made otherwise: 2026-01-01T00:00:00Z.
@@ -66,7 +66,12 @@ impl Authority {
 
     /// A certificate of an authority with particulars or defects, made into a root or an intermediate at the end.
     pub fn draft(name: &str) -> AuthorityDraft {
-        AuthorityDraft { params: authority_params(name), names: Vec::new(), key: new_key() }
+        AuthorityDraft {
+            params: authority_params(name),
+            names: Vec::new(),
+            key: new_key(),
+            shown: ShownKey::Own,
+        }
     }
 
     /// An authority below this one.
@@ -172,6 +177,7 @@ pub struct AuthorityDraft {
     params: CertificateParams,
     names: Vec<u8>,
     key: KeyPair,
+    shown: ShownKey,
 }
 
 impl AuthorityDraft {
@@ -272,6 +278,30 @@ impl AuthorityDraft {
         self
     }
 
+    /// With an RSA key of 1024 bits in its certificate, below another authority. What it signs is signed by another key.
+    pub fn rsa_1024(mut self) -> Self {
+        self.shown = ShownKey::Rsa1024;
+        self
+    }
+
+    /// With its public key in the compressed form (RFC 5480 section 2.2) in its certificate, below another authority.
+    pub fn compressed_key(mut self) -> Self {
+        self.shown = ShownKey::Compressed;
+        self
+    }
+
+    /// With its public key in its certificate once more as a key with its algorithm, below another authority.
+    pub fn nested_key(mut self) -> Self {
+        self.shown = ShownKey::Nested;
+        self
+    }
+
+    /// With an Ed25519 key.
+    pub fn ed25519(mut self) -> Self {
+        self.key = new_key_for(&rcgen::PKCS_ED25519);
+        self
+    }
+
     /// With the other authority's name and key, so that either certificate is above the other's leaves.
     pub fn like(mut self, other: &Authority) -> Self {
         self.params.distinguished_name = other.params.distinguished_name.clone();
@@ -289,9 +319,49 @@ impl AuthorityDraft {
     /// Signs it with the key of another authority.
     pub fn below(mut self, issuer: &Authority) -> Authority {
         add_names(&mut self.params, &self.names, false);
-        let certificate = sign(&self.params, &self.key, issuer);
+        let certificate = match self.shown {
+            ShownKey::Own => sign(&self.params, &self.key, issuer),
+            ShownKey::Rsa1024 => sign(&self.params, &ShortRsa::new(), issuer),
+            ShownKey::Compressed => sign(&self.params, &WrittenKey::compressed(&self.key), issuer),
+            ShownKey::Nested => sign(&self.params, &WrittenKey::nested(&self.key), issuer),
+        };
         let above = std::iter::once(certificate.clone()).chain(issuer.above.iter().cloned()).collect();
         Authority { params: self.params, key: self.key, certificate, above }
+    }
+}
+
+/// Which key stands in a certificate.
+#[derive(Debug)]
+enum ShownKey {
+    Own,
+    Rsa1024,
+    Compressed,
+    Nested,
+}
+
+/// A public key as it stands in a certificate, whatever its private half says.
+struct WrittenKey(Vec<u8>, &'static SignatureAlgorithm);
+
+impl WrittenKey {
+    fn compressed(key: &KeyPair) -> Self {
+        let point = key.public_key_raw();
+        let (x, y) = point.get(1..).expect("an uncompressed point").split_at(32);
+        let odd = y.last().expect("a coordinate") & 1;
+        Self([&[2 | odd], x].concat(), key.algorithm())
+    }
+
+    fn nested(key: &KeyPair) -> Self {
+        Self(key.subject_public_key_info(), key.algorithm())
+    }
+}
+
+impl PublicKeyData for WrittenKey {
+    fn der_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    fn algorithm(&self) -> &'static SignatureAlgorithm {
+        self.1
     }
 }
 

@@ -24,12 +24,13 @@ pub(super) fn add_names(params: &mut CertificateParams, names: &[u8], critical: 
 
 /// One element of DER: tag, length, value.
 pub(super) fn der(tag: u8, value: &[u8]) -> Vec<u8> {
-    let length = u16::try_from(value.len()).expect("test data is shorter than 64 KiB").to_be_bytes();
+    let length = u32::try_from(value.len()).expect("test data is shorter than 16 MiB").to_be_bytes();
     let mut out = vec![tag];
     match length {
-        [0, short @ ..0x80] => out.push(short),
-        [0, long] => out.extend([0x81, long]),
-        [high, low] => out.extend([0x82, high, low]),
+        [0, 0, 0, short @ ..0x80] => out.push(short),
+        [0, 0, 0, long] => out.extend([0x81, long]),
+        [0, 0, high, low] => out.extend([0x82, high, low]),
+        [_, high, middle, low] => out.extend([0x83, high, middle, low]),
     }
     out.extend_from_slice(value);
     out

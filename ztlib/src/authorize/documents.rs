@@ -141,15 +141,23 @@ fn step<'j>(json: &'j Json, segment: &str) -> Option<&'j Json> {
     }
 }
 
-/// Puts the values of `{symbols}` into a segment and takes out the escapes around them; none where one is absent.
+/// Two values in one segment could be parted in two ways: the tenant `a-b` and the user `c`, or `a` and `b-c`. So one caller would
+/// be looked up under the name of another.
+const ONE_SYMBOL: &str = "a segment of a pointer holds one symbol at most: give each a segment of its own";
+
+/// Puts the value of the `{symbol}` into a segment and takes out the escapes around it; none where it is absent.
 fn expand<'t>(text: &'t str, symbols: &impl Symbols) -> Result<Option<Cow<'t, str>>, ReadFault> {
     if !text.contains(['{', '}', '~']) {
         return Ok(Some(Cow::Borrowed(text)));
     }
     let mut expanded = String::with_capacity(text.len());
     let mut rest = text;
-    let mut absent = false;
+    let (mut absent, mut seen) = (false, false);
     while let Some((literal, after)) = rest.split_once('{') {
+        if seen {
+            return Err(ReadFault::Malformed(ONE_SYMBOL));
+        }
+        seen = true;
         push_literal(&mut expanded, literal)?;
         let (name, after) = after.split_once('}').ok_or(ReadFault::Malformed("a symbol ends with `}`"))?;
         match symbols.symbol(name)? {
@@ -258,6 +266,24 @@ mod tests {
         );
         assert!(documents.string("roles", "/{claim:/org/name}", &Alice).is_err());
         assert!(documents.string("roles", "/{claim:/org/id", &Alice).is_err());
+    }
+
+    #[test]
+    fn two_symbols_in_one_segment_are_a_fault() {
+        let documents = documents();
+        for pointer in [
+            "/users/{subject}{claim:/org/id}",
+            "/users/{claim:/org/id}-{subject}",
+            "/users/{subject}/x{peer}y{subject}",
+        ] {
+            assert_eq!(
+                documents.contains("roles", pointer, "admin", &Alice),
+                Err(ReadFault::Malformed(ONE_SYMBOL)),
+                "{pointer}"
+            );
+        }
+        assert_eq!(documents.string("roles", "/{claim:/org/id}/{subject}", &Alice), Ok(Fact::Absent));
+        assert_eq!(documents.string("roles", "/users/user-{subject}-x", &Alice), Ok(Fact::Absent));
     }
 
     #[test]

@@ -76,8 +76,14 @@ fn expand(
     text: &str,
     symbol: &dyn Fn(&str) -> Result<Option<String>, Failure>,
 ) -> Result<Option<String>, Failure> {
-    let (mut expanded, mut absent, mut rest) = (String::new(), false, text);
+    let (mut expanded, mut absent, mut seen, mut rest) = (String::new(), false, false, text);
     while let Some((literal, after)) = rest.split_once('{') {
+        if seen {
+            return Err(malformed(
+                "a segment of a pointer holds one symbol at most: give each a segment of its own",
+            ));
+        }
+        seen = true;
         push(&mut expanded, literal)?;
         let (name, after) = after.split_once('}').ok_or(malformed("a symbol ends with `}`"))?;
         match symbol(name)? {

@@ -23,6 +23,10 @@ use super::printable::printable;
 /// A serial number may have this many bytes (RFC 5280 section 4.1.2.2).
 const MAX_SERIAL_BYTES: usize = 20;
 
+/// A certificate may have so many extensions; those in use have less than twenty. Each is compared with those before it,
+/// and a leaf is read before anybody has vouched for it.
+const MAX_EXTENSIONS: usize = 100;
+
 /// From when until when, both inclusive, in whole seconds since 1970 (RFC 5280 section 4.1.2.5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Validity {
@@ -60,6 +64,13 @@ impl<'c> Certificate<'c> {
         }
         if x509.version() != X509Version::V3 {
             return Err(malformed("not version 3"));
+        }
+        if x509.extensions().len() > MAX_EXTENSIONS {
+            return Err(malformed("more than 100 extensions"));
+        }
+        // The reader stops in a name at what it does not understand.
+        if sequence(x509.subject().as_raw()).is_none() || sequence(x509.issuer().as_raw()).is_none() {
+            return Err(malformed("its subject or issuer is no name"));
         }
         let subject = DistinguishedName::of(x509.subject());
         let issuer = DistinguishedName::of(x509.issuer());
@@ -125,6 +136,10 @@ impl<'c> Certificate<'c> {
 
     /// What rustls would not use for a client's signature is refused here too, for every key on the way.
     fn check_key(&self, key: &SubjectPublicKeyInfo<'_>) -> Result<(), PeerError> {
+        // One key has one form, so that it is known again by its bytes. Neither reader asks for the shortest lengths here.
+        if !super::revocation::is_plain_key(key.raw) {
+            return Err(self.malformed("its key is not in DER"));
+        }
         let kind = || Err(PeerError::KeyKind { certificate: self.member() });
         let algorithm = &key.algorithm.algorithm;
         if *algorithm == OID_PKCS1_RSAENCRYPTION {
@@ -142,9 +157,13 @@ impl<'c> Certificate<'c> {
             let curve = key.algorithm.parameters.as_ref().and_then(|parameters| parameters.as_oid().ok());
             let named = curve
                 .is_some_and(|oid| oid == OID_EC_P256 || oid == OID_NIST_EC_P384 || oid == OID_NIST_EC_P521);
-            return if named { Ok(()) } else { kind() };
+            // RFC 5480 section 2.2 asks for this form.
+            let uncompressed = key.subject_public_key.data.first() == Some(&4);
+            return if named && uncompressed { Ok(()) } else { kind() };
         }
-        if *algorithm == OID_SIG_ED25519 { Ok(()) } else { kind() }
+        // Its 32 bytes, and not once more an encoded key with its algorithm, which the signature engine takes too.
+        let plain = key.subject_public_key.data.len() == 32;
+        if *algorithm == OID_SIG_ED25519 && plain { Ok(()) } else { kind() }
     }
 
     /// Whom an error speaks about.

@@ -2,14 +2,17 @@
 
 use x509_parser::asn1_rs::{Any, Tag};
 use x509_parser::prelude::FromDer as _;
-use x509_parser::x509::X509Name;
+use x509_parser::x509::{RelativeDistinguishedName, X509Name};
 
 /// A name in the form in which it is compared: text without regard to its encoding, to the case of letters and to the
 /// number of blanks; everything else byte for byte.
 ///
 /// Unicode is folded by the lower case of each character and not brought into a normal form first, so two spellings of
 /// one accented letter differ: that refuses, and never takes one authority for another, since the signature decides.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+///
+/// There is this one form only: a path that is found by it and a revocation list that is not would let a revoked peer
+/// pass where an unknown status is allowed.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub(crate) struct DistinguishedName(Vec<Relative>);
 
 /// The attributes of one step, sorted.
@@ -17,31 +20,23 @@ type Relative = Vec<Vec<u8>>;
 
 impl DistinguishedName {
     pub(crate) fn of(name: &X509Name<'_>) -> Self {
-        let step = |attributes: Vec<Vec<u8>>| {
-            let mut attributes = attributes;
-            attributes.sort_unstable();
-            attributes
-        };
-        Self(
-            name.iter_rdn()
-                .map(|relative| {
-                    step(
-                        relative
-                            .iter()
-                            .map(|attribute| {
-                                compared(attribute.attr_type().as_bytes(), attribute.attr_value())
-                            })
-                            .collect(),
-                    )
-                })
-                .collect(),
-        )
+        Self(name.iter_rdn().map(step).collect())
     }
 
     /// A name in DER, to its last byte.
     pub(crate) fn read(der: &[u8]) -> Option<Self> {
         match X509Name::from_der(der) {
             Ok(([], name)) => Some(Self::of(&name)),
+            _ => None,
+        }
+    }
+
+    /// The name one step below: `relative` is a relative distinguished name in DER, to its last byte.
+    pub(crate) fn below(&self, relative: &[u8]) -> Option<Self> {
+        match RelativeDistinguishedName::from_der(relative) {
+            Ok(([], relative)) => {
+                Some(Self(self.0.iter().cloned().chain(std::iter::once(step(&relative))).collect()))
+            }
             _ => None,
         }
     }
@@ -54,6 +49,15 @@ impl DistinguishedName {
     pub(crate) fn is_within(&self, base: &Self) -> bool {
         self.0.starts_with(&base.0)
     }
+}
+
+fn step(relative: &RelativeDistinguishedName<'_>) -> Relative {
+    let attributes = relative.iter();
+    let mut attributes: Relative = attributes
+        .map(|attribute| compared(attribute.attr_type().as_bytes(), attribute.attr_value()))
+        .collect();
+    attributes.sort_unstable();
+    attributes
 }
 
 /// The type and the value of an attribute in one text, so that equal texts are equal attributes.

@@ -505,3 +505,127 @@ fn many_roots_of_one_name_are_told_apart_by_their_keys() {
     assert_eq!(said(last.issue_spiffe("spiffe://td/a").chain()), "spiffe://td/a");
     assert_eq!(said(Authority::new("root").issue_spiffe("spiffe://td/a").chain()), "bad-signature");
 }
+
+#[test]
+fn an_intermediate_with_a_weak_key_is_refused() {
+    let root = Authority::new("root");
+    assert_eq!(below(&root, draft()), BOTH);
+    assert_eq!(below(&root, draft().rsa_1024()), ["key-size"; 2]);
+}
+
+#[test]
+fn a_certificate_that_names_two_signature_algorithms_is_refused() {
+    let root = Authority::new("root");
+    // The last byte of ecdsa-with-SHA256, and of ecdsa-with-SHA384.
+    let name = [6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2];
+    let change = |signed: &mut Vec<u8>| {
+        let at = signed.windows(name.len()).position(|part| part == name).unwrap();
+        signed[at + name.len() - 1] = 3;
+    };
+    let leaf = root.issue_spiffe("spiffe://td/a").certificate();
+    assert_eq!(judge(&root, [root.sign_again(&leaf, |_| {})]), "spiffe://td/a");
+    let error = ask(&root, [root.sign_again(&leaf, change)]).unwrap_err();
+    assert_eq!(error.to_string(), "the leaf is malformed: it names two signature algorithms");
+    let middle = draft().below(&root);
+    let leaf = middle.issue_spiffe("spiffe://td/a").certificate();
+    let above = |change: &dyn Fn(&mut Vec<u8>)| root.sign_again(&middle.certificate(), change);
+    assert_eq!(judge(&root, [leaf.clone(), above(&|_| {})]), "spiffe://td/a");
+    let error = ask(&root, [leaf, above(&change)]).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "intermediate 1 (`CN=middle`) is malformed: it names two signature algorithms"
+    );
+}
+
+#[test]
+fn a_certificate_has_a_hundred_extensions_at_most() {
+    let root = Authority::new("root");
+    let leaf = |more: u64| {
+        let leaf = root.leaf().spiffe("spiffe://td/a");
+        (0..more)
+            .fold(leaf, |leaf, at| leaf.with_extension(&[1, 3, 6, 1, 4, 1, 99999, at], vec![5, 0]))
+            .issue()
+            .chain()
+    };
+    assert_eq!(judge(&root, leaf(60)), "spiffe://td/a");
+    let error = ask(&root, leaf(101)).unwrap_err();
+    assert_eq!(error.to_string(), "the leaf is malformed: more than 100 extensions");
+}
+
+#[test]
+fn a_name_is_read_to_its_last_byte() {
+    let root = Authority::new("root");
+    let leaf = root.leaf().spiffe("spiffe://td/a").common_name("abcde").issue().certificate();
+    // `CN=abcde`, and the same bytes with a tag that is no attribute's.
+    let name = [0x31, 14, 0x30, 12, 6, 3, 0x55, 4, 3, 0x0c, 5, b'a', b'b', b'c', b'd', b'e'];
+    let change = |signed: &mut Vec<u8>| {
+        let at = signed.windows(name.len()).position(|part| part == name).unwrap();
+        signed[at] = 0x30;
+    };
+    assert_eq!(judge(&root, [root.sign_again(&leaf, |_| {})]), "spiffe://td/a");
+    assert_eq!(judge(&root, [root.sign_again(&leaf, change)]), "malformed-certificate");
+}
+
+#[test]
+fn a_key_is_known_again_in_whatever_lengths_it_is_written() {
+    let (a, b) = (Authority::new("root a"), Authority::new("root b"));
+    let trust = Trust::builder().trust("a".parse().unwrap(), [a.certificate()]).unwrap();
+    let trust = trust.trust("b".parse().unwrap(), [b.certificate()]).unwrap().build().unwrap();
+    let crossed = Authority::draft("b").like(&b).below(&a);
+    // The length of the key's algorithm in two bytes, and of what is around it one more.
+    let longer = |signed: &mut Vec<u8>| {
+        let at = signed.windows(4).position(|part| part == [0x30, 0x59, 0x30, 0x13]).unwrap();
+        signed[at + 1] += 1;
+        signed.insert(at + 3, 0x81);
+        assert_eq!(signed[1], 0x82);
+        let length = u16::from_be_bytes([signed[2], signed[3]]) + 1;
+        signed[2..4].copy_from_slice(&length.to_be_bytes());
+    };
+    let leaf = crossed.issue_spiffe("spiffe://a/x").certificate();
+    let said = |above: CertificateDer<'static>| {
+        let mut extensions = Extensions::new();
+        extensions.insert(PeerCertificates::presented([leaf.clone(), above]));
+        PeerAuthenticator::new(trust.clone()).authenticate(&extensions, a_day()).unwrap_err().to_string()
+    };
+    let told = said(a.sign_again(&crossed.certificate(), longer));
+    assert_eq!(told, "intermediate 1 (`CN=root b`) is malformed: its key is not in DER");
+}
+
+#[test]
+fn a_key_is_known_again_in_whatever_form_it_is_written() {
+    type Form = fn(AuthorityDraft) -> AuthorityDraft;
+    let forms: [(Form, &str); 3] = [
+        (|draft| draft, "foreign-authority"),
+        (|draft| draft.compressed_key(), "key-kind"),
+        (|draft| draft.nested_key(), "key-kind"),
+    ];
+    let a = Authority::new("root a");
+    for (b, forms) in [
+        (Authority::new("root b"), &forms[..]),
+        // There is no compressed form of it.
+        (Authority::draft("root b").ed25519().root(), &[forms[0], forms[2]][..]),
+    ] {
+        let trust = Trust::builder().trust("a".parse().unwrap(), [a.certificate()]).unwrap();
+        let trust = trust.trust("b".parse().unwrap(), [b.certificate()]).unwrap().build().unwrap();
+        let said = |chain: Vec<CertificateDer<'static>>| {
+            let mut extensions = Extensions::new();
+            extensions.insert(PeerCertificates::presented(chain));
+            let peer = PeerAuthenticator::new(trust.clone()).authenticate(&extensions, a_day());
+            peer.map_or_else(|error| error.code().to_owned(), |peer| peer.unwrap().to_string())
+        };
+        assert_eq!(said(b.issue_spiffe("spiffe://b/x").chain()), "spiffe://b/x");
+        // A signs B's root, as B has written its key.
+        for (form, expected) in forms {
+            let crossed = form(Authority::draft("b").like(&b)).below(&a);
+            assert_eq!(said(crossed.issue_spiffe("spiffe://a/x").chain()), *expected);
+        }
+    }
+}
+
+#[test]
+fn a_trust_domain_with_a_point_at_its_end_is_another_one() {
+    let svid: fn(&Authority) -> LeafDraft<'_> = |by| by.leaf().spiffe("spiffe://td/a");
+    let point: &[(u8, &[u8])] = &[(URI, b"td.")];
+    assert_eq!(constrained(point, &[], svid), "malformed-certificate");
+    assert_eq!(constrained(&[], point, svid), "malformed-certificate");
+}

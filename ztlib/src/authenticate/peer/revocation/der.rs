@@ -106,14 +106,23 @@ pub(super) struct Extension<'a> {
     pub(super) value: &'a [u8],
 }
 
+/// Extensions may have so many bytes and be so many. Each is compared with those before it, and a
+/// list is read before anybody has believed it.
+const MAX_EXTENSION_BYTES: usize = 64 * 1024;
+const MAX_EXTENSIONS: usize = 100;
+
 /// The extensions in a `SEQUENCE OF Extension`, none of them there twice.
 pub(super) fn extensions(sequence: &[u8]) -> Result<Vec<Extension<'_>>, Damaged> {
+    if sequence.len() > MAX_EXTENSION_BYTES {
+        return Err(Damaged);
+    }
     let mut found: Vec<Extension<'_>> = Vec::new();
-    for element in elements(only(sequence, SEQUENCE)?)? {
-        if element.tag != SEQUENCE {
+    let mut all = Reader::new(only(sequence, SEQUENCE)?);
+    while !all.is_empty() {
+        if found.len() >= MAX_EXTENSIONS {
             return Err(Damaged);
         }
-        let mut reader = Reader::new(element.value);
+        let mut reader = Reader::new(all.take(SEQUENCE)?.value);
         let id = reader.take(OBJECT_IDENTIFIER)?.value;
         let critical = match reader.optional(BOOLEAN)? {
             Some(boolean) => is_true(boolean.value)?,

@@ -7,9 +7,10 @@ use x509_parser::time::ASN1Time;
 use super::RevocationListFault;
 use super::der::{self, BIT_STRING, Damaged, Element, Extension, INTEGER, Reader, SEQUENCE};
 use super::label::{Label, Number};
-use super::name::{self, Name};
+use super::name;
 use super::scope::{NoScope, Scope};
 use super::signer::{Signed, Signer};
+use crate::authenticate::peer::distinguished_name::DistinguishedName;
 use crate::authenticate::peer::printable::printable;
 
 /// A list may have this many bytes.
@@ -34,7 +35,7 @@ const AUTHORITY_KEY_IDENTIFIER: u8 = 35;
 /// A list of certificates that one issuer took back.
 pub(super) struct List {
     pub(super) label: Label,
-    pub(super) issuer: Name,
+    pub(super) issuer: DistinguishedName,
     /// Whether one of the roots signed it.
     pub(super) is_of_root: bool,
     /// The identifier of the key that the list says it is signed by (RFC 5280 section 5.2.1).
@@ -215,7 +216,7 @@ struct Known {
 impl Known {
     fn of(
         extensions: &[Extension<'_>],
-        issuer: &[u8],
+        issuer: &DistinguishedName,
         label: &mut Label,
     ) -> Result<Self, RevocationListFault> {
         let mut known = Self { number: None, key_identifier: None, scope: Scope::everything() };

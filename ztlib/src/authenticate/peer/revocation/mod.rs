@@ -40,12 +40,12 @@ pub use fault::RevocationListFault;
 use check::Refused;
 use der::Damaged;
 use list::List;
-use name::Name;
 use scope::Asked;
 use signer::Signer;
 
 use super::certificate::Certificate;
 use super::chain_member::Position;
+use super::distinguished_name::DistinguishedName;
 use super::path::Path;
 use super::printable::printable;
 use super::{PeerError, TrustError};
@@ -53,6 +53,11 @@ use crate::hex::hex;
 
 /// A trust domain or an authority may have this many lists.
 const MAX_LISTS: usize = 1024;
+
+/// Whether a `SubjectPublicKeyInfo` is in DER down to the key itself, each length in its shortest form.
+pub(super) fn is_plain_key(info: &[u8]) -> bool {
+    signer::read_key(info).is_ok()
+}
 
 /// What is said where no list speaks, or where it speaks no more. Both refuse unless a verb was
 /// called.
@@ -66,7 +71,7 @@ pub(super) struct RevocationPolicy {
 #[derive(Default)]
 pub(super) struct Revocation {
     lists: Vec<List>,
-    by_issuer: HashMap<Name, Vec<usize>>,
+    by_issuer: HashMap<DistinguishedName, Vec<usize>>,
     roots: Vec<Signer>,
     policy: RevocationPolicy,
 }
@@ -94,8 +99,10 @@ impl Revocation {
             let malformed = |what| TrustError::MalformedRoot { name: owner.to_owned(), index, what };
             let root = Certificate::parse(root, Position::Root);
             let root = root.map_err(|_| malformed("not an X.509 certificate in DER"))?;
-            let signer = Signer::read(root.x509());
-            revocation.add_root(signer.map_err(|Damaged| malformed("its name or an extension"))?);
+            let signer = Signer::read(&root);
+            revocation.add_root(
+                signer.map_err(|Damaged| malformed("an extension that says who signs revocation lists"))?,
+            );
         }
         for (index, der) in given.iter().enumerate() {
             let mut list =
@@ -125,7 +132,7 @@ impl Revocation {
         }
     }
 
-    fn of_issuer(&self, issuer: &[u8]) -> impl Iterator<Item = &List> {
+    fn of_issuer(&self, issuer: &DistinguishedName) -> impl Iterator<Item = &List> {
         let indexes = self.by_issuer.get(issuer).map(Vec::as_slice).unwrap_or_default();
         indexes.iter().filter_map(|index| self.lists.get(*index))
     }
@@ -140,16 +147,17 @@ impl Revocation {
         if self.lists.is_empty() {
             return Ok(None);
         }
+        let at = |position: usize| path.certificates.get(position).map(|one| one.x509());
         let now = i64::try_from(now).unwrap_or(i64::MAX);
         let mut until: Option<(&List, usize)> = None;
         let mut worst: Option<(Refused, usize)> = None;
         let mut foreign = 0;
         for (position, certificate) in path.certificates.iter().enumerate() {
             let signer = match path.certificates.get(position + 1) {
-                Some(above) => Signer::read(above.x509()).ok(),
+                Some(above) => Signer::read(above).ok(),
                 None => self.root_of(path),
             };
-            let (Some(signer), Ok(asked)) = (signer, asked(certificate.x509())) else {
+            let (Some(signer), Ok(asked)) = (signer, asked(certificate)) else {
                 let error = certificate.malformed("an extension that says who signs revocation lists");
                 return Err(RevocationRefusal { of_leaf: false, error });
             };
@@ -158,29 +166,32 @@ impl Revocation {
                     until = Some((list, position));
                 }
                 Ok(_) => {}
+                // Whatever is wrong above it.
+                Err(refused @ Refused::Revoked { .. }) if position == 0 => {
+                    let error = error(refused, at(position), position);
+                    return Err(RevocationRefusal { of_leaf: true, error });
+                }
                 Err(refused) if worst.as_ref().is_none_or(|(worst, _)| refused < *worst) => {
                     worst = Some((refused, position));
                 }
                 Err(_) => {}
             }
         }
-        let certificate = |position: usize| path.certificates.get(position).map(|one| one.x509());
         match worst {
             None => Ok(until.map(|(list, position)| ListsUntil {
                 second: u64::try_from(list.until()).unwrap_or(0),
                 list: list.label.to_string().into(),
-                certificate: describe(certificate(position), position).into(),
+                certificate: describe(at(position), position).into(),
             })),
-            Some((refused, position)) => Err(RevocationRefusal {
-                of_leaf: position == 0 && matches!(refused, Refused::Revoked { .. }),
-                error: error(refused, certificate(position), position),
-            }),
+            Some((refused, position)) => {
+                Err(RevocationRefusal { of_leaf: false, error: error(refused, at(position), position) })
+            }
         }
     }
 
     fn root_of(&self, path: &Path<'_, '_>) -> Option<Signer> {
         let root = Certificate::parse(&path.anchor.der, Position::Root).ok()?;
-        let own = Signer::read(root.x509()).ok()?;
+        let own = Signer::read(&root).ok()?;
         // With what a renewal of it may do.
         self.roots.iter().find(|known| known.name == own.name && known.key == own.key).cloned()
     }
@@ -193,12 +204,13 @@ pub(super) struct RevocationRefusal {
     pub(super) error: PeerError,
 }
 
-fn asked(certificate: &X509Certificate<'_>) -> Result<Asked, Damaged> {
+fn asked(certificate: &Certificate<'_>) -> Result<Asked, Damaged> {
+    let x509 = certificate.x509();
     Asked::read(
-        certificate.raw_serial(),
-        name::distinguished(certificate.issuer().as_raw())?,
-        signer::is_authority(certificate)?,
-        signer::distribution_points(certificate),
+        x509.raw_serial(),
+        certificate.issuer().clone(),
+        signer::is_authority(x509)?,
+        signer::distribution_points(x509),
     )
 }
 

@@ -2,6 +2,7 @@
 
 use super::der::{self, Damaged, Reader, SEQUENCE};
 use super::name::{self, Name};
+use crate::authenticate::peer::distinguished_name::DistinguishedName;
 
 /// Reasons for which a certificate is revoked, as bits of RFC 5280's `ReasonFlags`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,7 +64,7 @@ impl Scope {
     }
 
     /// Reads an `IssuingDistributionPoint`.
-    pub(super) fn read(value: &[u8], issuer: &[u8]) -> Result<Self, NoScope> {
+    pub(super) fn read(value: &[u8], issuer: &DistinguishedName) -> Result<Self, NoScope> {
         let mut reader = Reader::new(der::only(value, SEQUENCE)?);
         let names = match reader.optional(0xa0)? {
             Some(point) => Some(name::distribution_point(point.value, issuer)?),
@@ -133,7 +134,7 @@ fn flag(reader: &mut Reader<'_>, tag: u8) -> Result<bool, Damaged> {
 pub(super) struct Asked {
     /// Its serial number, unsigned, without leading zeros.
     pub(super) serial: Box<[u8]>,
-    pub(super) issuer: Name,
+    pub(super) issuer: DistinguishedName,
     issuer_point: Name,
     is_authority: bool,
     points: Vec<Point>,
@@ -146,11 +147,11 @@ struct Point {
 }
 
 impl Asked {
-    /// `issuer` is the certificate's issuer as a name, `points` the value of its extension
+    /// `issuer` is the name of the certificate's issuer, `points` the value of its extension
     /// `cRLDistributionPoints`.
     pub(super) fn read(
         serial: &[u8],
-        issuer: Name,
+        issuer: DistinguishedName,
         is_authority: bool,
         points: Option<&[u8]>,
     ) -> Result<Self, Damaged> {
@@ -159,11 +160,11 @@ impl Asked {
             None => Vec::new(),
         };
         let serial = der::unsigned(serial).into();
-        Ok(Self { serial, issuer_point: name::directory(&issuer), issuer, is_authority, points })
+        Ok(Self { serial, issuer_point: Name::Directory(issuer.clone()), issuer, is_authority, points })
     }
 }
 
-fn read_points(value: &[u8], issuer: &[u8]) -> Result<Vec<Point>, Damaged> {
+fn read_points(value: &[u8], issuer: &DistinguishedName) -> Result<Vec<Point>, Damaged> {
     let mut points = Vec::new();
     for element in der::elements(der::only(value, SEQUENCE)?)? {
         if element.tag != SEQUENCE {

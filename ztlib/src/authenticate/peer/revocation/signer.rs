@@ -6,7 +6,8 @@ use rustls::crypto::WebPkiSupportedAlgorithms;
 use x509_parser::certificate::X509Certificate;
 
 use super::der::{self, BIT_STRING, Damaged, OCTET_STRING, Reader, SEQUENCE};
-use super::name::{self, Name};
+use crate::authenticate::peer::certificate::Certificate;
+use crate::authenticate::peer::distinguished_name::DistinguishedName;
 
 static ALGORITHMS: LazyLock<WebPkiSupportedAlgorithms> =
     LazyLock::new(|| rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms);
@@ -22,7 +23,7 @@ const CRL_SIGN: u16 = 1 << 6;
 /// it do.
 #[derive(Debug, Clone)]
 pub(super) struct Signer {
-    pub(super) name: Name,
+    pub(super) name: DistinguishedName,
     /// Its `SubjectPublicKeyInfo`, whole.
     pub(super) key: Box<[u8]>,
     pub(super) key_identifier: Option<Box<[u8]>>,
@@ -31,19 +32,20 @@ pub(super) struct Signer {
 }
 
 impl Signer {
-    pub(super) fn read(certificate: &X509Certificate<'_>) -> Result<Self, Damaged> {
-        let may_sign_lists = match extension(certificate, KEY_USAGE) {
+    pub(super) fn read(certificate: &Certificate<'_>) -> Result<Self, Damaged> {
+        let x509 = certificate.x509();
+        let may_sign_lists = match extension(x509, KEY_USAGE) {
             Some(value) => der::bits(der::only(value, BIT_STRING)?)? & CRL_SIGN != 0,
             None => true,
         };
         // It helps to say what is wrong with a list and decides nothing, so that a malformed one is
         // as good as none.
-        let key_identifier = extension(certificate, SUBJECT_KEY_IDENTIFIER)
+        let key_identifier = extension(x509, SUBJECT_KEY_IDENTIFIER)
             .and_then(|value| der::only(value, OCTET_STRING).ok())
             .map(Box::from);
         Ok(Self {
-            name: name::distinguished(certificate.subject().as_raw())?,
-            key: certificate.subject_pki.raw.into(),
+            name: certificate.subject().clone(),
+            key: certificate.key().into(),
             key_identifier,
             may_sign_lists,
         })
@@ -104,7 +106,7 @@ impl Signed {
 }
 
 /// The algorithm and the key in a `SubjectPublicKeyInfo`.
-fn read_key(info: &[u8]) -> Result<(&[u8], &[u8]), Damaged> {
+pub(super) fn read_key(info: &[u8]) -> Result<(&[u8], &[u8]), Damaged> {
     let mut reader = Reader::new(der::only(info, SEQUENCE)?);
     let kind = reader.take(SEQUENCE)?.value;
     let key = reader.take(BIT_STRING)?.value;

@@ -11,11 +11,11 @@ use std::fmt;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, ED25519, ParsedPublicKey, VerificationAlgorithm};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use rustls_pki_types::pem::{PemObject as _, SectionKind};
 
 use super::LoadError;
 use super::digest::Digest;
 use super::folder::Folder;
+use crate::pem;
 
 pub use signing::SigningKey;
 pub(crate) use version::Versions;
@@ -82,7 +82,7 @@ impl TrustedKey {
     /// A key in PEM (`-----BEGIN PUBLIC KEY-----`), as `cosign generate-key-pair` and `openssl pkey -pubout` write it.
     ///
     /// # Errors
-    /// `bad-key` where there is not exactly one key, or one of another kind.
+    /// `bad-key` where there is not exactly one key, or one of another kind, or a block that is no key: none is passed over.
     pub fn from_pem(pem: &[u8]) -> Result<Self, LoadError> {
         let mut keys = all_from_pem(pem)?;
         match (keys.pop(), keys.is_empty()) {
@@ -94,7 +94,7 @@ impl TrustedKey {
     /// All keys of a PEM text: what [`trust_key`](super::ManifestLoader::trust_key) takes.
     ///
     /// # Errors
-    /// `bad-key` where there is none, or one of another kind.
+    /// `bad-key` where there is none, or one of another kind, or a block that is no key: none is passed over.
     pub fn all_from_pem(pem: &[u8]) -> Result<Vec<Self>, LoadError> {
         all_from_pem(pem)
     }
@@ -246,13 +246,16 @@ fn bad_key(why: &str) -> LoadError {
     )
 }
 
-fn all_from_pem(pem: &[u8]) -> Result<Vec<TrustedKey>, LoadError> {
+fn all_from_pem(text: &[u8]) -> Result<Vec<TrustedKey>, LoadError> {
     let mut keys = Vec::new();
-    for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(pem) {
-        match section.map_err(|_| bad_key("it is not PEM"))? {
-            (SectionKind::PublicKey, spki) => keys.push(TrustedKey::from_spki(&spki)?),
-            (SectionKind::Certificate, _) => return Err(bad_key("it is a certificate and not a bare key")),
-            _ => return Err(bad_key("it is not a public key")),
+    for block in pem::read(text).map_err(|error| bad_key(&format!("it is not PEM: {error}")))? {
+        match block.label.as_str() {
+            "PUBLIC KEY" => keys.push(TrustedKey::from_spki(&block.der)?),
+            "CERTIFICATE" => return Err(bad_key("it is a certificate and not a bare key")),
+            label => {
+                let line = block.line;
+                return Err(bad_key(&format!("line {line}: a block `{label}` is not a public key")));
+            }
         }
     }
     if keys.is_empty() { Err(bad_key("there is none in the text")) } else { Ok(keys) }

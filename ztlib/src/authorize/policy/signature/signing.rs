@@ -7,14 +7,14 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use rustls_pki_types::PrivatePkcs8KeyDer;
-use rustls_pki_types::pem::PemObject as _;
+use zeroize::Zeroizing;
 
 use super::{ED25519_PREFIX, KeyId, P256_PREFIX, TrustedKey, signature_name};
 use crate::authorize::policy::LoadError;
 use crate::authorize::policy::folder::Folder;
 use crate::authorize::policy::manifest::{self, MAX_MANIFEST_BYTES};
 use crate::authorize::policy::whole_file::{self, Access};
+use crate::pem;
 
 /// A private key that vouches for policy sets: Ed25519, or ECDSA on P-256. Use it for nothing else, and keep it off the machines that are
 /// guarded: what it signed is believed wherever it is trusted.
@@ -43,18 +43,28 @@ impl SigningKey {
     /// private keys are encrypted in its own way: sign with cosign itself.
     ///
     /// # Errors
-    /// `bad-key` where it is none, is encrypted or is of another kind. The text is never part of the error.
+    /// `bad-key` where it is none, is encrypted or is of another kind, or where there is more than the one key. The text is never part of the error.
     pub fn from_pem(pem: &[u8]) -> Result<Self, LoadError> {
-        if pem.windows(ENCRYPTED.len()).any(|part| part == ENCRYPTED) {
-            return Err(bad_key("it is encrypted"));
+        let mut keys = Vec::new();
+        for block in pem::read(pem).map_err(|error| bad_key(&format!("it is not PEM: {error}")))? {
+            match block.label.as_str() {
+                "PRIVATE KEY" => keys.push(Zeroizing::new(block.der)),
+                "ENCRYPTED PRIVATE KEY" => return Err(bad_key("it is encrypted")),
+                label => {
+                    let line = block.line;
+                    return Err(bad_key(&format!("line {line}: a block `{label}` is not a private key")));
+                }
+            }
         }
-        let key =
-            PrivatePkcs8KeyDer::from_pem_slice(pem).map_err(|_| bad_key("there is none in the text"))?;
-        let der = key.secret_pkcs8_der();
-        if let Ok(pair) = Ed25519KeyPair::from_pkcs8_maybe_unchecked(der) {
+        let der = match (keys.pop(), keys.is_empty()) {
+            (Some(key), true) => key,
+            (Some(_), false) => return Err(bad_key("there are several keys in the text, and one is wanted")),
+            (None, _) => return Err(bad_key("there is none in the text")),
+        };
+        if let Ok(pair) = Ed25519KeyPair::from_pkcs8_maybe_unchecked(&der) {
             return Self::new(Pair::Ed25519(pair));
         }
-        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, der)
+        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &der)
             .map_err(|_| bad_key("it is neither an Ed25519 key nor one on P-256"))?;
         Self::new(Pair::P256(pair))
     }
@@ -67,7 +77,7 @@ impl SigningKey {
         let failed = |_| bad_key("none could be made");
         let pair = Ed25519KeyPair::generate().map_err(failed)?;
         let pkcs8 = pair.to_pkcs8v1().map_err(failed)?;
-        Ok((Self::new(Pair::Ed25519(pair))?, pem("PRIVATE KEY", pkcs8.as_ref())))
+        Ok((Self::new(Pair::Ed25519(pair))?, to_pem("PRIVATE KEY", pkcs8.as_ref())))
     }
 
     fn new(pair: Pair) -> Result<Self, LoadError> {
@@ -89,7 +99,7 @@ impl SigningKey {
 
     /// The public key in PEM: what services are to trust.
     pub fn public_key_pem(&self) -> String {
-        pem("PUBLIC KEY", &self.public.spki)
+        to_pem("PUBLIC KEY", &self.public.spki)
     }
 
     /// The signature of these very bytes, as one line of base64: what belongs in the `.sig` file.
@@ -132,9 +142,6 @@ impl fmt::Debug for SigningKey {
     }
 }
 
-/// How a PEM text says that a key is encrypted (RFC 7468, section 11).
-const ENCRYPTED: &[u8] = b"BEGIN ENCRYPTED PRIVATE KEY";
-
 fn bad_key(why: &str) -> LoadError {
     LoadError::new(
         "bad-key",
@@ -144,7 +151,7 @@ fn bad_key(why: &str) -> LoadError {
     )
 }
 
-fn pem(kind: &str, der: &[u8]) -> String {
+fn to_pem(kind: &str, der: &[u8]) -> String {
     let mut text = format!("-----BEGIN {kind}-----\n");
     for (index, letter) in STANDARD.encode(der).chars().enumerate() {
         if index > 0 && index % 64 == 0 {

@@ -188,3 +188,25 @@ fn thread_local_root() -> std::rc::Rc<Authority> {
     }
     ROOT.with(std::rc::Rc::clone)
 }
+
+#[test]
+fn what_a_list_says_beside_its_serials_is_bounded() {
+    let root = Authority::new("root");
+    let many = |count: u8| {
+        (0..count).fold(root.list(), |list, at| list.extension(&[0x2a, 3, 4, at], false, &[5, 0])).sign()
+    };
+    let build = |list| Kind::Domain.given([&root], [list]).build().map(drop).map_err(|error| error.code());
+    assert_eq!(build(many(90)), Ok(()));
+    assert_eq!(build(many(101)), Err("malformed-revocation-list"));
+    // A name that no certificate can have, an extension that is longer than any, and the same in an entry.
+    let long = vec![b'a'; 70_000];
+    let attribute = der(0x30, &[&[6, 3, 0x55, 4, 3][..], &der(0x0c, &long)].concat());
+    let named = root.list().issuer_name(der(0x30, &der(0x31, &attribute))).sign();
+    assert_eq!(build(named), Err("malformed-revocation-list"));
+    assert_eq!(
+        build(root.list().extension(&[0x2a, 3, 4], false, &long).sign()),
+        Err("malformed-revocation-list")
+    );
+    let entry = root.list().revoking_with_extension(&[5], &[0x2a, 3, 4], false, &long).sign();
+    assert_eq!(build(entry), Err("malformed-revocation-list"));
+}

@@ -18,6 +18,21 @@ mod series;
 mod signers;
 mod time;
 
+fn der(tag: u8, content: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(content.len()).unwrap().to_be_bytes();
+    let mut out = vec![tag];
+    match length {
+        [0, 0, 0, short @ ..0x80] => out.push(short),
+        long => {
+            let digits = &long[long.iter().take_while(|digit| **digit == 0).count()..];
+            out.push(0x80 + u8::try_from(digits.len()).unwrap());
+            out.extend_from_slice(digits);
+        }
+    }
+    out.extend_from_slice(content);
+    out
+}
+
 fn days(days: i64) -> SystemTime {
     let by = Duration::from_secs(days.unsigned_abs() * 86_400);
     if days < 0 { a_day() - by } else { a_day() + by }

@@ -6,13 +6,6 @@ const ONE: &str = "http://crl.example/1.crl";
 const TWO: &str = "http://crl.example/2.crl";
 
 /// A SEQUENCE or other element, for what the drafts cannot write.
-fn der(tag: u8, content: &[u8]) -> Vec<u8> {
-    let mut out = vec![tag, u8::try_from(content.len()).unwrap()];
-    assert!(content.len() < 0x80);
-    out.extend_from_slice(content);
-    out
-}
-
 /// The relative name `CN=one`, as the content of its SET.
 fn relative(name: &str) -> Vec<u8> {
     der(0x30, &[der(0x06, &[0x55, 4, 3]), der(0x0c, name.as_bytes())].concat())

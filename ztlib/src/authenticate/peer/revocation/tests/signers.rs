@@ -249,3 +249,35 @@ fn many_lists_of_many_keys_of_one_name_end_quickly() {
     // What was found out is remembered.
     assert_eq!(code(&trust, &peer, a_day()), IN);
 }
+
+#[test]
+fn a_list_is_the_issuers_by_the_same_names_by_which_a_path_is_found() {
+    for kind in KINDS {
+        let root = Authority::new("\u{c4} root");
+        let peer = kind.leaf(&root).issue();
+        // In another case, and as a BMPString.
+        let bmp: Vec<u8> = "\u{e4} Root".encode_utf16().flat_map(u16::to_be_bytes).collect();
+        for (tag, text) in [(0x0c, "\u{e4} Root".as_bytes()), (0x1e, bmp.as_slice())] {
+            let value = der(0x30, &[&[6, 3, 0x55, 4, 3][..], &der(tag, text)].concat());
+            let name = der(0x30, &der(0x31, &value));
+            let list = root.list().issuer_name(name).revoking(&peer.certificate()).sign();
+            // Where an unknown status is allowed, a list that is not found would let the peer pass.
+            let trust = kind.given([&root], [list]).allow_unknown_revocation_status().build().unwrap();
+            assert_eq!(code(&trust, &peer, a_day()), "revoked", "{kind:?} {tag}");
+        }
+    }
+}
+
+#[test]
+fn a_revoked_leaf_is_refused_for_it_whatever_is_revoked_above() {
+    let root = Authority::new("root");
+    let middle = root.intermediate("middle");
+    let peer = Kind::Domain.leaf(&middle).issue();
+    let of_root = root.list().revoking(&middle.certificate()).sign();
+    let of_middle = middle.list().revoking(&peer.certificate()).sign();
+    for lists in orders(&[of_root, of_middle]) {
+        let trust = Kind::Domain.given([&root], lists).build().unwrap();
+        let told = identity(&trust, &peer, a_day()).unwrap_err().to_string();
+        assert!(told.starts_with("the leaf (serial number"), "{told}");
+    }
+}
