@@ -377,6 +377,8 @@ async fn odd_request_lines_and_hosts_are_decided_once_and_refused_by_name() {
         ("GET /a HTTP/1.0\r\nHost: localhost\r\n", Some("")),
         ("GET /a HTTP/1.0\r\n", Some("host-missing")),
         ("GET /a HTTP/1.1\r\n", Some("host-missing")),
+        ("GET http://localhost/a HTTP/1.1\r\n", Some("host-missing")),
+        ("GET http://localhost/a HTTP/1.0\r\n", Some("")),
         ("GET /a HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n", Some("host-ambiguous")),
         ("GET /a HTTP/1.1\r\nHost: localhost\r\nHost: evil.test\r\n", Some("host-ambiguous")),
         ("GET http://evil.test/a HTTP/1.1\r\nHost: localhost\r\n", Some("host-ambiguous")),
