@@ -13,8 +13,8 @@
 mod support;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
@@ -31,7 +31,8 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use ztlib::authorize::{Answer, Read};
-use ztlib::observe::Verdict;
+use ztlib::enforce::{GuardBuilder, Ready};
+use ztlib::observe::{JsonLinesSink, Verdict};
 use ztlib::tls::{Acceptor, Server, ShutDown};
 use ztlib_axum::GuardedRouter;
 use ztlib_testing::{HttpsClient, Issued, TlsClient};
@@ -50,6 +51,10 @@ struct Service {
 
 impl Service {
     async fn start() -> Self {
+        Self::start_with(|guard| guard).await
+    }
+
+    async fn start_with(adjust: impl FnOnce(GuardBuilder<Ready>) -> GuardBuilder<Ready>) -> Self {
         let world = World::new();
         let guard = world.guard(deciding(|question, outcome| {
             let path = text(question, Read::Path)?.unwrap_or_default();
@@ -61,7 +66,7 @@ impl Service {
             Ok(if path.starts_with("/denied") { Answer::Deny } else { Answer::Allow })
         }));
         // The service runs on the machine's clock where TLS does; tokens and decisions on the world's.
-        let guard = guard.build();
+        let guard = adjust(guard).build();
         let runs = Arc::new(AtomicUsize::new(0));
         let handler = {
             let runs = runs.clone();
@@ -157,6 +162,9 @@ async fn answer(mut request: Request) -> Response {
         });
         return (StatusCode::SWITCHING_PROTOCOLS, [("upgrade", "echo"), ("connection", "upgrade")])
             .into_response();
+    }
+    if request.uri().path() == "/wait" {
+        return std::future::pending().await;
     }
     if request.uri().path() == "/address" {
         let seen = request.extensions().get::<ConnectInfo<SocketAddr>>();
@@ -377,6 +385,8 @@ async fn odd_request_lines_and_hosts_are_decided_once_and_refused_by_name() {
         ("GET /a HTTP/1.0\r\nHost: localhost\r\n", Some("")),
         ("GET /a HTTP/1.0\r\n", Some("host-missing")),
         ("GET /a HTTP/1.1\r\n", Some("host-missing")),
+        ("GET http://localhost/a HTTP/1.1\r\n", Some("host-missing")),
+        ("GET http://localhost/a HTTP/1.0\r\n", Some("")),
         ("GET /a HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n", Some("host-ambiguous")),
         ("GET /a HTTP/1.1\r\nHost: localhost\r\nHost: evil.test\r\n", Some("host-ambiguous")),
         ("GET http://evil.test/a HTTP/1.1\r\nHost: localhost\r\n", Some("host-ambiguous")),
@@ -612,4 +622,48 @@ impl http_body::Body for Never {
     ) -> std::task::Poll<Option<Result<http_body::Frame<bytes::Bytes>, Self::Error>>> {
         std::task::Poll::Pending
     }
+}
+
+/// An output that takes its time over each line.
+#[derive(Clone, Default)]
+struct Slow(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Slow {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        std::thread::sleep(Duration::from_millis(10));
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Of the thirty seconds that a pod has, twenty are for requests: what comes after is soon done.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_serve_has_returned_the_audit_log_is_soon_whole_also_where_requests_were_cut() {
+    let output = Slow::default();
+    let sink = Arc::new(JsonLinesSink::new(output.clone(), 1024));
+    let mut service = Service::start_with(|guard| guard.audit(sink.clone())).await;
+    let bearer = service.bearer();
+    let request =
+        |path: &str, more: &str| format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{bearer}{more}\r\n");
+    let stop = std::mem::replace(&mut service.stop, oneshot::channel().0);
+    let waits = service.raw(request("/wait", ""));
+    let asks = async {
+        let answers = request("/denied", "").repeat(99) + &request("/a", "Connection: close\r\n");
+        assert_eq!(statuses(&service.raw(answers).await).len(), 100);
+    };
+    let ends = async {
+        asks.await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        stop.send(()).unwrap();
+    };
+    tokio::join!(waits, ends);
+    assert_eq!(service.served.await.unwrap().cut, 1);
+    assert_eq!(sink.close(Duration::from_secs(5)), 0);
+    let written = String::from_utf8(output.0.lock().unwrap().clone()).unwrap();
+    assert_eq!(written.lines().count(), 101);
+    assert_eq!(written.lines().filter(|line| line.contains("/wait")).count(), 1);
 }

@@ -681,6 +681,40 @@ fn without_a_bound_policies_do_not_age() {
     assert!(ask().is_ok());
 }
 
+#[test]
+fn an_age_that_refuses_everything_or_bounds_nothing_is_refused_at_load() {
+    let (folder, key) = (Folder::new(), ed25519());
+    folder.sign(&folder.draft(1, "allow.wasm", ""), &key);
+    let (second, longest) = (Duration::from_secs(1), Duration::from_secs(3650 * 24 * 3600));
+    let tick = Duration::from_nanos(1);
+    for (age, code) in [
+        (Duration::ZERO, Some("policy-age-out-of-range")),
+        (second - tick, Some("policy-age-out-of-range")),
+        (second, None),
+        (longest, None),
+        (longest + tick, Some("policy-age-out-of-range")),
+        (Duration::MAX, Some("policy-age-out-of-range")),
+    ] {
+        let in_code = PolicySetBuilder::new().component("p", sets::ALLOW_ALL).max_policy_age(age).load();
+        for loaded in [in_code, folder.trusting(&key).max_policy_age(age).load()] {
+            assert_eq!(loaded.err().map(|error| error.code()), code, "{age:?}");
+        }
+    }
+}
+
+#[test]
+fn waiting_for_no_time_only_looks_and_for_all_time_waits() {
+    let policies = PolicySetBuilder::new().component("p", sets::ALLOW_ALL).load().unwrap();
+    assert!(policies.wait_until(Duration::ZERO, |status| status.loads == 1));
+    assert!(!policies.wait_until(Duration::ZERO, |status| status.loads == 2));
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| policies.wait_until(Duration::MAX, |status| status.loads == 2));
+        std::thread::sleep(Duration::from_millis(50));
+        policies.replace(PolicySetBuilder::new().component("p", sets::ALLOW_ALL)).unwrap();
+        assert!(waiting.join().unwrap());
+    });
+}
+
 // What operators see.
 
 #[derive(Default)]

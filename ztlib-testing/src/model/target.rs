@@ -120,6 +120,10 @@ fn check_host(exchange: &Exchange) -> Result<(), &'static str> {
     if headers.len() > 1 {
         return Err("host-ambiguous");
     }
+    // RFC 9112 section 3.2: an absolute target does not stand in for the header.
+    if !exchange.grpc && headers.is_empty() {
+        return Err("host-missing");
+    }
     let mut known: Option<(String, Option<u16>)> = None;
     for host in headers.iter().copied().chain(authority.iter().copied()).chain(absolute) {
         let (name, port) = canonical(host).ok_or("host-malformed")?;

@@ -6,7 +6,7 @@ use std::fmt;
 
 use http::header::{CONTENT_TYPE, HOST};
 use http::request::Parts;
-use http::{HeaderMap, Method, Uri, uri::Authority};
+use http::{HeaderMap, Method, Uri, Version, uri::Authority};
 
 use super::spelling::Spellings;
 
@@ -37,7 +37,7 @@ pub enum TargetError {
     PathIllegalCharacter,
     /// A parameter of the route holds `.` or `..` as a segment once it is decoded.
     ParameterDotSegment,
-    /// No host is named.
+    /// No host is named; on HTTP/1.1, by the header `Host`.
     HostMissing,
     /// Several hosts are named, or `Host` and the request target differ.
     HostAmbiguous,
@@ -120,6 +120,11 @@ pub(super) fn check<'r>(
         return Err(TargetError::MethodConnect);
     }
     let encoded_slash = check_path(path, &parts.method, allowed)?;
+    // RFC 9112 section 3.2: on HTTP/1.1 the header must be there although the target names the host.
+    // Which of the two somebody in front went by, the request then no longer says.
+    if parts.version == Version::HTTP_11 && !parts.headers.contains_key(HOST) {
+        return Err(TargetError::HostMissing);
+    }
     let host = one_host(&parts.uri, &parts.headers)?;
     if parts.headers.get_all(CONTENT_TYPE).iter().nth(1).is_some() {
         return Err(TargetError::HeaderRepeated);
@@ -477,6 +482,23 @@ mod tests {
             assert_eq!(host(uri, hosts), Err(error), "{uri} {hosts:?}");
         }
         assert_eq!(host("/", &["[::1]:80"]).as_deref(), Ok("[::1]"));
+    }
+
+    #[test]
+    fn on_http_1_1_the_header_names_the_host_whatever_the_target_says() {
+        let checked = |version: Version, hosts: &[&str]| {
+            let mut parts = parts("GET", "http://a.test/", hosts);
+            parts.version = version;
+            check_strictly(&parts, "/").map(|checked| checked.host.into_owned())
+        };
+        assert_eq!(checked(Version::HTTP_11, &[]), Err(TargetError::HostMissing));
+        // HTTP/1.0 has no such header, HTTP/2 and HTTP/3 have `:authority`.
+        for version in [Version::HTTP_10, Version::HTTP_2, Version::HTTP_3] {
+            assert_eq!(checked(version, &[]).as_deref(), Ok("a.test"), "{version:?}");
+        }
+        for version in [Version::HTTP_10, Version::HTTP_11, Version::HTTP_2, Version::HTTP_3] {
+            assert_eq!(checked(version, &["a.test"]).as_deref(), Ok("a.test"), "{version:?}");
+        }
     }
 
     #[test]

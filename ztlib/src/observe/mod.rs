@@ -37,7 +37,7 @@
 //! | `ztlib_trial_judged_total` | counter | `result`: `same`, `differs` | questions that a candidate on trial judged, too |
 //! | `ztlib_trial_lost_total` | counter | | questions that were left out because a candidate could not keep up |
 //! | `ztlib_connections_refused_total` | counter | `code` | connections that were refused before HTTP was spoken |
-//! | `ztlib_connections_ended_total` | counter | `code`: `preface-timeout`, `header-timeout`, `ping-timeout`, `body-timeout`, `answer-timeout`, `made-room`, `malformed-http`, `header-too-large`, `host-missing` | what was ended or refused at the connection, where no guard has seen it (`docs/connections.md`) |
+//! | `ztlib_connections_ended_total` | counter | `code`: `preface-timeout`, `header-timeout`, `ping-timeout`, `body-timeout`, `answer-timeout`, `made-room`, `malformed-http`, `header-too-large` | what was ended or refused at the connection, where no guard has seen it (`docs/connections.md`) |
 //! | `ztlib_audit_events_lost_total` | counter | | audit events that the queue had no room for, that could not be written, or that were written since the last flush that went well where one fails |
 
 mod audit;

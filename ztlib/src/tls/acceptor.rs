@@ -114,16 +114,14 @@ impl Acceptor {
         let mut deadline = pin!(tokio::time::sleep(self.settings.deadline));
         let mut displaced = pin!(arrival.slot.displaced());
         let (stream, verdict) = poll_fn(|cx| {
-            if let Poll::Ready(done) = handshake.as_mut().poll(cx) {
-                return Poll::Ready(done);
-            }
+            // Before the handshake: a peer that always has more to say uses up what a task may do at a time.
             if deadline.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Err(AcceptError::Deadline));
             }
-            if displaced.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(Err(AcceptError::Displaced));
+            if let Poll::Ready(done) = handshake.as_mut().poll(cx) {
+                return Poll::Ready(done);
             }
-            Poll::Pending
+            displaced.as_mut().poll(cx).map(|()| Err(AcceptError::Displaced))
         })
         .await?;
         let session = stream.get_ref().1;

@@ -141,16 +141,19 @@ pub(super) async fn drive<C>(
         let event = {
             let mut changed = pin!(phases.changed());
             poll_fn(|cx| {
-                if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
-                    return Poll::Ready(Event::Ended(ended));
-                }
+                // Before the connection: a peer that always has more to say uses up what a task may do
+                // at a time, and after that no timer and no word of the server's would be heard.
                 if let Poll::Ready(changed) = changed.as_mut().poll(cx) {
                     return Poll::Ready(Event::Phase(changed.is_ok()));
                 }
-                if evicted.as_mut().poll(cx).is_ready() {
-                    return Poll::Ready(Event::Evicted);
+                if tick.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(Event::Tick);
                 }
-                tick.as_mut().poll(cx).map(|()| Event::Tick)
+                if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
+                    return Poll::Ready(Event::Ended(ended));
+                }
+                // After it, since a request may just have come; this hears even so.
+                evicted.as_mut().poll(cx).map(|()| Event::Evicted)
             })
             .await
         };

@@ -68,9 +68,10 @@ impl Probes {
                 let mut cut = pin!(phases.wait_for(|phase| *phase == Phase::Cut));
                 let mut evicted = pin!(place.slot.evicted());
                 poll_fn(|cx| {
-                    if connection.as_mut().poll(cx).is_ready()
-                        || end.as_mut().poll(cx).is_ready()
+                    // In this order, as in `drive`.
+                    if end.as_mut().poll(cx).is_ready()
                         || cut.as_mut().poll(cx).is_ready()
+                        || connection.as_mut().poll(cx).is_ready()
                     {
                         return Poll::Ready(());
                     }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use http::header::{CONTENT_LENGTH, EXPECT, HOST};
-use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
+use http::header::{CONTENT_LENGTH, EXPECT};
+use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -141,12 +141,6 @@ where
         if self.streams.is_some() && header_bytes(&parts) > self.limits.max_header_bytes as usize {
             ended("header-too-large");
             return Answering::Server { status: StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, exchange };
-        }
-        // RFC 9112 section 3.2: the target names the host, and the header must be there all the same.
-        let named_by_target_alone = parts.uri.authority().is_some() && !parts.headers.contains_key(HOST);
-        if parts.version == Version::HTTP_11 && parts.method != Method::CONNECT && named_by_target_alone {
-            ended("host-missing");
-            return Answering::Server { status: StatusCode::BAD_REQUEST, exchange };
         }
         self.connection.extend(&mut parts.extensions);
         let future = hyper::service::Service::call(&self.inner, Request::from_parts(parts, body));

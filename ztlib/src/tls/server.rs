@@ -304,13 +304,14 @@ impl Server {
                     let mut draining = pin!(phases.wait_for(|phase| *phase != Phase::Serving));
                     let mut evicted = pin!(place.slot.evicted());
                     poll_fn(|cx| {
+                        // In this order, as in `drive`.
+                        if draining.as_mut().poll(cx).is_ready() {
+                            return Poll::Ready(None);
+                        }
                         if let Poll::Ready(accepted) = handshake.as_mut().poll(cx) {
                             return Poll::Ready(Some(accepted));
                         }
-                        if evicted.as_mut().poll(cx).is_ready() {
-                            return Poll::Ready(Some(Err(AcceptError::Displaced)));
-                        }
-                        draining.as_mut().poll(cx).map(|_| None)
+                        evicted.as_mut().poll(cx).map(|()| Some(Err(AcceptError::Displaced)))
                     })
                     .await
                 };

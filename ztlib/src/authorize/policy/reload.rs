@@ -1,6 +1,7 @@
 //! The handle on the set that is in force, and how another one takes its place: whole or not at all.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -25,6 +26,10 @@ use crate::authorize::decision::Fault;
 use crate::authorize::question::{Asked, Labels, Question};
 use crate::authorize::signals::SignalSource;
 use crate::clock::SharedClock;
+
+/// What may be said with `max_policy_age`. Watching confirms twice a second, so less would refuse in
+/// between; more would bound nothing, whoever meant to.
+const POLICY_AGES: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3650 * 24 * 3600);
 
 /// The policy set that is in force. Clones are handles on the same one.
 ///
@@ -58,6 +63,12 @@ impl Policies {
     }
 
     pub(super) fn load(start: Start) -> Result<Self, LoadError> {
+        if let Some(age) = start.max_age.filter(|age| !POLICY_AGES.contains(age)) {
+            return Err(LoadError::new(
+                "policy-age-out-of-range",
+                format!("`max_policy_age` is {age:?}, and may be from a second to 3650 days"),
+            ));
+        }
         let engine = Engine::shared()?;
         let mut loader = Loader::new(start.origin, start.signal_source);
         let Loaded { set, provenance } = loader.load(&engine, None)?;
@@ -234,6 +245,7 @@ impl Policies {
     }
 
     /// Blocks until the status is as wanted, or for at most `timeout`; says whether it is. `wanted` must not call this handle.
+    /// With no time it only looks; `Duration::MAX` is for ever.
     pub fn wait_until(&self, timeout: Duration, mut wanted: impl FnMut(&Status) -> bool) -> bool {
         let status = self.0.status();
         let waited = self.0.changed.wait_timeout_while(status, timeout, |status| !wanted(status));

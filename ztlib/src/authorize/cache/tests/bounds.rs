@@ -191,3 +191,23 @@ fn a_long_value_leaves_no_long_buffer_behind() {
         assert!(kept <= 2 * bounds.key_bytes, "{kept} bytes kept for a value of {length}");
     }
 }
+
+#[test]
+fn the_least_and_the_greatest_bounds_mean_what_their_docs_say() {
+    let policies = allowing_after(&json!([{ "call": "header", "with": ["x-a"] }]), Feed::default());
+    let view = policies.current();
+    let most = CacheBounds { bytes: u64::MAX, sites: usize::MAX, reads: usize::MAX, key_bytes: usize::MAX };
+    for (bounds, remembered) in [
+        (most, true),
+        (CacheBounds { reads: 0, ..most }, false),
+        (CacheBounds { key_bytes: 0, ..most }, false),
+        (CacheBounds { sites: 0, ..most }, true),
+    ] {
+        let cache = DecisionCache::new(bounds);
+        let ask = || cache.decide(&view, *sketch().question()).cached;
+        assert!(!ask());
+        // The list is there after the first one, with shared sites after the second.
+        ask();
+        assert_eq!(ask(), remembered, "{bounds:?}");
+    }
+}

@@ -144,7 +144,7 @@ impl Shadow {
     }
 
     /// Blocks until the status is as wanted, or for at most `timeout`; returns whether it is. `wanted` must not call this
-    /// shadow.
+    /// shadow. With no time it only looks; `Duration::MAX` is for ever.
     pub fn wait_until(&self, timeout: Duration, mut wanted: impl FnMut(&TrialStatus) -> bool) -> bool {
         let tally = self.state.tally();
         let waited = self.state.changed.wait_timeout_while(tally, timeout, |tally| !wanted(&tally.status));
