@@ -108,9 +108,6 @@ pub(super) fn methods_of<'m>(methods: &'m NonEmpty<Text<'_>>) -> Result<Vec<&'m 
         if method != "*" && !METHODS.split(' ').any(|known| known == method) {
             return Err(format!("`{method}` is no method that is registered with IANA; `*` stands for any"));
         }
-        if named.contains(&method) {
-            return Err(format!("the method `{method}` is there twice"));
-        }
         named.push(method);
     }
     if named.contains(&"*") {
