@@ -8,7 +8,7 @@
 //! | | error | the audit log cannot be written or flushed, opened anew after a rotation, or its writer did not start; events are lost: the first, and whenever their number has doubled |
 //! | | info | the audit log was rotated: its file is opened anew |
 //! | `ztlib::refusal` | info | every refusal, with the whole reason |
-//! | | debug | the reads that led to it; connections that were refused before HTTP was spoken |
+//! | | debug | the reads that led to it; connections that were refused before HTTP was spoken, or ended by the server |
 //! | `ztlib::guard` | warn | a guard that only observes was built; once: a CORS preflight was refused, so its layer stands inside; a policy asks for addresses that the server does not tell |
 //! | | error | a handler asked for what the guard did not establish (500); once: a route names a parameter twice |
 //! | `ztlib::cache` | info | decisions of a set with a native policy are not remembered |
@@ -37,6 +37,7 @@
 //! | `ztlib_trial_judged_total` | counter | `result`: `same`, `differs` | questions that a candidate on trial judged, too |
 //! | `ztlib_trial_lost_total` | counter | | questions that were left out because a candidate could not keep up |
 //! | `ztlib_connections_refused_total` | counter | `code` | connections that were refused before HTTP was spoken |
+//! | `ztlib_connections_ended_total` | counter | `code`: `preface-timeout`, `header-timeout`, `ping-timeout`, `body-timeout`, `answer-timeout`, `made-room`, `malformed-http`, `header-too-large`, `host-missing` | what was ended or refused at the connection, where no guard has seen it (`connections.md`) |
 //! | `ztlib_audit_events_lost_total` | counter | | audit events that the queue had no room for, that could not be written, or that were written since the last flush that went well where one fails |
 
 mod audit;
