@@ -160,7 +160,7 @@ fn mistakes_in_a_manifest_name_their_line_and_what_to_do() {
         ("format = 1\n\n\nx = ".into(), "malformed-file", Some(4), ""),
         ("format = 1".into(), "no-policies", None, "add one"),
         ("format = 1\npolicies = []".into(), "unknown-key", Some(2), "did you mean `policy`?"),
-        ("format = 1\nwhatever = 1".into(), "unknown-key", Some(2), "the keys are format, version, policy"),
+        ("format = 1\nwhatever = 1".into(), "unknown-key", Some(2), "the keys are format, version, for, policy"),
         ("format = 1\npolicy = 'x'".into(), "wrong-type", Some(2), "[[policy]]"),
         ("format = 1\npolicy = ['x']".into(), "wrong-type", Some(2), "[[policy]]"),
         ("format = 1\n[policy]\nname = 'x'".into(), "wrong-type", Some(2), "[[policy]]"),
@@ -302,7 +302,8 @@ fn what_a_policy_refuses_is_placed_in_the_file_of_its_configuration() {
     assert_eq!(said, ("rbac.yaml".to_owned(), Some(8)));
     // Where the same text is in another line, too, none is said.
     assert_eq!(refused("rbac.yaml", &yaml.replace("ROUTE", "/orders")), ("rbac.yaml".to_owned(), None));
-    let toml = "[roles]\nclaims = ['/roles']\n[[permissions.clerk]]\nmethods = ['FETCH']\nroutes = ['/orders']\n";
+    let toml =
+        "[roles]\nclaims = ['/roles']\n[[permissions.clerk]]\nmethods = ['FETCH']\nroutes = ['/orders']\n";
     assert_eq!(refused("rbac.toml", toml), ("rbac.toml".to_owned(), Some(4)));
     let json = "{\n \"roles\": {\n  \"claim\": []\n },\n \"permissions\": {}\n}";
     assert_eq!(refused("rbac.json", json), ("rbac.json".to_owned(), Some(3)));
@@ -377,7 +378,7 @@ fn equal_sets_have_equal_revisions_and_every_difference_shows() {
         (base.replace("any-config.wasm", "flip-flop.wasm").replace("ANY", &digest(FLIP_FLOP)), "a: 1", "{}"),
         (base.replace("config =", "may-abstain = true\nconfig ="), "a: 1", "{}"),
         (base.replace("config =", "reasons = ['r']\nconfig ="), "a: 1", "{}"),
-        (base.replace("config = 'c.yaml'", "config = 'c.yaml'\n[policy.budget]\nfuel = 9"), "a: 1", "{}"),
+        (base.replace("config = 'c.yaml'", "config = 'c.yaml'\n[policy.budget]\nfuel = 999"), "a: 1", "{}"),
         (format!("signals = ['s']\n{base}"), "a: 1", "{}"),
         (format!("secret-headers = ['s']\n{base}"), "a: 1", "{}"),
     ] {
