@@ -160,7 +160,12 @@ fn mistakes_in_a_manifest_name_their_line_and_what_to_do() {
         ("format = 1\n\n\nx = ".into(), "malformed-file", Some(4), ""),
         ("format = 1".into(), "no-policies", None, "add one"),
         ("format = 1\npolicies = []".into(), "unknown-key", Some(2), "did you mean `policy`?"),
-        ("format = 1\nwhatever = 1".into(), "unknown-key", Some(2), "the keys are format, version, for, policy"),
+        (
+            "format = 1\nwhatever = 1".into(),
+            "unknown-key",
+            Some(2),
+            "the keys are format, version, for, policy",
+        ),
         ("format = 1\npolicy = 'x'".into(), "wrong-type", Some(2), "[[policy]]"),
         ("format = 1\npolicy = ['x']".into(), "wrong-type", Some(2), "[[policy]]"),
         ("format = 1\n[policy]\nname = 'x'".into(), "wrong-type", Some(2), "[[policy]]"),
