@@ -81,7 +81,9 @@ mod tests {
         functions.function(0).function(1);
         let (mut body, mut caller) = (Function::new([]), Function::new([]));
         body.instruction(&Instruction::Unreachable).instruction(&Instruction::End);
-        (0..1000).for_each(|_| drop(caller.instruction(&Instruction::Call(0))));
+        for _ in 0..1000 {
+            caller.instruction(&Instruction::Call(0));
+        }
         caller.instruction(&Instruction::Unreachable).instruction(&Instruction::End);
         let mut code = CodeSection::new();
         code.function(&body).function(&caller);
