@@ -45,6 +45,8 @@ pub struct Tally {
     pub denied: u64,
     pub faults: u64,
     pub unauthenticated: u64,
+    /// Faults of callers of a second issuer, where a policy did not ask whose word it goes by.
+    pub strangers: u64,
     /// What changed in between.
     pub clock: u64,
     pub signals: u64,
@@ -56,7 +58,7 @@ impl Tally {
     /// Adds what came of others.
     pub fn add(&mut self, other: &Self) {
         let Self { cases, hits, allowed_hits, allowed, denied, faults, .. } = other;
-        let Self { unauthenticated, clock, signals, documents, reloads, .. } = other;
+        let Self { unauthenticated, strangers, clock, signals, documents, reloads, .. } = other;
         self.cases += cases;
         self.hits += hits;
         self.allowed_hits += allowed_hits;
@@ -64,6 +66,7 @@ impl Tally {
         self.denied += denied;
         self.faults += faults;
         self.unauthenticated += unauthenticated;
+        self.strangers += strangers;
         self.clock += clock;
         self.signals += signals;
         self.documents += documents;
@@ -279,7 +282,7 @@ fn patient() -> Budget {
 struct Sketch([usize; 8]);
 
 impl Sketch {
-    const SIDES: [usize; 8] = [7, 4, 3, 5, 4, 5, 16, 8];
+    const SIDES: [usize; 8] = [9, 4, 3, 5, 4, 5, 16, 8];
 
     fn random(choices: &mut Choices<'_>) -> Self {
         Self(Self::SIDES.map(|sides| choices.below(sides)))
@@ -376,8 +379,11 @@ impl World {
         let id = TokenIssuer::with_algorithm("https://id.example", Algorithm::HS256);
         let issuer = Issuer::new(id.name()).audience("shop").algorithms([Algorithm::HS256]);
         let issuer = issuer.hmac_secret(id.secret().expect("a secret"));
-        let verifier = TokenVerifier::builder().issuer(issuer).build().expect("a verifier");
-        let people = people(&id, now);
+        let partner = TokenIssuer::with_algorithm("https://partner.example", Algorithm::HS256);
+        let second = Issuer::new(partner.name()).audience("shop").algorithms([Algorithm::HS256]);
+        let second = second.hmac_secret(partner.secret().expect("a secret"));
+        let verifier = TokenVerifier::builder().issuer(issuer).issuer(second).build().expect("a verifier");
+        let people = people(&id, &partner, now);
         let principal = |person: &Option<String>, connection: &Option<PeerCertificates>| {
             let mut extensions = http::Extensions::new();
             if let Some(certificates) = connection {
@@ -599,7 +605,10 @@ impl Tally {
             }
             Verdict::Deny => self.denied += 1,
             // All targets are in good form: what makes one bad is that a policy cannot read it.
-            Verdict::Fault | Verdict::BadRequest => self.faults += 1,
+            Verdict::Fault | Verdict::BadRequest => {
+                self.faults += 1;
+                self.strangers += u64::from(event.reason() == Some("issuer-not-asked"));
+            }
             Verdict::Unauthenticated => self.unauthenticated += 1,
             other => panic!("no question here is {other:?}"),
         }
@@ -620,25 +629,34 @@ fn listed(headers: &HeaderMap) -> Vec<(String, String)> {
     listed
 }
 
-/// Some users' tokens, nobody's, and one that runs out while a history is played.
-fn people(id: &TokenIssuer, now: SystemTime) -> Vec<Option<String>> {
+/// Some users' tokens, nobody's, one that runs out while a history is played, and those of two strangers: users of a second issuer who
+/// are called as two of the first one's, and of whom it says the same.
+fn people(id: &TokenIssuer, partner: &TokenIssuer, now: SystemTime) -> Vec<Option<String>> {
     let ago = Duration::from_secs;
     // From long before, so that a clock that steps back finds it valid.
-    let long = |subject: &str| {
-        let token = id.token_at(now - ago(36_000)).subject(subject).audience("shop");
-        token.expires_in(ago(80_000)).claim("auth_time", START - 30)
+    fn long<'i>(issuer: &'i TokenIssuer, subject: &str, now: SystemTime) -> TokenDraft<'i> {
+        let token = issuer.token_at(now - Duration::from_secs(36_000)).subject(subject).audience("shop");
+        token.expires_in(Duration::from_secs(80_000)).claim("auth_time", START - 30)
+    }
+    let admin = |issuer| {
+        let token = long(issuer, "alice", now).scope("read").claim("roles", ["admin"]);
+        token.claim("tenant", "acme").claim("until", START + 50)
     };
-    let all: [TokenDraft<'_>; 6] = [
-        long("alice")
-            .scope("read")
-            .claim("roles", ["admin"])
-            .claim("tenant", "acme")
-            .claim("until", START + 50),
-        long("alice").scope("write").claim("roles", ["viewer"]).claim("level", 3),
-        long("bob").scope("read write").claim("roles", "viewer").claim("tenant", 7).claim("staff", true),
-        long("bob").claim("amr", ["mfa"]).claim("acr", "high").claim("until", "soon"),
+    let viewer =
+        |issuer| long(issuer, "alice", now).scope("write").claim("roles", ["viewer"]).claim("level", 3);
+    let all: [TokenDraft<'_>; 8] = [
+        admin(id),
+        viewer(id),
+        long(id, "bob", now)
+            .scope("read write")
+            .claim("roles", "viewer")
+            .claim("tenant", 7)
+            .claim("staff", true),
+        long(id, "bob", now).claim("amr", ["mfa"]).claim("acr", "high").claim("until", "soon"),
         id.token_at(now - ago(10)).subject("alice").audience("shop").expires_in(ago(70)).scope("read"),
-        long("carol"),
+        long(id, "carol", now),
+        admin(partner),
+        viewer(partner),
     ];
     [None].into_iter().chain(all.into_iter().map(|token| Some(token.sign()))).collect()
 }

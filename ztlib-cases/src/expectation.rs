@@ -17,30 +17,38 @@ pub enum Verdict {
     Deny,
     /// The policy has nothing to say. A set never abstains.
     Abstain,
-    /// No decision could be reached.
+    /// No decision could be reached, for a fault of the service or its policies.
     Fault,
+    /// No decision could be reached, because what the caller sent cannot be read as a policy asks for it.
+    BadRequest,
+}
+
+/// Their names, in the order in which they are explained.
+const NAMES: [(&str, Verdict); 5] = [
+    ("allow", Verdict::Allow),
+    ("deny", Verdict::Deny),
+    ("abstain", Verdict::Abstain),
+    ("fault", Verdict::Fault),
+    ("bad-request", Verdict::BadRequest),
+];
+
+impl Verdict {
+    /// Whether no decision could be reached, whosever doing it is.
+    pub fn is_no_decision(self) -> bool {
+        matches!(self, Self::Fault | Self::BadRequest)
+    }
 }
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Allow => "allow",
-            Self::Deny => "deny",
-            Self::Abstain => "abstain",
-            Self::Fault => "fault",
-        })
+        let name = NAMES.into_iter().find(|(_, verdict)| verdict == self);
+        f.write_str(name.map_or("", |(name, _)| name))
     }
 }
 
 /// The verdict that prints so.
 pub fn verdict_named(name: &str) -> Option<Verdict> {
-    Some(match name {
-        "allow" => Verdict::Allow,
-        "deny" => Verdict::Deny,
-        "abstain" => Verdict::Abstain,
-        "fault" => Verdict::Fault,
-        _ => return None,
-    })
+    NAMES.into_iter().find(|(known, _)| *known == name).map(|(_, verdict)| verdict)
 }
 
 /// A value and the line in which it is expected, from 1.
@@ -104,7 +112,7 @@ impl Expectation {
     /// What a case's table expects; a `bare` one need expect nothing.
     pub(crate) fn read(table: &Table<'_>, bare: bool) -> Result<Self, Error> {
         let verdict = verdict(table, bare)?;
-        belong(table, verdict, &["reason", "policy"], &[Verdict::Deny, Verdict::Fault])?;
+        belong(table, verdict, &["reason", "policy"], &[Verdict::Deny, Verdict::Fault, Verdict::BadRequest])?;
         belong(table, verdict, &["message", "step-up"], &[Verdict::Deny])?;
         belong(table, verdict, &["request-headers", "response-headers"], &[Verdict::Allow])?;
         let reason = reason(table, verdict)?;
@@ -127,11 +135,11 @@ fn verdict(table: &Table<'_>, bare: bool) -> Result<Option<Verdict>, Error> {
         return if bare {
             Ok(None)
         } else {
-            Err(table.missing("expect", "one of allow, deny, abstain and fault"))
+            Err(table.missing("expect", "one of allow, deny, abstain, fault and bad-request"))
         };
     };
     let verdict = verdict_named(name).ok_or_else(|| {
-        let names = ["allow", "deny", "abstain", "fault"];
+        let names = NAMES.map(|(name, _)| name);
         let advice = closest(name, &names).map_or_else(
             || format!("it is one of {}", names.join(", ")),
             |close| format!("did you mean `{close}`?"),

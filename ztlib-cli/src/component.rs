@@ -5,13 +5,27 @@ use std::error::Error;
 use wasm_encoder::{ComponentSectionId, Encode as _, RawSection, Section as _};
 use wasmparser::{Encoding, Parser, Payload};
 use wit_component::ComponentEncoder;
+use ztlib::authorize::policy::{Budget, LoadError, Module};
 
 /// Makes the component. The encoder reads the contract from the custom sections that the bindings left.
+///
+/// A few bytes can stand for much: the module is weighed before anything is made of it, by what the largest budget allows.
 pub(crate) fn componentize(module: &[u8]) -> Result<Vec<u8>, Box<dyn Error>> {
+    weigh(module)?;
     let module = strip(module, false)?;
     let component =
         ComponentEncoder::default().debug_names(false).validate(true).module(&module)?.encode()?;
-    strip(&component, true)
+    let component = strip(&component, true)?;
+    Module::check(&component, &Budget::maximum())?;
+    Ok(component)
+}
+
+/// Weighs a core module as loading weighs the ones that a component holds.
+fn weigh(module: &[u8]) -> Result<(), LoadError> {
+    let mut holding = wasm_encoder::Component::HEADER.to_vec();
+    holding.push(ComponentSectionId::CoreModule.into());
+    module.encode(&mut holding);
+    Module::check(&holding, &Budget::maximum())
 }
 
 /// The same without custom sections, in all its parts. The sections that describe the contract stay unless `all` is set.
@@ -48,4 +62,36 @@ fn strip(binary: &[u8], all: bool) -> Result<Vec<u8>, Box<dyn Error>> {
         }
     }
     Ok(current)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A function that calls one with a thousand results and drops nothing: two bytes a call.
+    #[test]
+    fn a_module_that_costs_too_much_is_refused_before_anything_is_made_of_it() {
+        use wasm_encoder::{
+            CodeSection, Function, FunctionSection, Instruction, Module, TypeSection, ValType,
+        };
+        let mut types = TypeSection::new();
+        types.ty().function([], [ValType::I32; 1000]);
+        types.ty().function([], []);
+        let mut functions = FunctionSection::new();
+        functions.function(0).function(1);
+        let (mut body, mut caller) = (Function::new([]), Function::new([]));
+        body.instruction(&Instruction::Unreachable).instruction(&Instruction::End);
+        for _ in 0..1000 {
+            caller.instruction(&Instruction::Call(0));
+        }
+        caller.instruction(&Instruction::Unreachable).instruction(&Instruction::End);
+        let mut code = CodeSection::new();
+        code.function(&body).function(&caller);
+        let mut module = Module::new();
+        module.section(&types).section(&functions).section(&code);
+        let error = componentize(&module.finish()).unwrap_err().to_string();
+        assert!(error.contains("too-many-values"), "{error}");
+        // What is no module at all.
+        assert!(componentize(b"PK").is_err());
+    }
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde_json::{Map, Value as Json, json};
-use ztlib::authorize::policy::cases::{Cases, Draft, Rehearsal, Timing, Verdict};
+use ztlib::authorize::policy::cases::{Cases, Draft, Rehearsal, Timing};
 use ztlib::authorize::{Read, Value};
 
 use crate::Ended;
@@ -50,7 +50,7 @@ fn print(draft: &Draft, rehearsal: &Rehearsal, took: &Timing, desk: &mut Desk<'_
     }
     desk.line(&outcome(rehearsal))?;
     let evaluation = rehearsal.evaluation();
-    if let (Verdict::Fault, Err(fault)) = (rehearsal.verdict(), evaluation.result()) {
+    if let Err(fault) = evaluation.result() {
         desk.line(&format!("because: {fault}"))?;
     }
     if let Some(message) = rehearsal.message() {

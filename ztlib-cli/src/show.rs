@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use ztlib::authorize::policy::cases::{Coverage, Rehearsal, Timing, Verdict};
+use ztlib::authorize::policy::cases::{Coverage, Rehearsal, Timing};
 
 /// Where a command prints, and in which form.
 pub(crate) struct Desk<'o> {
@@ -65,7 +65,7 @@ pub(crate) fn rehearsal_json(rehearsal: &Rehearsal) -> Value {
         "reason": rehearsal.reason(),
         "policy": rehearsal.decided_by(),
         "message": rehearsal.message(),
-        "detail": fault.filter(|_| rehearsal.verdict() == Verdict::Fault),
+        "detail": fault,
         "headers": headers,
         "reads": reads(rehearsal),
         "log": log,

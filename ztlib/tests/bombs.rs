@@ -329,6 +329,8 @@ fn the_largest_documents_are_read_within_the_stated_memory() {
         ("lists.yaml", format!("[{}1]", fill("[],", written - 64)), "no-policies"),
         ("flow.yaml", format!("[{}1]", fill("a,", written - 64)), "no-policies"),
         ("block.yaml", fill("- a\n", written - 64), "no-policies"),
+        ("nested.yaml", fill("- ", written - 64), "malformed-file"),
+        ("keys.yaml", fill("? ", written - 64), "malformed-file"),
         ("large.yaml", fill("- a\n", written + 64), "malformed-file"),
         ("lists.toml", format!("a = [{}1]", fill("[],", written - 64)), "no-policies"),
         ("large.toml", format!("a = [{}1]", fill("1,", written + 64)), "malformed-file"),

@@ -92,7 +92,7 @@ fn cached_equals_fresh_for_random_policies_and_changes() {
         for count in [tally.allowed, tally.denied, tally.faults, tally.unauthenticated] {
             assert!(share(count) <= 50, "{tally:?}");
         }
-        for count in [tally.clock, tally.documents, tally.reloads] {
+        for count in [tally.clock, tally.documents, tally.reloads, tally.strangers] {
             assert!(share(count) <= 100, "{tally:?}");
         }
     }

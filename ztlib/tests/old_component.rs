@@ -18,6 +18,10 @@ const EVERY_FUNCTION: &str = include_str!("../../plugins/compat/every-function.j
 /// `rbac` of the contract 0.1.1: the first that puts constants aside.
 const V0_1_1: &[u8] = include_bytes!("../../plugins/compat/v0_1_1_rbac.wasm");
 
+/// Of the contract 0.1.2, the first that knows of the home issuer: the probe, which imports every function, and `rbac`, which asks.
+const V0_1_2: &[u8] = include_bytes!("../../plugins/compat/v0_1_2_probe.wasm");
+const V0_1_2_RBAC: &[u8] = include_bytes!("../../plugins/compat/v0_1_2_rbac.wasm");
+
 struct Risk;
 
 impl SignalSource for Risk {
@@ -109,8 +113,32 @@ fn its_reads_of_a_request_are_still_faults_where_there_is_none() {
     assert!(evaluation.result().is_err(), "{:?}", evaluation.result());
 }
 
+/// It is linked with every function of that version, and the one that is new in it is called.
 #[test]
-fn a_component_that_sealed_constants_under_0_1_1_goes_on_working() {
+fn a_component_of_the_contract_0_1_2_goes_on_working() {
+    let config = json!({"log": true, "decide": {
+        "if": {"call": "from-home-issuer"}, "then": {"answer": "allow"}, "else": {
+            "do": [{"call": "copy-to-request-header-or-remove", "with": ["x-user", "{subject}"]}, {"call": "label", "with": ["owner"]}],
+            "answer": "allow",
+        },
+    }});
+    let policies = PolicySetBuilder::new().component("old", V0_1_2).config(config).load().unwrap();
+    let labels = Labels::new().with("owner", "alice");
+    let evaluation = policies.rehearse(Principal::anonymous(), "a", labels, SystemTime::UNIX_EPOCH);
+    assert!(matches!(evaluation.result(), Ok(Decision::Allow(_))), "{:?}", evaluation.result());
+    let reads: Vec<String> =
+        evaluation.trace().reads().map(|(read, value)| format!("{read}={value}")).collect();
+    assert_eq!(reads, ["from-home-issuer=no", r#"label("owner")="alice""#]);
+}
+
+#[test]
+fn a_component_that_sealed_constants_goes_on_working() {
+    for rbac in [V0_1_1, V0_1_2_RBAC] {
+        it_decides_by_its_constants(rbac);
+    }
+}
+
+fn it_decides_by_its_constants(rbac: &[u8]) {
     let config = json!({
         "roles": {"document": {"name": "roles", "pointer": "/everybody"}},
         "permissions": {
@@ -119,7 +147,7 @@ fn a_component_that_sealed_constants_under_0_1_1_goes_on_working() {
         },
     });
     let policies = PolicySetBuilder::new()
-        .component("old", V0_1_1)
+        .component("old", rbac)
         .reasons(["no-rule", "no-role"])
         .config(config)
         .document("roles", json!({"everybody": ["clerk"]}))
@@ -135,5 +163,39 @@ fn a_component_that_sealed_constants_under_0_1_1_goes_on_working() {
             Decision::Deny(denial) => Some(denial.reason().as_str().to_owned()),
         };
         assert_eq!(denied.as_deref(), reason, "{action}");
+    }
+}
+
+/// Findings E7: under 0.1.0 and 0.1.1 a value was a template. What an old policy hands on of a caller's text is never syntax any more:
+/// where it could be, there is no answer, since nobody knows which of the two the policy meant.
+#[test]
+fn a_value_is_no_template_for_an_old_component_either() {
+    let asks = |value: &str| {
+        let config = json!({"log": true, "decide": {"do": [
+            {"call": "data-contains", "with": ["roles", "/owners", value]},
+        ], "answer": "allow"}});
+        let policies = PolicySetBuilder::new()
+            .component("old", V0_1_0)
+            .config(config)
+            .document("roles", json!({"owners": ["{label:owner}", "alice", "a/b"]}))
+            .load()
+            .unwrap();
+        let labels = Labels::new().with("owner", "alice");
+        let evaluation = policies.rehearse(Principal::anonymous(), "a", labels, SystemTime::UNIX_EPOCH);
+        match evaluation.result() {
+            Ok(_) => evaluation.log().map(|(_, line)| line.to_owned()).next().unwrap(),
+            Err(fault) => fault.code().to_owned(),
+        }
+    };
+    for (value, said) in [
+        ("alice", "data-contains=yes"),
+        ("a/b", "data-contains=yes"),
+        ("bob", "data-contains=no"),
+        ("{label:owner}", "read-malformed-argument"),
+        ("{subject}", "read-malformed-argument"),
+        ("{", "read-malformed-argument"),
+        ("a~1b", "read-malformed-argument"),
+    ] {
+        assert_eq!(asks(value), said, "{value}");
     }
 }

@@ -286,6 +286,34 @@ fn a_symbolic_link_out_of_the_folder_is_refused() {
     assert!(folder.load().is_ok());
 }
 
+/// Findings D4: the place of a mistake in a configuration is the configuration, not the manifest that names it.
+#[test]
+fn what_a_policy_refuses_is_placed_in_the_file_of_its_configuration() {
+    let rbac = include_bytes!("../../plugins/artifacts/rbac.wasm");
+    let manifest = format!(
+        "format = 1\n[[policy]]\nname = 'rbac'\nmodule = 'rbac.wasm'\nsha256 = '{}'\nconfig = 'CONFIG'\n",
+        digest(rbac)
+    );
+    let refused = |file: &str, config: &str| {
+        let folder = Folder::new(&manifest.replace("CONFIG", file));
+        folder.write("rbac.wasm", rbac);
+        folder.write(file, config);
+        let error = folder.load().unwrap_err();
+        assert_eq!((error.code(), error.policy()), ("configure-refused", Some("rbac")), "{error}");
+        (Path::new(error.file().unwrap()).file_name().unwrap().to_str().unwrap().to_owned(), error.line())
+    };
+    let yaml = "roles:\n  claims: [/roles]\npermissions:\n  clerk:\n    - methods: [GET]\n      routes:\n        - /orders\n        - ROUTE\n";
+    let said = refused("rbac.yaml", &yaml.replace("ROUTE", "/orders/:id"));
+    assert_eq!(said, ("rbac.yaml".to_owned(), Some(8)));
+    // Where the same text is in another line, too, none is said.
+    assert_eq!(refused("rbac.yaml", &yaml.replace("ROUTE", "/orders")), ("rbac.yaml".to_owned(), None));
+    let toml =
+        "[roles]\nclaims = ['/roles']\n[[permissions.clerk]]\nmethods = ['FETCH']\nroutes = ['/orders']\n";
+    assert_eq!(refused("rbac.toml", toml), ("rbac.toml".to_owned(), Some(4)));
+    let json = "{\n \"roles\": {\n  \"claim\": []\n },\n \"permissions\": {}\n}";
+    assert_eq!(refused("rbac.json", json), ("rbac.json".to_owned(), Some(3)));
+}
+
 #[test]
 fn the_last_good_revision_stays_on_every_kind_of_bad_candidate() {
     let folder = Folder::new(ALLOW);

@@ -21,6 +21,64 @@ static policy_string_t of_route(policy_string_t route) {
     return join(text("route "), route, text(""));
 }
 
+// The text before `mark`, and in `rest` the text behind it; false where there is none.
+static bool split(policy_string_t from, char mark, policy_string_t *first, policy_string_t *rest) {
+    for (size_t at = 0; at < from.len; at++) {
+        if (from.ptr[at] != (uint8_t)mark) continue;
+        *first = (policy_string_t){from.ptr, at};
+        *rest = (policy_string_t){from.ptr + at + 1, from.len - at - 1};
+        return true;
+    }
+    return false;
+}
+
+static policy_string_t trim(policy_string_t from) {
+    while (from.len && from.ptr[0] == ' ') from.ptr++, from.len--;
+    while (from.len && from.ptr[from.len - 1] == ' ') from.len--;
+    return from;
+}
+
+// Minutes of `HH:MM`; -1 where it is none.
+static int minutes_of(policy_string_t from) {
+    if (from.len != 5 || from.ptr[2] != ':') return -1;
+    for (size_t at = 0; at < 5; at++) {
+        if (at != 2 && (from.ptr[at] < '0' || from.ptr[at] > '9')) return -1;
+    }
+    int minutes = (from.ptr[3] - '0') * 10 + from.ptr[4] - '0';
+    int total = ((from.ptr[0] - '0') * 10 + from.ptr[1] - '0') * 60 + minutes;
+    return minutes > 59 || total > 24 * 60 ? -1 : total;
+}
+
+static int day_of(policy_string_t from) {
+    static const char *const days[] = {"mon", "tue", "wed", "thu", "fri", "sat", "sun"};
+    int day = 0;
+    while (day < 7 && !equal(from, text(days[day]))) day++;
+    return day < 7 ? day : -1;
+}
+
+// Whether days and hours are what `in-window` takes: a wrong schedule is refused here, and not a fault of each request.
+static bool is_window(policy_string_t window) {
+    policy_string_t days, hours, from, to, item, first, last;
+    if (!split(trim(window), ' ', &days, &hours) || !split(trim(hours), '-', &from, &to)) return false;
+    if (minutes_of(from) < 0 || minutes_of(from) >= minutes_of(to)) return false;
+    for (bool more = true; more;) {
+        more = split(days, ',', &item, &days);
+        if (!more) item = days;
+        if (!split(item, '-', &first, &last)) first = last = item;
+        if (day_of(first) < 0 || day_of(first) > day_of(last)) return false;
+    }
+    return true;
+}
+
+static bool is_schedule(policy_string_t schedule) {
+    policy_string_t window;
+    if (schedule.len > 2048) return false;
+    while (split(schedule, ';', &window, &schedule)) {
+        if (!is_window(window)) return false;
+    }
+    return is_window(schedule);
+}
+
 // Called once, when the policy is loaded.
 bool exports_ztlib_policy_guard_configure(policy_list_u8_t *config, policy_string_t *error) {
     static const char *const names[] = {"hours", "max-age", "tenant-header", "routes"};
@@ -36,6 +94,7 @@ bool exports_ztlib_policy_guard_configure(policy_list_u8_t *config, policy_strin
             case 0:
             case 2: {
                 policy_string_t value = json_text(&json);
+                if (which == 0 && !is_schedule(value)) json_fail(&json, join(text("hours: `"), value, text("` is no schedule, as in `mon-fri 08:00-18:00`")));
                 put(name, value.ptr, value.len);
                 break;
             }

@@ -6,6 +6,22 @@ import { authenticatedWithin, claimContains, fromHomeIssuer } from 'ztlib:policy
 import { route } from 'ztlib:policy/request@0.1.2';
 
 const text = (value) => (typeof value === 'string' && value !== '' ? value : fail('a string is expected that is not empty'));
+const DAYS = ['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun'];
+const TIME = '(?:[01][0-9]|2[0-3]):[0-5][0-9]|24:00';
+const WINDOW = new RegExp(`^ *([a-z,-]+) +(${TIME})-(${TIME}) *$`);
+
+function isWindow(window) {
+  const [, days, from, to] = WINDOW.exec(window) ?? [];
+  const runs = (item) => {
+    const [first, last = first, ...more] = item.split('-').map((day) => DAYS.indexOf(day));
+    return first >= 0 && first <= last && more.length === 0;
+  };
+  return days !== undefined && from < to && days.split(',').every(runs);
+}
+
+// A wrong schedule is refused here, and not a fault of each request.
+const schedule = (value) =>
+  text(value).length <= 2048 && value.split(';').every(isWindow) ? value : fail(`hours: \`${value}\` is no schedule, as in \`mon-fri 08:00-18:00\``);
 const seconds = (value) => (Number.isInteger(value) && value >= 0 && value < 2 ** 32 ? value : fail('a whole number is expected'));
 const roles = (value) =>
   value !== null && typeof value === 'object' && !Array.isArray(value)
@@ -13,7 +29,7 @@ const roles = (value) =>
     : fail('an object is expected');
 
 // What each member of the configuration has to be. A member that is misspelt is an error and not a setting that is not there.
-const MEMBERS = { hours: text, 'max-age': seconds, 'tenant-header': text, routes: roles };
+const MEMBERS = { hours: schedule, 'max-age': seconds, 'tenant-header': text, routes: roles };
 
 const ENCODER = new TextEncoder();
 const DECODER = new TextDecoder('utf-8', { fatal: true });

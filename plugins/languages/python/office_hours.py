@@ -4,6 +4,7 @@ What it is configured with, what it asks and what it says: ../README.md.
 """
 
 import json
+import re
 
 from componentize_py_types import Err
 from wit_world import exports
@@ -15,6 +16,30 @@ def text(value):
     return value if isinstance(value, str) and value else fail("a string is expected that is not empty")
 
 
+DAYS = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+TIME = "(?:[01][0-9]|2[0-3]):[0-5][0-9]|24:00"
+WINDOW = re.compile(f" *([a-z,-]+) +({TIME})-({TIME}) *")
+
+
+def is_window(window):
+    match = WINDOW.fullmatch(window)
+    if match is None or match[2] >= match[3]:
+        return False
+    for item in match[1].split(","):
+        first, _, last = item.partition("-")
+        last = last or first
+        if first not in DAYS or last not in DAYS or DAYS.index(first) > DAYS.index(last) or item.endswith("-"):
+            return False
+    return True
+
+
+def schedule(value):
+    """A wrong schedule is refused here, and not a fault of each request."""
+    if len(text(value)) <= 2048 and all(map(is_window, value.split(";"))):
+        return value
+    return fail(f"hours: `{value}` is no schedule, as in `mon-fri 08:00-18:00`")
+
+
 def seconds(value):
     return value if type(value) is int and 0 <= value < 2**32 else fail("a whole number is expected")
 
@@ -24,7 +49,7 @@ def roles(value):
 
 
 # What each member of the configuration has to be. A member that is misspelt is an error and not a setting that is not there.
-MEMBERS = {"hours": text, "max-age": seconds, "tenant-header": text, "routes": roles}
+MEMBERS = {"hours": schedule, "max-age": seconds, "tenant-header": text, "routes": roles}
 
 
 def fail(what):

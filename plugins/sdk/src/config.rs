@@ -60,6 +60,11 @@ pub trait FromConfig<'a>: Sized {
     fn absent() -> Option<Self> {
         None
     }
+
+    /// What no two values of one [`NonEmpty`] list have in common; none where they may be alike.
+    fn key(&self) -> Option<&str> {
+        None
+    }
 }
 
 impl FromConfig<'_> for bool {
@@ -114,7 +119,14 @@ impl<'a, T: FromConfig<'a>> FromConfig<'a> for Vec<T> {
     }
 }
 
-/// A list that is not empty: an empty list of methods, say, reads as "none" to one and as "any" to another.
+/// A list that is not empty: an empty list of methods, say, reads as "none" to one and as "any" to another. No text is in it twice:
+/// whoever wrote it meant another one.
+///
+/// ```
+/// use ztlib_policy::config::{NonEmpty, Scope, from_json};
+/// let error = from_json::<NonEmpty<Scope>>(br#"["orders:read", "orders:read"]"#).err();
+/// assert_eq!(error.as_deref(), Some("`orders:read` is there twice"));
+/// ```
 #[derive(Debug, Clone)]
 pub struct NonEmpty<T>(Vec<T>);
 
@@ -137,8 +149,23 @@ impl<T> IntoIterator for NonEmpty<T> {
 impl<'a, T: FromConfig<'a>> FromConfig<'a> for NonEmpty<T> {
     fn read(reader: &mut Reader<'a>) -> Result<Self, Error> {
         let list = Vec::read(reader)?;
-        if list.is_empty() { Err(Error::new("the list is empty")) } else { Ok(Self(list)) }
+        if list.is_empty() {
+            return Err(Error::new("the list is empty"));
+        }
+        check_keys(&mut list.iter().filter_map(T::key))?;
+        Ok(Self(list))
     }
+}
+
+/// One function for lists of all types.
+fn check_keys(keys: &mut dyn Iterator<Item = &str>) -> Result<(), Error> {
+    let mut known = Names::new();
+    for key in keys {
+        if !known.add(key).1 {
+            return Err(Error::new(format!("`{key}` is there twice")));
+        }
+    }
+    Ok(())
 }
 
 /// One value, or a list of them that is not empty.
@@ -178,6 +205,10 @@ impl<'a> FromConfig<'a> for Text<'a> {
     fn read(reader: &mut Reader<'a>) -> Result<Self, Error> {
         let text = reader.string()?;
         if text.is_empty() { Err(Error::new("the string is empty")) } else { Ok(Self(text)) }
+    }
+
+    fn key(&self) -> Option<&str> {
+        Some(&self.0)
     }
 }
 
@@ -220,6 +251,10 @@ impl<'a> FromConfig<'a> for Pointer<'a> {
         } else {
             Err(Error::new(format!("`{}` is not a JSON pointer, as in `/roles`", text.as_str())))
         }
+    }
+
+    fn key(&self) -> Option<&str> {
+        self.0.key()
     }
 }
 

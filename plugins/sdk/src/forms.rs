@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::string::String;
 
 use crate::config::{Error, FromConfig, Reader, Text};
-use crate::pattern::{self, Malformed};
+use crate::pattern::{self, Malformed, symbols};
 
 /// A text with a form: its type, what checks it, and the words for what is wrong.
 macro_rules! form {
@@ -28,6 +28,10 @@ macro_rules! form {
                     Ok(()) => Ok(Self(text)),
                     Err(what) => Err(wrong(text.as_str(), what)),
                 }
+            }
+
+            fn key(&self) -> Option<&str> {
+                self.0.key()
             }
         }
     };
@@ -95,6 +99,18 @@ form! {
     /// A pointer into a document (RFC 6901) that may hold symbols, in the form that
     /// [`Question::data_string`](crate::Question::data_string) takes: "/users/{subject}".
     DocumentPointer, document_pointer
+}
+
+impl DocumentPointer<'_> {
+    /// Whether what it leads to hangs on who the token is of: a subject or a claim stands in it.
+    pub fn is_of_token(&self) -> bool {
+        symbols(self.as_str()).any(|symbol| symbol == "subject" || symbol.starts_with("claim:"))
+    }
+
+    /// Whether the issuer of the token stands in it, so that what it leads to is each issuer's own.
+    pub fn is_of_issuer(&self) -> bool {
+        symbols(self.as_str()).any(|symbol| symbol == "issuer")
+    }
 }
 
 #[cold]
@@ -195,10 +211,10 @@ fn wrong_in_segment(segment: &str) -> Option<&'static str> {
     loop {
         let (literal, parameter) = match rest.find(['{', '}']) {
             None => (rest, None),
-            Some(at) => {
-                let (literal, from) = rest.split_at(at);
-                (literal, Some(from))
-            }
+            Some(at) => match rest.split_at_checked(at) {
+                Some((literal, from)) => (literal, Some(from)),
+                None => (rest, None),
+            },
         };
         if literal.bytes().any(|byte| !byte.is_ascii_graphic() || b"?#<>\"\\^`".contains(&byte)) {
             return Some(
@@ -209,7 +225,7 @@ fn wrong_in_segment(segment: &str) -> Option<&'static str> {
         if literal.split('%').skip(1).any(|rest| !hex(rest)) {
             return Some("a `%` stands before two hexadecimal digits");
         }
-        let Some(from) = parameter else { return None };
+        let from = parameter?;
         // Doubled, a brace is itself.
         if let Some(after) = from.strip_prefix("{{").or_else(|| from.strip_prefix("}}")) {
             rest = after;
@@ -219,9 +235,9 @@ fn wrong_in_segment(segment: &str) -> Option<&'static str> {
             return Some("a brace has no other half");
         };
         let name = name.strip_prefix('*').unwrap_or(name);
-        if name.is_empty()
-            || name.contains(|c: char| c.is_whitespace() || c.is_control() || "{:?=<>*()[]|,".contains(c))
-        {
+        // By bytes: characters bring tables with them, which a policy that is loaded pays for.
+        let foreign = |byte: u8| byte <= b' ' || byte == 0x7f || b"{:?=<>*()[]|,".contains(&byte);
+        if name.is_empty() || name.bytes().any(foreign) {
             return Some("a parameter is a name in braces, and nothing says what it has to look like");
         }
         rest = after;

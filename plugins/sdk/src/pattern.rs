@@ -216,6 +216,16 @@ fn time_of_day(text: &str) -> Result<u64, Malformed> {
     if minutes > 59 || total > 24 * 60 { Err(WRONG) } else { Ok(total) }
 }
 
+/// The symbols of a pointer into a document, without their braces. A brace inside of one (`{claim:/{issuer}`) begins no other.
+pub(crate) fn symbols(mut pointer: &str) -> impl Iterator<Item = &str> {
+    core::iter::from_fn(move || {
+        let (_, after) = pointer.split_once('{')?;
+        let (symbol, after) = after.split_once('}')?;
+        pointer = after;
+        Some(symbol)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

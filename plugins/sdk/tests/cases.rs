@@ -81,7 +81,7 @@ fn a_case_lays_down_all_that_a_policy_can_ask() {
         "labels = { does = 'token' }\nclaims = {}\nexpect = 'allow'",
         "labels = { does = 'token' }\nclaims = { iss = 'https://other.test' }\nexpect = 'deny'\nreason = 'denied'",
         "labels = { does = 'copy' }\nclaims = { tenant = 'acme' }\nexpect = 'allow'\nrequest-headers = { X-Tenant = 'acme', x-id = true, x-old = false }\nresponse-headers = {}",
-        "labels = { does = 'copy' }\nexpect = 'fault'\nreason = 'obligation-source-absent'",
+        "labels = { does = 'copy' }\nexpect = 'bad-request'\nreason = 'obligation-source-absent'",
         "labels = { does = 'step-up' }\nexpect = 'deny'\nreason = 'stronger'\nmessage = 'log in again'\nstep-up = { acr = 'strong', max-age = 300 }\npolicy = 'does'",
         "expect = 'fault'\nreason = 'outcome-undeclared-reason'",
     ] {

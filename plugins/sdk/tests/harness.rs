@@ -297,3 +297,52 @@ fn facts_that_cannot_be_are_a_fault_of_the_test() {
         assert_eq!(decide(&Do(|_| Answer::Allow), &facts).unwrap_err().code, "test-facts");
     }
 }
+
+/// What the host cannot read of a token is a fault here, too, and the caller's doing; what it takes, it takes here.
+#[test]
+fn claims_of_another_type_are_faults_as_in_the_host() {
+    type Asks = fn(&ztlib_policy::Question<'_>) -> bool;
+    let asked: [(&str, Asks); 4] = [
+        ("scope", |question| question.has_scope("a")),
+        ("auth_time", |question| question.authenticated_within(60)),
+        ("amr", |question| question.uses_method("otp")),
+        ("acr", |question| question.acr_is("gold")),
+    ];
+    let said = |name: &str, asks: Asks, json: &str| {
+        let facts = Facts::action("a").now(1000).token(&format!(r#"{{"{name}": {json}}}"#));
+        ask(&facts, asks)
+    };
+    for (name, asks) in asked {
+        for odd in ["7.5e300", "true", "{}", "null", "[7]", r#"[""]"#] {
+            let fault = said(name, asks, odd).unwrap_err();
+            assert!(fault.code == "read-wrong-type" && fault.is_bad_request(), "{name} {odd}: {fault}");
+        }
+        assert_eq!(ask(&Facts::action("a").token("{}"), asks), Ok(false), "{name}");
+    }
+    for (name, asks, json, expected) in [
+        ("scope", asked[0].1, r#""b a""#, true),
+        ("scope", asked[0].1, r#"["b", "a"]"#, true),
+        ("scope", asked[0].1, r#""""#, false),
+        ("auth_time", asked[1].1, "940", true),
+        ("auth_time", asked[1].1, "939.9", false),
+        ("amr", asked[2].1, r#"["pwd", "otp"]"#, true),
+        ("acr", asked[3].1, r#""gold""#, true),
+        ("acr", asked[3].1, r#""""#, false),
+    ] {
+        assert_eq!(said(name, asks, json), Ok(expected), "{name} {json}");
+    }
+    assert!(said("scope", asked[0].1, r#""a \"b""#).is_err_and(|fault| fault.is_bad_request()));
+}
+
+/// Whose doing a fault is, as the host tells it.
+#[test]
+fn a_fault_says_whether_it_is_the_callers_doing() {
+    let twice = request().query("a", "1").query("a", "2");
+    let said = |asks: fn(&ztlib_policy::Question<'_>)| {
+        ask(&twice, asks).map(|()| Answer::Allow).unwrap_err().is_bad_request()
+    };
+    assert!(said(|question| drop(question.query("a"))));
+    assert!(!said(|question| drop(question.header("authorization"))));
+    assert!(!said(|question| drop(question.data_string("none", "/a"))));
+    assert!(!said(|question| drop(question.signal("none"))));
+}

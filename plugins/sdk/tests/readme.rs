@@ -7,11 +7,11 @@
 )]
 
 // README: from here
-use ztlib_policy::config::{Text, from_json};
+use ztlib_policy::config::{Schedule, from_json};
 use ztlib_policy::{Answer, Policy, Question, config_struct, constant_struct, export_policy};
 
 config_struct! {
-    struct Config<'a> { window: Text<'a> = "window" }
+    struct Config<'a> { window: Schedule<'a> = "window" }
 }
 
 constant_struct! {
@@ -25,8 +25,9 @@ impl Policy for OfficeHours {
     }
 
     fn decide(&self, question: &Question<'_>) -> Answer {
-        let open = question.in_window(&self.window) || question.has_scope("orders:night");
-        if open { Answer::Allow } else { question.deny("closed") }
+        // The scopes of another issuer are other scopes, whatever they are called.
+        let at_night = || question.from_home_issuer() && question.has_scope("orders:night");
+        if question.in_window(&self.window) || at_night() { Answer::Allow } else { question.deny("closed") }
     }
 }
 
@@ -45,9 +46,14 @@ mod tests {
         let noon = Facts::request("GET", "/orders").route("/orders").now(MONDAY + 12 * 3600);
         assert_eq!(policy.decide(&noon)?.answer, Answer::Allow);
 
-        let night = policy.decide(&noon.now(MONDAY + 3 * 3600))?;
+        let night = noon.now(MONDAY + 3 * 3600).token(r#"{"scope": "orders:read"}"#);
+        let night = policy.decide(&night)?;
         assert_eq!((night.answer, night.reason.as_deref()), (Answer::Deny, Some("closed")));
-        let reads = [r#"in-window("mon-fri 08:00-18:00")=no"#, r#"has-scope("orders:night")=no"#];
+        let reads = [
+            r#"in-window("mon-fri 08:00-18:00")=no"#,
+            "from-home-issuer=yes",
+            r#"has-scope("orders:night")=no"#,
+        ];
         assert_eq!(night.reads(), reads);
         Ok(())
     }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::decision::FaultOrigin;
+use super::pattern::symbols;
 
 /// One tracked host call with its arguments: the unit of the trace.
 ///
@@ -221,8 +222,8 @@ impl Read {
             | Self::AcrIs(_)
             | Self::BeforeClaim(_) => true,
             Self::DataString(_, pointer) | Self::DataJson(_, pointer) | Self::DataContains(_, pointer, _) => {
-                (pointer.contains("{subject}") || pointer.contains("{claim:"))
-                    && !pointer.contains("{issuer}")
+                symbols(pointer).any(|symbol| symbol == "subject" || symbol.starts_with("claim:"))
+                    && !symbols(pointer).any(|symbol| symbol == "issuer")
             }
             _ => false,
         }
@@ -448,6 +449,17 @@ impl From<super::pattern::Malformed> for ReadFault {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_document_keeps_issuers_apart_where_the_issuer_is_a_symbol_of_its_pointer() {
+        let heard = |pointer: &str| Read::DataString("d".into(), pointer.into()).is_word_of_an_issuer();
+        for pointer in ["/{subject}", "/users/{claim:/org}", "/{subject}/~2issuer~3", "/{claim:/{issuer}"] {
+            assert!(heard(pointer), "{pointer}");
+        }
+        for pointer in ["/{issuer}/{subject}", "/{claim:/org}/{issuer}", "/{peer}", "/subject", ""] {
+            assert!(!heard(pointer), "{pointer}");
+        }
+    }
 
     #[test]
     fn a_read_prints_as_the_contract_spells_it_and_escapes_what_callers_chose() {

@@ -154,6 +154,10 @@ mutant T8 'every peer is the one for whom a trace was compared last' \
     cache a_peer_that_comes_to_lie_where_another_lay_is_read_anew \
     authenticate/peer/identity.rs 's/self\.0\.as_ptr\(\) == Arc::as_ptr\(&peer\.0\)/std::ptr::eq(self, self) || peer.address() == 0/'
 
+mutant T8 'what the home issuer is believed for is found for another' \
+    issuers a_policy_that_was_compiled_before_allows_no_stranger \
+    authorize/cache/mod.rs 's/= remembered\.filter\(stands\)/= remembered.filter(|_| true)/'
+
 mutant T9 'a read that fails is an absence' \
     cache a_fault_is_never_remembered_and_a_failed_read_is_no_absence \
     authorize/reader.rs 's/self\.question\.answer\(read, &self\.view\)\?;/self.question.answer(read, \&self.view).unwrap_or(Value::Absent);/'

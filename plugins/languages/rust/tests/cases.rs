@@ -41,7 +41,7 @@ fn a_changed_expectation_is_reported_with_its_line() {
         ("message = \"", "message = \"not "),
         ("step-up = { max-age = 900", "step-up = { max-age = 901"),
         ("request-headers = { x-tenant = \"acme\"", "request-headers = { x-tenant = \"emca\""),
-        ("expect = \"fault\"", "expect = \"abstain\""),
+        ("expect = \"bad-request\"", "expect = \"abstain\""),
         ("reads = ['route", "reads = ['action=absent', 'route"),
         ("reads = [", "reads = ['action=absent',"),
     ];

@@ -34,7 +34,7 @@ constant_struct! {
 
 constant_struct! {
     /// A peer without a SPIFFE ID. A name is worth what the authority behind it is worth: neither goes without the other.
-    #[derive(Debug)]
+    #[derive(Debug, PartialEq)]
     struct Named {
         authority: Box<str>,
         dns_name: Box<str>,
@@ -50,21 +50,21 @@ impl Policy for PeerAllowList {
             if patterns.is_none() && named.is_none() {
                 return Err(place("give `peers`, `named-peers` or both".to_string()));
             }
-            let peers = Peers {
-                patterns: patterns
-                    .iter()
-                    .flat_map(NonEmpty::as_slice)
-                    .map(|pattern| pattern.as_str().into())
-                    .collect(),
-                named: named
-                    .iter()
-                    .flat_map(NonEmpty::as_slice)
-                    .map(|peer| Named {
-                        authority: peer.authority.as_str().into(),
-                        dns_name: peer.dns_name.as_str().into(),
-                    })
-                    .collect(),
-            };
+            let patterns =
+                patterns.iter().flat_map(NonEmpty::as_slice).map(|pattern| pattern.as_str().into()).collect();
+            let named: Vec<Named> = named
+                .iter()
+                .flat_map(NonEmpty::as_slice)
+                .map(|peer| Named {
+                    authority: peer.authority.as_str().into(),
+                    dns_name: peer.dns_name.as_str().into(),
+                })
+                .collect();
+            let is_twice = |(at, peer): &(usize, &Named)| named.iter().take(*at).any(|other| other == *peer);
+            if let Some((_, twice)) = named.iter().enumerate().find(is_twice) {
+                return Err(place(format!("named-peers: `{}` is there twice", twice.dns_name)));
+            }
+            let peers = Peers { patterns, named };
             rules.add(&Covers { methods, routes, actions }, &peers).map_err(place)?;
         }
         Ok(Self { rules })

@@ -107,6 +107,14 @@ fn a_configuration_that_could_be_misread_is_refused_by_name() {
             "rules[0].peers[0]: `web` is not a pattern of SPIFFE IDs, as in `spiffe://example.org/shop/*`; `*` is a whole segment, `**` the last one",
         ),
         (
+            rule("peers: ['spiffe://td/a', 'spiffe://td/b', 'spiffe://td/a']"),
+            "rules[0].peers: `spiffe://td/a` is there twice",
+        ),
+        (
+            rule("named-peers: [{authority: a, dns-name: x.example}, {authority: a, dns-name: x.example}]"),
+            "rules[0]: named-peers: `x.example` is there twice",
+        ),
+        (
             rule("peer: [a]"),
             "rules[0]: unknown member `peer`; known are: methods, routes, actions, peers, named-peers",
         ),

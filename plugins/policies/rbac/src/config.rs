@@ -49,6 +49,11 @@ impl<'a> FromConfig<'a> for ClaimSource<'a> {
         }
         WithIssuers::read(reader).map(|WithIssuers { claim, issuers }| Self { claim, issuers })
     }
+
+    /// The same claim of other issuers is another source.
+    fn key(&self) -> Option<&str> {
+        self.claim.key().filter(|_| self.issuers == Issuers::default())
+    }
 }
 
 config_struct! {
@@ -77,9 +82,8 @@ config_struct! {
 impl DocumentSource<'_> {
     /// Whose subjects and claims are looked up here. None: nobody's, or each issuer's under its own name.
     fn whose(&self) -> Option<Issuers> {
-        let pointer = self.pointer.as_str();
-        let of_token = pointer.contains("{subject}") || pointer.contains("{claim:");
-        let by_default = (of_token && !pointer.contains("{issuer}")).then(Issuers::default);
+        let of_any_issuer = self.pointer.is_of_token() && !self.pointer.is_of_issuer();
+        let by_default = of_any_issuer.then(Issuers::default);
         self.issuers.clone().or(by_default)
     }
 }
@@ -148,24 +152,19 @@ pub(crate) fn read(config: &[u8]) -> Result<Rbac, String> {
                 .map_err(|error| format!("permissions.{name}[{at}]: {error}"))?;
         }
     }
-    Ok(Rbac {
-        claims: sources
-            .claims
-            .into_iter()
-            .flatten()
-            .map(|source| Claim { pointer: source.claim.as_str().into(), issuers: source.issuers })
-            .collect(),
-        groups: groups_by,
-        documents: sources
-            .document
-            .into_iter()
-            .flatten()
-            .map(|document| Document {
+    // Loops, where iterators in each other would come to twice the code.
+    let (mut claims, mut documents) = (Vec::new(), Vec::new());
+    for source in sources.claims.iter().flat_map(NonEmpty::as_slice) {
+        claims.push(Claim { pointer: source.claim.as_str().into(), issuers: source.issuers.clone() });
+    }
+    if let Some(all) = sources.document {
+        for document in all {
+            documents.push(Document {
                 issuers: document.whose(),
                 name: document.name.as_str().into(),
                 pointer: document.pointer.as_str().into(),
-            })
-            .collect(),
-        permissions,
-    })
+            });
+        }
+    }
+    Ok(Rbac { claims, groups: groups_by, documents, permissions })
 }

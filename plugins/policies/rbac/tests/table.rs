@@ -238,6 +238,22 @@ fn a_configuration_that_could_be_misread_is_refused_by_name() {
             "permissions.a[0].routes: the list is empty",
         ),
         (
+            &format!("{sources}permissions: {{a: [{{methods: [GET], routes: [/x, /x]}}]}}"),
+            "permissions.a[0].routes: `/x` is there twice",
+        ),
+        (
+            &format!("{sources}permissions: {{a: [{{methods: [GET, GET], routes: [/x]}}]}}"),
+            "permissions.a[0].methods: `GET` is there twice",
+        ),
+        (
+            "roles: {claims: [/roles, /roles]}\npermissions: {a: [{actions: [x]}]}",
+            "roles.claims: `/roles` is there twice",
+        ),
+        (
+            "roles: {groups: {claim: /g, roles: {ops: [a, a]}}}\npermissions: {a: [{actions: [x]}]}",
+            "roles.groups.roles.ops: `a` is there twice",
+        ),
+        (
             "roles: {peers: [{match: 'spiffe://td/a', roles: [b]}]}\npermissions: {a: [{actions: [x]}]}",
             "roles.peers[0].roles: the role `b` has no permissions",
         ),

@@ -141,6 +141,8 @@ fn a_configuration_that_could_be_misread_is_refused_by_name() {
         (rule("without-scope: true, scopes: [a]"), verb),
         (rule("scopes: []"), "rules[0].scopes: the list is empty"),
         (rule("scopes: ['a b']"), "rules[0].scopes[0]: `a b` is not one scope"),
+        (rule("scopes: [a, b, a]"), "rules[0].scopes: `a` is there twice"),
+        (rule("any-scope: [a, a]"), "rules[0].any-scope: `a` is there twice"),
         (
             rule("scope: [a]"),
             "rules[0]: unknown member `scope`; known are: methods, routes, actions, scopes, any-scope, without-scope, issuers",

@@ -100,9 +100,6 @@ pub(super) fn methods_of<'m>(methods: &'m NonEmpty<Text<'_>>) -> Result<Vec<&'m 
                 "`{method}` is not a method: they are upper case, as in `GET`; `*` stands for any"
             ));
         }
-        if named.contains(&method) {
-            return Err(format!("the method `{method}` is there twice"));
-        }
         named.push(method);
     }
     if named.contains(&"*") {

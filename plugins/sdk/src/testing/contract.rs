@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value as Json;
 
-use super::documents::{Failure, WRONG_TYPE};
+use super::documents::{CLAIM_OF_WRONG_TYPE, Failure, WRONG_TYPE};
 use super::facts::Asked;
 use super::host::Host;
 use crate::pattern;
@@ -105,6 +105,7 @@ impl Host<'_> {
         self.read("has-token", &[], Ok(self.facts.claims.is_some()))
     }
 
+    #[allow(clippy::wrong_self_convention, reason = "it is called so in the contract")]
     pub(crate) fn from_home_issuer(&self) -> bool {
         self.read("from-home-issuer", &[], Ok(self.facts.claims.is_some() && self.facts.is_home))
     }
@@ -118,11 +119,12 @@ impl Host<'_> {
     }
 
     pub(crate) fn has_scope(&self, scope: &str) -> bool {
-        self.read("has-scope", &[&scope], Ok(self.all_scopes().contains(scope)))
+        self.read("has-scope", &[&scope], self.all_scopes().map(|all| all.contains(scope)))
     }
 
     pub(crate) fn scopes(&self) -> Vec<String> {
-        self.read("scopes", &[], Ok(self.all_scopes().into_iter().map(str::to_owned).collect()))
+        let all = self.all_scopes().map(|all| all.into_iter().map(str::to_owned).collect());
+        self.read("scopes", &[], all)
     }
 
     pub(crate) fn has_audience(&self, audience: &str) -> bool {
@@ -149,25 +151,31 @@ impl Host<'_> {
     pub(crate) fn claim_contains(&self, pointer: &str, value: &str) -> bool {
         let answer = self.claim(pointer).and_then(|json| match json {
             None => Ok(false),
-            Some(json) => holds(json, value).ok_or(WRONG_TYPE),
+            Some(json) => holds(json, value).ok_or(CLAIM_OF_WRONG_TYPE),
         });
         self.read("claim-contains", &[&pointer, &value], answer)
     }
 
     pub(crate) fn authenticated_within(&self, seconds: u32) -> bool {
-        let login = self.registered("auth_time").and_then(Json::as_u64);
-        let age = login.and_then(|login| self.facts.now.checked_sub(login));
-        self.read("authenticated-within", &[&seconds], Ok(age.is_some_and(|age| age <= u64::from(seconds))))
+        let answer = self.login().map(|login| {
+            let age = login.and_then(|login| self.facts.now.checked_sub(login));
+            age.is_some_and(|age| age <= u64::from(seconds))
+        });
+        self.read("authenticated-within", &[&seconds], answer)
     }
 
     pub(crate) fn uses_method(&self, method: &str) -> bool {
-        let methods = self.registered("amr").and_then(Json::as_array);
-        let used = methods.is_some_and(|methods| methods.iter().any(|own| own.as_str() == Some(method)));
-        self.read("uses-method", &[&method], Ok(used))
+        let used = self.methods().map(|all| all.contains(&method));
+        self.read("uses-method", &[&method], used)
     }
 
     pub(crate) fn acr_is(&self, value: &str) -> bool {
-        self.read("acr-is", &[&value], Ok(self.registered("acr").and_then(Json::as_str) == Some(value)))
+        let answer = match self.registered("acr") {
+            None => Ok(false),
+            // An empty one is none.
+            Some(json) => json.as_str().map(|acr| !acr.is_empty() && acr == value).ok_or(CLAIM_OF_WRONG_TYPE),
+        };
+        self.read("acr-is", &[&value], answer)
     }
 
     pub(crate) fn remote_ip(&self) -> Option<String> {

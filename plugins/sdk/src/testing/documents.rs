@@ -9,6 +9,9 @@ pub(super) const fn malformed(text: &'static str) -> Failure {
     ("read-malformed-argument", text)
 }
 
+/// Of a claim: the caller brings it.
+pub(super) const CLAIM_OF_WRONG_TYPE: Failure = ("read-wrong-type", "the claim is there and of another type");
+
 pub(super) const WRONG_TYPE: Failure = ("read-wrong-type", "the value is there and of another type");
 
 /// RFC 6901 section 3.

@@ -5,14 +5,14 @@ use std::collections::BTreeSet;
 
 use serde_json::Value as Json;
 
-use super::documents::{Failure, WRONG_TYPE, check_pointer, find, malformed};
+use super::documents::{CLAIM_OF_WRONG_TYPE, Failure, check_pointer, find, malformed};
 use super::facts::{Asked, Facts, Peer, Request, Signal};
 use super::outcome::Outcome;
 use super::sealed::Constants;
 use super::shown::Shown;
 use super::verdict::{Fault, Read, Verdict};
 use crate::Answer;
-use crate::pattern::Malformed;
+use crate::pattern::{Malformed, symbols};
 
 /// Headers that carry secrets in every service.
 pub(super) const SECRET_HEADERS: [&str; 5] =
@@ -46,21 +46,23 @@ impl Record {
         if self.trace.iter().any(|read| matches!(&*function(read), "issuer" | "from-home-issuer")) {
             return false;
         }
-        let heard = self.trace.iter().any(|read| match &*function(read) {
-            "subject"
-            | "has-scope"
-            | "scopes"
-            | "has-audience"
-            | "claim-string"
-            | "claim-int"
-            | "claim-bool"
-            | "claim-json"
-            | "claim-contains"
-            | "authenticated-within"
-            | "uses-method"
-            | "acr-is"
-            | "before-claim" => true,
-            _ => false,
+        let heard = self.trace.iter().any(|read| {
+            matches!(
+                &*function(read),
+                "subject"
+                    | "has-scope"
+                    | "scopes"
+                    | "has-audience"
+                    | "claim-string"
+                    | "claim-int"
+                    | "claim-bool"
+                    | "claim-json"
+                    | "claim-contains"
+                    | "authenticated-within"
+                    | "uses-method"
+                    | "acr-is"
+                    | "before-claim"
+            )
         });
         let copied = || self.outcome.copied_to_request().any(is_word);
         let told = || self.outcome.copied_to_request().any(|source| source == "{issuer}");
@@ -70,7 +72,7 @@ impl Record {
 
 /// Whether a symbol in a text stands for what an issuer says.
 fn is_word(text: &str) -> bool {
-    text.contains("{subject}") || text.contains("{claim:")
+    symbols(text).any(|symbol| symbol == "subject" || symbol.starts_with("claim:"))
 }
 
 impl From<Malformed> for Failure {
@@ -185,7 +187,7 @@ impl<'f> Host<'f> {
         pointer: &str,
         cast: impl FnOnce(&'f Json) -> Option<T>,
     ) -> Result<Option<T>, Failure> {
-        self.claim(pointer)?.map(|json| cast(json).ok_or(WRONG_TYPE)).transpose()
+        self.claim(pointer)?.map(|json| cast(json).ok_or(CLAIM_OF_WRONG_TYPE)).transpose()
     }
 
     /// A claim that ztlib itself gives meaning to, where it is of the right type.
@@ -193,9 +195,28 @@ impl<'f> Host<'f> {
         self.facts.claims.as_ref().and_then(|claims| claims.get(name))
     }
 
-    pub(super) fn all_scopes(&self) -> BTreeSet<&'f str> {
-        let text = self.registered("scope").and_then(Json::as_str).unwrap_or_default();
-        text.split(' ').filter(|scope| !scope.is_empty()).collect()
+    /// One text with a space between scopes (RFC 8693 section 4.2), or a list of them. What is odd is a fault for who asks.
+    pub(super) fn all_scopes(&self) -> Result<BTreeSet<&'f str>, Failure> {
+        let letter = |byte: u8| matches!(byte, b'!'..=b'~') && byte != b'"' && byte != b'\\';
+        let scope = |text: &'f str| text.bytes().all(letter).then_some(text).ok_or(CLAIM_OF_WRONG_TYPE);
+        match self.registered("scope") {
+            None => Ok(BTreeSet::new()),
+            Some(Json::String(text)) => text.split(' ').filter(|text| !text.is_empty()).map(scope).collect(),
+            Some(json) => texts(json)?.into_iter().map(scope).collect(),
+        }
+    }
+
+    /// The methods of the login (RFC 8176).
+    pub(super) fn methods(&self) -> Result<Vec<&'f str>, Failure> {
+        self.registered("amr").map_or(Ok(Vec::new()), texts)
+    }
+
+    /// When the caller logged in: a number, of which a fraction is left out.
+    pub(super) fn login(&self) -> Result<Option<u64>, Failure> {
+        const LATEST: f64 = 253_402_300_799.0;
+        let Some(json) = self.registered("auth_time") else { return Ok(None) };
+        let seconds = json.as_f64().filter(|seconds| (0.0..=LATEST).contains(seconds));
+        seconds.map(|seconds| Some(seconds as u64)).ok_or(CLAIM_OF_WRONG_TYPE)
     }
 
     pub(super) fn spiffe_id(&self) -> Option<&'f str> {
@@ -248,7 +269,7 @@ impl<'f> Host<'f> {
     }
 
     pub(super) fn data(&self, document: &str, pointer: &str) -> Result<Option<&'f Json>, Failure> {
-        if is_word(pointer) && !pointer.contains("{issuer}") {
+        if is_word(pointer) && !symbols(pointer).any(|symbol| symbol == "issuer") {
             self.record.borrow_mut().looked_under_a_name = true;
         }
         let undeclared = ("read-undeclared-document", "the manifest declares no document of this name");
@@ -276,4 +297,16 @@ impl<'f> Host<'f> {
 pub(super) fn is_header_name(name: &str) -> bool {
     let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     (1..=128).contains(&name.len()) && name.bytes().all(token)
+}
+
+/// Texts that are not empty.
+fn texts(json: &Json) -> Result<Vec<&str>, Failure> {
+    let all: Option<Vec<&str>> = json.as_array().and_then(|items| {
+        let mut all = Vec::new();
+        for item in items {
+            all.push(item.as_str().filter(|text| !text.is_empty())?);
+        }
+        Some(all)
+    });
+    all.ok_or(CLAIM_OF_WRONG_TYPE)
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::documents::CLAIM_OF_WRONG_TYPE;
 use crate::Answer;
 
 /// What a policy said, and everything that went with it.
@@ -75,6 +76,23 @@ pub struct Fault {
     pub text: String,
     /// The reads until then.
     pub trace: Vec<Read>,
+}
+
+impl Fault {
+    /// Whether it is the caller's doing: what was sent cannot be read in the one way that was asked for (a header that is there twice, a claim of
+    /// another type). The host answers such a request with 400 and the verdict `bad-request`, and a case expects `bad-request`.
+    pub fn is_bad_request(&self) -> bool {
+        match self.code {
+            "read-several-values" | "read-malformed-query" | "read-not-utf8" | "read-too-long" => true,
+            "read-wrong-type" => self.text.ends_with(CLAIM_OF_WRONG_TYPE.1),
+            // What is copied was sent, unless it is the application's or the server's own.
+            "obligation-source-absent" | "obligation-unusable-value" => {
+                let source = self.text.split_once("` is to be a copy of `").map_or("", |(_, source)| source);
+                !["{label:", "{request-id}", "{remote-ip}"].iter().any(|own| source.starts_with(own))
+            }
+            _ => false,
+        }
+    }
 }
 
 impl fmt::Display for Fault {

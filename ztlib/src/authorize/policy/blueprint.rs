@@ -9,6 +9,7 @@ use serde_json::Value as Json;
 use ztlib_cases::shown;
 
 use super::cases::Cases;
+use super::config_file::ConfigFile;
 use super::digest::{Digest, Digester};
 use super::set::{Entry, Known, Policy, PolicySet, SET_NAME};
 use super::wasm::{Budget, Compiled, Engine, WasmPolicy};
@@ -43,6 +44,8 @@ pub(crate) struct PolicyPlan {
     pub(crate) budget: Budget,
     /// The configuration as JSON; empty where there is none.
     pub(crate) config: Arc<[u8]>,
+    /// Where that was read.
+    pub(crate) config_file: Option<ConfigFile>,
     /// Where the manifest names it.
     pub(crate) place: Option<Place>,
 }
@@ -73,6 +76,7 @@ impl PolicyPlan {
             reasons: BTreeSet::new(),
             budget: Budget::default(),
             config: Arc::new([]),
+            config_file: None,
             place: None,
         }
     }
@@ -156,6 +160,10 @@ impl Blueprint {
 impl PolicyPlan {
     /// Says of an error which policy it is about and where that stands.
     fn locate(&self, error: LoadError) -> LoadError {
+        let error = match &self.config_file {
+            Some(file) => file.locate(error, &self.config),
+            None => error,
+        };
         let error = error.in_policy(&shown(&self.name));
         match &self.place {
             Some(place) => error.at(&place.file, Some(place.line)),

@@ -56,6 +56,10 @@ impl LoadError {
         self
     }
 
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// A stable code: `digest-mismatch`, `forbidden-import`, `unknown-key`.
     pub fn code(&self) -> &'static str {
         self.code

@@ -58,6 +58,12 @@ impl Format {
                     );
                     return Err((message, Some(line)));
                 }
+                if let Some(line) = too_nested(text) {
+                    let message = format!(
+                        "more than {MAX_NESTED} lists begin in the line in which the one around them begins: write it as JSON"
+                    );
+                    return Err((message, Some(line)));
+                }
                 // An alias stands for all that it names once more: a short text could be a value that fills the memory.
                 let room = Room::of(text.len().saturating_mul(2).saturating_add(ALIASED_BYTES));
                 let value = Within(&room).deserialize(serde_norway::Deserializer::from_str(text));
@@ -135,6 +141,33 @@ fn too_deep(text: &str) -> Option<usize> {
         }
         if open > MAX_BRACKETS {
             return Some(line);
+        }
+    }
+    None
+}
+
+/// How many lists and keys of a YAML text may begin in a line behind two others (`- - - a`). Two bytes of it are three events, of
+/// which the reader keeps hundreds of bytes, before it looks how deep they lie: 2 MiB came to 430.
+const MAX_NESTED: usize = 1 << 15;
+
+/// The line of a YAML text in which it has too many of them, if there is one. What only looks so, in a long text, counts too.
+fn too_nested(text: &str) -> Option<usize> {
+    let mut nested = 0_usize;
+    for (at, line) in text.split('\n').enumerate() {
+        // Each of these ends a line for YAML.
+        for line in line.split(['\r', '\u{85}', '\u{2028}', '\u{2029}']) {
+            let mut rest = line.trim_start_matches([' ', '\u{feff}']);
+            let mut begun = 0_usize;
+            while let Some(after) = rest.strip_prefix(['-', '?', ':'])
+                && (after.is_empty() || after.starts_with(' '))
+            {
+                begun = begun.saturating_add(1);
+                rest = after.trim_start_matches(' ');
+            }
+            nested = nested.saturating_add(begun.saturating_sub(2));
+            if nested > MAX_NESTED {
+                return Some(at.saturating_add(1));
+            }
         }
     }
     None
@@ -390,6 +423,22 @@ mod tests {
         }
         assert!(Format::Yaml.parse("a: '100%'\nb: %c\n").is_err(), "YAML has no such text");
         assert_eq!(Format::Yaml.parse("a: 100%\n"), Ok(serde_json::json!({"a": "100%"})));
+    }
+
+    #[test]
+    fn lists_that_begin_in_each_others_line_are_bounded() {
+        let parsed = |text: &str| Format::Yaml.parse(text);
+        assert_eq!(parsed("- - - a\n    - b\n"), Ok(serde_json::json!([[["a", "b"]]])));
+        assert_eq!(too_nested(&"- - - a\n".repeat(MAX_NESTED)), None);
+        assert_eq!(too_nested(&"- - - a\n".repeat(MAX_NESTED + 1)), Some(MAX_NESTED + 1));
+        for unit in ["- ", "? ", "? - ", "- - - - a\r", "- - - - a\u{2028}", "? a\n: - - -\n"] {
+            let (message, line) = parsed(&unit.repeat(100_000)).unwrap_err();
+            assert!(message.contains("write it as JSON") && line.is_some(), "{unit}: {message}");
+        }
+        // Two in a line, a rule in a long text and a minus are nothing of the kind.
+        for unit in ["- - a\n", "- -1\n", "- a - - - b\n"] {
+            assert_eq!(too_nested(&unit.repeat(200_000)), None, "{unit}");
+        }
     }
 
     /// Each construct at the largest size: none takes more than seconds, in a build without optimisation.

@@ -7,6 +7,7 @@ use serde_json::Value as Json;
 use ztlib_cases::{Table, Text, shown};
 
 use super::blueprint::{Blueprint, MAX_PARTS, Place, PolicyPlan, PolicySource};
+use super::config_file::ConfigFile;
 use super::digest::Digest;
 use super::folder::Folder;
 use super::json::Format;
@@ -233,6 +234,7 @@ fn plan_of(
         let file = NamedFile::new(FileRole::Config, config, Some(name), bytes.as_bytes(), line);
         files.push(file.bound_if(config_digest.is_some()));
         plan.config = parse_json(table, "config", config, &bytes, folder)?.to_string().into_bytes().into();
+        plan.config_file = Some(ConfigFile { file: folder.show(config).into(), text: bytes.into() });
     } else if config_digest.is_some() {
         return Err(table.missing("config", "`config-sha256` pins a file that is not named").into());
     }

@@ -112,6 +112,7 @@
 mod blueprint;
 mod builder;
 pub mod cases;
+mod config_file;
 mod digest;
 mod error;
 mod folder;

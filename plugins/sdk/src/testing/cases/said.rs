@@ -8,12 +8,13 @@ use crate::testing::{self, Fault, Verdict};
 /// What was said to a case, in the form in which it is compared. `name` is the policy's, where it is known; `applied`: whether there is a request whose
 /// headers an allow changes.
 pub(super) fn said(result: Result<Verdict, Fault>, name: Option<&str>, applied: bool) -> Said<String> {
-    use ztlib_cases::Verdict::{Abstain, Allow, Deny, Fault};
+    use ztlib_cases::Verdict::{Abstain, Allow, BadRequest, Deny, Fault};
     let policy = name.map(str::to_owned);
     let verdict = match result {
         Err(fault) => {
+            let verdict = if fault.is_bad_request() { BadRequest } else { Fault };
             let (reason, detail) = (Some(fault.code.to_owned()), Some(fault.text));
-            return Said { policy, reason, detail, ..Said::new(Fault) };
+            return Said { policy, reason, detail, ..Said::new(verdict) };
         }
         Ok(verdict) => verdict,
     };

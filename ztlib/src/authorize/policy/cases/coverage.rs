@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use super::Verdict;
 use super::draft::PolicyFacts;
 use super::report::Report;
 use crate::authorize::outcome::Answer;
@@ -44,7 +43,7 @@ impl Coverage {
             if rehearsal.decided_by() != Some(&policy.name) {
                 continue;
             }
-            coverage.faults += usize::from(rehearsal.verdict() == Verdict::Fault);
+            coverage.faults += usize::from(rehearsal.verdict().is_no_decision());
             let given = coverage.reasons.iter_mut().find(|(reason, _)| rehearsal.reason() == Some(reason));
             if let Some((_, times)) = given {
                 *times += 1;

@@ -30,7 +30,7 @@
 //! documents = { roles = { alice = "admin" } } # in the place of the set's own
 //! now = 2026-11-23T08:00:00Z                  # or seconds since 1970; the default is 2026-11-23T00:00:00Z, a Monday
 //!
-//! expect = "allow"                            # allow, deny, abstain (a policy alone), fault
+//! expect = "allow"                            # allow, deny, abstain (a policy alone), fault, bad-request
 //! request-headers = { x-tenant = "acme", x-old = false, x-id = true } # all that are changed; false: removed, true: to whatever
 //! response-headers = {}
 //! reads = ['action=absent', 'route="/orders/{id}"'] # the whole trace, as `ztlib policy explain` prints it
@@ -40,11 +40,15 @@
 //! path = "/orders/7"
 //! route = "/orders/{id}"
 //! expect = "deny"
-//! reason = "no-role"                          # a denial's reason is not left out; with a fault: its code
+//! reason = "no-role"                          # a denial's reason is not left out; with a fault or a bad request: its code
 //! policy = "rbac"                             # who denied
 //! message = "ask your team lead"
 //! step-up = { acr = "urn:example:strong", max-age = 300 }
 //! ```
+//!
+//! Where no decision is reached, it is `bad-request` where what the caller sent cannot be read as a policy asks for it (a header that is there
+//! twice, a claim of another type: 400), and else `fault` (503), as in the guard. A denial has the reason that the policy gave, also where the guard, as no route
+//! matches, tells the caller `no-route` in its place: it is the guard that knows this, and cases ask the policies.
 //!
 //! Where a service takes tokens of several issuers, `home-issuer` names the first of them, and a case's token of another issuer (`claims = { iss =
 //! "https://partner.test", sub = "alice" }`) is that of a stranger with the same name: see `from-home-issuer` in the contract.

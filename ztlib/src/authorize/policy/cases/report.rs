@@ -10,7 +10,7 @@ use ztlib_cases::{HeaderChange, Said, StepUp, Verdict, closest, shown};
 use super::Cases;
 use super::case::Case;
 use crate::authorize::cache::{CacheBounds, DecisionCache};
-use crate::authorize::decision::{Decision, Fault};
+use crate::authorize::decision::{Decision, Fault, FaultOrigin};
 use crate::authorize::obligation;
 use crate::authorize::outcome::Answer;
 use crate::authorize::policy::{Evaluation, LoadError, PolicySet};
@@ -277,7 +277,10 @@ fn said(stage: &PolicySet, evaluation: &mut Evaluation, alone: bool) -> Said<Hea
         policy: error.policy().map(Into::into),
         reason: Some(error.code().into()),
         detail: Some(error.detail().into()).filter(|detail: &String| !detail.is_empty()),
-        ..Said::new(Verdict::Fault)
+        ..Said::new(match error.origin() {
+            FaultOrigin::Request => Verdict::BadRequest,
+            FaultOrigin::Service => Verdict::Fault,
+        })
     };
     let abstained = evaluation.answers.last().is_some_and(|(_, answer)| *answer == Answer::Abstain);
     match &evaluation.result {

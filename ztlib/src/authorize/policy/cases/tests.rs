@@ -111,7 +111,7 @@ fn a_case_lays_down_all_that_a_policy_can_ask() {
             "labels = { does = 'copy' }\nclaims = { tenant = 'acme' }\nexpect = 'allow'\nrequest-headers = { X-Tenant = 'acme', x-id = true, x-old = false }",
             false,
         ),
-        ("labels = { does = 'copy' }\nexpect = 'fault'\nreason = 'obligation-source-absent'", false),
+        ("labels = { does = 'copy' }\nexpect = 'bad-request'\nreason = 'obligation-source-absent'", false),
         (
             "labels = { does = 'step-up' }\nexpect = 'deny'\nreason = 'stronger'\nmessage = 'log in again'\nstep-up = { acr = 'strong', max-age = 300 }",
             false,

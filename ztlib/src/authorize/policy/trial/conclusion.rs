@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::authorize::decision::{Decision, Fault};
+use crate::authorize::decision::{Decision, Fault, FaultOrigin};
 use crate::authorize::obligation::Obligation;
 use crate::authorize::policy::cases::Verdict;
 
@@ -56,12 +56,15 @@ impl Conclusion {
             Err(fault) => Self {
                 policy: fault.policy().map(Into::into),
                 reason: Some(fault.code().into()),
-                ..bare(Verdict::Fault)
+                ..bare(match fault.origin() {
+                    FaultOrigin::Request => Verdict::BadRequest,
+                    FaultOrigin::Service => Verdict::Fault,
+                })
             },
         }
     }
 
-    /// Allow, deny or fault.
+    /// Allow, deny, fault or bad-request.
     pub fn verdict(&self) -> Verdict {
         self.verdict
     }

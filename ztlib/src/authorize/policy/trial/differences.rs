@@ -120,7 +120,7 @@ impl Group {
 
 fn change(from: &Conclusion, to: &Conclusion) -> Change {
     match (from.verdict(), to.verdict()) {
-        (_, Verdict::Fault) => Change::Fault,
+        (_, verdict) if verdict.is_no_decision() => Change::Fault,
         (Verdict::Allow, Verdict::Allow) => Change::OtherObligations,
         (_, Verdict::Allow) => Change::Loosened,
         (Verdict::Allow, _) => Change::Tightened,
@@ -232,7 +232,7 @@ impl Differences {
         if *self.against.get_or_insert(one.judged_by) != one.judged_by {
             self.against_others = self.against_others.saturating_add(1);
         }
-        self.faults = self.faults.saturating_add(u64::from(one.to.verdict() == Verdict::Fault));
+        self.faults = self.faults.saturating_add(u64::from(one.to.verdict().is_no_decision()));
         if one.from == one.to {
             return false;
         }

@@ -243,7 +243,7 @@ fn read_value(attribute: &Attribute, value: Json) -> Result<Recorded, String> {
 
 fn conclusion(mut decision: Members) -> Result<Conclusion, String> {
     let verdict = verdict_named(&decision.text("verdict")?).filter(|verdict| *verdict != Verdict::Abstain);
-    let verdict = verdict.ok_or("a verdict is allow, deny or fault")?;
+    let verdict = verdict.ok_or("a verdict is allow, deny, fault or bad-request")?;
     let mut optional = |name: &str| decision.0.contains_key(name).then(|| decision.text(name)).transpose();
     let (policy, reason, step_up) = (optional("policy")?, optional("reason")?, optional("step-up")?);
     let obligations = match decision.take("obligations") {
