@@ -26,7 +26,8 @@ use crate::{Authority, Issued};
 #[derive(Debug, Clone)]
 pub struct TlsClient(Arc<ClientConfig>);
 
-/// The certificates of a PEM text. The reader passes over what it does not know, so that the blocks are counted.
+/// The certificates of a PEM text. The reader passes over what it does not know, so that the blocks
+/// are counted.
 fn certificates(
     pem: &[u8],
 ) -> Result<Vec<CertificateDer<'static>>, Box<dyn std::error::Error + Send + Sync>> {

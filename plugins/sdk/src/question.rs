@@ -217,7 +217,8 @@ functions!(context {
     fn signal_at_least(name: &str, number: i64) -> bool;
 
     /// A value in a document that the manifest declares, by JSON pointer, that is a string. `{issuer}`,
-    /// `{subject}`, `{peer}`, `{param:id}` and `{claim:/tenant}` in the pointer stand for their values, one a segment; an absent one gives none.
+    /// `{subject}`, `{peer}`, `{param:id}` and `{claim:/tenant}` in the pointer stand for their
+    /// values, one a segment; an absent one gives none.
     ///
     /// Text that was read never goes into a pointer as it is: [`DataPointer`](crate::pointer::DataPointer) puts it in as one segment.
     fn data_string(document: &str, pointer: &str) -> Option<String>;

@@ -278,19 +278,22 @@ impl AuthorityDraft {
         self
     }
 
-    /// With an RSA key of 1024 bits in its certificate, below another authority. What it signs is signed by another key.
+    /// With an RSA key of 1024 bits in its certificate, below another authority. What it signs is
+    /// signed by another key.
     pub fn rsa_1024(mut self) -> Self {
         self.shown = ShownKey::Rsa1024;
         self
     }
 
-    /// With its public key in the compressed form (RFC 5480 section 2.2) in its certificate, below another authority.
+    /// With its public key in the compressed form (RFC 5480 section 2.2) in its certificate, below
+    /// another authority.
     pub fn compressed_key(mut self) -> Self {
         self.shown = ShownKey::Compressed;
         self
     }
 
-    /// With its public key in its certificate once more as a key with its algorithm, below another authority.
+    /// With its public key in its certificate once more as a key with its algorithm, below another
+    /// authority.
     pub fn nested_key(mut self) -> Self {
         self.shown = ShownKey::Nested;
         self

@@ -141,11 +141,12 @@ fn step<'j>(json: &'j Json, segment: &str) -> Option<&'j Json> {
     }
 }
 
-/// Two values in one segment could be parted in two ways: the tenant `a-b` and the user `c`, or `a` and `b-c`. So one caller would
-/// be looked up under the name of another.
+/// Two values in one segment could be parted in two ways: the tenant `a-b` and the user `c`, or `a`
+/// and `b-c`. So one caller would be looked up under the name of another.
 const ONE_SYMBOL: &str = "a segment of a pointer holds one symbol at most: give each a segment of its own";
 
-/// Puts the value of the `{symbol}` into a segment and takes out the escapes around it; none where it is absent.
+/// Puts the value of the `{symbol}` into a segment and takes out the escapes around it; none where
+/// it is absent.
 fn expand<'t>(text: &'t str, symbols: &impl Symbols) -> Result<Option<Cow<'t, str>>, ReadFault> {
     if !text.contains(['{', '}', '~']) {
         return Ok(Some(Cow::Borrowed(text)));

@@ -23,8 +23,8 @@ use super::printable::printable;
 /// A serial number may have this many bytes (RFC 5280 section 4.1.2.2).
 const MAX_SERIAL_BYTES: usize = 20;
 
-/// A certificate may have so many extensions; those in use have less than twenty. Each is compared with those before it,
-/// and a leaf is read before anybody has vouched for it.
+/// A certificate may have so many extensions; those in use have less than twenty. Each is compared
+/// with those before it, and a leaf is read before anybody has vouched for it.
 const MAX_EXTENSIONS: usize = 100;
 
 /// From when until when, both inclusive, in whole seconds since 1970 (RFC 5280 section 4.1.2.5).
@@ -136,7 +136,8 @@ impl<'c> Certificate<'c> {
 
     /// What rustls would not use for a client's signature is refused here too, for every key on the way.
     fn check_key(&self, key: &SubjectPublicKeyInfo<'_>) -> Result<(), PeerError> {
-        // One key has one form, so that it is known again by its bytes. Neither reader asks for the shortest lengths here.
+        // One key has one form, so that it is known again by its bytes. Neither reader asks for the
+        // shortest lengths here.
         if !super::revocation::is_plain_key(key.raw) {
             return Err(self.malformed("its key is not in DER"));
         }
@@ -161,7 +162,8 @@ impl<'c> Certificate<'c> {
             let uncompressed = key.subject_public_key.data.first() == Some(&4);
             return if named && uncompressed { Ok(()) } else { kind() };
         }
-        // Its 32 bytes, and not once more an encoded key with its algorithm, which the signature engine takes too.
+        // Its 32 bytes, and not once more an encoded key with its algorithm, which the signature
+        // engine takes too.
         let plain = key.subject_public_key.data.len() == 32;
         if *algorithm == OID_SIG_ED25519 && plain { Ok(()) } else { kind() }
     }

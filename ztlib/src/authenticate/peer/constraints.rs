@@ -173,7 +173,8 @@ impl Base {
                 Some(_) => return None,
                 None => Self::MailHost(host_or_below(name.value)?),
             },
-            // A point at the end is part of a trust domain, so that `td.` is another one than `td`; nobody needs it.
+            // A point at the end is part of a trust domain, so that `td.` is another one than `td`;
+            // nobody needs it.
             GeneralName::URI if name.value.ends_with(b".") => return None,
             GeneralName::URI => Self::UriHost(host_or_below(name.value)?),
             GeneralName::DIRECTORY => Self::Directory(DistinguishedName::read(name.value)?),

@@ -10,8 +10,8 @@ use x509_parser::x509::{RelativeDistinguishedName, X509Name};
 /// Unicode is folded by the lower case of each character and not brought into a normal form first, so two spellings of
 /// one accented letter differ: that refuses, and never takes one authority for another, since the signature decides.
 ///
-/// There is this one form only: a path that is found by it and a revocation list that is not would let a revoked peer
-/// pass where an unknown status is allowed.
+/// There is this one form only: a path that is found by it and a revocation list that is not would
+/// let a revoked peer pass where an unknown status is allowed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub(crate) struct DistinguishedName(Vec<Relative>);
 
@@ -31,7 +31,8 @@ impl DistinguishedName {
         }
     }
 
-    /// The name one step below: `relative` is a relative distinguished name in DER, to its last byte.
+    /// The name one step below: `relative` is a relative distinguished name in DER, to its last
+    /// byte.
     pub(crate) fn below(&self, relative: &[u8]) -> Option<Self> {
         match RelativeDistinguishedName::from_der(relative) {
             Ok(([], relative)) => {

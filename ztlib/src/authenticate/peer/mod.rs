@@ -25,9 +25,10 @@
 //! | certificates about which no revocation list speaks | [`TrustBuilder::allow_unknown_revocation_status`] |
 //! | revocation lists past their next update | [`TrustBuilder::allow_stale_revocation_lists`] |
 //!
-//! Limits: 8 certificates and 32 KiB a chain, 100 extensions a certificate, 1000 DNS names a peer, SPIFFE IDs of 2048 bytes, RSA keys of 2048 to 8192
-//! bits, 48 signatures and 100 000 comparisons of names with name constraints for each time that a chain is judged.
-//! Revocation lists are given, not fetched: at most 1024 of 64 MiB for each trust domain or authority.
+//! Limits: 8 certificates and 32 KiB a chain, 100 extensions a certificate, 1000 DNS names a peer,
+//! SPIFFE IDs of 2048 bytes, RSA keys of 2048 to 8192 bits, 48 signatures and 100 000 comparisons
+//! of names with name constraints for each time that a chain is judged. Revocation lists are given,
+//! not fetched: at most 1024 of 64 MiB for each trust domain or authority.
 
 mod anchor;
 mod authenticator;

@@ -54,7 +54,8 @@ use crate::hex::hex;
 /// A trust domain or an authority may have this many lists.
 const MAX_LISTS: usize = 1024;
 
-/// Whether a `SubjectPublicKeyInfo` is in DER down to the key itself, each length in its shortest form.
+/// Whether a `SubjectPublicKeyInfo` is in DER down to the key itself, each length in its shortest
+/// form.
 pub(super) fn is_plain_key(info: &[u8]) -> bool {
     signer::read_key(info).is_ok()
 }

@@ -82,7 +82,8 @@ impl TrustedKey {
     /// A key in PEM (`-----BEGIN PUBLIC KEY-----`), as `cosign generate-key-pair` and `openssl pkey -pubout` write it.
     ///
     /// # Errors
-    /// `bad-key` where there is not exactly one key, or one of another kind, or a block that is no key: none is passed over.
+    /// `bad-key` where there is not exactly one key, or one of another kind, or a block that is no
+    /// key: none is passed over.
     pub fn from_pem(pem: &[u8]) -> Result<Self, LoadError> {
         let mut keys = all_from_pem(pem)?;
         match (keys.pop(), keys.is_empty()) {
@@ -94,7 +95,8 @@ impl TrustedKey {
     /// All keys of a PEM text: what [`trust_key`](super::ManifestLoader::trust_key) takes.
     ///
     /// # Errors
-    /// `bad-key` where there is none, or one of another kind, or a block that is no key: none is passed over.
+    /// `bad-key` where there is none, or one of another kind, or a block that is no key: none is
+    /// passed over.
     pub fn all_from_pem(pem: &[u8]) -> Result<Vec<Self>, LoadError> {
         all_from_pem(pem)
     }

@@ -43,7 +43,8 @@ impl SigningKey {
     /// private keys are encrypted in its own way: sign with cosign itself.
     ///
     /// # Errors
-    /// `bad-key` where it is none, is encrypted or is of another kind, or where there is more than the one key. The text is never part of the error.
+    /// `bad-key` where it is none, is encrypted or is of another kind, or where there is more than
+    /// the one key. The text is never part of the error.
     pub fn from_pem(pem: &[u8]) -> Result<Self, LoadError> {
         let mut keys = Vec::new();
         for block in pem::read(pem).map_err(|error| bad_key(&format!("it is not PEM: {error}")))? {

@@ -198,7 +198,8 @@ fn what_a_list_says_beside_its_serials_is_bounded() {
     let build = |list| Kind::Domain.given([&root], [list]).build().map(drop).map_err(|error| error.code());
     assert_eq!(build(many(90)), Ok(()));
     assert_eq!(build(many(101)), Err("malformed-revocation-list"));
-    // A name that no certificate can have, an extension that is longer than any, and the same in an entry.
+    // A name that no certificate can have, an extension that is longer than any, and the same in an
+    // entry.
     let long = vec![b'a'; 70_000];
     let attribute = der(0x30, &[&[6, 3, 0x55, 4, 3][..], &der(0x0c, &long)].concat());
     let named = root.list().issuer_name(der(0x30, &der(0x31, &attribute))).sign();
