@@ -5,8 +5,9 @@
 //! cargo run --example connection_states 10000 60         # ten thousand, for a minute: needs 10 100 file descriptors
 //! ```
 //!
-//! The server is a process of its own, with the defaults. A good client opens a connection for each of its requests. What is opened first may
-//! have been ended by its timer before the last is open or the time is over: "left" is what the server still holds then. It ends with 1 where
+//! The server is a process of its own, with the defaults. A good client opens a connection for each
+//! of its requests. What is opened first may have been ended by its timer before the last is open or
+//! the time is over: "left" is what the server still holds then. It ends with 1 where
 //! the good client was refused although connections without a request held the places, or where a shutdown took longer than its limit.
 //! Linux only.
 

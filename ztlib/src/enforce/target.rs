@@ -120,8 +120,8 @@ pub(super) fn check<'r>(
         return Err(TargetError::MethodConnect);
     }
     let encoded_slash = check_path(path, &parts.method, allowed)?;
-    // RFC 9112 section 3.2: on HTTP/1.1 the header must be there although the target names the host.
-    // Which of the two somebody in front went by, the request then no longer says.
+    // RFC 9112 section 3.2: on HTTP/1.1 the header must be there although the target names the
+    // host. Which of the two somebody in front went by, the request then no longer says.
     if parts.version == Version::HTTP_11 && !parts.headers.contains_key(HOST) {
         return Err(TargetError::HostMissing);
     }

@@ -85,7 +85,8 @@ impl JsonLinesSink {
 
     /// Ends the sink: what was recorded before is written, and what is recorded later is lost. Waits at most so long; what is not written
     /// by then is counted as lost. Gives how many events were lost in all. A sink that is dropped does the same, with 5 seconds.
-    /// With no time, what the writer has not written yet is lost; with `Duration::MAX` an output that hangs is waited for for ever.
+    /// With no time, what the writer has not written yet is lost; with `Duration::MAX` an output
+    /// that hangs is waited for without an end.
     ///
     /// ```
     /// use std::time::Duration;

@@ -114,7 +114,7 @@ impl Acceptor {
         let mut deadline = pin!(tokio::time::sleep(self.settings.deadline));
         let mut displaced = pin!(arrival.slot.displaced());
         let (stream, verdict) = poll_fn(|cx| {
-            // Before the handshake: a peer that always has more to say uses up what a task may do at a time.
+            // Before the handshake, as in `drive`.
             if deadline.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Err(AcceptError::Deadline));
             }

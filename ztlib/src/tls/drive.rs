@@ -141,8 +141,8 @@ pub(super) async fn drive<C>(
         let event = {
             let mut changed = pin!(phases.changed());
             poll_fn(|cx| {
-                // Before the connection: a peer that always has more to say uses up what a task may do
-                // at a time, and after that no timer and no word of the server's would be heard.
+                // Before the connection: a peer that always has more to say uses up what a task may
+                // do at a time, and after that no timer and no word of the server's is heard.
                 if let Poll::Ready(changed) = changed.as_mut().poll(cx) {
                     return Poll::Ready(Event::Phase(changed.is_ok()));
                 }

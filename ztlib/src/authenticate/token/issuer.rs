@@ -205,16 +205,17 @@ impl Issuer {
         self
     }
 
-    /// The longest time from `iat` to `exp`; from now to `exp` in tokens without `iat`. Default: 24 hours. At least a second;
-    /// whoever wants no such limit says `Duration::MAX`.
+    /// The longest time from `iat` to `exp`; from now to `exp` in tokens without `iat`. Default:
+    /// 24 hours. At least a second; whoever wants no such limit says `Duration::MAX`.
     #[must_use]
     pub fn max_lifetime(mut self, lifetime: Duration) -> Self {
         self.max_lifetime = lifetime;
         self
     }
 
-    /// How long after `iat` a token is believed, whatever its `exp`; `iat` is then required. Default: no such limit. At least a
-    /// second; after `Duration::MAX` `iat` is required, and nothing else.
+    /// How long after `iat` a token is believed, whatever its `exp`; `iat` is then required.
+    /// Default: no such limit. At least a second; after `Duration::MAX` `iat` is required, and
+    /// nothing else.
     #[must_use]
     pub fn max_age(mut self, age: Duration) -> Self {
         self.max_age = Some(age);

@@ -41,9 +41,10 @@ use key::{Key, NoKey};
 use read_list::ReadList;
 
 /// Bounds on what decision caching may hold. There is no unbounded cache; whoever gives greater
-/// numbers than the machine has memory, has none. With 0 `bytes` only what threads keep is remembered,
-/// with 0 `reads` or `key_bytes` nothing that a policy read anything for, and with 0 `sites` all share
-/// one list. [`without_decision_cache`](crate::enforce::GuardBuilder::without_decision_cache) has none.
+/// numbers than the machine has memory, has none. With 0 `bytes` only what threads keep is
+/// remembered, with 0 `reads` or `key_bytes` nothing that a policy read anything for, and with 0
+/// `sites` all share one list. A guard can also be without any
+/// ([`without_decision_cache`](crate::enforce::GuardBuilder::without_decision_cache)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CacheBounds {
     /// Bytes of all entries together, counted with their keys and an allowance for the bookkeeping of each. Besides, each thread that judges keeps

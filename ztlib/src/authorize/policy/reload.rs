@@ -27,8 +27,8 @@ use crate::authorize::question::{Asked, Labels, Question};
 use crate::authorize::signals::SignalSource;
 use crate::clock::SharedClock;
 
-/// What may be said with `max_policy_age`. Watching confirms twice a second, so less would refuse in
-/// between; more would bound nothing, whoever meant to.
+/// What may be said with `max_policy_age`. Watching confirms twice a second, so less would refuse
+/// in between; more would bound nothing, whoever meant to.
 const POLICY_AGES: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3650 * 24 * 3600);
 
 /// The policy set that is in force. Clones are handles on the same one.

@@ -27,7 +27,7 @@ pub struct PromotionRule {
 
 impl PromotionRule {
     /// After at least so many questions (at least 1), from the first of which to the last it took at least so long, by the guard's clock.
-    /// With a period of nothing the number alone counts; what no trial can reach promotes nothing, ever.
+    /// With a period of nothing the number alone counts; what no trial can reach promotes nothing.
     pub fn new(requests: u64, period: Duration) -> Self {
         Self { requests: requests.max(1), period, allowed: Vec::new() }
     }
