@@ -1,6 +1,6 @@
 //! Several issuers and one service: the subject, the roles and the scopes of one are not those of another (findings E1), through the real guard.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
 mod support;
 
