@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Method};
+use http::{HeaderName, HeaderValue, Method, Version};
 use serde_json::{Map, Value as Json};
 use ztlib_cases::{Asked, Checks};
 
@@ -83,7 +83,9 @@ impl Checks for Guarded {
     }
 
     fn target(request: ztlib_cases::Request) -> Result<(Parts, Target), String> {
+        // The host stands in the target alone, as in HTTP/2.
         let mut built = http::Request::builder().method(request.method.as_str()).uri(request.uri());
+        built = built.version(Version::HTTP_2);
         for (name, values) in &request.headers {
             for value in values {
                 built = built.header(name, value);
