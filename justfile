@@ -72,7 +72,7 @@ nightly:
 bench *arguments:
     cargo bench -p ztlib-benches {{arguments}}
 
-# Every promise of speed beside the peers, in one table. Builds them the first time, which takes long.
+# Every target of speed beside its floor or its peers, in one table. Builds them the first time, which takes long.
 scoreboard *arguments:
     cargo run --release --manifest-path benches/peers/Cargo.toml --bin scoreboard -- {{arguments}}
 

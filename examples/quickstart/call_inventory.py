@@ -3,7 +3,7 @@
     python3 call_inventory.py FOLDER USER [METHOD]
 
 FOLDER is the one that `--serve` printed, USER one of alice, root and carl (or `-` for a call without a token). It prints the reply, or the
-status code, the message and the reason in its details. The messages are so small that they are written out by hand.
+status code, the message and whether the details have an ErrorInfo (where the reason is). The messages are so small that they are written out by hand.
 """
 
 import sys

@@ -98,6 +98,16 @@ pub fn read<C: Checks>(file: &Path, text: &str, bare: bool) -> Result<Vec<Case<C
     Ok(cases)
 }
 
+/// The home issuer that a file of cases names; none where it names none.
+///
+/// # Errors
+/// What is no TOML, an unknown key at the top, a value of another type.
+pub fn home_issuer(file: &Path, text: &str) -> Result<Option<String>, Error> {
+    let text = Text::new(file, text);
+    let parsed = text.parse()?;
+    Ok(text.table(&parsed, &TOP_KEYS)?.text("home-issuer")?.map(str::to_owned))
+}
+
 /// A caller as it is written down: claims are completed for each case, since they hang on its moment.
 struct Caller<P> {
     peer: Option<P>,

@@ -14,7 +14,7 @@ mod value;
 pub use case::{Asked, Case, Checks, Request};
 pub use error::{Error, shown};
 pub use expectation::{At, Expectation, StepUp, Verdict, verdict_named};
-pub use file::{MAX_FILE_BYTES, read};
+pub use file::{MAX_FILE_BYTES, home_issuer, read};
 pub use query::encoded;
 pub use route::Template;
 pub use said::{HeaderChange, Said};

@@ -135,6 +135,9 @@ pub(crate) struct Explain {
     /// The claims of the caller's token, as JSON
     #[arg(long, value_name = "JSON")]
     pub(crate) claims: Option<String>,
+    /// The home issuer: the first that the service takes tokens of. Unless given, the one that the set's files of cases name
+    #[arg(long, value_name = "ISSUER", conflicts_with = "case")]
+    pub(crate) home_issuer: Option<String>,
     /// The caller's address
     #[arg(long, value_name = "IP")]
     pub(crate) remote_ip: Option<String>,

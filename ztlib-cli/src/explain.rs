@@ -15,12 +15,16 @@ use crate::show::{Desk, outcome, reads, rehearsal_json, timing, timing_json};
 const TIMES: u32 = 200;
 /// What a question of the command line is called.
 const HERE: &str = "the command line";
+/// What to do where it is not known whether an issuer is the home issuer.
+const NO_HOME: &str = "the files of cases name no home issuer, or several, so the `iss` of the claims counts as the home issuer: \
+                       give `--home-issuer ISSUER`, the first issuer of the service";
 
 pub(crate) fn run(explain: &Explain, desk: &mut Desk<'_>) -> Result<Ended, Failure> {
     let draft = Draft::load(&explain.manifest)?;
+    let home = explain.home_issuer.as_deref().or_else(|| home_of(&draft));
     let (cases, name) = match &explain.case {
         Some(name) => (named(&draft, name, explain.policy.as_deref())?, name.as_str()),
-        None => (question(explain)?, HERE),
+        None => (question(explain, home)?, HERE),
     };
     let report = draft.rehearse(&cases)?;
     let rehearsal = report.rehearsals().find(|rehearsal| rehearsal.case() == name);
@@ -28,6 +32,8 @@ pub(crate) fn run(explain: &Explain, desk: &mut Desk<'_>) -> Result<Ended, Failu
     let (Some(rehearsal), Some(timing)) = (rehearsal, timing) else {
         return Err(Failure::new(USAGE, "unknown-case", format!("there is no case `{name}`")));
     };
+    let is_unknown = explain.case.is_none() && home.is_none() && claims_an_issuer(explain);
+    let warnings: Vec<&str> = is_unknown.then_some(NO_HOME).into_iter().collect();
     if desk.json {
         let mut value = rehearsal_json(rehearsal);
         if let Json::Object(members) = &mut value {
@@ -36,10 +42,17 @@ pub(crate) fn run(explain: &Explain, desk: &mut Desk<'_>) -> Result<Ended, Failu
             members.insert("time".to_owned(), timing_json(&timing));
             let narrower = narrower(rehearsal).map(|(read, ask)| json!({ "read": read, "ask": ask }));
             members.insert("narrower".to_owned(), narrower.collect());
+            if explain.case.is_none() {
+                members.insert("home_issuer".to_owned(), json!(home));
+            }
+            members.insert("warnings".to_owned(), warnings.into());
         }
         desk.value(&value)?;
     } else {
         print(&draft, rehearsal, &timing, desk)?;
+        for warning in warnings {
+            desk.line(&format!("warning: {warning}"))?;
+        }
     }
     Ok(if rehearsal.passed() { Ended::Well } else { Ended::Failed })
 }
@@ -100,6 +113,19 @@ fn narrower(rehearsal: &Rehearsal) -> impl Iterator<Item = (String, &'static str
     reads.filter_map(|(read, _)| Some((read.to_string(), read.narrower()?)))
 }
 
+/// The home issuer of the set's files of cases, where those that name one agree.
+fn home_of(draft: &Draft) -> Option<&str> {
+    let mut homes = draft.cases().iter().filter_map(Cases::home_issuer);
+    let first = homes.next()?;
+    homes.all(|other| other == first).then_some(first)
+}
+
+/// Whether the claims of the command line say who issued them.
+fn claims_an_issuer(explain: &Explain) -> bool {
+    let claims = explain.claims.as_deref().and_then(|claims| serde_json::from_str::<Json>(claims).ok());
+    claims.is_some_and(|claims| claims.get("iss").is_some_and(|iss| !iss.is_null()))
+}
+
 /// The file that has a case of this name.
 fn named(draft: &Draft, name: &str, policy: Option<&str>) -> Result<Cases, Failure> {
     let found = draft.cases().iter().find(|cases| {
@@ -116,11 +142,12 @@ pub(crate) fn unknown_case(draft: &Draft, name: &str) -> Failure {
 }
 
 /// The question of the command line, as a file of cases would have it: it is read by the same rules.
-fn question(explain: &Explain) -> Result<Cases, Failure> {
+fn question(explain: &Explain, home: Option<&str>) -> Result<Cases, Failure> {
     if let Some((path, query)) = explain.path.as_deref().and_then(|path| path.split_once('?')) {
         return Err(Failure::new(USAGE, "bad-request", with_query(path, query)));
     }
-    let mut text = format!("format = 1\n[[case]]\nname = {}\n", json!(HERE));
+    let home = home.map(|home| format!("home-issuer = {}\n", json!(home))).unwrap_or_default();
+    let mut text = format!("format = 1\n{home}[[case]]\nname = {}\n", json!(HERE));
     let mut put = |key: &str, value: Option<Json>| {
         if let Some(value) = value {
             text.push_str(&format!("{key} = {}\n", toml(&value)));
@@ -161,7 +188,7 @@ fn question(explain: &Explain) -> Result<Cases, Failure> {
         put("claims", Some(claims));
     }
     let cases = Cases::parse_questions(Path::new(HERE), &text)
-        .map_err(|error| Failure::from(error).exiting(USAGE))?;
+        .map_err(|error| Failure::from(error).exiting(USAGE).without_line())?;
     Ok(match &explain.policy {
         Some(policy) => cases.about(policy),
         None => cases,

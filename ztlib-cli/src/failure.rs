@@ -42,6 +42,14 @@ impl Failure {
         self
     }
 
+    /// The same without its line: the text that was read is no file of the user's.
+    pub(crate) fn without_line(mut self) -> Self {
+        if let (Some(file), Some(line)) = (&self.file, self.line.take()) {
+            self.text = self.text.replacen(&format!("{file}:{line}: "), &format!("{file}: "), 1);
+        }
+        self
+    }
+
     /// For people. The text of an error of the library has its place in it.
     pub(crate) fn text(&self) -> &str {
         &self.text

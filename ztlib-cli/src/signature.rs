@@ -18,25 +18,41 @@ pub(crate) fn sign(sign: &Sign, desk: &mut Desk<'_>) -> Result<Ended, Failure> {
     if !sign.no_test {
         test(&sign.manifest)?;
     }
-    key.sign_manifest(&sign.manifest)?;
-    // As a service that trusts this key finds it.
-    let trusting =
-        Policies::from_manifest(&sign.manifest).trust_key(key.public_key_pem()).allow_any_service();
-    let verified = trusting.verify()?;
     let mut signature = sign.manifest.clone().into_os_string();
     signature.push(".sig");
-    let signature = PathBuf::from(signature).display().to_string();
+    let signature = PathBuf::from(signature);
+    // As a service that trusts this key finds it.
+    let verify = || {
+        let trusting = Policies::from_manifest(&sign.manifest);
+        trusting.trust_key(key.public_key_pem()).allow_any_service().verify()
+    };
+    let replaces = signature.exists() && verify().is_err();
+    key.sign_manifest(&sign.manifest)?;
+    let verified = verify()?;
+    let signature = signature.display().to_string();
     if desk.json {
         let mut value = verified_json(&verified, None);
         if let Value::Object(members) = &mut value {
             members.insert("signature".to_owned(), json!(signature));
+            members.insert("replaces_signature".to_owned(), json!(replaces));
         }
         desk.value(&value)?;
     } else {
         desk.line(&format!("{signature}: signed by the key {}", key.id()))?;
         print(&verified, desk)?;
+        if let Some(version) = verified.version.filter(|_| replaces) {
+            desk.line(&replaced(version))?;
+        }
     }
     Ok(Ended::Well)
+}
+
+/// What to look at where an earlier signature was over something else. Its version stands in no file any more.
+fn replaced(version: u64) -> String {
+    format!(
+        "warning: this replaces an earlier signature, of another manifest or by another key. If that was signed as version {version} or higher, \
+         services that had it in force refuse this one (`version-reused`, `older-version`): raise `version` and sign again"
+    )
 }
 
 /// What does not load, or fails its own cases, is refused by every service; so it is not signed.

@@ -136,7 +136,7 @@ fn a_wrong_command_line_ends_with_2_and_what_was_meant() {
         (&["policy", "test", "--jsn"], "a similar argument exists: '--json'"),
         (&["policy", "explain"], "--path <PATH>"),
         (&["policy", "explain", "--path", "/", "--header", "a"], "write NAME=VALUE"),
-        (&["policy", "explain", "--path", "a"], "the path does not begin with `/`"),
+        (&["policy", "explain", "--path", "a"], "error: the command line: the path does not begin with `/`"),
         (&["policy", "explain", "--path", "/o?a=b&c=d"], "write `--path '/o' --query 'a=b' --query 'c=d'`"),
         (&["policy", "explain", "--path", "/", "--claims", "{"], "`--claims` is not JSON"),
         (
@@ -172,6 +172,11 @@ fn what_cannot_be_loaded_ends_with_3_and_the_place() {
     assert_eq!(exit, 3);
     assert!(text.starts_with("error: policy.toml: the file cannot be read: "), "{text}");
     assert!(text.ends_with(": correct the path, or go to its folder (file-not-found)\n"), "{text}");
+    let (exit, text) = folder.says(&["policy", "test", "."]);
+    assert!(
+        exit == 3 && text.starts_with("error: .: give the path of the manifest, `policies.toml`"),
+        "{text}"
+    );
     fs::rename(folder.0.join("scope.wasm"), folder.0.join("kept.wasm")).unwrap();
     let (exit, text) = folder.says(&["policy", "test"]);
     assert_eq!(exit, 3);
@@ -235,6 +240,34 @@ fn a_question_is_explained_with_every_read() {
     assert!(value["time"]["remembered_ns"].is_u64() && value["time"]["fresh_ns"].is_u64(), "{value}");
     let (_, value) = folder.json(&["policy", "explain", "--action", "orders.approve", "--policy", "scope"]);
     assert_eq!(value["reason"], "no-rule");
+}
+
+#[test]
+fn claims_of_another_issuer_are_explained_as_the_service_would_judge_them() {
+    let folder = Folder::new("issuers");
+    let claims = r#"{"iss": "https://partner.example", "scope": "orders:read"}"#;
+    let asked = ["policy", "explain", "--path", "/orders/7", "--route", "/orders/{id}", "--claims", claims];
+    let warned = "warning: the files of cases name no home issuer, or several";
+    let (exit, text) = folder.says(&asked);
+    assert!(exit == 0 && text.starts_with("allow") && text.contains(warned), "{text}");
+    let (_, value) = folder.json(&asked);
+    assert!(value["home_issuer"].is_null() && value["warnings"].as_array().unwrap().len() == 1, "{value}");
+
+    let given = [&asked[..], &["--home-issuer", "https://id.example"]].concat();
+    let (exit, text) = folder.says(&given);
+    assert!(exit == 0 && text.starts_with("deny `missing-scope`") && !text.contains("warning"), "{text}");
+    assert!(text.contains("  from-home-issuer=no\n"), "{text}");
+
+    // Files of cases that name one need not all do so; where two disagree, neither counts.
+    let with =
+        |home: &str| CASES.replacen("format = 1\n", &format!("format = 1\nhome-issuer = \"{home}\"\n"), 1);
+    folder.write("tests/more.toml", &with("https://id.example"));
+    let (_, value) = folder.json(&asked);
+    assert_eq!((&value["verdict"], &value["home_issuer"]), (&"deny".into(), &"https://id.example".into()));
+    assert_eq!(value["warnings"], serde_json::json!([]));
+    folder.write("tests/other.toml", &with("https://other.example"));
+    let (_, text) = folder.says(&asked);
+    assert!(text.starts_with("allow") && text.contains(warned), "{text}");
 }
 
 #[test]

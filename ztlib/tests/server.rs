@@ -491,6 +491,18 @@ async fn every_setting_of_a_server_has_a_range() {
 }
 
 #[tokio::test]
+async fn an_address_that_is_taken_is_named() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let issued = Authority::new("servers").leaf().dns("localhost").for_servers().issue();
+    let acceptor = Acceptor::builder().identity(issued.chain(), issued.key()).unwrap();
+    let acceptor = acceptor.allow_anonymous_peers_only().build().unwrap();
+    let error = Server::bind(address, acceptor).await.unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse);
+    assert!(error.to_string().starts_with(&format!("{address}: ")), "{error}");
+}
+
+#[tokio::test]
 async fn requests_in_flight_finish_at_shutdown() {
     let mut server = running(|server| server).await;
     let peer = server.peer();

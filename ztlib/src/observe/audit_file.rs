@@ -72,10 +72,17 @@ impl Write for AuditFile {
 
 /// The file, and whether it ends within a line: a process that was ended left it.
 fn open(path: &Path) -> io::Result<(File, bool)> {
+    open_unnamed(path).map_err(|error| {
+        let shown = ztlib_cases::shown(&path.to_string_lossy());
+        io::Error::new(error.kind(), format!("{shown}: {error}"))
+    })
+}
+
+/// [`open`], with errors that do not say which file it was.
+fn open_unnamed(path: &Path) -> io::Result<(File, bool)> {
     // Looked at first: a pipe without a reader would hold up whoever opens it.
     if std::fs::metadata(path).is_ok_and(|there| !there.is_file()) {
-        let text = format!("`{}` is no regular file", ztlib_cases::shown(&path.to_string_lossy()));
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "this is no regular file"));
     }
     let mut options = OpenOptions::new();
     options.append(true).create(true);

@@ -60,7 +60,7 @@ impl JsonLinesSink {
     /// gone on with; where that was removed, events are lost and counted.
     ///
     /// # Errors
-    /// Where the file cannot be opened, or is no regular file (for those there is [`new`](Self::new)).
+    /// Where the file cannot be opened, which the text names, or is no regular file (for those there is [`new`](Self::new)).
     ///
     /// ```
     /// use ztlib::observe::JsonLinesSink;
@@ -69,7 +69,8 @@ impl JsonLinesSink {
     /// let file = folder.join("audit.jsonl");
     /// let sink = JsonLinesSink::to_file(&file, 1024)?;
     /// # drop(sink);
-    /// assert!(JsonLinesSink::to_file(folder.join("nowhere/audit.jsonl"), 1024).is_err());
+    /// let error = JsonLinesSink::to_file(folder.join("nowhere/audit.jsonl"), 1024).unwrap_err();
+    /// assert!(error.to_string().contains("nowhere/audit.jsonl: "), "{error}");
     /// # std::fs::remove_dir_all(&folder)?;
     /// # Ok::<(), std::io::Error>(())
     /// ```

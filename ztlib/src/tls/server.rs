@@ -101,9 +101,14 @@ impl Server {
     /// Listens at this address.
     ///
     /// # Errors
-    /// The address cannot be listened at.
+    /// The address cannot be listened at; the text names it.
     pub async fn bind(address: impl ToSocketAddrs, acceptor: Acceptor) -> io::Result<Self> {
-        Ok(Self::new(TcpListener::bind(address).await?, acceptor))
+        let addresses: Vec<SocketAddr> = tokio::net::lookup_host(address).await?.collect();
+        let listener = TcpListener::bind(addresses.as_slice()).await.map_err(|error| {
+            let shown: Vec<String> = addresses.iter().map(SocketAddr::to_string).collect();
+            io::Error::new(error.kind(), format!("{}: {error}", shown.join(", ")))
+        })?;
+        Ok(Self::new(listener, acceptor))
     }
 
     /// Takes a listener that was bound before, by systemd for example.

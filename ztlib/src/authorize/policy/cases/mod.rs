@@ -107,6 +107,7 @@ pub(crate) use gate::{gate, read as read_named};
 pub struct Cases {
     file: Box<Path>,
     policy: Option<Box<str>>,
+    home_issuer: Option<Box<str>>,
     cases: Vec<Case>,
 }
 
@@ -138,7 +139,7 @@ impl Cases {
     /// # Errors
     /// As [`read`](Self::read).
     pub fn parse(file: &Path, text: &str) -> Result<Self, LoadError> {
-        Ok(Self { file: file.into(), policy: None, cases: file::parse(file, text, false)? })
+        Self::of(file, text, false)
     }
 
     /// Reads cases that need expect nothing: what comes of them is looked at by a person.
@@ -146,7 +147,14 @@ impl Cases {
     /// # Errors
     /// As [`read`](Self::read).
     pub fn parse_questions(file: &Path, text: &str) -> Result<Self, LoadError> {
-        Ok(Self { file: file.into(), policy: None, cases: file::parse(file, text, true)? })
+        Self::of(file, text, true)
+    }
+
+    fn of(file: &Path, text: &str, bare: bool) -> Result<Self, LoadError> {
+        // First, since it refuses a text that is too large before it is parsed.
+        let cases = file::parse(file, text, bare)?;
+        let home_issuer = ztlib_cases::home_issuer(file, text)?.map(Into::into);
+        Ok(Self { file: file.into(), policy: None, home_issuer, cases })
     }
 
     /// The same cases, about this policy alone: no other is asked, and it may abstain.
@@ -163,6 +171,11 @@ impl Cases {
     /// The policy that they are about; none: the whole set.
     pub fn policy(&self) -> Option<&str> {
         self.policy.as_deref()
+    }
+
+    /// The home issuer that the file names (`home-issuer`). None: whoever issued a case's token is at home.
+    pub fn home_issuer(&self) -> Option<&str> {
+        self.home_issuer.as_deref()
     }
 
     /// The names of the cases, in the order of the file.
