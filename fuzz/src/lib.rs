@@ -413,11 +413,18 @@ impl Stage {
             Ok(model::Outcome::Allow) => (Verdict::Allow, None),
             Ok(model::Outcome::Deny { reason, .. }) => (Verdict::Deny, Some(reason.as_str())),
             Ok(model::Outcome::Abstain) => panic!("rbac never abstains"),
+            // A claim of another type is what the caller sent.
+            Err(fault @ "read-wrong-type") => (Verdict::BadRequest, Some(*fault)),
             Err(fault) => (Verdict::Fault, Some(*fault)),
         };
         for event in told {
+            // Where no route has matched, a guard says so in the place of the policy's reason.
+            let said = match event.reason() {
+                Some("no-route") if route.is_none() && verdict == Verdict::Deny => reason,
+                said => said,
+            };
             assert_eq!(
-                (event.verdict(), event.reason()),
+                (event.verdict(), said),
                 (verdict, reason),
                 "from the cache: {}; {method} {route:?} {caller:?} {config}",
                 event.cached()

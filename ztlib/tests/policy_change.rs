@@ -308,7 +308,7 @@ fn what_a_policy_refuses_is_placed_in_the_file_of_its_configuration() {
     // Where the same text is in another line, too, none is said.
     assert_eq!(refused("rbac.yaml", &yaml.replace("ROUTE", "/orders")), ("rbac.yaml".to_owned(), None));
     let toml =
-        "[roles]\nclaims = ['/roles']\n[[permissions.clerk]]\nmethods = ['FETCH']\nroutes = ['/orders']\n";
+        "[roles]\nclaims = ['/roles']\n[[permissions.clerk]]\nmethods = ['Get']\nroutes = ['/orders']\n";
     assert_eq!(refused("rbac.toml", toml), ("rbac.toml".to_owned(), Some(4)));
     let json = "{\n \"roles\": {\n  \"claim\": []\n },\n \"permissions\": {}\n}";
     assert_eq!(refused("rbac.json", json), ("rbac.json".to_owned(), Some(3)));
