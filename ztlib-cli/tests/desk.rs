@@ -136,7 +136,7 @@ fn a_wrong_command_line_ends_with_2_and_what_was_meant() {
         (&["policy", "test", "--jsn"], "a similar argument exists: '--json'"),
         (&["policy", "explain"], "--path <PATH>"),
         (&["policy", "explain", "--path", "/", "--header", "a"], "write NAME=VALUE"),
-        (&["policy", "explain", "--path", "a"], "error: the command line: the path does not begin with `/`"),
+        (&["policy", "explain", "--path", "a"], "the path does not begin with `/` (path-not-absolute)"),
         (&["policy", "explain", "--path", "/o?a=b&c=d"], "write `--path '/o' --query 'a=b' --query 'c=d'`"),
         (&["policy", "explain", "--path", "/", "--claims", "{"], "`--claims` is not JSON"),
         (
