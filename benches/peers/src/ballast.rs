@@ -30,8 +30,8 @@ fn with_functions(count: usize) -> Result<Vec<u8>, Failure> {
         r#"(module
   (memory (export "memory") 1)
   (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) i32.const 8192)
-  (func (export "ztlib:policy/guard@0.1.1#configure") (param i32 i32) (result i32) i32.const 0)
-  (func (export "ztlib:policy/guard@0.1.1#decide") (result i32) i32.const 0)
+  (func (export "ztlib:policy/guard@0.1.2#configure") (param i32 i32) (result i32) i32.const 0)
+  (func (export "ztlib:policy/guard@0.1.2#decide") (result i32) i32.const 0)
 "#,
     );
     for n in 0..count {
