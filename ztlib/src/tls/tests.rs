@@ -656,10 +656,13 @@ impl AsyncWrite for Flood {
     }
 }
 
+/// What is to end a connection.
+type Way<'w> = (Duration, &'w dyn Fn(&Peer));
+
 /// In real time: where somebody always has something to do, paused time stands still.
 #[tokio::test]
 async fn who_sends_without_a_pause_outlasts_no_timer_and_no_word_of_the_servers() {
-    let ways: [(Duration, &dyn Fn(&Peer)); 4] = [
+    let ways: [Way<'_>; 4] = [
         (HOUR, &|peer| {
             peer.phase.send_replace(Phase::Cut);
         }),
