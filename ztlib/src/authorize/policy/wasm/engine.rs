@@ -114,7 +114,7 @@ fn best_engine() -> wasmtime::Result<(wasmtime::Engine, Allocator)> {
 fn config(allocator: Allocator) -> Config {
     let mut config = Config::new();
     config
-        // Cranelift only: its sibling has had escapes of its own (SECURITY.md, row 83).
+        // Cranelift only: its sibling has had escapes of its own (docs/threats.md, row 83).
         .strategy(Strategy::Cranelift)
         .cranelift_opt_level(OptLevel::Speed)
         // Determinism: the same question has the same answer and the same cost on every machine.
