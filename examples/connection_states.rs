@@ -244,6 +244,11 @@ async fn measure(count: usize, time: Duration) -> Result<ExitCode, Failure> {
             });
         }
         let opened: Vec<_> = opening.join_all().await.into_iter().flatten().collect();
+        // Once all are open: what has ended by its timer since has given its memory to nobody in particular.
+        let open = served.open_files()?.saturating_sub(files);
+        let grown = served.kilobytes()?.saturating_sub(before);
+        let memory = u64::try_from(open).ok().and_then(|open| grown.checked_div(open));
+        let memory = memory.map_or_else(|| "-".to_owned(), |each| each.to_string());
         let (began, mut took, mut asked) = (Instant::now(), Vec::new(), 0_u32);
         while began.elapsed() < time {
             let request =
@@ -257,7 +262,6 @@ async fn measure(count: usize, time: Duration) -> Result<ExitCode, Failure> {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         let left = served.open_files()?.saturating_sub(files);
-        let memory = served.kilobytes()?.saturating_sub(before) / u64::try_from(left.max(1))?;
         let (shutdown, cut) = served.stop()?;
         took.sort_unstable();
         let at = |part: usize| {
