@@ -1,4 +1,5 @@
-//! Makes the Rust side of the inventory service from a description in code, so that no `protoc` is needed.
+//! Makes the Rust side of the inventory service from a description in code, so that no `protoc` is
+//! needed.
 
 use tonic_build::manual::{Builder, Method, Service};
 

@@ -1,4 +1,5 @@
-//! What many connections in one state do to a server and to a good client, each state of docs/connections.md in turn:
+//! What many connections in one state do to a server and to a good client, each state of
+//! docs/connections.md in turn:
 //!
 //! ```text
 //! cargo run --example connection_states                  # 300 connections in each state, for two seconds
@@ -6,10 +7,10 @@
 //! ```
 //!
 //! The server is a process of its own, with the defaults. A good client opens a connection for each
-//! of its requests. What is opened first may have been ended by its timer before the last is open or
-//! the time is over: "left" is what the server still holds then. It ends with 1 where
-//! the good client was refused although connections without a request held the places, or where a shutdown took longer than its limit.
-//! Linux only.
+//! of its requests. What is opened first may have been ended by its timer before the last is open
+//! or the time is over: "left" is what the server still holds then. It ends with 1 where
+//! the good client was refused although connections without a request held the places, or where a
+//! shutdown took longer than its limit. Linux only.
 
 #![allow(clippy::print_stdout, clippy::disallowed_methods, reason = "a measurement")]
 
@@ -104,7 +105,8 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()
 }
 
-/// The server: says where it listens, and shuts down when its input ends. Then it says how long that took.
+/// The server: says where it listens, and shuts down when its input ends. Then it says how long
+/// that took.
 fn server(folder: &Path) -> Result<(), Failure> {
     runtime()?.block_on(async {
         let read = |name: &str| std::fs::read(folder.join(name));
@@ -244,7 +246,8 @@ async fn measure(count: usize, time: Duration) -> Result<ExitCode, Failure> {
             });
         }
         let opened: Vec<_> = opening.join_all().await.into_iter().flatten().collect();
-        // Once all are open: what has ended by its timer since has given its memory to nobody in particular.
+        // Once all are open: what has ended by its timer since has given its memory to nobody in
+        // particular.
         let open = served.open_files()?.saturating_sub(files);
         let grown = served.kilobytes()?.saturating_sub(before);
         let memory = u64::try_from(open).ok().and_then(|open| grown.checked_div(open));

@@ -5,8 +5,8 @@
 //! cargo run --release --example flood 100000
 //! ```
 //!
-//! It prints the resident memory (`VmRSS` of `/proc/self/status`) over the flood and ends with 1 where that grew by more than the configured
-//! bounds and a slack. Linux only.
+//! It prints the resident memory (`VmRSS` of `/proc/self/status`) over the flood and ends with 1
+//! where that grew by more than the configured bounds and a slack. Linux only.
 
 #![allow(
     clippy::print_stdout,
@@ -34,8 +34,8 @@ const MIB: u64 = 1 << 20;
 /// What the two caches may hold.
 const DECISIONS: u64 = 32 * MIB;
 const TOKENS: u64 = 16 * MIB;
-/// For what is not counted to the byte: the allocator's own rounding and free lists, the caches' counters, the pages of the sandbox's
-/// pool that have been touched once.
+/// For what is not counted to the byte: the allocator's own rounding and free lists, the caches'
+/// counters, the pages of the sandbox's pool that have been touched once.
 const SLACK: u64 = 16 * MIB;
 const THREADS: usize = 2;
 
@@ -115,7 +115,8 @@ fn main() -> ExitCode {
 
 impl Setup {
     fn new() -> Self {
-        // It reads the path, a header, the method and the subject: every request of a flood has a key of its own.
+        // It reads the path, a header, the method and the subject: every request of a flood has a key of
+        // its own.
         let call = |name: &str, with: &[&str]| json!({ "call": name, "with": with });
         let calls = [call("path", &[]), call("header", &["x-a"]), call("method", &[]), call("subject", &[])];
         // On a busy machine the wall clock would stop one evaluation in a million.
@@ -166,7 +167,8 @@ fn distinct_request(setup: &Setup, n: usize) -> Sent {
 }
 
 fn distinct_route(setup: &Setup, n: usize) -> Sent {
-    // Of a known gRPC service a caller makes up the methods; every third request has a method of its own, too.
+    // Of a known gRPC service a caller makes up the methods; every third request has a method of its
+    // own, too.
     let path = format!("/shop.Orders/Method{n}");
     let method = if n.is_multiple_of(3) { format!("M{n}") } else { "POST".to_owned() };
     let method = Method::from_bytes(method.as_bytes()).expect("a method");

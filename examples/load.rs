@@ -1,4 +1,5 @@
-//! Load on a service that asks for client certificates, which wrk and h2load cannot present: here on the quickstart's shop.
+//! Load on a service that asks for client certificates, which wrk and h2load cannot present: here
+//! on the quickstart's shop.
 //!
 //! ```text
 //! cargo run --example quickstart -- --serve demo

@@ -1,4 +1,5 @@
-//! Stage 1: the peer of an open connection, and a token beside `jsonwebtoken::decode` of the same token.
+//! Stage 1: the peer of an open connection, and a token beside `jsonwebtoken::decode` of the same
+//! token.
 
 #![allow(missing_docs, clippy::disallowed_methods, clippy::unwrap_used, reason = "a benchmark")]
 

@@ -46,7 +46,8 @@ fn sets(c: &mut Criterion) {
     group.finish();
 }
 
-/// What a change of policies costs before it is in force: the modules are compiled already, the policy is configured.
+/// What a change of policies costs before it is in force: the modules are compiled already, the
+/// policy is configured.
 fn reload(c: &mut Criterion) {
     let mut group = c.benchmark_group("authorize/configure");
     group.sample_size(10);

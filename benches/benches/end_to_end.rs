@@ -1,4 +1,5 @@
-//! All of it over mTLS on loopback: one request after the other on one connection, with the guard and without.
+//! All of it over mTLS on loopback: one request after the other on one connection, with the guard
+//! and without.
 
 #![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark")]
 

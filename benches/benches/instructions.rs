@@ -1,5 +1,5 @@
-//! What `benches/instructions.sh` runs under callgrind: one path, so many times. Twice with different numbers, and the difference is what one
-//! time costs, without the setting up.
+//! What `benches/instructions.sh` runs under callgrind: one path, so many times. Twice with
+//! different numbers, and the difference is what one time costs, without the setting up.
 
 #![allow(missing_docs, clippy::panic, clippy::print_stdout, clippy::unwrap_used, reason = "a benchmark")]
 
@@ -23,7 +23,8 @@ use ztlib_benches::{Caller, rbac, request, router};
 /// The paths: what the script asks for by name.
 const PATHS: [&str; 4] = ["bare-request", "warm-request", "fresh-request", "token-seen-before"];
 
-/// An event is built, handed over and dropped; writing it is another thread's work, and would be counted here.
+/// An event is built, handed over and dropped; writing it is another thread's work, and would be
+/// counted here.
 struct Dropped;
 
 impl AuditSink for Dropped {

@@ -1,4 +1,5 @@
-//! Sends a scene's request over a real connection: HTTP with hyper, gRPC with tonic's own client and its own TLS.
+//! Sends a scene's request over a real connection: HTTP with hyper, gRPC with tonic's own client
+//! and its own TLS.
 
 use std::net::SocketAddr;
 

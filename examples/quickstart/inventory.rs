@@ -1,4 +1,5 @@
-//! A gRPC inventory: an ordinary tonic service. Nothing in it knows of authentication but what it asks for.
+//! A gRPC inventory: an ordinary tonic service. Nothing in it knows of authentication but what it
+//! asks for.
 
 use std::pin::Pin;
 

@@ -5,8 +5,8 @@
 //! cargo run --example quickstart -- --serve   # stays up, and prints the curl lines to try
 //! ```
 //!
-//! It makes its authorities, certificates and tokens on the spot, in a temporary folder, and talks to itself over real
-//! connections on loopback. It fails where a decision is not the expected one.
+//! It makes its authorities, certificates and tokens on the spot, in a temporary folder, and talks
+//! to itself over real connections on loopback. It fails where a decision is not the expected one.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is a program that prints")]
 #![allow(clippy::disallowed_methods, reason = "its certificates are valid now")]

@@ -209,7 +209,8 @@ pub fn after_the_promotion(world: &World) -> Vec<Scene> {
     vec![clerk(Grpc("Watch"), Allow), clerk(Grpc("NoSuchMethod"), Refused(PERMISSION_DENIED, "no-rule"))]
 }
 
-/// The scenes after alice was made an admin in the policy's own configuration, while the service runs.
+/// The scenes after alice was made an admin in the policy's own configuration, while the service
+/// runs.
 pub fn after_the_change(world: &World) -> Vec<Scene> {
     vec![Scene {
         caller: "frontend, for alice",

@@ -31,7 +31,8 @@ async fn refund(Path(id): Path<String>, permit: Permit) -> Json<Value> {
     Json(json!({ "refunded": id, "permit": permit.id().to_string() }))
 }
 
-/// A handler that must decide on the object that it loaded: every viewer may come here, not everybody may see each invoice.
+/// A handler that must decide on the object that it loaded: every viewer may come here, not
+/// everybody may see each invoice.
 async fn invoice(
     State(guard): State<Guard>,
     Path(id): Path<String>,

@@ -1,4 +1,5 @@
-//! How long the services take for a request: a layer outside of the guard, which sees what callers wait for, without the network.
+//! How long the services take for a request: a layer outside of the guard, which sees what callers
+//! wait for, without the network.
 
 use std::future::Future;
 use std::pin::Pin;

@@ -1,5 +1,5 @@
-//! A policy set is tried on traffic before it is enforced: refused for what it would break, mended, put
-//! in the place of the other.
+//! A policy set is tried on traffic before it is enforced: refused for what it would break, mended,
+//! put in the place of the other.
 
 use std::fs;
 use std::path::PathBuf;

@@ -1,4 +1,5 @@
-//! Everything the quickstart needs, made on the spot: authorities, certificates, tokens, a folder with the policy set.
+//! Everything the quickstart needs, made on the spot: authorities, certificates, tokens, a folder
+//! with the policy set.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,7 +18,8 @@ pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 const ISSUER: &str = "https://id.example";
 
-/// The policies, in the order in which they are asked: name, component, configuration, further settings.
+/// The policies, in the order in which they are asked: name, component, configuration, further
+/// settings.
 const POLICIES: [(&str, &[u8], &str, &str); 3] = [
     (
         "peers",
@@ -67,7 +69,8 @@ impl World {
         self.folder.join("policies")
     }
 
-    /// The manifest names each component with its digest. It is put in place by a rename, so nobody reads half of it.
+    /// The manifest names each component with its digest. It is put in place by a rename, so nobody
+    /// reads half of it.
     pub fn write_manifest(&self) -> Result<(), Failure> {
         let mut manifest = String::from("format = 1\n");
         for (name, component, _, settings) in POLICIES {

@@ -1,5 +1,6 @@
-//! Chains of certificates and revocation lists that are built, changed and then signed, so that the rules behind a
-//! signature are reached. A model of the rules, which shares nothing with the product, says what is right.
+//! Chains of certificates and revocation lists that are built, changed and then signed, so that the
+//! rules behind a signature are reached. A model of the rules, which shares nothing with the
+//! product, says what is right.
 //!
 //! It stands alone, so that the fuzz target and `ztlib/tests/corpora.rs` ask the same.
 
@@ -44,7 +45,8 @@ struct Plan {
     excludes: Option<&'static str>,
 }
 
-/// `svid`: whether X509-SVID's rules count beside those of RFC 5280. A root is not held to all of them.
+/// `svid`: whether X509-SVID's rules count beside those of RFC 5280. A root is not held to all of
+/// them.
 fn plan(choices: &mut Choices<'_>, name: &str, above: &str, is_root: bool, svid: bool) -> Plan {
     let self_issued = !is_root && choices.seldom(6);
     let mut draft = Authority::draft(if self_issued { above } else { name });
@@ -231,7 +233,8 @@ pub fn play(data: &[u8]) {
         chain.push(extra);
         assert_eq!(ask(&trust, &chain, a_day()), right, "another order: {data:?}");
     }
-    // The leaf changed, and signed again by who signed it: a second verifier must believe what we believe.
+    // The leaf changed, and signed again by who signed it: a second verifier must believe what we
+    // believe.
     let at = usize::from(choices.below(255)) * 3;
     let bit = choices.below(8);
     let changed = issuer.sign_again(&issued.certificate(), |signed| {

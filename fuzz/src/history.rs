@@ -1,7 +1,8 @@
-//! Histories: random policies, random questions, and everything changing in between; each question asked of a guard that remembers
-//! decisions and of one that evaluates every question afresh.
+//! Histories: random policies, random questions, and everything changing in between; each question
+//! asked of a guard that remembers decisions and of one that evaluates every question afresh.
 //!
-//! It stands alone, so that the fuzz target, `ztlib/tests/corpora.rs` and `ztlib/tests/cached_equals_fresh.rs` play the same.
+//! It stands alone, so that the fuzz target, `ztlib/tests/corpora.rs` and
+//! `ztlib/tests/cached_equals_fresh.rs` play the same.
 
 use std::convert::Infallible;
 use std::future::{Future, Ready, ready};
@@ -89,8 +90,9 @@ impl Choices<'_> {
     }
 }
 
-/// Plays the history that the input stands for: policies, cache bounds and then questions, with changes in between, until the
-/// input ends. Every answer of the guard that remembers is what the other one says, or it panics.
+/// Plays the history that the input stands for: policies, cache bounds and then questions, with
+/// changes in between, until the input ends. Every answer of the guard that remembers is what the
+/// other one says, or it panics.
 pub fn play(data: &[u8]) -> Tally {
     thread_local! {
         static WORLD: World = World::new();
@@ -129,7 +131,8 @@ impl SignalSource for Feed {
     }
 }
 
-/// Calls of a policy, arguments from small pools, so that questions meet again. Some fail for some questions, and some for all.
+/// Calls of a policy, arguments from small pools, so that questions meet again. Some fail for some
+/// questions, and some for all.
 const READS: &[(&str, &[&str])] = &[
     ("action", &[]),
     ("method", &[]),
@@ -270,14 +273,16 @@ impl Plan {
     }
 }
 
-/// The wall clock is the one limit that hangs on how busy the machine is: one guard would meet it and the other not.
+/// The wall clock is the one limit that hangs on how busy the machine is: one guard would meet it
+/// and the other not.
 fn patient() -> Budget {
     let mut budget = Budget::default();
     budget.wall_clock = Budget::maximum().wall_clock;
     budget
 }
 
-/// One question as choices: who (token), over which connection, from where, a request or an action, the method, the place, headers, labels.
+/// One question as choices: who (token), over which connection, from where, a request or an action,
+/// the method, the place, headers, labels.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Sketch([usize; 8]);
 
@@ -302,7 +307,8 @@ impl Sketch {
     }
 }
 
-/// All that a guard answered and left behind, but for what differs with each request or tells from where the answer came.
+/// All that a guard answered and left behind, but for what differs with each request or tells from
+/// where the answer came.
 #[derive(Debug, PartialEq)]
 struct Told {
     verdict: &'static str,
@@ -311,7 +317,8 @@ struct Told {
     policy: Option<Arc<str>>,
     revision: Option<String>,
     reads: Vec<String>,
-    /// What the caller got: status, headers and body, or for the application's own questions the refusal's text.
+    /// What the caller got: status, headers and body, or for the application's own questions the
+    /// refusal's text.
     answer: (u16, Vec<(String, String)>, String),
     /// The headers that the service behind the guard saw, where it was reached.
     passed: Option<Vec<(String, String)>>,
@@ -629,8 +636,9 @@ fn listed(headers: &HeaderMap) -> Vec<(String, String)> {
     listed
 }
 
-/// Some users' tokens, nobody's, one that runs out while a history is played, and those of two strangers: users of a second issuer who
-/// are called as two of the first one's, and of whom it says the same.
+/// Some users' tokens, nobody's, one that runs out while a history is played, and those of two
+/// strangers: users of a second issuer who are called as two of the first one's, and of whom it
+/// says the same.
 fn people(id: &TokenIssuer, partner: &TokenIssuer, now: SystemTime) -> Vec<Option<String>> {
     let ago = Duration::from_secs;
     // From long before, so that a clock that steps back finds it valid.

@@ -1,7 +1,7 @@
 //! The properties that the fuzz targets look for, one function a target. A broken property panics.
 //!
-//! `ztlib/tests/corpora.rs` includes this file and asks the same functions about every file of `corpus/`, on a stable
-//! toolchain: so it uses nothing but what that test has too.
+//! `ztlib/tests/corpora.rs` includes this file and asks the same functions about every file of
+//! `corpus/`, on a stable toolchain: so it uses nothing but what that test has too.
 
 pub mod chains;
 #[allow(dead_code, reason = "only a long run looks at what came of it")]
@@ -37,14 +37,14 @@ fn now() -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(NOW)
 }
 
-/// What is told to people and logs is one line of bounded length: of a caller's text 200 characters, each of which may take ten
-/// to escape.
+/// What is told to people and logs is one line of bounded length: of a caller's text 200
+/// characters, each of which may take ten to escape.
 fn is_told_well(text: &str) {
     assert!(text.len() < 4096 && !text.chars().any(char::is_control), "not fit for a log: {text:?}");
 }
 
-/// Whatever bytes a peer shows as its certificate: no panic, the same answer twice, and nobody is authenticated but the one
-/// workload whose certificate the root has signed.
+/// Whatever bytes a peer shows as its certificate: no panic, the same answer twice, and nobody is
+/// authenticated but the one workload whose certificate the root has signed.
 ///
 /// The root and the leaf are in `fixtures/`; nobody has the root's key.
 pub fn peer_certificate(data: &[u8]) {
@@ -54,7 +54,8 @@ pub fn peer_certificate(data: &[u8]) {
         let trust = Trust::builder().trust(domain, [root.clone()]).expect("a root");
         PeerAuthenticator::new(trust.build().expect("roots")).trust_foreign_acceptor()
     });
-    // The input is a chain: each certificate after its length in two bytes. What is left over is the last one.
+    // The input is a chain: each certificate after its length in two bytes. What is left over is the
+    // last one.
     let mut chain = Vec::new();
     let mut rest = data;
     while let Some((length, after)) = rest.split_first_chunk::<2>() {
@@ -82,13 +83,14 @@ pub fn peer_certificate(data: &[u8]) {
     }
 }
 
-/// Whatever is wrong with the certificates of a chain that is signed all the same: the model agrees who is believed.
+/// Whatever is wrong with the certificates of a chain that is signed all the same: the model agrees
+/// who is believed.
 pub fn signed_chain(data: &[u8]) {
     chains::play(data);
 }
 
-/// Whatever text stands for a SPIFFE ID: the parser and the model agree, by the code of the rule that is broken; and what is parsed
-/// is kept byte for byte.
+/// Whatever text stands for a SPIFFE ID: the parser and the model agree, by the code of the rule
+/// that is broken; and what is parsed is kept byte for byte.
 pub fn spiffe_id(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let parsed = SpiffeId::parse(text);
@@ -103,8 +105,8 @@ pub fn spiffe_id(data: &[u8]) {
     }
 }
 
-/// Whatever stands in `authorization`, once or more often (lines of the input): the model agrees which token is the one, or why there
-/// is none; and `Debug` shows no more of it than its length.
+/// Whatever stands in `authorization`, once or more often (lines of the input): the model agrees
+/// which token is the one, or why there is none; and `Debug` shows no more of it than its length.
 pub fn bearer_header(data: &[u8]) {
     let values: Vec<&[u8]> = data.split(|byte| *byte == b'\n').take(4).collect();
     let mut headers = HeaderMap::new();
@@ -124,8 +126,8 @@ pub fn bearer_header(data: &[u8]) {
     }
 }
 
-/// Whatever header and claims (before and after the first line break) an issuer that is trusted has signed: the model agrees
-/// whether the token is believed, or why not. And no other signature is.
+/// Whatever header and claims (before and after the first line break) an issuer that is trusted has
+/// signed: the model agrees whether the token is believed, or why not. And no other signature is.
 pub fn token_verify(data: &[u8]) {
     static VERIFIER: LazyLock<TokenVerifier> = LazyLock::new(verifier);
     static PEOPLE: LazyLock<People> = LazyLock::new(people);
@@ -177,8 +179,8 @@ fn signed(header: &[u8], claims: &[u8]) -> String {
     format!("{text}.{}", URL_SAFE_NO_PAD.encode(tag.as_ref()))
 }
 
-/// Whatever bytes are dropped in as a policy: it loads or is refused with a reason that names the policy, and neither panics
-/// nor takes long.
+/// Whatever bytes are dropped in as a policy: it loads or is refused with a reason that names the
+/// policy, and neither panics nor takes long.
 pub fn policy_load(data: &[u8]) {
     // What decides whether it loads is the same with a small budget.
     let mut budget = Budget::default();
@@ -193,8 +195,8 @@ pub fn policy_load(data: &[u8]) {
     }
 }
 
-/// The same before a compiler sees it, some hundred times as often: what it would cost is worked out without a panic, within what its bytes take to read, and
-/// twice alike.
+/// The same before a compiler sees it, some hundred times as often: what it would cost is worked
+/// out without a panic, within what its bytes take to read, and twice alike.
 pub fn policy_weigh(data: &[u8]) {
     let weigh = || Module::check(data, &Budget::default()).map_err(|error| (error.code(), error.to_string()));
     let weighed = weigh();
@@ -205,7 +207,8 @@ pub fn policy_weigh(data: &[u8]) {
     }
 }
 
-/// Whatever path is requested: the guard judges it or refuses it as the model does, for the same reason.
+/// Whatever path is requested: the guard judges it or refuses it as the model does, for the same
+/// reason.
 pub fn path(data: &[u8]) {
     struct AllowAll;
     impl NativePolicy for AllowAll {
@@ -248,15 +251,15 @@ pub fn path(data: &[u8]) {
     assert!(serde_json::from_str::<Value>(&line).is_ok(), "{line}");
 }
 
-/// Whatever is asked by whomever: `rbac` in the sandbox, behind the whole guard, says what the model says, freshly evaluated or
-/// from the decision cache.
+/// Whatever is asked by whomever: `rbac` in the sandbox, behind the whole guard, says what the
+/// model says, freshly evaluated or from the decision cache.
 pub fn wasm_equals_model(data: &[u8]) {
     static STAGE: LazyLock<Stage> = LazyLock::new(Stage::new);
     STAGE.ask(&mut Choices(data));
 }
 
-/// Whatever policies decide and whatever changes between the questions: what the decision cache answers is what a fresh evaluation
-/// says: decision, reason, obligations and trace.
+/// Whatever policies decide and whatever changes between the questions: what the decision cache
+/// answers is what a fresh evaluation says: decision, reason, obligations and trace.
 pub fn cached_equals_fresh(data: &[u8]) {
     history::play(data);
 }
@@ -317,7 +320,8 @@ const PEERS: [&str; 6] = [
 ];
 
 struct Stage {
-    /// Each configuration of `rbac` with two guards, one that caches decisions and one that does not, and their events.
+    /// Each configuration of `rbac` with two guards, one that caches decisions and one that does
+    /// not, and their events.
     guards: Vec<(Value, [Guard; 2], Events)>,
     documents: BTreeMap<String, Value>,
     peers: Vec<Issued>,

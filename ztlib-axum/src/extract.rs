@@ -8,7 +8,8 @@ use http::StatusCode;
 use http::request::Parts;
 use serde::de::DeserializeOwned;
 
-/// The [`Permit`](ztlib::enforce::Permit) of this request. A handler that takes it cannot run without the guard.
+/// The [`Permit`](ztlib::enforce::Permit) of this request. A handler that takes it cannot run
+/// without the guard.
 #[derive(Debug, Clone)]
 pub struct Permit(pub ztlib::enforce::Permit);
 
@@ -16,7 +17,8 @@ pub struct Permit(pub ztlib::enforce::Permit);
 #[derive(Debug, Clone)]
 pub struct Principal(pub ztlib::authenticate::Principal);
 
-/// The mTLS peer. Where the guard takes callers without a certificate, ask for `Option<PeerIdentity>` through [`Principal`].
+/// The mTLS peer. Where the guard takes callers without a certificate, ask for
+/// `Option<PeerIdentity>` through [`Principal`].
 #[derive(Debug, Clone)]
 pub struct PeerIdentity(pub ztlib::authenticate::peer::PeerIdentity);
 
@@ -24,8 +26,9 @@ pub struct PeerIdentity(pub ztlib::authenticate::peer::PeerIdentity);
 #[derive(Debug, Clone)]
 pub struct Claims<T>(pub T);
 
-/// A handler asked for what the guard did not establish: it runs outside of a guard, on a public route, or for a caller without
-/// certificate or token. The caller gets 500 and learns nothing; it is logged.
+/// A handler asked for what the guard did not establish: it runs outside of a guard, on a public
+/// route, or for a caller without certificate or token. The caller gets 500 and learns nothing; it
+/// is logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotGuarded {
     what: &'static str,

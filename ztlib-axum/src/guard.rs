@@ -16,10 +16,11 @@ use ztlib::enforce::{Guard, ZeroTrustLayer};
 use crate::future::GuardedFuture;
 use crate::question::{Arrived, find_grpc_route, find_route, find_route_beside_grpc};
 
-/// A router in which every route, nested or merged router, fallback, 405, HEAD, OPTIONS and upgrade is behind the guard.
+/// A router in which every route, nested or merged router, fallback, 405, HEAD, OPTIONS and upgrade
+/// is behind the guard.
 ///
-/// It has no methods that add routes: what is not in the router when it is guarded is not served. [`serve`](crate::serve())
-/// takes nothing else.
+/// It has no methods that add routes: what is not in the router when it is guarded is not served.
+/// [`serve`](crate::serve()) takes nothing else.
 ///
 /// ```compile_fail
 /// # fn f(guarded: ztlib_axum::GuardedRouter) {
@@ -32,8 +33,9 @@ pub struct GuardedRouter(Router);
 impl GuardedRouter {
     /// Guards a finished router.
     ///
-    /// A policy's `route` is the template that axum matched (`/orders/{id}`), for nested routers the whole of it. Requests that
-    /// match no route (the fallback, and what [`Router::nest_service`] serves) have no route; only a policy that looks at the path can
+    /// A policy's `route` is the template that axum matched (`/orders/{id}`), for nested routers
+    /// the whole of it. Requests that match no route (the fallback, and what
+    /// [`Router::nest_service`] serves) have no route; only a policy that looks at the path can
     /// allow them.
     pub fn new(guard: Guard, router: Router) -> Self {
         Self(router.layer(ZeroTrustLayer::new(guard).find_route(find_route)))
@@ -68,8 +70,9 @@ impl GuardedRouter {
         Self(grpc.reset_fallback().layer(calls).merge(router.layer(http)))
     }
 
-    /// Adds a layer outside of the guard: it sees requests that nobody has judged yet, and refusals on their way out. The place for
-    /// CORS (a preflight is answered without credentials), tracing and request ids, and for nothing that answers with data.
+    /// Adds a layer outside of the guard: it sees requests that nobody has judged yet, and refusals
+    /// on their way out. The place for CORS (a preflight is answered without credentials),
+    /// tracing and request ids, and for nothing that answers with data.
     #[must_use]
     pub fn layer_outside<L>(self, layer: L) -> Self
     where
@@ -103,7 +106,8 @@ where
             let arrived = Arrived(request.uri().clone());
             request.extensions_mut().insert(arrived);
         }
-        // The template of a router outside is none of this one's: a request that matches nothing here has no route.
+        // The template of a router outside is none of this one's: a request that matches nothing here has
+        // no route.
         request.extensions_mut().remove::<MatchedPath>();
         GuardedFuture::new(self.0.call(request))
     }

@@ -15,7 +15,8 @@ use ztlib::tls::RemoteAddr;
 #[derive(Debug, Clone)]
 pub(crate) struct Arrived(pub(crate) Uri);
 
-/// The template and the parameters exactly as axum's own extractors give them, so that a policy sees what the handler sees.
+/// The template and the parameters exactly as axum's own extractors give them, so that a policy
+/// sees what the handler sees.
 pub(crate) fn find_route(parts: &mut Parts) -> MatchedRoute {
     leave_address(parts);
     let template = parts.extensions.get::<MatchedPath>().map(MatchedPath::as_str);
@@ -85,8 +86,9 @@ fn leave_address(parts: &mut Parts) {
     }
 }
 
-/// The path as the outermost router saw it: inside of a nested router the prefix is gone from the URI. Where what this router was
-/// given is not the end of it, somebody has rewritten the path in between, and what is routed on is what policies see.
+/// The path as the outermost router saw it: inside of a nested router the prefix is gone from the
+/// URI. Where what this router was given is not the end of it, somebody has rewritten the path in
+/// between, and what is routed on is what policies see.
 fn whole_path(parts: &Parts) -> Option<&str> {
     let original = parts.extensions.get::<OriginalUri>().map(|OriginalUri(uri)| uri.path());
     let arrived = parts.extensions.get::<Arrived>().map(|Arrived(uri)| uri.path());

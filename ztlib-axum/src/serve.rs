@@ -9,9 +9,11 @@ use ztlib::tls::{RemoteAddr, RequestBody, Server, ShutDown};
 
 use crate::GuardedRouter;
 
-/// Serves a guarded router over mTLS until `shutdown` resolves and the requests in flight have finished. See [`Server`] for its limits.
+/// Serves a guarded router over mTLS until `shutdown` resolves and the requests in flight have
+/// finished. See [`Server`] for its limits.
 ///
-/// `ConnectInfo<SocketAddr>` holds the address of the other end of the connection, as [`RemoteAddr`] does.
+/// `ConnectInfo<SocketAddr>` holds the address of the other end of the connection, as
+/// [`RemoteAddr`] does.
 pub async fn serve(server: Server, router: GuardedRouter, shutdown: impl Future<Output = ()>) -> ShutDown {
     server.serve(WithConnectInfo(router), shutdown).await
 }

@@ -1,4 +1,5 @@
-//! The scenarios of `conformance/` against a guarded axum router over mTLS on a real socket, compared with the reference model.
+//! The scenarios of `conformance/` against a guarded axum router over mTLS on a real socket,
+//! compared with the reference model.
 
 use std::future::pending;
 use std::io::Write as _;

@@ -1,4 +1,5 @@
-//! Over real mTLS sockets: what hyper makes of odd bytes, each request is decided once and runs a handler only where it was allowed.
+//! Over real mTLS sockets: what hyper makes of odd bytes, each request is decided once and runs a
+//! handler only where it was allowed.
 
 #![allow(
     clippy::unwrap_used,
@@ -307,7 +308,8 @@ async fn an_upgrade_is_decided_before_101_and_a_denied_one_closes() {
     assert!(answer.starts_with("HTTP/1.1 101 ") && answer.ends_with("hello"), "{answer}");
     assert_eq!((service.decisions().len(), service.runs()), (1, 1));
 
-    // Refused, for whatever reason: what was sent in the hope of another protocol is never a request (RFC 9931).
+    // Refused, for whatever reason: what was sent in the hope of another protocol is never a request
+    // (RFC 9931).
     let denied = upgrading("/denied/upgrade", "echo", &bearer);
     let nobody = upgrading("/upgrade", "echo", "");
     let malformed = upgrading("//upgrade", "echo", &bearer);
@@ -334,7 +336,8 @@ async fn an_upgrade_is_decided_before_101_and_a_denied_one_closes() {
         assert!(answer.to_ascii_lowercase().contains("connection: close"), "{answer}");
         assert_eq!(service.runs(), 0);
     }
-    // The same where the handler does not upgrade. And h2c is not spoken: who asks for it gets an answer in HTTP/1.1.
+    // The same where the handler does not upgrade. And h2c is not spoken: who asks for it gets an
+    // answer in HTTP/1.1.
     for protocol in ["h2c", "websocket"] {
         let answer = service.raw(format!("{}\r\n{next}", upgrading("/a", protocol, &bearer))).await;
         assert_eq!(

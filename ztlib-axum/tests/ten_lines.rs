@@ -39,8 +39,8 @@ async fn service() -> Result<(Server, GuardedRouter), Box<dyn Error>> {
     Ok((Server::bind("127.0.0.1:0", acceptor).await?, shop))
 }
 
-/// What the service finds in its folder: what `cargo run --example quickstart -- --serve demo` writes there. It is the folder of this process
-/// from then on.
+/// What the service finds in its folder: what `cargo run --example quickstart -- --serve demo`
+/// writes there. It is the folder of this process from then on.
 fn move_into_a_folder(authority: &Authority, id: &TokenIssuer) {
     let artifacts = here().join("../plugins/artifacts");
     let digests = std::fs::read_to_string(artifacts.join("SHA256SUMS")).unwrap();

@@ -7,8 +7,9 @@ use serde_json::{Map, Value as Json};
 
 use crate::{Expectation, encoded};
 
-/// What ztlib and its SDK each make of what a file says, as far as the guard would take it: what it would refuse before any policy is asked cannot be a
-/// case. The reader asks in the order in which it reads a case, and gives a complaint its line.
+/// What ztlib and its SDK each make of what a file says, as far as the guard would take it: what it
+/// would refuse before any policy is asked cannot be a case. The reader asks in the order in which
+/// it reads a case, and gives a complaint its line.
 pub trait Checks {
     /// What reads, for the error about a format of another version: `ztlib`.
     const READER: &'static str;
@@ -29,8 +30,8 @@ pub trait Checks {
     /// A peer without one: who vouches for it, and its DNS names, at least one.
     fn named_peer(authority: &str, dns_names: &[&str]) -> Self::Peer;
 
-    /// Claims, completed by what every verified token has: `now` is the case's moment, in seconds since 1970, and `is_home` says
-    /// whether their issuer is the home issuer.
+    /// Claims, completed by what every verified token has: `now` is the case's moment, in seconds
+    /// since 1970, and `is_home` says whether their issuer is the home issuer.
     ///
     /// # Errors
     /// The code, and why no token has such claims.

@@ -19,7 +19,8 @@ pub enum Verdict {
     Abstain,
     /// No decision could be reached, for a fault of the service or its policies.
     Fault,
-    /// No decision could be reached, because what the caller sent cannot be read as a policy asks for it.
+    /// No decision could be reached, because what the caller sent cannot be read as a policy asks
+    /// for it.
     BadRequest,
 }
 

@@ -54,11 +54,12 @@ const CASE_KEYS: [&str; 25] = [
     "reads",
 ];
 
-/// Reads a file of at most 256 KiB with at most 512 cases and 512 callers. `bare` are cases that need expect nothing: questions.
+/// Reads a file of at most 256 KiB with at most 512 cases and 512 callers. `bare` are cases that
+/// need expect nothing: questions.
 ///
 /// # Errors
-/// The first mistake: what is no TOML, unknown keys, values of another type, names that are there twice, a missing expectation, and what the
-/// [`Checks`] refuse.
+/// The first mistake: what is no TOML, unknown keys, values of another type, names that are there
+/// twice, a missing expectation, and what the [`Checks`] refuse.
 pub fn read<C: Checks>(file: &Path, text: &str, bare: bool) -> Result<Vec<Case<C>>, Error> {
     if text.len() > MAX_FILE_BYTES {
         let text = format!("the file is larger than {MAX_FILE_BYTES} bytes");
@@ -108,7 +109,8 @@ pub fn home_issuer(file: &Path, text: &str) -> Result<Option<String>, Error> {
     Ok(text.table(&parsed, &TOP_KEYS)?.text("home-issuer")?.map(str::to_owned))
 }
 
-/// A caller as it is written down: claims are completed for each case, since they hang on its moment.
+/// A caller as it is written down: claims are completed for each case, since they hang on its
+/// moment.
 struct Caller<P> {
     peer: Option<P>,
     claims: Option<Map<String, Json>>,

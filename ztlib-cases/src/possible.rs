@@ -1,14 +1,16 @@
-//! What a question can be: a case about a request that no router, a token that no verifier and a peer that no authority lets through would
-//! show nothing.
+//! What a question can be: a case about a request that no router, a token that no verifier and a
+//! peer that no authority lets through would show nothing.
 
 use serde_json::{Map, Value as Json};
 
 use crate::{Error, Request, Table, Template, shown};
 
-/// How far ahead of the service's clock an issuer's may be, in seconds: the default of `Issuer::clock_skew`.
+/// How far ahead of the service's clock an issuer's may be, in seconds: the default of
+/// `Issuer::clock_skew`.
 const CLOCK_SKEW: f64 = 5.0;
 
-/// The parameters of a request, worked out of its path and its route. What the case says of them has to agree.
+/// The parameters of a request, worked out of its path and its route. What the case says of them
+/// has to agree.
 pub(crate) fn params(
     table: &Table<'_>,
     path: &str,
@@ -48,8 +50,8 @@ pub(crate) fn params(
     Ok(params)
 }
 
-/// Whether this calls a method of gRPC, `/package.Service/Method`: whatever router stands in front, its route is its path. A caller may send the
-/// content type of gRPC to any other path, too.
+/// Whether this calls a method of gRPC, `/package.Service/Method`: whatever router stands in front,
+/// its route is its path. A caller may send the content type of gRPC to any other path, too.
 pub(crate) fn is_grpc(request: &Request) -> bool {
     let says_so = |(name, values): &(String, Vec<String>)| {
         name.eq_ignore_ascii_case("content-type")
@@ -62,20 +64,22 @@ pub(crate) fn is_grpc(request: &Request) -> bool {
     is_method && request.method == "POST" && request.headers.iter().any(says_so)
 }
 
-/// Whether this can stand where a request names its host: letters, digits and what parts labels, a port and an address. Anything else would
-/// begin another part of the URI.
+/// Whether this can stand where a request names its host: letters, digits and what parts labels, a
+/// port and an address. Anything else would begin another part of the URI.
 pub(crate) fn is_host(host: &str) -> bool {
     !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte))
 }
 
-/// Whether the guard takes this header out before it asks anybody: ztlib's own, and those in which a proxy says whose certificate it saw.
+/// Whether the guard takes this header out before it asks anybody: ztlib's own, and those in which
+/// a proxy says whose certificate it saw.
 pub(crate) fn is_taken_out(name: &str) -> bool {
     let name = name.to_ascii_lowercase().replace('_', "-");
     name.starts_with("ztlib-")
         || matches!(name.as_str(), "x-forwarded-client-cert" | "client-cert" | "client-cert-chain")
 }
 
-/// Whether a server hands a request with this header on: a header has a value, and a length is one number (RFC 9112 section 6.3).
+/// Whether a server hands a request with this header on: a header has a value, and a length is one
+/// number (RFC 9112 section 6.3).
 pub(crate) fn is_sent(name: &str, values: &[String]) -> bool {
     let digits = |value: &String| !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
     match values {
@@ -85,7 +89,8 @@ pub(crate) fn is_sent(name: &str, values: &[String]) -> bool {
     }
 }
 
-/// Whether a SPIFFE ID has a path: without one it names a trust domain, and no certificate of a workload has it.
+/// Whether a SPIFFE ID has a path: without one it names a trust domain, and no certificate of a
+/// workload has it.
 pub(crate) fn is_workload(id: &str) -> bool {
     id.strip_prefix("spiffe://").is_some_and(|id| id.contains('/'))
 }
@@ -96,7 +101,8 @@ pub(crate) fn is_authority(name: &str) -> bool {
     (1..=64).contains(&name.len()) && name.bytes().all(letter)
 }
 
-/// Whether a certificate's DNS name can be an identity: a plain host name, and no address in any notation. Case has no meaning.
+/// Whether a certificate's DNS name can be an identity: a plain host name, and no address in any
+/// notation. Case has no meaning.
 pub(crate) fn is_dns_name(name: &str) -> bool {
     let label = |label: &str| {
         (1..=63).contains(&label.len())

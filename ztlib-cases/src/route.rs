@@ -1,8 +1,10 @@
-//! What a router makes of a path: whether a template matches it, and the parameters that handlers get.
+//! What a router makes of a path: whether a template matches it, and the parameters that handlers
+//! get.
 
 use crate::shown;
 
-/// A route's template as axum 0.8 has it: `/orders/{id}`, `/files/{*rest}`, `/shop.Orders/Cancel`. `{{` and `}}` stand for braces.
+/// A route's template as axum 0.8 has it: `/orders/{id}`, `/files/{*rest}`, `/shop.Orders/Cancel`.
+/// `{{` and `}}` stand for braces.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template(Vec<Part>);
 
@@ -19,8 +21,8 @@ impl Template {
     /// Reads a template.
     ///
     /// # Errors
-    /// Why no router has it: it does not begin with `/`, a brace is not closed, a parameter has no name or a name that another has, or
-    /// something follows a parameter in its segment.
+    /// Why no router has it: it does not begin with `/`, a brace is not closed, a parameter has no
+    /// name or a name that another has, or something follows a parameter in its segment.
     ///
     /// ```
     /// use ztlib_cases::Template;
@@ -72,8 +74,8 @@ impl Template {
         Ok(Self(parts))
     }
 
-    /// The parameters that handlers get for this path, decoded, in the order of the template; none where it does not match. The path is
-    /// in normal form.
+    /// The parameters that handlers get for this path, decoded, in the order of the template; none
+    /// where it does not match. The path is in normal form.
     pub fn params(&self, path: &str) -> Option<Vec<(String, String)>> {
         let (mut params, mut rest) = (Vec::new(), path);
         for part in &self.0 {

@@ -3,7 +3,8 @@
 use crate::expectation::{HeaderWanted, Headers};
 use crate::{At, Expectation, StepUp, Verdict, shown};
 
-/// What was said to a case, in the form in which it is compared. `V` is a header's value, as the side that asked has it.
+/// What was said to a case, in the form in which it is compared. `V` is a header's value, as the
+/// side that asked has it.
 ///
 /// ```
 /// use ztlib_cases::{Said, Verdict};
@@ -72,7 +73,8 @@ impl<V> Said<V> {
 }
 
 impl Expectation {
-    /// Every difference, with the line in which something else is expected. `reads` is the whole trace, in order, as it prints.
+    /// Every difference, with the line in which something else is expected. `reads` is the whole
+    /// trace, in order, as it prints.
     pub fn differences<V: AsRef<[u8]>>(
         &self,
         said: &Said<V>,

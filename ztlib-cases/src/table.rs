@@ -1,4 +1,5 @@
-//! Tables of a TOML file, read key by key: whatever is unknown, missing or of the wrong type is an error at its line.
+//! Tables of a TOML file, read key by key: whatever is unknown, missing or of the wrong type is an
+//! error at its line.
 
 use std::ops::Range;
 use std::path::Path;

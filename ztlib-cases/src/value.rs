@@ -102,7 +102,8 @@ pub(crate) fn moment(table: &Table<'_>, key: &str) -> Result<Option<u64>, Error>
     })
 }
 
-/// Whole seconds since 1970 of a date, a time and an offset; the fraction is dropped, as policies see whole seconds.
+/// Whole seconds since 1970 of a date, a time and an offset; the fraction is dropped, as policies
+/// see whole seconds.
 fn unix_seconds(moment: &Datetime) -> Option<u64> {
     let (date, time, offset) = (moment.date?, moment.time?, moment.offset?);
     let offset = match offset {
@@ -115,7 +116,8 @@ fn unix_seconds(moment: &Datetime) -> Option<u64> {
     u64::try_from(days * 86_400 + of_day - offset * 60).ok()
 }
 
-/// Days of the Gregorian calendar (Howard Hinnant, "chrono-compatible low-level date algorithms", `days_from_civil`).
+/// Days of the Gregorian calendar (Howard Hinnant, "chrono-compatible low-level date algorithms",
+/// `days_from_civil`).
 fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
     // Years begin in March, so that the leap day is their last.
     let year = if month <= 2 { year - 1 } else { year };

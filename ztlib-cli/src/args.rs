@@ -6,7 +6,8 @@ use clap::{Args, Parser, Subcommand, ValueHint};
 
 /// The desk of a policy author: write, build, test, explain, measure, look through, replay, sign.
 ///
-/// Exit codes: 0 all is well; 1 a test or a lint failed, or a replay found a change; 2 the command line is wrong; 3 something cannot be read, built, loaded, signed or verified.
+/// Exit codes: 0 all is well; 1 a test or a lint failed, or a replay found a change; 2 the command
+/// line is wrong; 3 something cannot be read, built, loaded, signed or verified.
 #[derive(Debug, Parser)]
 #[command(name = "ztlib", version, propagate_version = true, arg_required_else_help = true)]
 pub(crate) struct Cli {
@@ -48,9 +49,11 @@ pub(crate) enum PolicyCommand {
     Inspect(Inspect),
     /// Show what a set would have decided otherwise, on what a service recorded
     Replay(Replay),
-    /// Write the digests of a manifest's modules into it, and of their configurations where it has a version. It says: I trust these files
+    /// Write the digests of a manifest's modules into it, and of their configurations where it has
+    /// a version. It says: I trust these files
     Pin(Pin),
-    /// Sign a manifest that passes its own cases: the signature is put beside it, with `.sig` behind its name
+    /// Sign a manifest that passes its own cases: the signature is put beside it, with `.sig`
+    /// behind its name
     Sign(Sign),
     /// Check a manifest's signature and digests: who signed, what is bound by it, and what is not
     Verify(Verify),
@@ -58,7 +61,8 @@ pub(crate) enum PolicyCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum SetCommand {
-    /// Find policies that never decide, reasons that are never given, facts that are never read, routes that nobody covers
+    /// Find policies that never decide, reasons that are never given, facts that are never read,
+    /// routes that nobody covers
     Lint(Lint),
 }
 
@@ -66,7 +70,8 @@ pub(crate) enum SetCommand {
 pub(crate) struct New {
     /// Its name: 1 to 64 of a-z, 0-9 and `-`, a letter first; also the folder's
     pub(crate) name: String,
-    /// The folder of the SDK `ztlib-policy` (plugins/sdk in a checkout of ztlib). Needed until the SDK is released
+    /// The folder of the SDK `ztlib-policy` (plugins/sdk in a checkout of ztlib). Needed until the
+    /// SDK is released
     #[arg(long, value_hint = ValueHint::DirPath)]
     pub(crate) sdk: Option<PathBuf>,
 }
@@ -114,7 +119,8 @@ pub(crate) struct Explain {
     /// The template of the route that matched, of a gRPC call its path
     #[arg(long)]
     pub(crate) route: Option<String>,
-    /// A parameter of the route. They come of path and route by themselves, and have to agree with them
+    /// A parameter of the route. They come of path and route by themselves, and have to agree with
+    /// them
     #[arg(long = "param", value_name = "NAME=VALUE", value_parser = pair)]
     pub(crate) params: Vec<(String, String)>,
     /// A parameter of the query
@@ -135,7 +141,8 @@ pub(crate) struct Explain {
     /// The claims of the caller's token, as JSON
     #[arg(long, value_name = "JSON")]
     pub(crate) claims: Option<String>,
-    /// The home issuer: the first that the service takes tokens of. Unless given, the one that the set's files of cases name
+    /// The home issuer: the first that the service takes tokens of. Unless given, the one that the
+    /// set's files of cases name
     #[arg(long, value_name = "ISSUER", conflicts_with = "case")]
     pub(crate) home_issuer: Option<String>,
     /// The caller's address
@@ -191,7 +198,8 @@ pub(crate) struct Sign {
     /// Sign without loading the set and running its cases
     #[arg(long)]
     pub(crate) no_test: bool,
-    /// The private key: PEM (PKCS#8, not encrypted), Ed25519 or P-256, as `openssl genpkey` writes it
+    /// The private key: PEM (PKCS#8, not encrypted), Ed25519 or P-256, as `openssl genpkey` writes
+    /// it
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) key: PathBuf,
 }

@@ -75,8 +75,8 @@ pub(crate) fn run(build: &Build, desk: &mut Desk<'_>) -> Result<Ended, Failure> 
     Ok(Ended::Well)
 }
 
-/// Whether a crate does without the standard library: it says so in an attribute of its own, or to `export_policy!`. The same word in a comment
-/// or in a text says nothing.
+/// Whether a crate does without the standard library: it says so in an attribute of its own, or to
+/// `export_policy!`. The same word in a comment or in a text says nothing.
 fn is_no_std(source: &str) -> bool {
     let code = code(source);
     let inside = |from: &str, to: char| {
@@ -88,7 +88,8 @@ fn is_no_std(source: &str) -> bool {
     inside("#![", ']') || inside("export_policy!", ';')
 }
 
-/// Rust without its comments, its texts and the space around tokens. Enough to find attributes by; it parses nothing.
+/// Rust without its comments, its texts and the space around tokens. Enough to find attributes by;
+/// it parses nothing.
 fn code(source: &str) -> String {
     let mut code = String::with_capacity(source.len());
     let mut rest = source;

@@ -1,4 +1,5 @@
-//! A core module, as the compiler makes it → a component of the contract, without names, producers or paths.
+//! A core module, as the compiler makes it → a component of the contract, without names, producers
+//! or paths.
 
 use std::error::Error;
 
@@ -7,9 +8,11 @@ use wasmparser::{Encoding, Parser, Payload};
 use wit_component::ComponentEncoder;
 use ztlib::authorize::policy::{Budget, LoadError, Module};
 
-/// Makes the component. The encoder reads the contract from the custom sections that the bindings left.
+/// Makes the component. The encoder reads the contract from the custom sections that the bindings
+/// left.
 ///
-/// A few bytes can stand for much: the module is weighed before anything is made of it, by what the largest budget allows.
+/// A few bytes can stand for much: the module is weighed before anything is made of it, by what the
+/// largest budget allows.
 pub(crate) fn componentize(module: &[u8]) -> Result<Vec<u8>, Box<dyn Error>> {
     weigh(module)?;
     let module = strip(module, false)?;
@@ -28,7 +31,8 @@ fn weigh(module: &[u8]) -> Result<(), LoadError> {
     Module::check(&holding, &Budget::maximum())
 }
 
-/// The same without custom sections, in all its parts. The sections that describe the contract stay unless `all` is set.
+/// The same without custom sections, in all its parts. The sections that describe the contract stay
+/// unless `all` is set.
 fn strip(binary: &[u8], all: bool) -> Result<Vec<u8>, Box<dyn Error>> {
     let mut outer: Vec<Vec<u8>> = Vec::new();
     let mut current = Vec::new();

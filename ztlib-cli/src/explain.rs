@@ -98,7 +98,8 @@ fn print(draft: &Draft, rehearsal: &Rehearsal, took: &Timing, desk: &mut Desk<'_
     desk.line(&format!("revision: {}", draft.revision()))
 }
 
-/// Whether it went by a request without a route: easily forgotten on a command line, and then no rule applies.
+/// Whether it went by a request without a route: easily forgotten on a command line, and then no
+/// rule applies.
 fn read_no_route(rehearsal: &Rehearsal) -> bool {
     rehearsal
         .evaluation()
@@ -141,7 +142,8 @@ pub(crate) fn unknown_case(draft: &Draft, name: &str) -> Failure {
     Failure::new(USAGE, "unknown-case", text)
 }
 
-/// The question of the command line, as a file of cases would have it: it is read by the same rules.
+/// The question of the command line, as a file of cases would have it: it is read by the same
+/// rules.
 fn question(explain: &Explain, home: Option<&str>) -> Result<Cases, Failure> {
     if let Some((path, query)) = explain.path.as_deref().and_then(|path| path.split_once('?')) {
         return Err(Failure::new(USAGE, "bad-request", with_query(path, query)));

@@ -1,4 +1,5 @@
-//! `ztlib`: the desk of a policy author. What it does is done by the library; here it is asked for and printed.
+//! `ztlib`: the desk of a policy author. What it does is done by the library; here it is asked for
+//! and printed.
 
 mod args;
 mod bench;

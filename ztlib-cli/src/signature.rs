@@ -47,7 +47,8 @@ pub(crate) fn sign(sign: &Sign, desk: &mut Desk<'_>) -> Result<Ended, Failure> {
     Ok(Ended::Well)
 }
 
-/// What to look at where an earlier signature was over something else. Its version stands in no file any more.
+/// What to look at where an earlier signature was over something else. Its version stands in no
+/// file any more.
 fn replaced(version: u64) -> String {
     format!(
         "warning: this replaces an earlier signature, of another manifest or by another key. If that was signed as version {version} or higher, \

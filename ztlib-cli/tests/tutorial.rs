@@ -1,4 +1,5 @@
-//! docs/tutorial.md is a transcript: each command in it is run here, and must say what it says there.
+//! docs/tutorial.md is a transcript: each command in it is run here, and must say what it says
+//! there.
 
 #![allow(
     missing_docs,
@@ -49,7 +50,8 @@ fn steps(text: &str) -> Vec<Step> {
     steps
 }
 
-/// What hangs on the machine or on the compiler's version is the same everywhere: digests, sizes, times, the toolchain.
+/// What hangs on the machine or on the compiler's version is the same everywhere: digests, sizes,
+/// times, the toolchain.
 fn comparable(line: &str) -> String {
     if let Some((before, _)) = line.split_once(" with ").filter(|_| line.starts_with("built ")) {
         return before.to_owned();

@@ -14,8 +14,8 @@ use tokio_rustls::TlsConnector;
 /// What a client call gives: the whole response, or why there is none.
 pub type ClientResult = Result<Response<Bytes>, Box<dyn std::error::Error + Send + Sync>>;
 
-/// An HTTPS client that trusts one authority and may present one certificate. It opens a connection for each request, so every
-/// request is a full handshake.
+/// An HTTPS client that trusts one authority and may present one certificate. It opens a connection
+/// for each request, so every request is a full handshake.
 #[derive(Clone)]
 pub struct HttpsClient {
     config: Arc<rustls::ClientConfig>,
@@ -28,7 +28,8 @@ impl std::fmt::Debug for HttpsClient {
 }
 
 impl HttpsClient {
-    /// A client that trusts `root` and presents `identity` (the chain, leaf first, and its key), or nothing.
+    /// A client that trusts `root` and presents `identity` (the chain, leaf first, and its key), or
+    /// nothing.
     ///
     /// # Errors
     /// Where the root or the identity cannot be used.
@@ -49,11 +50,12 @@ impl HttpsClient {
         Ok(Self { config: Arc::new(config) })
     }
 
-    /// Sends one request to `address` (whatever its URI says) and reads the whole response. The version of the request chooses the
-    /// protocol: HTTP/2 or HTTP/1.1.
+    /// Sends one request to `address` (whatever its URI says) and reads the whole response. The
+    /// version of the request chooses the protocol: HTTP/2 or HTTP/1.1.
     ///
     /// # Errors
-    /// Where the connection, the handshake or the exchange fails. Under TLS 1.3 a refused certificate shows here, on the first read.
+    /// Where the connection, the handshake or the exchange fails. Under TLS 1.3 a refused
+    /// certificate shows here, on the first read.
     pub async fn send(&self, address: SocketAddr, request: Request<Full<Bytes>>) -> ClientResult {
         let http2 = request.version() == Version::HTTP_2;
         let mut config = (*self.config).clone();

@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ztlib::Clock;
 
-/// A clock that shows what it was set to. Clones show the same time, so one of them can be given to the service and another
-/// kept by the test.
+/// A clock that shows what it was set to. Clones show the same time, so one of them can be given to
+/// the service and another kept by the test.
 ///
 /// ```
 /// use std::time::Duration;

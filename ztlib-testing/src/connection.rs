@@ -21,8 +21,8 @@ use ztlib::tls::{AcceptError, Acceptor, Connection};
 
 use crate::{Authority, Issued};
 
-/// A TLS client for tests, that trusts one authority and calls every server `localhost`. It keeps its sessions, and would
-/// resume them if a server let it. Cloning shares the sessions.
+/// A TLS client for tests, that trusts one authority and calls every server `localhost`. It keeps
+/// its sessions, and would resume them if a server let it. Cloning shares the sessions.
 #[derive(Debug, Clone)]
 pub struct TlsClient(Arc<ClientConfig>);
 
@@ -56,7 +56,8 @@ impl TlsClient {
         Self(Arc::new(client_config(server_authority, peer, &[version])))
     }
 
-    /// Trusts these roots and shows this certificate (its chain and its key), all in PEM: what the quickstart's `--serve` writes.
+    /// Trusts these roots and shows this certificate (its chain and its key), all in PEM: what the
+    /// quickstart's `--serve` writes.
     ///
     /// # Errors
     /// What is not PEM, holds nothing, or does not fit together.
@@ -89,7 +90,8 @@ impl TlsClient {
         TlsConnector::from(Arc::clone(&self.0))
     }
 
-    /// Makes a handshake in memory, and lets the server send one byte, so that a session ticket would have arrived.
+    /// Makes a handshake in memory, and lets the server send one byte, so that a session ticket
+    /// would have arrived.
     ///
     /// # Errors
     /// What the acceptor says.
@@ -128,8 +130,8 @@ pub struct Handshake {
     pub client: tokio_rustls::client::TlsStream<DuplexStream>,
 }
 
-/// The extensions that each request of this peer carries, after a real handshake with our acceptor: a handler is tested
-/// without sockets, but through the real guard.
+/// The extensions that each request of this peer carries, after a real handshake with our acceptor:
+/// a handler is tested without sockets, but through the real guard.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]

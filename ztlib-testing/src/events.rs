@@ -1,4 +1,5 @@
-//! Audit events as typed values, for tests that assert why something was decided; and what is logged, as text.
+//! Audit events as typed values, for tests that assert why something was decided; and what is
+//! logged, as text.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -8,7 +9,8 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::{Metadata, Subscriber};
 use ztlib::observe::{AuditEvent, AuditSink};
 
-/// Keeps every audit event until it is taken. Clones share what is kept: give one to the guard, keep one.
+/// Keeps every audit event until it is taken. Clones share what is kept: give one to the guard,
+/// keep one.
 ///
 /// ```
 /// use ztlib_testing::Events;
@@ -43,7 +45,8 @@ impl AuditSink for Events {
     }
 }
 
-/// What ztlib says to `tracing`, at every level, kept as text until it is taken: one line an event, `target name=value …`.
+/// What ztlib says to `tracing`, at every level, kept as text until it is taken: one line an event,
+/// `target name=value …`.
 ///
 /// There is one for a process, since `tracing` has one subscriber; whoever asks first installs it.
 #[derive(Debug, Clone)]

@@ -22,8 +22,8 @@ use crate::TlsClient;
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type Make = Arc<dyn Fn(u64) -> Request<Full<Bytes>> + Send + Sync>;
 
-/// Sends many requests over a few connections, and counts answers and microseconds. Each stream of each connection sends
-/// its next request when the last one is answered.
+/// Sends many requests over a few connections, and counts answers and microseconds. Each stream of
+/// each connection sends its next request when the last one is answered.
 ///
 /// ```no_run
 /// # async fn example(address: std::net::SocketAddr, client: ztlib_testing::TlsClient) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
@@ -75,8 +75,8 @@ impl Load {
         self
     }
 
-    /// Opens the connections, then sends the requests that `make` gives for 0, 1, 2… The time of the handshakes is not
-    /// counted. A request that fails ends its stream.
+    /// Opens the connections, then sends the requests that `make` gives for 0, 1, 2… The time of
+    /// the handshakes is not counted. A request that fails ends its stream.
     ///
     /// # Errors
     /// A connection cannot be opened.

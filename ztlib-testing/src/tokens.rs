@@ -66,8 +66,8 @@ impl TokenIssuer {
         Self::with_algorithm(name, Algorithm::ES256)
     }
 
-    /// An issuer of this name that signs with this algorithm. An RSA key has 2048 bits and takes a moment to make. An issuer with
-    /// a shared secret gives its tokens no `kid`.
+    /// An issuer of this name that signs with this algorithm. An RSA key has 2048 bits and takes a
+    /// moment to make. An issuer with a shared secret gives its tokens no `kid`.
     ///
     /// # Panics
     /// Where the machine gives no randomness.
@@ -126,8 +126,8 @@ impl TokenIssuer {
         self.token_at(SystemTime::now())
     }
 
-    /// A token issued at this time, which expires 5 minutes later. It has `iss`, `iat`, `exp` and a `jti`; all else is to be said,
-    /// the audience too.
+    /// A token issued at this time, which expires 5 minutes later. It has `iss`, `iat`, `exp` and a
+    /// `jti`; all else is to be said, the audience too.
     pub fn token_at(&self, now: SystemTime) -> TokenDraft<'_> {
         let now = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let mut header = Map::new();
@@ -326,7 +326,8 @@ impl<'i> TokenDraft<'i> {
         self
     }
 
-    /// Defect: signed with the key and algorithm of another issuer, while the header and claims stay.
+    /// Defect: signed with the key and algorithm of another issuer, while the header and claims
+    /// stay.
     pub fn signed_by(mut self, other: &'i TokenIssuer) -> Self {
         self.signature = Signature::By(other);
         self

@@ -1,4 +1,5 @@
-//! What methods ask their request for: the proof that the guard let the call through, and who is calling.
+//! What methods ask their request for: the proof that the guard let the call through, and who is
+//! calling.
 
 use serde::de::DeserializeOwned;
 use tonic::{Request, Status};
@@ -8,8 +9,8 @@ use ztlib::enforce::Permit;
 
 /// What the guard established, on a [`tonic::Request`].
 ///
-/// Where it did not establish what is asked for (the method runs outside of a guard, is public, or the caller came without
-/// certificate or token), the answer is INTERNAL and is logged.
+/// Where it did not establish what is asked for (the method runs outside of a guard, is public, or
+/// the caller came without certificate or token), the answer is INTERNAL and is logged.
 // A status is what every tonic method returns.
 #[allow(clippy::result_large_err, reason = "tonic::Status is the error of every tonic method")]
 pub trait GuardedRequest {

@@ -31,13 +31,15 @@ pub struct GuardedRoutes(Router);
 impl GuardedRoutes {
     /// Guards finished routes (`tonic::service::Routes::new(…).add_service(…)`).
     ///
-    /// A policy's `route` is the method's path, `/package.Service/Method`. An unauthenticated call to an unknown method is
-    /// UNAUTHENTICATED, not UNIMPLEMENTED: who may not call learns nothing about what is there.
+    /// A policy's `route` is the method's path, `/package.Service/Method`. An unauthenticated call
+    /// to an unknown method is UNAUTHENTICATED, not UNIMPLEMENTED: who may not call learns
+    /// nothing about what is there.
     pub fn new(guard: Guard, routes: Routes) -> Self {
         Self(routes.prepare().into_axum_router().layer(ZeroTrustLayer::new(guard).find_route(find_route)))
     }
 
-    /// Adds a layer outside of the guard: it sees calls that nobody has judged yet, and refusals on their way out.
+    /// Adds a layer outside of the guard: it sees calls that nobody has judged yet, and refusals on
+    /// their way out.
     #[must_use]
     pub fn layer_outside<L>(self, layer: L) -> Self
     where

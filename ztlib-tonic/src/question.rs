@@ -7,8 +7,8 @@ use http::request::Parts;
 use ztlib::enforce::{MatchedRoute, Protocol};
 use ztlib::tls::RemoteAddr;
 
-/// A gRPC route is the path `/package.Service/Method`. Of an unknown service there is none. Of a known service the method may be
-/// unknown too: it is a route that no rule names.
+/// A gRPC route is the path `/package.Service/Method`. Of an unknown service there is none. Of a
+/// known service the method may be unknown too: it is a route that no rule names.
 pub(crate) fn find_route(parts: &mut Parts) -> MatchedRoute {
     leave_address(parts);
     let known_service = parts.extensions.get::<MatchedPath>().is_some();

@@ -1,4 +1,5 @@
-//! The gRPC scenarios of `conformance/` against a guarded tonic server over mTLS on a real socket, compared with the reference model.
+//! The gRPC scenarios of `conformance/` against a guarded tonic server over mTLS on a real socket,
+//! compared with the reference model.
 
 use std::convert::Infallible;
 use std::future::{Ready, pending, ready};
@@ -16,7 +17,8 @@ use ztlib_testing::scenario::{Cast, Scenarios};
 use ztlib_testing::stack::{SERVICES, SocketStack, run};
 use ztlib_tonic::{GuardedRoutes, serve};
 
-/// What generated code would be: a named service that answers its methods, and says of others that it has none.
+/// What generated code would be: a named service that answers its methods, and says of others that
+/// it has none.
 #[derive(Clone)]
 struct Fake<const SERVICE: usize>;
 

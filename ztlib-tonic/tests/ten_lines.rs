@@ -75,7 +75,8 @@ fn move_into_a_folder(authority: &Authority, id: &TokenIssuer) {
     std::fs::write("server.key", server.key_pem()).unwrap();
 }
 
-/// The gRPC status of an empty call over a connection of its own: from the headers of a trailers-only reply, and 0 for a reply with a message.
+/// The gRPC status of an empty call over a connection of its own: from the headers of a
+/// trailers-only reply, and 0 for a reply with a message.
 async fn call(
     address: SocketAddr,
     authority: &Authority,

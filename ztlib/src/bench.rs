@@ -1,4 +1,5 @@
-//! A way in for benchmarks, to what cannot be reached from outside. It promises nothing, and nothing here lets a request through.
+//! A way in for benchmarks, to what cannot be reached from outside. It promises nothing, and
+//! nothing here lets a request through.
 
 use std::time::SystemTime;
 
@@ -93,7 +94,8 @@ impl Decisions {
     }
 }
 
-/// Whether the token in these headers is known: from what the connection of these extensions sent last, or from the cache that all share.
+/// Whether the token in these headers is known: from what the connection of these extensions sent
+/// last, or from the cache that all share.
 pub fn token_is_known(
     tokens: &TokenAuthenticator,
     headers: &HeaderMap,

@@ -54,8 +54,8 @@ pub(crate) fn unix_seconds(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-/// The moment this many seconds after 1970-01-01T00:00:00Z; one that the platform cannot represent is the last that it can
-/// be sure of (the year 9999).
+/// The moment this many seconds after 1970-01-01T00:00:00Z; one that the platform cannot represent
+/// is the last that it can be sure of (the year 9999).
 pub(crate) fn from_unix_seconds(seconds: u64) -> SystemTime {
     const END_OF_9999: u64 = 253_402_300_799;
     UNIX_EPOCH + Duration::from_secs(seconds.min(END_OF_9999))

@@ -5,7 +5,8 @@ use serde_json::Value;
 /// What a block of the allocator takes besides what is asked of it, at a guess on the safe side.
 pub(crate) const BLOCK: usize = 32;
 
-/// Objects are B-trees. A node has room for eleven members, whether they are there or not, and all but the root have five at least.
+/// Objects are B-trees. A node has room for eleven members, whether they are there or not, and all
+/// but the root have five at least.
 pub(crate) const NODE: usize = BLOCK + 11 * (size_of::<String>() + size_of::<Value>());
 pub(crate) const MEMBERS_OF_A_NODE: usize = 5;
 

@@ -1,8 +1,10 @@
-//! PEM (RFC 7468), read so that nothing is passed over: each block is given back or named in the error.
+//! PEM (RFC 7468), read so that nothing is passed over: each block is given back or named in the
+//! error.
 //!
-//! Readers for PEM in the field skip what they do not know, so a root after a byte order mark, an indented one, one with
-//! another label is dropped without a word, and its peers are refused a year later. Text between blocks is a comment, as
-//! tools write it, unless it looks like the edge of a block.
+//! Readers for PEM in the field skip what they do not know, so a root after a byte order mark, an
+//! indented one, one with another label is dropped without a word, and its peers are refused a year
+//! later. Text between blocks is a comment, as tools write it, unless it looks like the edge of a
+//! block.
 
 use std::fmt;
 
@@ -13,12 +15,14 @@ use base64::engine::general_purpose::STANDARD;
 pub(crate) struct Block {
     /// Where it begins, from 1.
     pub(crate) line: usize,
-    /// `CERTIFICATE` in `-----BEGIN CERTIFICATE-----`. Visible ASCII and blanks, at most 64 characters.
+    /// `CERTIFICATE` in `-----BEGIN CERTIFICATE-----`. Visible ASCII and blanks, at most 64
+    /// characters.
     pub(crate) label: String,
     pub(crate) der: Vec<u8>,
 }
 
-/// What is wrong, and on which line, from 1. Nothing of the text but a label is told: it may hold a key.
+/// What is wrong, and on which line, from 1. Nothing of the text but a label is told: it may hold a
+/// key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PemError {
     pub(crate) line: usize,

@@ -190,7 +190,8 @@ fn tls12_client(setting: &Setting, peer: &Issued) -> TlsClient {
     TlsClient::of_version(&setting.servers, Some(peer), &rustls::version::TLS12)
 }
 
-/// The other side of `no_session_is_resumed`: against a server that gives out tickets, the same client does resume.
+/// The other side of `no_session_is_resumed`: against a server that gives out tickets, the same
+/// client does resume.
 #[tokio::test]
 async fn the_client_of_these_tests_would_resume_a_session() {
     let setting = Setting::new();
@@ -384,7 +385,8 @@ async fn peers_that_stop_half_way_make_room_for_one_that_goes_on() {
     let acceptor = setting.required().max_handshakes(2).build().unwrap();
     let (_kept, stopped) = stalling(&acceptor, 10, &[22, 3, 1, 2]);
     let peer = setting.peers.issue_spiffe("spiffe://td/a");
-    // The good one is behind ten others in the queue for two places; each pair leaves after its patience is over.
+    // The good one is behind ten others in the queue for two places; each pair leaves after its
+    // patience is over.
     assert_eq!(code(setting.client(Some(&peer)).handshake(&acceptor).await), "accepted");
     for handshake in stopped {
         if handshake.is_finished() {

@@ -326,7 +326,8 @@ async fn an_output_that_fails_or_panics_loses_events_and_counts_them() {
     }
 }
 
-/// Takes ten bytes of its first line, fails once, and is well again: a disk that was full for a moment.
+/// Takes ten bytes of its first line, fails once, and is well again: a disk that was full for a
+/// moment.
 struct Hiccup {
     writes: usize,
     lines: Arc<Mutex<Vec<u8>>>,
@@ -400,7 +401,8 @@ async fn what_waited_for_a_writer_that_panics_is_counted_as_lost() {
         sink.record(event.clone());
     }
     drop(let_go);
-    // None of the ten was written. (Bounded, so that the test can fail; a panic takes its time to be told.)
+    // None of the ten was written. (Bounded, so that the test can fail; a panic takes its time to be
+    // told.)
     let begun = std::time::Instant::now();
     while sink.lost() < 10 && begun.elapsed() < std::time::Duration::from_secs(20) {
         std::thread::yield_now();
@@ -408,7 +410,8 @@ async fn what_waited_for_a_writer_that_panics_is_counted_as_lost() {
     assert_eq!(sink.lost(), 10);
 }
 
-/// A method is any token, and callers choose it; it is in the event of a request that is refused at the door, too.
+/// A method is any token, and callers choose it; it is in the event of a request that is refused at
+/// the door, too.
 #[tokio::test]
 async fn a_long_method_makes_no_long_event() {
     let world = World::new();
@@ -484,8 +487,9 @@ impl tracing::Subscriber for Everything {
 }
 
 impl Everything {
-    /// To listen on one thread. Beside it stands a subscriber for the whole process, which wants nothing and is asked every time: otherwise a
-    /// test on another thread, with no subscriber, could settle that nobody ever wants an event.
+    /// To listen on one thread. Beside it stands a subscriber for the whole process, which wants
+    /// nothing and is asked every time: otherwise a test on another thread, with no subscriber,
+    /// could settle that nobody ever wants an event.
     fn listening() -> Self {
         static ONCE: std::sync::Once = std::sync::Once::new();
         ONCE.call_once(|| tracing::subscriber::set_global_default(Nothing).unwrap());

@@ -1,4 +1,5 @@
-//! What an audit log answers by itself: who did what to which object, in which process, by which revision; and what it has lost.
+//! What an audit log answers by itself: who did what to which object, in which process, by which
+//! revision; and what it has lost.
 
 #![allow(
     clippy::unwrap_used,
@@ -123,7 +124,8 @@ async fn a_batch_names_its_objects_and_its_request_and_a_job_has_none() {
         of(world.events.take()),
         [(Some("0".into()), id), (Some("1".into()), id), (Some("2".into()), id)]
     );
-    // Questions without an object name the request all the same, and so does one about the principal of another answer.
+    // Questions without an object name the request all the same, and so does one about the principal of
+    // another answer.
     let first = guard.ask(permit.principal(), "orders.read", Labels::new().with("owner", "alice")).unwrap();
     let _ = guard.ask(first.principal(), "orders.read", Labels::new());
     let _ = guard.ask_all(permit.principal(), [("orders.read", Labels::new())]);
@@ -161,7 +163,8 @@ async fn what_an_application_names_is_bounded_and_cannot_forge_a_line() {
     assert_eq!(event.labels().len(), 32);
 }
 
-/// Names always; values where the rule shows them; and never a null, of which nobody knows what it stands for.
+/// Names always; values where the rule shows them; and never a null, of which nobody knows what it
+/// stands for.
 #[tokio::test]
 async fn labels_stand_in_the_event_by_the_rule_of_redaction() {
     let world = World::new();

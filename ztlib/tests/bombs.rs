@@ -1,5 +1,6 @@
-//! Files that are small and would cost much: each is refused by the name of what it has too much of, before a compiler sees it; and what is just small enough
-//! is loaded within a stated time and memory. Each load is a process of its own, whose peak is measured.
+//! Files that are small and would cost much: each is refused by the name of what it has too much
+//! of, before a compiler sees it; and what is just small enough is loaded within a stated time and
+//! memory. Each load is a process of its own, whose peak is measured.
 
 #![allow(
     clippy::unwrap_used,
@@ -99,7 +100,8 @@ fn calls(functions: usize, each: usize) -> Vec<u8> {
     policy(&format!("(func $f (result {results}) unreachable) {callers}"), "")
 }
 
-/// Paths that part at one place and join in as many as there are blocks, with locals that differ by path.
+/// Paths that part at one place and join in as many as there are blocks, with locals that differ by
+/// path.
 fn ladder(locals: usize, blocks: usize) -> Vec<u8> {
     let sets = many(locals, |n| format!("local.get 0 local.set {n}"));
     let opens = "block ".repeat(blocks);
@@ -223,7 +225,8 @@ fn what_would_cost_far_more_than_its_size_is_refused_by_name_at_once() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// A type in a type in a type: the parser calls itself for each, and would come to the end of the thread's stack.
+/// A type in a type in a type: the parser calls itself for each, and would come to the end of the
+/// thread's stack.
 #[test]
 fn types_that_lie_deep_in_each_other_do_not_end_the_process() {
     for depth in [101, 200_000] {
@@ -304,7 +307,8 @@ fn what_starts_slowly_costs_fuel_before_it_starts() {
     assert_eq!(error.code(), "fuel-spent", "{error}");
 }
 
-/// A document of the largest size: what is too much is refused while it is read, and what is not takes a stated peak.
+/// A document of the largest size: what is too much is refused while it is read, and what is not
+/// takes a stated peak.
 #[test]
 fn the_largest_documents_are_read_within_the_stated_memory() {
     let folder = std::env::temp_dir().join(format!("ztlib-documents-{}", std::process::id()));

@@ -1,7 +1,8 @@
-//! Cached equals fresh (T1 to T13 together): whatever is asked and whatever changes in between, the decision cache answers what a fresh
-//! evaluation says.
+//! Cached equals fresh (T1 to T13 together): whatever is asked and whatever changes in between, the
+//! decision cache answers what a fresh evaluation says.
 //!
-//! `ZTLIB_CACHE_CASES` asks for more than the default, `ZTLIB_CACHE_SEED` for others. CONTRIBUTING.md has the command for ten million.
+//! `ZTLIB_CACHE_CASES` asks for more than the default, `ZTLIB_CACHE_SEED` for others.
+//! CONTRIBUTING.md has the command for ten million.
 
 #![allow(clippy::print_stderr, clippy::disallowed_methods, reason = "a long run says how far it is")]
 #![allow(clippy::panic, clippy::expect_used, reason = "a difference ends the test")]

@@ -1,4 +1,5 @@
-//! A proof that one guard has checked, carried to another: it holds there only on the other's own terms.
+//! A proof that one guard has checked, carried to another: it holds there only on the other's own
+//! terms.
 
 #![allow(
     clippy::unwrap_used,
@@ -188,7 +189,8 @@ async fn a_peer_of_other_roots_or_of_a_foreign_acceptor_is_refused_when_a_handle
     assert_eq!(asked(&strange, &alice), "untrusted-issuer");
     assert_eq!(asked(&with_peers(PeerAuthenticator::new(roots(&world.mesh))), &alice), "allowed");
 
-    // One guard believes a proxy that nobody asked the other guard to believe, with the very same roots and with others.
+    // One guard believes a proxy that nobody asked the other guard to believe, with the very same roots
+    // and with others.
     let leaf = world.mesh.issue_spiffe(FRONTEND);
     let mut request = world.request().await;
     request.extensions_mut().insert(PeerCertificates::foreign(leaf.chain()));
@@ -235,11 +237,13 @@ async fn a_guard_behind_a_layer_takes_the_word_of_that_layer_and_no_others() {
     assert_eq!(asked(&one, &put_together), "stage-foreign");
     assert_eq!(asked(&one, &Principal::new(None, own.claims().cloned())), "stage-foreign");
     assert_eq!(asked(&one, &Principal::new(own.peer().cloned(), None)), "stage-foreign");
-    // A guard that verifies by itself takes what came through a layer, since it looks at all of it again.
+    // A guard that verifies by itself takes what came through a layer, since it looks at all of it
+    // again.
     assert_eq!(asked(&world.guard(allow()).build(), &own), "allowed");
 }
 
-/// Two guards on one connection share what it remembers: its certificates and the tokens that it sent last.
+/// Two guards on one connection share what it remembers: its certificates and the tokens that it
+/// sent last.
 #[tokio::test]
 async fn what_a_connection_remembers_for_one_guard_is_not_believed_by_another() {
     let world = World::new();

@@ -20,7 +20,8 @@ use std::path::Path;
 #[path = "../../fuzz/src/lib.rs"]
 mod properties;
 
-/// Asks about every file, and about changed copies of them: what a fuzzer does in its first second, the same on every run.
+/// Asks about every file, and about changed copies of them: what a fuzzer does in its first second,
+/// the same on every run.
 fn corpus(target: &str, property: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(target);
     let mut files: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -30,7 +31,8 @@ fn corpus(target: &str, property: fn(&[u8])) {
         let holds = std::panic::catch_unwind(|| property(data)).is_ok();
         assert!(holds, "the property of {target} does not hold for {}", file.display());
     }
-    // A policy takes milliseconds to compile, everything else microseconds to ask. CHANGES asks for more.
+    // A policy takes milliseconds to compile, everything else microseconds to ask. CHANGES asks for
+    // more.
     let usual = if target == "policy_load" { 100 } else { 2000 };
     let changes = std::env::var("CHANGES").ok().and_then(|changes| changes.parse().ok()).unwrap_or(usual);
     let mut dice = Dice(0x9e37_79b9_7f4a_7c15);
@@ -57,7 +59,8 @@ impl Dice {
         usize::try_from(self.0 >> 32).unwrap() % count.max(1)
     }
 
-    /// A seed with one to four changes: a byte set, put in or taken out, a piece of another seed, a piece twice, an end cut off.
+    /// A seed with one to four changes: a byte set, put in or taken out, a piece of another seed, a
+    /// piece twice, an end cut off.
     fn change(&mut self, seeds: &[Vec<u8>]) -> Vec<u8> {
         let mut data = seeds[self.below(seeds.len())].clone();
         for _ in 0..=self.below(4) {

@@ -929,7 +929,8 @@ async fn a_peer_that_another_authority_vouches_for_by_now_is_refused_when_a_hand
     let principal = world.handler.seen().extensions.get::<Permit>().unwrap().principal().clone();
     world.trust.replace(named("partner"));
     assert!(guard.ask(&principal, "a", Labels::new()).is_ok());
-    // Under the next roots its certificate means another name; a policy would still be told the old one.
+    // Under the next roots its certificate means another name; a policy would still be told the old
+    // one.
     world.trust.replace(named("stranger"));
     let refusal = guard.ask(&principal, "a", Labels::new()).unwrap_err();
     assert_eq!((refusal.status().as_u16(), refusal.cause().code()), (401, "untrusted-issuer"));

@@ -1,4 +1,5 @@
-//! Several issuers and one service: the subject, the roles and the scopes of one are not those of another (findings E1), through the real guard.
+//! Several issuers and one service: the subject, the roles and the scopes of one are not those of
+//! another (findings E1), through the real guard.
 
 #![allow(
     clippy::unwrap_used,
@@ -145,7 +146,8 @@ async fn scopes_and_logins_are_those_of_the_home_issuer_too() {
     assert_eq!(two.say(false, json!({"acr": "gold"})).await, (401, "step-up-required".to_owned()));
 }
 
-/// A policy that cannot know of issuers allows nothing on the word of a second one, and goes on as before for the first.
+/// A policy that cannot know of issuers allows nothing on the word of a second one, and goes on as
+/// before for the first.
 #[tokio::test]
 async fn a_policy_that_was_compiled_before_allows_no_stranger() {
     let set = PolicySetBuilder::new().component("rbac", OLD_RBAC).reasons(["no-rule", "no-role"]);

@@ -1,7 +1,9 @@
-//! One policy in four languages (`plugins/languages`): the same cases, reads and words, whatever it is written in.
+//! One policy in four languages (`plugins/languages`): the same cases, reads and words, whatever it
+//! is written in.
 //!
-//! Rust and C are committed. JavaScript and Python are 12 and 18 MB: `plugins/languages/build.sh` builds them, and where it was not run they
-//! are skipped, unless `ZTLIB_LANGUAGES` names them: those must be there.
+//! Rust and C are committed. JavaScript and Python are 12 and 18 MB: `plugins/languages/build.sh`
+//! builds them, and where it was not run they are skipped, unless `ZTLIB_LANGUAGES` names them:
+//! those must be there.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,5 +1,5 @@
-//! P4 where policies come and go: what somebody has lost in a document stays lost through rollbacks and
-//! failing cases; and no older set comes back by a detour.
+//! P4 where policies come and go: what somebody has lost in a document stays lost through rollbacks
+//! and failing cases; and no older set comes back by a detour.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 

@@ -1,4 +1,5 @@
-//! Headers that are copied from each request by symbols (T10): through a whole guard, with a sandboxed policy and the decision cache.
+//! Headers that are copied from each request by symbols (T10): through a whole guard, with a
+//! sandboxed policy and the decision cache.
 
 #![allow(
     clippy::unwrap_used,
@@ -50,7 +51,8 @@ fn values<'h>(headers: &'h HeaderMap, name: &str) -> Vec<&'h str> {
     headers.get_all(name).iter().map(|value| value.to_str().unwrap()).collect()
 }
 
-/// T10. Were the claim read to be copied, bob would not find alice's entry; were its value in the entry, bob would get alice's tenant.
+/// T10. Were the claim read to be copied, bob would not find alice's entry; were its value in the
+/// entry, bob would get alice's tenant.
 #[tokio::test]
 async fn callers_of_different_tenants_share_one_entry_and_get_their_own_header_each() {
     let world = World::new();
@@ -123,7 +125,8 @@ async fn every_source_is_taken_from_the_request_at_hand() {
     }
 }
 
-/// What the caller sent under the name is never what the handler gets, whatever becomes of the source.
+/// What the caller sent under the name is never what the handler gets, whatever becomes of the
+/// source.
 #[tokio::test]
 async fn a_copy_that_cannot_be_made_refuses_or_removes_and_never_passes_on_what_the_caller_sent() {
     let world = World::new();
@@ -245,7 +248,8 @@ async fn a_header_of_the_response_is_the_callers_own_and_replaces_the_handlers()
     assert_eq!(send(world.request_of(&peer)).await.status, 400);
 }
 
-/// A question of the application's own has nothing to copy to: obligations are not carried out, as ever.
+/// A question of the application's own has nothing to copy to: obligations are not carried out, as
+/// ever.
 #[tokio::test]
 async fn a_question_of_the_applications_own_is_answered_without_copies() {
     let world = World::new();

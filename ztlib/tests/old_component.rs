@@ -1,5 +1,5 @@
-//! A component that was built against the contract as it was first published goes on working: `plugins/compat` keeps it
-//! for ever, and nobody rebuilds it.
+//! A component that was built against the contract as it was first published goes on working:
+//! `plugins/compat` keeps it for ever, and nobody rebuilds it.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
 
@@ -18,7 +18,8 @@ const EVERY_FUNCTION: &str = include_str!("../../plugins/compat/every-function.j
 /// `rbac` of the contract 0.1.1: the first that puts constants aside.
 const V0_1_1: &[u8] = include_bytes!("../../plugins/compat/v0_1_1_rbac.wasm");
 
-/// Of the contract 0.1.2, the first that knows of the home issuer: the probe, which imports every function, and `rbac`, which asks.
+/// Of the contract 0.1.2, the first that knows of the home issuer: the probe, which imports every
+/// function, and `rbac`, which asks.
 const V0_1_2: &[u8] = include_bytes!("../../plugins/compat/v0_1_2_probe.wasm");
 const V0_1_2_RBAC: &[u8] = include_bytes!("../../plugins/compat/v0_1_2_rbac.wasm");
 
@@ -42,8 +43,8 @@ fn load(config: &Value) -> Policies {
         .unwrap()
 }
 
-/// Every function is linked with the types that it had; those that an application's own question can be asked are also
-/// called. (Where there is no request, reading one is a fault.)
+/// Every function is linked with the types that it had; those that an application's own question
+/// can be asked are also called. (Where there is no request, reading one is a fault.)
 #[test]
 fn a_component_of_the_contract_0_1_0_goes_on_working() {
     let mut config: Value = serde_json::from_str(EVERY_FUNCTION).unwrap();
@@ -166,8 +167,9 @@ fn it_decides_by_its_constants(rbac: &[u8]) {
     }
 }
 
-/// Findings E7: under 0.1.0 and 0.1.1 a value was a template. What an old policy hands on of a caller's text is never syntax any more:
-/// where it could be, there is no answer, since nobody knows which of the two the policy meant.
+/// Findings E7: under 0.1.0 and 0.1.1 a value was a template. What an old policy hands on of a
+/// caller's text is never syntax any more: where it could be, there is no answer, since nobody
+/// knows which of the two the policy meant.
 #[test]
 fn a_value_is_no_template_for_an_old_component_either() {
     let asks = |value: &str| {

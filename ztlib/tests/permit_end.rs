@@ -66,7 +66,8 @@ async fn peer_for(world: &World, lifetime: Duration) -> Extensions {
     peer_extensions(&world.trust, Some(&leaf), world.clock.clone()).await.unwrap()
 }
 
-/// Proof (d) of T5: warm, the answer flips at the very second, and flips back where the clock is set back.
+/// Proof (d) of T5: warm, the answer flips at the very second, and flips back where the clock is
+/// set back.
 #[tokio::test]
 async fn an_answer_that_hung_on_before_flips_exactly_then_warm_with_the_clock_stepped_both_ways() {
     let world = World::new();
@@ -146,11 +147,13 @@ async fn the_moment_of_a_claim_ends_the_permit_of_its_bearer() {
     }
 }
 
-/// The permit's end is the first of all; each is tried by going to it: a second before it passes, at it something else is said.
+/// The permit's end is the first of all; each is tried by going to it: a second before it passes,
+/// at it something else is said.
 #[tokio::test]
 async fn of_token_certificate_and_reads_the_first_ends_the_permit_and_then_the_answer_is_another() {
     const ALWAYS: (&str, &str) = ("in-window", "mon-sun 00:00-24:00");
-    // (the read and its argument, the life of the certificate, the token's life, the login's age) → the end
+    // (the read and its argument, the life of the certificate, the token's life, the login's age) → the
+    // end
     let cases = [
         (ALWAYS, 1000, 300, 0, 300, "token-expired"),
         (ALWAYS, 200, 300, 0, 201, "expired"),
@@ -217,7 +220,8 @@ async fn a_permit_that_time_does_not_end_has_no_end() {
     assert_eq!(asked.valid_until(), None);
 }
 
-/// As long as the token is believed, so long the permit: with the issuer's leeway, and no longer than its maximum age.
+/// As long as the token is believed, so long the permit: with the issuer's leeway, and no longer
+/// than its maximum age.
 #[tokio::test]
 async fn the_leeway_and_the_maximum_age_of_the_issuer_count() {
     let world = World::new();
@@ -249,7 +253,8 @@ async fn the_leeway_and_the_maximum_age_of_the_issuer_count() {
     }
 }
 
-/// The roots that vouch now count, not those of the handshake: they came with a list that has to be renewed sooner.
+/// The roots that vouch now count, not those of the handshake: they came with a list that has to be
+/// renewed sooner.
 #[tokio::test]
 async fn after_new_roots_the_end_is_as_they_say() {
     let world = World::new();

@@ -1,4 +1,5 @@
-//! Ask, change the policies, ask again: manifests and their mistakes, reloads, and what happens to answers in flight.
+//! Ask, change the policies, ask again: manifests and their mistakes, reloads, and what happens to
+//! answers in flight.
 
 #![allow(
     clippy::unwrap_used,
@@ -286,7 +287,8 @@ fn a_symbolic_link_out_of_the_folder_is_refused() {
     assert!(folder.load().is_ok());
 }
 
-/// Findings D4: the place of a mistake in a configuration is the configuration, not the manifest that names it.
+/// Findings D4: the place of a mistake in a configuration is the configuration, not the manifest
+/// that names it.
 #[test]
 fn what_a_policy_refuses_is_placed_in_the_file_of_its_configuration() {
     let rbac = include_bytes!("../../plugins/artifacts/rbac.wasm");
@@ -432,7 +434,8 @@ fn a_change_of_what_the_manifest_names_is_noticed_too() {
 #[cfg(unix)]
 #[test]
 fn swapping_a_link_to_the_whole_folder_is_noticed() {
-    // As Kubernetes mounts a ConfigMap: the files are links into `..data`, which is a link to a folder of its own.
+    // As Kubernetes mounts a ConfigMap: the files are links into `..data`, which is a link to a folder
+    // of its own.
     let folder = Folder::new(ALLOW);
     for (version, manifest) in [("..one", ALLOW), ("..two", DENY)] {
         let place = folder.0.join(version);
@@ -520,7 +523,8 @@ impl NativePolicy for Waits {
     }
 }
 
-/// Reads the same document under another pointer, and denies where it is not the one that the first policy saw.
+/// Reads the same document under another pointer, and denies where it is not the one that the first
+/// policy saw.
 struct SeesTheSame;
 impl NativePolicy for SeesTheSame {
     fn decide(&self, question: &mut Reader, _: &mut Outcome) -> Result<Answer, Fault> {
@@ -551,7 +555,8 @@ fn an_evaluation_in_flight_keeps_the_revision_that_it_began_with() {
     policies.set_document("d", document("new")).unwrap();
     let replacement = PolicySetBuilder::new().component("wasm", DENY_ALL).document("d", document("new"));
     let new = policies.replace(replacement).unwrap();
-    // The call has returned: whoever asks now is judged by the new revision, while the old evaluation still runs.
+    // The call has returned: whoever asks now is judged by the new revision, while the old evaluation
+    // still runs.
     assert_eq!(ask(&policies).revision(), new);
     assert!(!allows(&policies));
     barrier.wait();

@@ -29,7 +29,8 @@ use support::{World, allow, deny};
 type Asked = Request<Full<Bytes>>;
 type Said = Response<Full<Bytes>>;
 
-/// May be called once after each readiness, as `Service::poll_ready` promises; its clones are not ready.
+/// May be called once after each readiness, as `Service::poll_ready` promises; its clones are not
+/// ready.
 struct Strict {
     ready: bool,
     calls: Arc<AtomicUsize>,

@@ -1,4 +1,5 @@
-//! Changing what is in force: bad candidates, half-finished deliveries, rollback, age, and ten thousand reloads under load.
+//! Changing what is in force: bad candidates, half-finished deliveries, rollback, age, and ten
+//! thousand reloads under load.
 
 #![allow(
     clippy::unwrap_used,
@@ -41,8 +42,8 @@ use ztlib::observe::{AuditEvent, AuditSink, Redaction};
 
 const LONG: Duration = Duration::from_secs(20);
 
-/// A policy of about so many bytes, all of it code that is called: each function mixes its argument in its own way, with branches and memory, and
-/// asks the next one.
+/// A policy of about so many bytes, all of it code that is called: each function mixes its argument
+/// in its own way, with branches and memory, and asks the next one.
 fn large_guest(bytes: usize, edition: u32, decide: &str) -> Vec<u8> {
     const EACH: usize = 447;
     let mut functions = String::new();
@@ -303,7 +304,8 @@ fn every_kind_of_bad_candidate_leaves_the_last_good_set_in_force_and_says_why() 
         assert_eq!((status.loads, status.failures), (1, n as u64 + 1));
         assert_eq!(status.last_error.unwrap().0, error);
         assert!(allows(&policies), "{what}");
-        // No candidate costs what it likes: what is refused is refused before it is compiled, or by its fuel.
+        // No candidate costs what it likes: what is refused is refused before it is compiled, or by its
+        // fuel.
         assert!(!is_quiet() || took < Duration::from_secs(5), "{what}: {took:?}");
         writeln!(table, "| {what} | `{}` | {place} | {:.1} |", error.code(), took.as_secs_f64() * 1e3)
             .unwrap();
@@ -354,7 +356,8 @@ fn a_file_that_is_half_written_is_refused_until_it_is_whole() {
 #[cfg(unix)]
 #[test]
 fn a_signed_config_map_is_swapped_whole() {
-    // As Kubernetes mounts it: all files are links into `..data`, itself a link to a folder that is never changed.
+    // As Kubernetes mounts it: all files are links into `..data`, itself a link to a folder that is
+    // never changed.
     let (folder, key) = (Folder::new(), ed25519());
     let roles = |n: u64| format!("{{\"n\": {n}}}");
     let deliver = |n: u64, module: &str| {
@@ -781,7 +784,8 @@ fn every_load_refusal_and_rollback_is_counted() {
 
 // Under load.
 
-/// Counts what was judged, and keeps which revision was seen with which values. Each thread has a place of its own, so that none waits.
+/// Counts what was judged, and keeps which revision was seen with which values. Each thread has a
+/// place of its own, so that none waits.
 #[derive(Clone, Default)]
 struct Seen(Arc<[Mutex<Judged>; 4]>);
 
@@ -903,7 +907,8 @@ fn resident() -> Option<i64> {
 
 const CONTENTS: u64 = 64;
 
-/// Reads the document `one` first and the document `two` last, and in between a label that names the set.
+/// Reads the document `one` first and the document `two` last, and in between a label that names
+/// the set.
 fn probe(set: &str) -> String {
     format!(
         r#"{{"decide": {{"do": [
@@ -953,7 +958,8 @@ fn reload_under_load(count: u32) {
         .fold(Redaction::new(), |redaction, read| redaction.show(read));
     let guard = world.guard(policies.clone()).audit(seen.clone()).redaction(redaction).build();
 
-    // The same files are written, and nothing is loaded. Each request is judged afresh, as most are while documents change.
+    // The same files are written, and nothing is loaded. Each request is judged afresh, as most are
+    // while documents change.
     let fresh = world.guard(policies.clone()).audit(Seen::default()).without_decision_cache().build();
     let ((), before) = under_load(&world, &fresh, || {
         for n in 0..u64::from(count / 2) {
@@ -1110,7 +1116,8 @@ fn a_policy_of_250_kilobytes_edited_under_load_is_in_force_within_a_second() {
     assert!(!is_quiet() || times.iter().max().unwrap() < &Duration::from_secs(1), "{times:?}");
 }
 
-/// Whether nothing else runs on this machine, so that times are held against the code: `just quiet` says so. Elsewhere they are printed.
+/// Whether nothing else runs on this machine, so that times are held against the code: `just quiet`
+/// says so. Elsewhere they are printed.
 fn is_quiet() -> bool {
     std::env::var_os("ZTLIB_QUIET_MACHINE").is_some()
 }
@@ -1170,7 +1177,8 @@ fn a_document_and_a_rollback_do_not_wait_for_a_load_that_is_under_way() {
     folder.write("policies.toml", folder.draft(3, "slow.wasm", &format!("{slow}{roles}")));
     std::thread::scope(|scope| {
         let reload = scope.spawn(|| policies.reload());
-        // What returned while it still loads has not waited for it: were a change to wait, none would be counted.
+        // What returned while it still loads has not waited for it: were a change to wait, none would be
+        // counted.
         let (mut changes, mut rollbacks) = (0, 0);
         while !reload.is_finished() {
             policies.set_document("roles", serde_json::json!({ "bob": [changes] })).unwrap();

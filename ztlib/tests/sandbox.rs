@@ -1,4 +1,5 @@
-//! What a policy can do to its host: nothing. One test a behaviour; the guests are in `plugins/hostile`.
+//! What a policy can do to its host: nothing. One test a behaviour; the guests are in
+//! `plugins/hostile`.
 
 #![allow(
     clippy::unwrap_used,
@@ -32,7 +33,8 @@ fn load_with(bytes: &[u8], budget: Budget) -> Result<Policies, LoadError> {
     PolicySetBuilder::new().component("guest", bytes).budget(budget).load()
 }
 
-/// The default in all but the wall clock, which is the one limit that hangs on how busy the machine is.
+/// The default in all but the wall clock, which is the one limit that hangs on how busy the machine
+/// is.
 fn patient() -> Budget {
     let mut budget = Budget::default();
     budget.wall_clock = Budget::maximum().wall_clock;
@@ -530,7 +532,8 @@ fn deep_recursion_is_a_fault_however_small_the_threads_stack() {
     }
 }
 
-/// Locals that are used in the innermost of nested loops are parameters of every one of them once they are compiled.
+/// Locals that are used in the innermost of nested loops are parameters of every one of them once
+/// they are compiled.
 #[test]
 fn a_function_whose_loops_and_locals_would_take_long_to_compile_is_refused() {
     let guest = |loops: usize, locals: usize| {

@@ -1,5 +1,5 @@
-//! What a policy can do with the constants that it puts aside when it is loaded: nothing but get them back. The guests are in
-//! `plugins/hostile`.
+//! What a policy can do with the constants that it puts aside when it is loaded: nothing but get
+//! them back. The guests are in `plugins/hostile`.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
 
@@ -20,7 +20,8 @@ fn load_with(bytes: &[u8], budget: Budget) -> Result<Policies, LoadError> {
     PolicySetBuilder::new().component("guest", bytes).budget(budget).load()
 }
 
-/// The default in all but the wall clock, which is the one limit that hangs on how busy the machine is.
+/// The default in all but the wall clock, which is the one limit that hangs on how busy the machine
+/// is.
 fn patient() -> Budget {
     let mut budget = Budget::default();
     budget.wall_clock = Budget::maximum().wall_clock;

@@ -1,5 +1,6 @@
-//! docs/threats.md says which test shows what, SECURITY.md what is promised. Here both are held to their word: every row
-//! is there, every named test exists, every import of the contract and every verb that loosens is listed.
+//! docs/threats.md says which test shows what, SECURITY.md what is promised. Here both are held to
+//! their word: every row is there, every named test exists, every import of the contract and every
+//! verb that loosens is listed.
 
 #![allow(
     clippy::unwrap_used,
@@ -159,7 +160,8 @@ fn every_state_of_a_connection_names_a_test_that_exists() {
     }
 }
 
-/// What a policy tried, and what was taken away from the cache: the tables beside them name tests, too.
+/// What a policy tried, and what was taken away from the cache: the tables beside them name tests,
+/// too.
 #[test]
 fn the_tables_beside_hostile_guests_and_mutants_name_tests_that_exist() {
     let Some(root) = repository() else { return };

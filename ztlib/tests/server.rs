@@ -262,7 +262,8 @@ async fn a_thousand_sockets_that_stop_half_way_hold_a_good_client_up_for_a_momen
     drop(stopped);
 }
 
-/// Whether times are held against the code: `just quiet`. That the client is served while all of them are there holds on any machine.
+/// Whether times are held against the code: `just quiet`. That the client is served while all of
+/// them are there holds on any machine.
 fn is_quiet() -> bool {
     std::env::var_os("ZTLIB_QUIET_MACHINE").is_some()
 }
@@ -657,8 +658,8 @@ const END_HEADERS: u8 = 4;
 /// GET https://localhost/slow in HPACK: three indexed fields and two literal ones.
 const GET_SLOW: &[u8] = b"\x82\x87\x44\x05/slow\x41\x09localhost";
 
-/// Says hello in HTTP/2, sends everything as fast as it is taken, and waits until the server ends the connection or all
-/// was sent.
+/// Says hello in HTTP/2, sends everything as fast as it is taken, and waits until the server ends
+/// the connection or all was sent.
 async fn flood(server: &Running, frames: impl Iterator<Item = Vec<u8>>) {
     let stream = server.tls(&server.peer(), "h2").await.unwrap();
     let (mut read, mut write) = tokio::io::split(stream);
@@ -701,8 +702,8 @@ async fn a_flood_of_reset_streams_leaves_nothing_behind() {
     server.assert_serves().await;
 }
 
-/// Sends frames of HTTP/2 and gives the error code of the server's GOAWAY, once it has ended the connection or has been
-/// silent for a while.
+/// Sends frames of HTTP/2 and gives the error code of the server's GOAWAY, once it has ended the
+/// connection or has been silent for a while.
 async fn goodbye(server: &Running, frames: impl Iterator<Item = Vec<u8>>) -> Option<u32> {
     let stream = server.tls(&server.peer(), "h2").await.unwrap();
     let (mut read, mut write) = tokio::io::split(stream);
@@ -735,7 +736,8 @@ async fn goodbye(server: &Running, frames: impl Iterator<Item = Vec<u8>>) -> Opt
     code
 }
 
-/// Threat 62 (CVE-2023-44487): resets that pile up before the streams were looked at end the connection.
+/// Threat 62 (CVE-2023-44487): resets that pile up before the streams were looked at end the
+/// connection.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn streams_that_are_reset_faster_than_they_are_looked_at_end_the_connection() {
     let server = running(|server| server).await;

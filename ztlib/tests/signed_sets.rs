@@ -1,4 +1,5 @@
-//! Signed policy sets: who may vouch for one, what a signature binds, and why an old one does not come back.
+//! Signed policy sets: who may vouch for one, what a signature binds, and why an old one does not
+//! come back.
 
 #![allow(
     clippy::unwrap_used,
@@ -293,7 +294,8 @@ fn an_older_set_does_not_come_back_after_a_restart_either() {
 
 #[test]
 fn what_is_verified_is_what_is_loaded() {
-    // Somebody swaps manifest, signature and module without pause: what loads is what was signed, never a mixture.
+    // Somebody swaps manifest, signature and module without pause: what loads is what was signed, never
+    // a mixture.
     let (folder, key) = (Folder::new(), ed25519());
     let good = folder.draft(1, "allow.wasm", "");
     let forged = format!(
@@ -483,8 +485,9 @@ fn openssl_signs_what_we_verify_and_verifies_what_we_sign() {
 
 #[test]
 fn the_format_of_cosign_is_verified() {
-    // What `cosign generate-key-pair` and `cosign sign-blob --key` leave behind: a P-256 key in PEM, and on one line without an end the base64 of the DER
-    // of an ECDSA signature over SHA-256. (This pair was made by openssl in that form.)
+    // What `cosign generate-key-pair` and `cosign sign-blob --key` leave behind: a P-256 key in PEM,
+    // and on one line without an end the base64 of the DER of an ECDSA signature over SHA-256.
+    // (This pair was made by openssl in that form.)
     let key = TrustedKey::from_pem(COSIGN_PUB.as_bytes()).unwrap();
     assert!(key.verify(b"format = 1\n", COSIGN_SIG.as_bytes()).is_ok());
     assert_eq!(key.verify(b"format = 1", COSIGN_SIG.as_bytes()).unwrap_err().code(), "bad-signature");

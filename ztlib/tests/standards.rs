@@ -1,5 +1,5 @@
-//! Each standard that we claim is a table in `docs/standards/`: a rule, and the test that shows it or the reason why there
-//! is none. Here the tables are held to their word.
+//! Each standard that we claim is a table in `docs/standards/`: a rule, and the test that shows it
+//! or the reason why there is none. Here the tables are held to their word.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,5 @@
-//! What a token may and may not do, through the public API, with issuers made on the spot and a clock that stands still.
+//! What a token may and may not do, through the public API, with issuers made on the spot and a
+//! clock that stands still.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot set itself up has failed")]
 
@@ -558,7 +559,8 @@ fn a_token_without_audience_passes_only_where_the_terms_say_what_stands_for_it()
     }
     let plain = Setup::new();
     plain.refuses(bare(&plain).claim("client_id", "shop"), "token-missing-claim");
-    // Without any audience of its own, a service takes tokens that are for nobody in particular, and no others.
+    // Without any audience of its own, a service takes tokens that are for nobody in particular, and no
+    // others.
     let keys = KeySet::from_jwks(&plain.id.jwks()).unwrap();
     let issuer = || Issuer::new(ISSUER).algorithms([Algorithm::ES256]).keys(keys.clone());
     let verifier = TokenVerifier::builder().issuer(issuer().allow_missing_audience()).build().unwrap();
@@ -626,7 +628,8 @@ fn the_limits_of_a_token_can_be_set_within_bounds() {
     }
 }
 
-/// The operator is told what the token had and what was wanted, escaped and cut; never the token, its signature or other claims.
+/// The operator is told what the token had and what was wanted, escaped and cut; never the token,
+/// its signature or other claims.
 #[test]
 fn an_error_says_what_the_token_had_and_what_was_wanted() {
     let setup = Setup::with(Algorithm::ES256, |issuer| issuer.audience("https://shop.example"));

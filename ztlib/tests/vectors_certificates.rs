@@ -1,6 +1,7 @@
-//! Chains of certificates made by others: x509-limbo's, and one for each sentence of SPIFFE-ID and X509-SVID. The folder
-//! comes from `ZTLIB_VECTORS`. We agree, or `vectors_certificates_exceptions.toml` says why not; an exception on which we
-//! come to agree fails as well.
+//! Chains of certificates made by others: x509-limbo's, and one for each sentence of SPIFFE-ID and
+//! X509-SVID. The folder comes from `ZTLIB_VECTORS`. We agree, or
+//! `vectors_certificates_exceptions.toml` says why not; an exception on which we come to agree
+//! fails as well.
 
 #![allow(
     clippy::unwrap_used,

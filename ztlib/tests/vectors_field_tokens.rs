@@ -1,4 +1,5 @@
-//! Tokens and key sets as public bug reports describe them, each as it should be judged. The folder comes from `ZTLIB_VECTORS`.
+//! Tokens and key sets as public bug reports describe them, each as it should be judged. The folder
+//! comes from `ZTLIB_VECTORS`.
 
 #![allow(
     clippy::unwrap_used,

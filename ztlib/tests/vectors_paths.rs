@@ -1,7 +1,8 @@
-//! Paths and forwarded-certificate headers of Istio and Envoy, row by row, through the guard. The folder comes from `ZTLIB_VECTORS`.
+//! Paths and forwarded-certificate headers of Istio and Envoy, row by row, through the guard. The
+//! folder comes from `ZTLIB_VECTORS`.
 //!
-//! Istio and Envoy rewrite paths; ztlib does not. So each row must either pass **as it stands**, the policy seeing the very bytes
-//! that were sent, or be a 400 whose code says why.
+//! Istio and Envoy rewrite paths; ztlib does not. So each row must either pass **as it stands**,
+//! the policy seeing the very bytes that were sent, or be a 400 whose code says why.
 
 #![allow(
     clippy::unwrap_used,
@@ -61,7 +62,8 @@ fn paths(table: &Json) -> Vec<String> {
     found
 }
 
-/// The rule said again, by other means than the code has: what of a path keeps it from standing as it is.
+/// The rule said again, by other means than the code has: what of a path keeps it from standing as
+/// it is.
 fn fault_of(path: &str) -> Option<&'static str> {
     if !path.starts_with('/') {
         return Some("path-not-absolute");
@@ -115,7 +117,8 @@ fn decode(segment: &str) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// Whether a path is already what RFC 3986 section 6.2.2 would make of it, by encoding what it decodes to.
+/// Whether a path is already what RFC 3986 section 6.2.2 would make of it, by encoding what it
+/// decodes to.
 fn is_normal(path: &str) -> bool {
     let encode = |segment: Vec<u8>| {
         let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@".contains(byte);

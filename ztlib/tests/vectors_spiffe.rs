@@ -1,4 +1,5 @@
-//! go-spiffe's tables of SPIFFE IDs and trust domains, row by row. The folder comes from `ZTLIB_VECTORS`.
+//! go-spiffe's tables of SPIFFE IDs and trust domains, row by row. The folder comes from
+//! `ZTLIB_VECTORS`.
 
 #![allow(
     clippy::unwrap_used,
@@ -13,7 +14,8 @@ use std::path::PathBuf;
 use serde_json::Value;
 use ztlib::authenticate::peer::{SpiffeId, SpiffeIdError, TrustDomain};
 
-/// Rows that we judge otherwise than go-spiffe, with the reason. A row that we come to agree on fails the test as well.
+/// Rows that we judge otherwise than go-spiffe, with the reason. A row that we come to agree on
+/// fails the test as well.
 const EXCEPTIONS: &[(&str, &str)] = &[];
 
 /// `None` where the variable is not set: the tables are not part of the repository.

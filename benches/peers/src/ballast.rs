@@ -1,4 +1,5 @@
-//! A policy as large as asked: it allows, and carries functions that nobody calls but that are compiled like any others.
+//! A policy as large as asked: it allows, and carries functions that nobody calls but that are
+//! compiled like any others.
 
 use std::fmt::Write as _;
 

@@ -1,4 +1,5 @@
-//! Many callers of many routes at random: what a service sees, where one caller of one route is the best that can be.
+//! Many callers of many routes at random: what a service sees, where one caller of one route is the
+//! best that can be.
 
 use std::convert::Infallible;
 
@@ -62,7 +63,8 @@ impl Crowd {
         (self.0.len() * ROUTES.len()) as u64
     }
 
-    /// Calls this many times: a caller and a route drawn anew each time, in the same order for every service.
+    /// Calls this many times: a caller and a route drawn anew each time, in the same order for
+    /// every service.
     ///
     /// # Panics
     /// The answer is not a 200.

@@ -146,8 +146,9 @@ fn measure_in(wire: &Wire, bytes: usize, folder: &std::path::Path) -> Result<Dro
     })
 }
 
-/// Calls at a steady pace until `time` is over or `done`: how long after it was due each was answered, and how many were refused.
-/// One that comes late because the one before it did counts too.
+/// Calls at a steady pace until `time` is over or `done`: how long after it was due each was
+/// answered, and how many were refused. One that comes late because the one before it did counts
+/// too.
 fn paced(time: Duration, call: &mut dyn FnMut() -> bool, done: impl Fn() -> bool) -> (Vec<Duration>, usize) {
     let (began, mut took, mut refused) = (Instant::now(), Vec::new(), 0);
     let mut due = began;

@@ -1,4 +1,5 @@
-//! mTLS over loopback, in turn: plain hyper and tokio-rustls, our server without the guard, and with it.
+//! mTLS over loopback, in turn: plain hyper and tokio-rustls, our server without the guard, and
+//! with it.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -30,10 +31,11 @@ pub enum Protocol {
 pub struct Served {
     /// Requests answered in a second, at the median of the rounds.
     pub per_second: f64,
-    /// Microseconds of CPU of the server's one worker thread for a request, at the median of the rounds. The audit writer is a thread of its own
-    /// and not in it.
+    /// Microseconds of CPU of the server's one worker thread for a request, at the median of the
+    /// rounds. The audit writer is a thread of its own and not in it.
     pub cpu: f64,
-    /// Microseconds of CPU of the whole process for a request: the client's thread, the audit writer and the recorder count.
+    /// Microseconds of CPU of the whole process for a request: the client's thread, the audit
+    /// writer and the recorder count.
     pub process: f64,
 }
 
@@ -52,7 +54,8 @@ pub struct Servers {
 const THREADS: [&str; 3] = ["zt-plain", "zt-bare", "zt-guarded"];
 
 impl Servers {
-    /// Starts them. The guarded one has `rbac` with 200 rules, an audit log, and the recorder of the process.
+    /// Starts them. The guarded one has `rbac` with 200 rules, an audit log, and the recorder of
+    /// the process.
     ///
     /// # Errors
     /// A server does not start.
@@ -96,7 +99,8 @@ impl Servers {
         })
     }
 
-    /// Loads them in turn, so many rounds, so many requests a round: plain hyper, our server without the guard, and with it.
+    /// Loads them in turn, so many rounds, so many requests a round: plain hyper, our server
+    /// without the guard, and with it.
     ///
     /// # Errors
     /// A request is not answered with a 200, or leaves no audit event.

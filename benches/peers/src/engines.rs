@@ -21,7 +21,8 @@ pub trait Engine {
     /// Who it is, and in which form it was given the rules.
     fn name(&self) -> &'static str;
 
-    /// Whether the request is allowed. What the engine wants to be given is made from the question each time, as a service would.
+    /// Whether the request is allowed. What the engine wants to be given is made from the question
+    /// each time, as a service would.
     ///
     /// # Errors
     /// No decision.
@@ -73,8 +74,9 @@ impl Cedar {
     }
 
     /// A rule is one action of the business, as <https://docs.cedarpolicy.com/bestpractices/bp-overview.html> wants it: here what may be
-    /// done below a path is an action of its own, and the whole rule stands in the scope. It is an easier task than the patterns of all
-    /// others: the application has to know the action of each of its routes, which is not measured.
+    /// done below a path is an action of its own, and the whole rule stands in the scope. It is an
+    /// easier task than the patterns of all others: the application has to know the action of
+    /// each of its routes, which is not measured.
     ///
     /// # Errors
     /// A policy does not parse.
@@ -114,7 +116,8 @@ impl Engine for Cedar {
             roles.iter().map(|role| Entity::new_no_attrs(role.clone(), HashSet::new())).collect();
         entities.push(Entity::new_no_attrs(user.clone(), roles));
         let action = if self.by_action {
-            // "/api/v7/users/{id}/items/{item}" is below "/api/v7/users": the lookup that an application has in its code.
+            // "/api/v7/users/{id}/items/{item}" is below "/api/v7/users": the lookup that an application has
+            // in its code.
             let below = asked.route.split("/{").next().unwrap_or_default();
             uid(2, &format!("{} {below}", asked.method))
         } else {
@@ -133,12 +136,14 @@ impl Engine for Cedar {
 /// How Rego is given the rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
-    /// A list, gone through rule by rule, as they are written down. The path is compared by `startswith`: `glob.match` does the same and more, and takes longer.
+    /// A list, gone through rule by rule, as they are written down. The path is compared by
+    /// `startswith`: `glob.match` does the same and more, and takes longer.
     Scan,
     /// An object by method, path and role, as <https://www.openpolicyagent.org/docs/policy-performance> advises ("use objects over arrays"): each prefix of the path is
     /// looked up.
     Object,
-    /// The same, and the application gives the prefixes of the path. It has to know how rules are found, and takes part of the work from the policy.
+    /// The same, and the application gives the prefixes of the path. It has to know how rules are
+    /// found, and takes part of the work from the policy.
     ObjectAndPrefixes,
 }
 
@@ -303,8 +308,9 @@ impl Engine for RegorusVm {
 }
 
 /// casbin. The RESTful model of its documentation (<https://casbin.org/docs/supported-models>), with `keyMatch`, which is
-/// ten times faster than `keyMatch2` and enough here. Roles come with the token, so each of them is asked for, the one that most rules are about first; `g` would want
-/// every user of the company in the policy. Without its cache, which a change of nothing but the policy empties.
+/// ten times faster than `keyMatch2` and enough here. Roles come with the token, so each of them is
+/// asked for, the one that most rules are about first; `g` would want every user of the company in
+/// the policy. Without its cache, which a change of nothing but the policy empties.
 pub struct Casbin {
     enforcer: Enforcer,
     /// The roles of the rules, the one with most of them first.

@@ -1,7 +1,8 @@
 //! ztlib beside its peers: the same task, the same inputs, one run.
 //!
-//! The binaries are `scoreboard` (every promise of speed in one table, in a few minutes) and `scale` (curves, as plots). Read in this order:
-//! [`measure`] is the timing loop, [`task`] the question that everybody is asked, [`ours`] ztlib, [`engines`] the peers.
+//! The binaries are `scoreboard` (every promise of speed in one table, in a few minutes) and
+//! `scale` (curves, as plots). Read in this order: [`measure`] is the timing loop, [`task`] the
+//! question that everybody is asked, [`ours`] ztlib, [`engines`] the peers.
 
 pub mod ballast;
 pub mod crowd;

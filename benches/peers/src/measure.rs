@@ -1,5 +1,6 @@
-//! The timing loop: calibrated batches, the lanes in turn, the median of the batches of each. A batch during which the kernel gave the core to
-//! somebody else does not count: it says how busy the machine is.
+//! The timing loop: calibrated batches, the lanes in turn, the median of the batches of each. A
+//! batch during which the kernel gave the core to somebody else does not count: it says how busy
+//! the machine is.
 
 use std::future::Future;
 use std::pin::pin;
@@ -8,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// How long a batch should take: long enough that the clock costs nothing, short enough that a slow spell of the machine hits
-/// few of them.
+/// How long a batch should take: long enough that the clock costs nothing, short enough that a slow
+/// spell of the machine hits few of them.
 const BATCH: Duration = Duration::from_millis(2);
 
 /// No batch is longer than this, so that what is queued for the audit writer fits its queue.
@@ -21,9 +22,9 @@ const FEWEST: usize = 5;
 /// Something to be timed: runs this many times.
 pub type Lane<'a> = &'a mut dyn FnMut(u64);
 
-/// Runs the lanes in turn, a batch each, for about `time` in all; gives the median nanoseconds of one run, lane by lane. What
-/// slows the machine for a while slows all lanes, so differences and ratios of lanes of one call can be trusted further than
-/// numbers of different calls.
+/// Runs the lanes in turn, a batch each, for about `time` in all; gives the median nanoseconds of
+/// one run, lane by lane. What slows the machine for a while slows all lanes, so differences and
+/// ratios of lanes of one call can be trusted further than numbers of different calls.
 pub fn in_turn(time: Duration, lanes: &mut [Lane<'_>]) -> Vec<f64> {
     in_turn_settling(time, lanes, &mut || ())
 }
@@ -70,8 +71,9 @@ impl Samples {
     }
 }
 
-/// Nanoseconds of CPU that the whole process needs for one run, lane by lane: all threads count, an audit log's writer and a recorder, too. The lanes take turns, a batch of
-/// `size` each, so many rounds; `settle` waits until what a batch has left behind is done, and counts.
+/// Nanoseconds of CPU that the whole process needs for one run, lane by lane: all threads count, an
+/// audit log's writer and a recorder, too. The lanes take turns, a batch of `size` each, so many
+/// rounds; `settle` waits until what a batch has left behind is done, and counts.
 pub fn process_cpu_in_turn(
     rounds: usize,
     size: u64,
@@ -105,7 +107,8 @@ fn cpu_time(clock: ClockId) -> Duration {
     Duration::from_secs(part(time.tv_sec)) + Duration::from_nanos(part(time.tv_nsec))
 }
 
-/// How many runs make a batch. It is a warm-up too: the first run of what is remembered is not, and must not make all batches short.
+/// How many runs make a batch. It is a warm-up too: the first run of what is remembered is not, and
+/// must not make all batches short.
 fn calibrate(lane: &mut Lane<'_>, settle: &mut dyn FnMut()) -> u64 {
     let mut took = |size| {
         let start = Instant::now();
@@ -151,7 +154,8 @@ pub fn resident() -> u64 {
     kilobytes.unwrap_or(0) * 1024
 }
 
-/// Nanoseconds of CPU that threads whose name begins with `prefix` have used, as Linux counts it; 0 elsewhere.
+/// Nanoseconds of CPU that threads whose name begins with `prefix` have used, as Linux counts it; 0
+/// elsewhere.
 pub fn cpu_of_threads(prefix: &str) -> u64 {
     let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
     tasks

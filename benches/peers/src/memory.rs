@@ -1,4 +1,5 @@
-//! What remembered decisions cost in memory, measured in a process of its own: resident memory of one that does nothing else.
+//! What remembered decisions cost in memory, measured in a process of its own: resident memory of
+//! one that does nothing else.
 
 use std::process::Command;
 use std::sync::Arc;
@@ -95,7 +96,8 @@ impl Asker {
 pub struct Found {
     /// Bytes by which the process grew: at several points, with how many questions had been asked.
     pub growth: Vec<(u64, u64)>,
-    /// The share of questions that were found again, asked for in steps after all of them were asked once.
+    /// The share of questions that were found again, asked for in steps after all of them were
+    /// asked once.
     pub found_again: f64,
     /// The bound of the cache in bytes.
     pub bound: u64,

@@ -53,7 +53,8 @@ impl Wire {
         Self::connect(caller, trust, 0)
     }
 
-    /// Another connection of the same service, with another user's token. It shares no memory with the first, as in a server.
+    /// Another connection of the same service, with another user's token. It shares no memory with
+    /// the first, as in a server.
     ///
     /// # Errors
     /// The handshake failed.
@@ -69,7 +70,8 @@ impl Wire {
         Ok(Self { caller, trust, extensions, token, bearer })
     }
 
-    /// A request as a server hands it on. The header's value is shared, as it is where hyper has cut it out of what it read.
+    /// A request as a server hands it on. The header's value is shared, as it is where hyper has
+    /// cut it out of what it read.
     pub fn request(&self, method: &'static str, path: &'static str) -> Request<Body> {
         let mut request = Request::new(Body::empty());
         *request.method_mut() = http::Method::from_bytes(method.as_bytes()).unwrap_or_default();
@@ -134,7 +136,8 @@ pub fn rbac_like(component: &[u8], rules: &[Rule]) -> Result<Policies, Failure> 
     Ok(builder.load()?)
 }
 
-/// The default budget, but with all the time of the world: on a busy machine an evaluation may lose its core for longer than it is given.
+/// The default budget, but with all the time of the world: on a busy machine an evaluation may lose
+/// its core for longer than it is given.
 pub fn patient() -> Budget {
     let mut budget = Budget::default();
     budget.wall_clock = Budget::maximum().wall_clock;
@@ -190,7 +193,8 @@ impl Service<Request<Body>> for Nothing {
     }
 }
 
-/// A guard around nothing, for a user with a token; the route is given with the request, as an adapter does it.
+/// A guard around nothing, for a user with a token; the route is given with the request, as an
+/// adapter does it.
 #[derive(Debug)]
 pub struct Judge<'w> {
     wire: &'w Wire,
@@ -276,11 +280,13 @@ where
     }
 }
 
-/// An audit log that is written as a service would, to a file or to `/dev/null`, and counts its lines.
+/// An audit log that is written as a service would, to a file or to `/dev/null`, and counts its
+/// lines.
 #[derive(Debug, Clone)]
 pub struct AuditLog(Arc<AtomicU64>);
 
-/// The sink writes an event at a time. Looking for the ends of lines in what it writes would be charged to its thread: that was 13 % of its time.
+/// The sink writes an event at a time. Looking for the ends of lines in what it writes would be
+/// charged to its thread: that was 13 % of its time.
 struct Counted {
     output: BufWriter<std::fs::File>,
     events: u64,
@@ -334,7 +340,8 @@ impl AuditLog {
     }
 }
 
-/// The whole guard of a warm request: peer, token, `rbac`, an audit log; metrics go to the recorder of the process.
+/// The whole guard of a warm request: peer, token, `rbac`, an audit log; metrics go to the recorder
+/// of the process.
 ///
 /// # Errors
 /// A part cannot be made.
@@ -349,7 +356,8 @@ pub fn whole_guard(wire: &Wire, policies: Policies) -> Result<(Guard, AuditLog),
     Ok((guard, log))
 }
 
-/// Installs a metrics recorder for the process and empties it four times a second, as a scrape would.
+/// Installs a metrics recorder for the process and empties it four times a second, as a scrape
+/// would.
 ///
 /// # Errors
 /// There is one.

@@ -1,4 +1,5 @@
-//! The third arm of end to end: hyper and tokio-rustls as their own documentation sets them up, without anything of ztlib.
+//! The third arm of end to end: hyper and tokio-rustls as their own documentation sets them up,
+//! without anything of ztlib.
 
 use std::sync::Arc;
 

@@ -52,7 +52,8 @@ impl Row {
         reached.unwrap_or(false)
     }
 
-    /// `name, ours, peer, ratio, target, pass`, and nothing else. `target` is the number of the row's [`Target`].
+    /// `name, ours, peer, ratio, target, pass`, and nothing else. `target` is the number of the
+    /// row's [`Target`].
     pub fn to_json(&self) -> Value {
         let target = match self.target {
             Target::AtMost(n)

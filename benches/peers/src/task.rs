@@ -9,8 +9,8 @@ pub struct Rule {
     pub below: String,
 }
 
-/// What is asked, as a guard in front of a router knows it: the template that the router matched. All engines are
-/// given this very text, so that none has to do more than the others.
+/// What is asked, as a guard in front of a router knows it: the template that the router matched.
+/// All engines are given this very text, so that none has to do more than the others.
 #[derive(Debug, Clone)]
 pub struct Asked {
     /// The method.
@@ -31,14 +31,15 @@ pub fn route(version: usize) -> String {
     format!("/api/v{version}/users/{{id}}/items/{{item}}")
 }
 
-/// `count` rules: all but one for the role `admin`, so that looking at the caller's roles leaves nearly all of them to be compared
-/// with the path; one for `role2`, elsewhere.
+/// `count` rules: all but one for the role `admin`, so that looking at the caller's roles leaves
+/// nearly all of them to be compared with the path; one for `role2`, elsewhere.
 pub fn rules(count: usize) -> Vec<Rule> {
     let admin = (1..count).map(|n| Rule { role: "admin", below: format!("/api/v{n}/users") });
     admin.chain([Rule { role: "role2", below: "/reports".to_owned() }]).collect()
 }
 
-/// The version of the API whose rule covers what is timed: ten before the last, so that nearly all are compared.
+/// The version of the API whose rule covers what is timed: ten before the last, so that nearly all
+/// are compared.
 pub fn covered(count: usize) -> usize {
     count - (count / 2).min(10)
 }
@@ -48,8 +49,8 @@ pub fn timed(count: usize) -> Asked {
     Asked { method: "GET", route: route(covered(count)), roles: ROLES, allowed: true }
 }
 
-/// The same rules, and one more for the route that is timed, of a role that the caller has not got and is asked for first: so `rbac` makes
-/// five reads (action, route, method, two roles).
+/// The same rules, and one more for the route that is timed, of a role that the caller has not got
+/// and is asked for first: so `rbac` makes five reads (action, route, method, two roles).
 pub fn rules_with_five_reads(count: usize) -> Vec<Rule> {
     let first = Rule { role: "accountant", below: format!("/api/v{}/users", covered(count)) };
     [first].into_iter().chain(rules(count)).collect()

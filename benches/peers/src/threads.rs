@@ -1,4 +1,5 @@
-//! One thread and two, each with a connection, a user and a service of its own around the same guard.
+//! One thread and two, each with a connection, a user and a service of its own around the same
+//! guard.
 
 use std::sync::Barrier;
 use std::time::Instant;

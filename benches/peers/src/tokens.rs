@@ -1,4 +1,5 @@
-//! The token layer of jwt-authorizer, on the axum that it supports, and the floor under any token: `jsonwebtoken::decode`.
+//! The token layer of jwt-authorizer, on the axum that it supports, and the floor under any token:
+//! `jsonwebtoken::decode`.
 
 use std::convert::Infallible;
 
@@ -75,7 +76,8 @@ impl Old {
     }
 }
 
-/// `jsonwebtoken::decode` with the checks that a verifier has to make, and a key that is parsed once.
+/// `jsonwebtoken::decode` with the checks that a verifier has to make, and a key that is parsed
+/// once.
 pub struct Decoder {
     key: DecodingKey,
     validation: Validation,

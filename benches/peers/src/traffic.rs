@@ -1,4 +1,5 @@
-//! Traffic as a service has it: few callers and routes make most of it, roles change now and then, time passes.
+//! Traffic as a service has it: few callers and routes make most of it, roles change now and then,
+//! time passes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -46,7 +47,8 @@ impl Default for Random {
     }
 }
 
-/// Numbers below a bound, each as likely as Zipf's law says: the n-th 1/n times as often as the first.
+/// Numbers below a bound, each as likely as Zipf's law says: the n-th 1/n times as often as the
+/// first.
 #[derive(Debug, Clone)]
 pub struct Zipf(Vec<f64>);
 
@@ -102,8 +104,9 @@ impl AuditSink for Remembered {
     }
 }
 
-/// The share of remembered decisions among the last tenth of so many requests, at several points: 1 000 users and 50 routes by Zipf's law, a
-/// request a millisecond, of which one in a hundred comes with a new token with other roles. Also, how many percent of all.
+/// The share of remembered decisions among the last tenth of so many requests, at several points: 1
+/// 000 users and 50 routes by Zipf's law, a request a millisecond, of which one in a hundred comes
+/// with a new token with other roles. Also, how many percent of all.
 ///
 /// # Errors
 /// The policy does not load, or a request is refused as a fault.
@@ -160,7 +163,8 @@ pub struct WorkingSet {
     pub nanoseconds: f64,
 }
 
-/// Asks at random among so many distinct questions, after a warm-up of as many, under the default bound of the cache.
+/// Asks at random among so many distinct questions, after a warm-up of as many, under the default
+/// bound of the cache.
 ///
 /// # Errors
 /// The policy does not load.

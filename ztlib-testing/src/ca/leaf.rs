@@ -14,8 +14,9 @@ use super::{Authority, Issued, new_key, new_key_for, sign};
 
 /// A leaf certificate before it is signed. Made by [`Authority::leaf`].
 ///
-/// Without further words it is a certificate for clients and servers with a critical key usage `digitalSignature`, no
-/// subject and no name. Names are critical where there is no subject (RFC 5280 section 4.2.1.6).
+/// Without further words it is a certificate for clients and servers with a critical key usage
+/// `digitalSignature`, no subject and no name. Names are critical where there is no subject (RFC
+/// 5280 section 4.2.1.6).
 #[derive(Debug)]
 #[must_use = "nothing is signed before `issue`"]
 pub struct LeafDraft<'a> {

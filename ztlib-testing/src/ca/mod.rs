@@ -1,4 +1,5 @@
-//! Throwaway authorities: certificates made on the spot, and every defect that a certificate can have.
+//! Throwaway authorities: certificates made on the spot, and every defect that a certificate can
+//! have.
 
 #![allow(
     clippy::expect_used,
@@ -37,8 +38,8 @@ pub fn a_day() -> SystemTime {
 
 /// An authority that signs certificates for tests; it lives as long as the test.
 ///
-/// Everything is valid from the year 2000 to 2100 unless said otherwise, so that no fixture expires, and keys are on
-/// P-256 unless said otherwise.
+/// Everything is valid from the year 2000 to 2100 unless said otherwise, so that no fixture
+/// expires, and keys are on P-256 unless said otherwise.
 ///
 /// ```
 /// use ztlib_testing::Authority;
@@ -54,7 +55,8 @@ pub struct Authority {
     params: CertificateParams,
     key: KeyPair,
     certificate: CertificateDer<'static>,
-    /// What a peer sends above its leaf: this authority's certificate and what is above, without the root.
+    /// What a peer sends above its leaf: this authority's certificate and what is above, without
+    /// the root.
     above: Vec<CertificateDer<'static>>,
 }
 
@@ -64,7 +66,8 @@ impl Authority {
         Self::draft(name).root()
     }
 
-    /// A certificate of an authority with particulars or defects, made into a root or an intermediate at the end.
+    /// A certificate of an authority with particulars or defects, made into a root or an
+    /// intermediate at the end.
     pub fn draft(name: &str) -> AuthorityDraft {
         AuthorityDraft {
             params: authority_params(name),
@@ -210,8 +213,8 @@ impl AuthorityDraft {
         self.constrained(&[(URI, host.as_bytes())], &[])
     }
 
-    /// May vouch for some names only: each constraint is the tag of RFC 5280's `GeneralName` and its bytes. An empty list
-    /// is left out.
+    /// May vouch for some names only: each constraint is the tag of RFC 5280's `GeneralName` and
+    /// its bytes. An empty list is left out.
     pub fn constrained(self, permitted: &[(u8, &[u8])], excluded: &[(u8, &[u8])]) -> Self {
         let list = |tag: u8, bases: &[(u8, &[u8])]| {
             let all: Vec<u8> = bases.iter().flat_map(|(kind, base)| der(0x30, &der(*kind, base))).collect();
@@ -305,7 +308,8 @@ impl AuthorityDraft {
         self
     }
 
-    /// With the other authority's name and key, so that either certificate is above the other's leaves.
+    /// With the other authority's name and key, so that either certificate is above the other's
+    /// leaves.
     pub fn like(mut self, other: &Authority) -> Self {
         self.params.distinguished_name = other.params.distinguished_name.clone();
         self.key = copy_key(&other.key);

@@ -1,8 +1,8 @@
 //! The reference model: what becomes of a request, in plain Rust.
 //!
-//! It is written from the design and from the documentation of the policies, and asks no code of ztlib that judges: it is
-//! the other side of every differential test. It knows keys and signatures only as they are described (right or wrong).
-//! Where it and a stack differ, one of them is wrong.
+//! It is written from the design and from the documentation of the policies, and asks no code of
+//! ztlib that judges: it is the other side of every differential test. It knows keys and signatures
+//! only as they are described (right or wrong). Where it and a stack differ, one of them is wrong.
 //!
 //! In order: path, host and method; whether the route is public; the peer; the token; the policies.
 

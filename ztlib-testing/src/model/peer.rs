@@ -1,4 +1,5 @@
-//! The peer: what the description of a certificate makes of its holder (SPIFFE-ID section 2, X509-SVID, RFC 5280).
+//! The peer: what the description of a certificate makes of its holder (SPIFFE-ID section 2,
+//! X509-SVID, RFC 5280).
 
 use crate::model::policies::Peer;
 use crate::scenario::{AuthorityPlan, Key, Lifetime, PeerPlan, People};
@@ -106,8 +107,8 @@ pub fn check_spiffe_id(id: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// Whether a root that may vouch for this peer stands at the end of the chain. Gives the name of the authority for a peer without a
-/// SPIFFE ID.
+/// Whether a root that may vouch for this peer stands at the end of the chain. Gives the name of
+/// the authority for a peer without a SPIFFE ID.
 fn vouched(people: &People, plan: &PeerPlan, peer: &Peer) -> Result<Option<String>, String> {
     let mut above = Vec::new();
     let mut next = Some(&plan.authority);
@@ -149,7 +150,8 @@ fn in_time(lifetime: Option<Lifetime>, over: &str, early: &str) -> Result<(), St
     }
 }
 
-/// Whether a SPIFFE ID matches a pattern: the trust domain literally, `*` one segment, `**` at the end the rest.
+/// Whether a SPIFFE ID matches a pattern: the trust domain literally, `*` one segment, `**` at the
+/// end the rest.
 pub fn spiffe_id_matches(pattern: &str, id: &str) -> bool {
     let (pattern, id): (Vec<&str>, Vec<&str>) = (pattern.split('/').collect(), id.split('/').collect());
     let holds =

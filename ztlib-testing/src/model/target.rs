@@ -1,4 +1,5 @@
-//! Path, host and method: what can be judged without guessing (RFC 3986 sections 3.3 and 6.2.2, RFC 9110 section 7.2).
+//! Path, host and method: what can be judged without guessing (RFC 3986 sections 3.3 and 6.2.2, RFC
+//! 9110 section 7.2).
 
 use std::net::Ipv6Addr;
 

@@ -1,4 +1,5 @@
-//! The token: what the request's `authorization` and the description of its signature make of the caller (RFC 6750, 7515, 7519).
+//! The token: what the request's `authorization` and the description of its signature make of the
+//! caller (RFC 6750, 7515, 7519).
 
 use std::collections::BTreeSet;
 
@@ -11,8 +12,8 @@ use crate::scenario::{IssuerPlan, People, Proof, Signature};
 
 type Claims = Map<String, Value>;
 
-/// The claims that are believed; none only where a token is optional and there is none. `presented` names the description of what is in
-/// the headers: who signed it.
+/// The claims that are believed; none only where a token is optional and there is none. `presented`
+/// names the description of what is in the headers: who signed it.
 ///
 /// # Errors
 /// The code of the first error.
@@ -44,7 +45,8 @@ pub fn verify(
     Ok(Some(claims))
 }
 
-/// The one token among the values of `authorization`: `Bearer`, one space, and characters that a token may have (RFC 6750 section 2.1).
+/// The one token among the values of `authorization`: `Bearer`, one space, and characters that a
+/// token may have (RFC 6750 section 2.1).
 ///
 /// # Errors
 /// The code of the first error.
@@ -70,7 +72,8 @@ pub fn check_credentials<'v>(values: &[&'v [u8]]) -> Result<Option<&'v [u8]>, &'
     }
 }
 
-/// Three parts of strict base64url, of which the first two are objects that can be read in one way only.
+/// Three parts of strict base64url, of which the first two are objects that can be read in one way
+/// only.
 fn parts(token: &str) -> Result<(Claims, Claims), &'static str> {
     let parts: Vec<&str> = token.split('.').collect();
     let [header, claims, signature] = parts.as_slice() else {
@@ -122,7 +125,8 @@ fn check_signature(
     if header.get("alg").and_then(Value::as_str) != Some(issuer.algorithm.as_str()) {
         return Err("token-algorithm");
     }
-    // Secrets have no id here, public keys have this one; a token may leave it out where there is one key only.
+    // Secrets have no id here, public keys have this one; a token may leave it out where there is one
+    // key only.
     let own = (!issuer.algorithm.starts_with("HS")).then_some("test-key");
     match header.get("kid").and_then(Value::as_str) {
         Some(kid) if own != Some(kid) => return Err("token-unknown-key"),
@@ -133,7 +137,8 @@ fn check_signature(
     if signer.is_some_and(|signer| signer.name == issuer.name) { Ok(()) } else { Err("token-signature") }
 }
 
-/// What decides whether a token is believed and whose it is. Other claims refuse nothing, whatever they hold.
+/// What decides whether a token is believed and whose it is. Other claims refuse nothing, whatever
+/// they hold.
 fn check_claims(issuer: &IssuerPlan, header: &Claims, claims: &Claims, now: u64) -> Result<(), &'static str> {
     let typ = header.get("typ").and_then(Value::as_str).map(|typ| typ.to_ascii_lowercase());
     let short = |typ: &str| typ.to_ascii_lowercase().trim_start_matches("application/").to_owned();
@@ -209,7 +214,8 @@ fn date(claims: &Claims, name: &str, round: fn(f64) -> f64) -> Result<Option<u64
     }
 }
 
-/// An object in which no object has two members of one name, at most 32 levels deep, with at most 1024 members and no NUL.
+/// An object in which no object has two members of one name, at most 32 levels deep, with at most
+/// 1024 members and no NUL.
 fn object(bytes: &[u8]) -> Option<Claims> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let mut members = 0;

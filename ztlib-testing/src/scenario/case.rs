@@ -111,7 +111,8 @@ pub struct Exchange {
     pub method: String,
     /// The request target: a path with its query, an absolute URI, `*`.
     pub target: String,
-    /// The `Host` header's place: h1 sends it as a header, h2 as `:authority`. None where it is left out.
+    /// The `Host` header's place: h1 sends it as a header, h2 as `:authority`. None where it is
+    /// left out.
     pub host: Option<String>,
     /// All other headers, in order.
     pub headers: Vec<(String, String)>,

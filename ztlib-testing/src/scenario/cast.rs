@@ -1,4 +1,5 @@
-//! The people of the scenarios made on the spot: authorities, certificates, issuers, tokens, and guards that know them.
+//! The people of the scenarios made on the spot: authorities, certificates, issuers, tokens, and
+//! guards that know them.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -16,7 +17,8 @@ use super::{
 };
 use crate::{Authority, Events, Issued, LeafDraft, ManualClock, TokenIssuer, a_day};
 
-/// Everybody who takes part, as real as it gets: keys and certificates are made when a cast is made.
+/// Everybody who takes part, as real as it gets: keys and certificates are made when a cast is
+/// made.
 pub struct Cast<'s> {
     scenarios: &'s Scenarios,
     peers: BTreeMap<String, Issued>,
@@ -120,7 +122,8 @@ impl<'s> Cast<'s> {
         self.tokens.get(&case.token).map_or(&[], Vec::as_slice)
     }
 
-    /// The guard of a service, and where its audit events arrive. `foreign` says that the stack's acceptor is not ztlib's own.
+    /// The guard of a service, and where its audit events arrive. `foreign` says that the stack's
+    /// acceptor is not ztlib's own.
     ///
     /// # Errors
     /// The service is not described, or its guard cannot be built.

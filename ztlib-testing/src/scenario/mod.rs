@@ -1,7 +1,8 @@
-//! Scenarios: requests and what is to become of them, as data that every implementation is run against.
+//! Scenarios: requests and what is to become of them, as data that every implementation is run
+//! against.
 //!
-//! The format is described in `conformance/README.md`. A key that is not known is an error: a misspelt expectation would
-//! otherwise be one that always holds.
+//! The format is described in `conformance/README.md`. A key that is not known is an error: a
+//! misspelt expectation would otherwise be one that always holds.
 
 mod case;
 mod cast;
@@ -19,7 +20,8 @@ pub use cast::Cast;
 pub use people::{AuthorityPlan, IssuerPlan, Key, Lifetime, PeerPlan, People, Signature, TokenPlan};
 pub use service::{Policy, PolicySet, Proof, Service, Spelling};
 
-/// Everything in a folder of scenarios, read and checked: each case names people, services and policies that exist.
+/// Everything in a folder of scenarios, read and checked: each case names people, services and
+/// policies that exist.
 #[derive(Debug)]
 pub struct Scenarios {
     /// Who may call, and with what.
@@ -70,8 +72,9 @@ impl Scenarios {
     /// Reads `people.toml`, `services.toml`, `policies/*.toml` and `cases/*.toml` of a folder.
     ///
     /// # Errors
-    /// A file that cannot be read or parsed, with its line; a key that is not known; a case that names somebody or something that
-    /// does not exist, has the name of another case, or expects a refusal without a reason.
+    /// A file that cannot be read or parsed, with its line; a key that is not known; a case that
+    /// names somebody or something that does not exist, has the name of another case, or
+    /// expects a refusal without a reason.
     pub fn read(folder: &Path) -> Result<Self, ScenarioError> {
         let people = from_toml::<People>(&folder.join("people.toml"))?;
         let services = from_toml::<service::Services>(&folder.join("services.toml"))?.services;

@@ -75,7 +75,8 @@ pub struct PeerPlan {
     /// Its key.
     #[serde(default)]
     pub key: Key,
-    /// What is wrong with it: the code of the error that it is refused with, where the names and dates do not show it.
+    /// What is wrong with it: the code of the error that it is refused with, where the names and
+    /// dates do not show it.
     pub defect: Option<String>,
 }
 
@@ -124,8 +125,8 @@ pub struct IssuerPlan {
     pub required: Vec<String>,
 }
 
-/// What a caller presents. Without further words it is a token of the issuer, for its first audience, issued now and for 5
-/// minutes.
+/// What a caller presents. Without further words it is a token of the issuer, for its first
+/// audience, issued now and for 5 minutes.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct TokenPlan {
@@ -158,7 +159,8 @@ pub struct TokenPlan {
     /// How it is signed.
     #[serde(default)]
     pub signature: Signature,
-    /// The values of `authorization`; `{token}` is the token. `{long}` is more than a token may have.
+    /// The values of `authorization`; `{token}` is the token. `{long}` is more than a token may
+    /// have.
     pub credentials: Option<Vec<String>>,
 }
 

@@ -1,4 +1,5 @@
-//! The bare stack: `ZeroTrustLayer` around a router of a few lines, without sockets, runtime or framework.
+//! The bare stack: `ZeroTrustLayer` around a router of a few lines, without sockets, runtime or
+//! framework.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -118,7 +119,8 @@ pub(crate) fn request(exchange: &Exchange) -> Result<Request<Full<Bytes>>, Scena
         .map_err(|error| ScenarioError::because("the request cannot be made", &error))
 }
 
-/// Sends a request through a guarded router of the bare stack, over the route that its path matches. It waits for nothing.
+/// Sends a request through a guarded router of the bare stack, over the route that its path
+/// matches. It waits for nothing.
 ///
 /// # Errors
 /// The stack waited, which it never should.
@@ -162,7 +164,8 @@ fn matched(path: &str, grpc: bool) -> MatchedRoute {
     params.into_iter().fold(matched, |matched, (name, value)| matched.with_param(name, value))
 }
 
-/// The template that matches a path, and its parameters, decoded. Of a known gRPC service every method is a route.
+/// The template that matches a path, and its parameters, decoded. Of a known gRPC service every
+/// method is a route.
 pub(crate) fn matched_route(path: &str, grpc: bool) -> (Option<String>, Vec<(String, String)>) {
     if grpc {
         let method = path.strip_prefix('/').and_then(|path| path.split_once('/'));
@@ -177,7 +180,8 @@ pub(crate) fn matched_route(path: &str, grpc: bool) -> (Option<String>, Vec<(Str
     (Some(template), params.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
 }
 
-/// The parameters of a template that matches, as axum's router matches it: a parameter is never empty. None where it does not match.
+/// The parameters of a template that matches, as axum's router matches it: a parameter is never
+/// empty. None where it does not match.
 fn params<'t>(template: &'t str, path: &str) -> Option<Vec<(&'t str, String)>> {
     let mut params = Vec::new();
     let mut path = Some(path.strip_prefix('/')?);

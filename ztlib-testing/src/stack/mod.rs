@@ -1,4 +1,5 @@
-//! Whatever can be asked a scenario: a bare tower stack, a server over sockets; and the comparison with the reference model.
+//! Whatever can be asked a scenario: a bare tower stack, a server over sockets; and the comparison
+//! with the reference model.
 
 mod bare;
 mod reply;
@@ -99,7 +100,8 @@ impl Report {
     }
 }
 
-/// Asks a stack every case that it can have, and compares its answer with what the case expects and with the model.
+/// Asks a stack every case that it can have, and compares its answer with what the case expects and
+/// with the model.
 ///
 /// # Errors
 /// The test itself failed.

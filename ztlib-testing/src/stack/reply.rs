@@ -98,7 +98,8 @@ impl Reply {
         let (Some(grpc), Some(details), StatusCode::OK) = (number, details, status) else {
             return Err(ScenarioError::new(format!("no trailers-only refusal: {status} {headers:?}")));
         };
-        // google.rpc.Status { code, message, details: [Any { type, ErrorInfo { reason, domain, metadata: { id } } }] }
+        // google.rpc.Status { code, message, details: [Any { type, ErrorInfo { reason, domain, metadata: {
+        // id } } }] }
         let any = field(&details, 3);
         let info = any
             .and_then(|any| field(any, 2))
@@ -118,7 +119,8 @@ impl Reply {
     }
 }
 
-/// The first length-delimited field of this number in a protobuf message; other wire types are skipped.
+/// The first length-delimited field of this number in a protobuf message; other wire types are
+/// skipped.
 fn field(mut message: &[u8], wanted: u64) -> Option<&[u8]> {
     while !message.is_empty() {
         let tag = varint(&mut message)?;

@@ -1,4 +1,5 @@
-//! A server over mTLS on a real socket, asked as a client would: HTTP/1.1 byte by byte, gRPC over HTTP/2.
+//! A server over mTLS on a real socket, asked as a client would: HTTP/1.1 byte by byte, gRPC over
+//! HTTP/2.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -46,9 +47,10 @@ impl std::fmt::Debug for SocketStack {
 }
 
 impl SocketStack {
-    /// `serve` serves a guarded router of the adapter's for ever: the routes [`HTTP_ROUTES`](super::HTTP_ROUTES), each answering with
-    /// its template in the header `x-reached`, or for gRPC the [`SERVICES`](super::SERVICES), with `method`; and `fallback` for the
-    /// rest.
+    /// `serve` serves a guarded router of the adapter's for ever: the routes
+    /// [`HTTP_ROUTES`](super::HTTP_ROUTES), each answering with its template in the header
+    /// `x-reached`, or for gRPC the [`SERVICES`](super::SERVICES), with `method`; and `fallback`
+    /// for the rest.
     ///
     /// # Errors
     /// There is no runtime, or another subscriber of `tracing` was installed before.

@@ -1,5 +1,5 @@
-//! Who is calling? Two proofs, each verified in a folder of its own and each usable alone: the certificate of the mTLS
-//! [`peer`] and the bearer [`token`]. Together they are the [`Principal`].
+//! Who is calling? Two proofs, each verified in a folder of its own and each usable alone: the
+//! certificate of the mTLS [`peer`] and the bearer [`token`]. Together they are the [`Principal`].
 
 pub mod peer;
 pub mod token;

@@ -7,10 +7,11 @@ use super::peer::PeerIdentity;
 use super::token::VerifiedClaims;
 use crate::observe::Origin;
 
-/// Who is calling: the verified mTLS peer, the verified bearer token, and the address they call from.
+/// Who is calling: the verified mTLS peer, the verified bearer token, and the address they call
+/// from.
 ///
-/// The parts cannot be made outside of the modules that verify them, so a principal that claims to be somebody has been
-/// checked; anybody can be [anonymous](Principal::anonymous).
+/// The parts cannot be made outside of the modules that verify them, so a principal that claims to
+/// be somebody has been checked; anybody can be [anonymous](Principal::anonymous).
 #[derive(Clone, Default)]
 pub struct Principal {
     peer: Option<PeerIdentity>,

@@ -24,9 +24,10 @@ pub enum Decision {
 }
 
 impl Decision {
-    /// Whether it can be said of this caller. What a policy allows on the word of an issuer ("the subject is alice", "it has the role
-    /// admin") without asking whose word that is, it allows on the word of the home issuer: for a caller whom another issuer vouches
-    /// for there is no decision.
+    /// Whether it can be said of this caller. What a policy allows on the word of an issuer ("the
+    /// subject is alice", "it has the role admin") without asking whose word that is, it allows
+    /// on the word of the home issuer: for a caller whom another issuer vouches for there is no
+    /// decision.
     ///
     /// # Errors
     /// The fault `issuer-not-asked`, in that policy.
@@ -55,13 +56,15 @@ impl Decision {
     }
 }
 
-/// What must be done to the request and the response of an allow. What is to be copied from the request stands here as a symbol
-/// ([`Outcome::copy_to_request_header`]): the same for everybody for whom the decision is the same.
+/// What must be done to the request and the response of an allow. What is to be copied from the
+/// request stands here as a symbol ([`Outcome::copy_to_request_header`]): the same for everybody
+/// for whom the decision is the same.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Obligations {
     pub(crate) request: Vec<Obligation>,
     pub(crate) response: Vec<Obligation>,
-    /// The first policy that allowed on the word of an issuer without asking which one it is. It holds for the home issuer's word.
+    /// The first policy that allowed on the word of an issuer without asking which one it is. It
+    /// holds for the home issuer's word.
     pub(crate) on_any_issuers_word: Option<Arc<str>>,
 }
 
@@ -71,8 +74,8 @@ impl Obligations {
         self.request.is_empty() && self.response.is_empty()
     }
 
-    /// Adds what one policy asks for. Two policies that want different things of one header are a fault: whichever went
-    /// last would silently win.
+    /// Adds what one policy asks for. Two policies that want different things of one header are a
+    /// fault: whichever went last would silently win.
     pub(crate) fn add(&mut self, outcome: &mut Outcome) -> Result<(), OutcomeFault> {
         merge(&mut self.request, std::mem::take(&mut outcome.request_headers))?;
         merge(&mut self.response, std::mem::take(&mut outcome.response_headers))
@@ -107,8 +110,8 @@ impl Denial {
         &self.policy
     }
 
-    /// The reason that it gave; `denied` where it gave none, `abstained` for a required policy that said nothing,
-    /// `no-policy-allowed` where every policy abstained.
+    /// The reason that it gave; `denied` where it gave none, `abstained` for a required policy that
+    /// said nothing, `no-policy-allowed` where every policy abstained.
     pub fn reason(&self) -> &Reason {
         &self.reason
     }

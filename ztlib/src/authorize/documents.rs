@@ -56,7 +56,8 @@ impl Documents {
         symbols: &impl Symbols,
     ) -> Result<Fact<'_>, ReadFault> {
         let found = self.find(document, pointer, symbols)?;
-        // The value is what it is: it may be what a caller sent, and nothing in it is a symbol or an escape.
+        // The value is what it is: it may be what a caller sent, and nothing in it is a symbol or an
+        // escape.
         Ok(Fact::Bool(found.is_some_and(|json| match json {
             Json::String(text) => *text == *value,
             Json::Array(items) => items.iter().any(|item| item.as_str() == Some(value)),
@@ -75,7 +76,8 @@ impl Documents {
         let document = self.0.get(document).ok_or(ReadFault::UndeclaredDocument)?;
         check_template(pointer)?;
         let mut current = Some(document.as_ref());
-        // The symbols are put in segment by segment, after the pointer is taken apart: a value never adds a segment.
+        // The symbols are put in segment by segment, after the pointer is taken apart: a value never adds a
+        // segment.
         for segment in segments(pointer) {
             let Some(segment) = expand(segment, symbols)? else {
                 // The remaining symbols are still looked at, so that a wrong one is a fault on every path.
@@ -88,7 +90,8 @@ impl Documents {
     }
 }
 
-/// The segments of a pointer. The slashes inside of a symbol (`{claim:/tenant}`) do not part segments.
+/// The segments of a pointer. The slashes inside of a symbol (`{claim:/tenant}`) do not part
+/// segments.
 fn segments(pointer: &str) -> impl Iterator<Item = &str> {
     let mut inside = false;
     let parts = move |c: char| {
@@ -103,7 +106,8 @@ pub(crate) fn check_pointer(pointer: &str) -> Result<(), ReadFault> {
     check(pointer, &['0', '1'], "in a JSON pointer `~` stands only as `~0` or `~1` (RFC 6901)")
 }
 
-/// A pointer that may hold symbols. Braces that are no symbol's are escaped, as RFC 6901 escapes what it has a meaning for.
+/// A pointer that may hold symbols. Braces that are no symbol's are escaped, as RFC 6901 escapes
+/// what it has a meaning for.
 fn check_template(pointer: &str) -> Result<(), ReadFault> {
     let form = "in a pointer into a document `~` stands only as `~0` (for `~`), `~1` (`/`), `~2` (`{`) or `~3` (`}`)";
     check(pointer, &['0', '1', '2', '3'], form)

@@ -1,5 +1,5 @@
-//! A fact: what a read gives, borrowed from the question and the view. A look-up compares facts with remembered values in place, so
-//! that a decision that is remembered costs no copies.
+//! A fact: what a read gives, borrowed from the question and the view. A look-up compares facts
+//! with remembered values in place, so that a decision that is remembered costs no copies.
 
 use std::borrow::Cow;
 
@@ -52,7 +52,8 @@ impl<'q> Fact<'q> {
         }
     }
 
-    /// Its bytes in a key: its kind, its length where that varies, itself. No two values have the same bytes, and none begins another.
+    /// Its bytes in a key: its kind, its length where that varies, itself. No two values have the
+    /// same bytes, and none begins another.
     pub(crate) fn encode(&self, bytes: &mut Vec<u8>) {
         let text = |bytes: &mut Vec<u8>, text: &str| {
             bytes.extend_from_slice(&(text.len() as u64).to_le_bytes());

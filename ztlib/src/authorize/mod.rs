@@ -1,8 +1,10 @@
 //! May they? A question in, a decision out; no socket, no runtime, no clock.
 //!
-//! Order of reading: `cache` (what was decided before, found by what was read) → `question` (what may be asked about) → `reader` (the window that records each read in the `trace`) →
-//! `policy` (who answers) → `outcome` (what one policy says) → `decision` (what the whole set says) → `obligation` and `source` (what goes with an allow, settled for each
-//! request) and `until` (when time alone would change it).
+//! Order of reading: `cache` (what was decided before, found by what was read) → `question` (what
+//! may be asked about) → `reader` (the window that records each read in the `trace`) →
+//! `policy` (who answers) → `outcome` (what one policy says) → `decision` (what the whole set says)
+//! → `obligation` and `source` (what goes with an allow, settled for each request) and `until`
+//! (when time alone would change it).
 
 mod cache;
 mod decision;

@@ -1,8 +1,9 @@
 //! What an allow obliges to: headers to set, to remove, or to copy from each request.
 //!
-//! A decision is remembered for everybody for whom a fresh evaluation would say the same (`cache`), so it may hold nothing of one
-//! caller that was not read. An obligation that copies therefore holds a symbol; its value is taken from each request, when
-//! the decision on it, fresh or remembered, is carried out (T10).
+//! A decision is remembered for everybody for whom a fresh evaluation would say the same (`cache`),
+//! so it may hold nothing of one caller that was not read. An obligation that copies therefore
+//! holds a symbol; its value is taken from each request, when the decision on it, fresh or
+//! remembered, is carried out (T10).
 
 use std::collections::HashSet;
 use std::fmt;
@@ -71,12 +72,14 @@ pub(crate) struct Settled {
 }
 
 impl Obligations {
-    /// What is to be done for this request. All sources are looked at before anything is changed, so that a header may be copied
-    /// and removed at once. A question of the application's own has no request and no response to change.
+    /// What is to be done for this request. All sources are looked at before anything is changed,
+    /// so that a header may be copied and removed at once. A question of the application's own
+    /// has no request and no response to change.
     ///
     /// # Errors
-    /// A source that is absent where that is not provided for, that cannot be had (a claim of another type, a header that is there twice), or
-    /// whose value cannot stand in a header. None of the obligations is carried out then: the request is refused.
+    /// A source that is absent where that is not provided for, that cannot be had (a claim of
+    /// another type, a header that is there twice), or whose value cannot stand in a header.
+    /// None of the obligations is carried out then: the request is refused.
     pub(crate) fn settle(
         &self,
         question: &mut Question,
@@ -130,8 +133,9 @@ impl Obligation {
         same_spelling(self.name.as_str(), other.name.as_str())
     }
 
-    /// Takes in what another policy wants of the same header; false where it is something else. A copy and a value differ, also where
-    /// they would come to the same for this caller: the decision is not about this caller alone. Of two limits on a value both hold.
+    /// Takes in what another policy wants of the same header; false where it is something else. A
+    /// copy and a value differ, also where they would come to the same for this caller: the
+    /// decision is not about this caller alone. Of two limits on a value both hold.
     pub(super) fn agree(&mut self, other: &Self) -> bool {
         if self.name != other.name {
             return false;
@@ -169,8 +173,8 @@ impl Obligation {
     }
 }
 
-/// `x-tenant := {claim:/tenant}`, `x-old removed`. Of a value that a policy set only the beginning of its digest is told: the policy may have made it from
-/// what must not be shown.
+/// `x-tenant := {claim:/tenant}`, `x-old removed`. Of a value that a policy set only the beginning
+/// of its digest is told: the policy may have made it from what must not be shown.
 impl fmt::Display for Obligation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.to {
@@ -239,14 +243,15 @@ fn changeable(name: &str) -> Result<HeaderName, OutcomeFault> {
     if is_reserved(&name) { Err(OutcomeFault::ReservedHeader(name)) } else { Ok(name) }
 }
 
-/// A value that every reader of the message takes for the same: visible ASCII with spaces inside of it (RFC 9110 section 5.5; text
-/// beyond ASCII has no agreed meaning in a header).
+/// A value that every reader of the message takes for the same: visible ASCII with spaces inside of
+/// it (RFC 9110 section 5.5; text beyond ASCII has no agreed meaning in a header).
 fn header_value(text: &str) -> Option<HeaderValue> {
     let visible = text.bytes().all(|b| (0x20..0x7f).contains(&b)) && text.trim() == text;
     if visible { HeaderValue::from_str(text).ok() } else { None }
 }
 
-/// Whether two names of headers are the same for somebody who takes `_` for `-`. `HeaderName` has folded the case.
+/// Whether two names of headers are the same for somebody who takes `_` for `-`. `HeaderName` has
+/// folded the case.
 pub(crate) fn same_spelling(one: &str, other: &str) -> bool {
     let fold = |b: u8| if b == b'_' { b'-' } else { b };
     one.len() == other.len() && one.bytes().map(fold).eq(other.bytes().map(fold))
@@ -436,7 +441,8 @@ mod tests {
         assert_eq!(code(&[("x-old", "")]), "obligation-unusable-value");
     }
 
-    /// The manifest's secrets are not known to an outcome that was made without them; the read is refused all the same.
+    /// The manifest's secrets are not known to an outcome that was made without them; the read is
+    /// refused all the same.
     #[test]
     fn a_secret_is_not_copied_even_where_the_symbol_slipped_through() {
         let mut said = outcome(|o| o.copy_to_request_header_or_remove("x-new", "{header:x-api-key}"));

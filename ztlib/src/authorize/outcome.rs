@@ -22,8 +22,9 @@ pub enum Answer {
     Abstain,
 }
 
-/// What a policy attaches to its answer. Every method checks what it is given and refuses it by name: a policy that
-/// attaches something that cannot be used is a fault, not an allow without the attachment.
+/// What a policy attaches to its answer. Every method checks what it is given and refuses it by
+/// name: a policy that attaches something that cannot be used is a fault, not an allow without the
+/// attachment.
 #[derive(Debug, Clone)]
 pub struct Outcome {
     limits: OutcomeLimits,
@@ -137,7 +138,8 @@ impl Outcome {
     /// Why the policy denies.
     ///
     /// # Errors
-    /// [`OutcomeFault::MalformedReason`]. Whether the manifest declares the code is checked when the policy has answered.
+    /// [`OutcomeFault::MalformedReason`]. Whether the manifest declares the code is checked when
+    /// the policy has answered.
     pub fn reason(&mut self, code: &str) -> Result<(), OutcomeFault> {
         self.reason = Some(Reason::parse(code)?);
         Ok(())
@@ -146,8 +148,8 @@ impl Outcome {
     /// A text for the caller, shown with a denial.
     ///
     /// # Errors
-    /// [`OutcomeFault::Budget`] where it is too long, [`OutcomeFault::MalformedMessage`] for control characters and those that
-    /// change the direction or the lines of a text.
+    /// [`OutcomeFault::Budget`] where it is too long, [`OutcomeFault::MalformedMessage`] for
+    /// control characters and those that change the direction or the lines of a text.
     pub fn message(&mut self, text: &str) -> Result<(), OutcomeFault> {
         if text.len() > self.limits.message_bytes {
             return Err(OutcomeFault::Budget("the message"));
@@ -166,7 +168,8 @@ impl Outcome {
     /// With a denial: the caller may try again after a stronger or fresher login (RFC 9470).
     ///
     /// # Errors
-    /// [`OutcomeFault::MalformedStepUp`] where both are absent, or the class is not 1 to 256 of visible ASCII without `"` and `\`.
+    /// [`OutcomeFault::MalformedStepUp`] where both are absent, or the class is not 1 to 256 of
+    /// visible ASCII without `"` and `\`.
     pub fn challenge_step_up(&mut self, acr: Option<&str>, max_age: Option<u32>) -> Result<(), OutcomeFault> {
         let fits = |acr: &str| {
             (1..=256).contains(&acr.len())
@@ -179,10 +182,12 @@ impl Outcome {
         Ok(())
     }
 
-    /// With an allow: sets a header of the request; what the caller sent under this name goes first.
+    /// With an allow: sets a header of the request; what the caller sent under this name goes
+    /// first.
     ///
     /// # Errors
-    /// [`OutcomeFault::MalformedHeader`], [`OutcomeFault::ReservedHeader`], [`OutcomeFault::Budget`].
+    /// [`OutcomeFault::MalformedHeader`], [`OutcomeFault::ReservedHeader`],
+    /// [`OutcomeFault::Budget`].
     pub fn set_request_header(&mut self, name: &str, value: &str) -> Result<(), OutcomeFault> {
         let header = Obligation::set(name, value, self.header_limit()?)?;
         Obligation::put(&mut self.request_headers, header);
@@ -219,14 +224,16 @@ impl Outcome {
         Ok(())
     }
 
-    /// With an allow: sets a header of the request to what a source (`{claim:/tenant}`; the contract lists them) stands for in each
-    /// request. Copying is not reading: the decision stays one for all callers, and each gets a header of their own.
+    /// With an allow: sets a header of the request to what a source (`{claim:/tenant}`; the
+    /// contract lists them) stands for in each request. Copying is not reading: the decision
+    /// stays one for all callers, and each gets a header of their own.
     ///
-    /// Where the source is absent, or its value cannot stand in a header, the request is refused as a fault: nothing that a
-    /// caller sent under this name ever takes its place.
+    /// Where the source is absent, or its value cannot stand in a header, the request is refused as
+    /// a fault: nothing that a caller sent under this name ever takes its place.
     ///
     /// # Errors
-    /// As [`Outcome::set_request_header`], and [`OutcomeFault::MalformedSource`], [`OutcomeFault::SecretSource`].
+    /// As [`Outcome::set_request_header`], and [`OutcomeFault::MalformedSource`],
+    /// [`OutcomeFault::SecretSource`].
     pub fn copy_to_request_header(&mut self, name: &str, source: &str) -> Result<(), OutcomeFault> {
         let header = self.copy(name, source, IfAbsent::Fault)?;
         Obligation::put(&mut self.request_headers, header);
@@ -339,7 +346,8 @@ mod tests {
         assert_eq!(outcome.request_headers.len(), 1);
     }
 
-    /// Setting or removing a header strips all its spellings: `content_length` would take `content-length` away.
+    /// Setting or removing a header strips all its spellings: `content_length` would take
+    /// `content-length` away.
     #[test]
     fn a_reserved_header_is_reserved_in_all_spellings() {
         let mut outcome = outcome();

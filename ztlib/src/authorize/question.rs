@@ -20,9 +20,11 @@ use crate::clock::unix_seconds;
 /// The longest that the text of a failed signal may be in an audit event, in bytes.
 const MAX_SIGNAL_ERROR_BYTES: usize = 256;
 
-/// What the application attaches to a request or to a question of its own: classification, owner, tenant.
+/// What the application attaches to a request or to a question of its own: classification, owner,
+/// tenant.
 ///
-/// To a question of its own they are given with it ([`Guard::ask`](crate::enforce::Guard::ask)). To a request a layer outside of the guard attaches them: it inserts `Labels` into the
+/// To a question of its own they are given with it ([`Guard::ask`](crate::enforce::Guard::ask)). To
+/// a request a layer outside of the guard attaches them: it inserts `Labels` into the
 /// request's extensions, where the guard looks for them.
 ///
 /// ```
@@ -72,7 +74,8 @@ impl Labels {
     }
 }
 
-/// One question: may this principal do this, now? It owns what it is about, so that a sandbox can hold it.
+/// One question: may this principal do this, now? It owns what it is about, so that a sandbox can
+/// hold it.
 #[derive(Debug)]
 pub(crate) struct Question {
     pub(crate) principal: Principal,
@@ -130,12 +133,14 @@ impl Question {
         Self { principal, asked, labels, now, signals: Vec::new(), recorded: None }
     }
 
-    /// A question that is put together from a record: what the record does not have is a fault to read.
+    /// A question that is put together from a record: what the record does not have is a fault to
+    /// read.
     pub(crate) fn recorded(self, signals: Vec<(Box<str>, Signalled)>, has: Arc<dyn Has>) -> Self {
         Self { signals, recorded: Some(Box::new(FromRecord { has, missing: None })), ..self }
     }
 
-    /// The first read that the record did not have, and how it was missing, whatever a policy made of the fault.
+    /// The first read that the record did not have, and how it was missing, whatever a policy made
+    /// of the fault.
     pub(crate) fn missing(&self) -> Option<(&Read, &ReadFault)> {
         self.recorded.as_ref()?.missing.as_ref().map(|(read, fault)| (read, fault))
     }
@@ -160,7 +165,8 @@ impl Question {
         self.fact(read, view).map(|fact| fact.to_value())
     }
 
-    /// What a read gives. Every fact that a policy learns, and every fact that a look-up compares, comes through here.
+    /// What a read gives. Every fact that a policy learns, and every fact that a look-up compares,
+    /// comes through here.
     pub(crate) fn fact<'q>(&'q mut self, read: &Read, view: &'q View) -> Result<Fact<'q>, ReadFault> {
         if let Read::Signal(name) | Read::SignalAtLeast(name, _) = read {
             self.ask_signal(name, view)?;
@@ -171,7 +177,8 @@ impl Question {
         self.known(read, view)
     }
 
-    /// A read that no question could answer is the same fault here as there; any other one has to be in the record.
+    /// A read that no question could answer is the same fault here as there; any other one has to
+    /// be in the record.
     fn check_recorded(&mut self, read: &Read, view: &View) -> Result<(), ReadFault> {
         use ReadFault::{Malformed, NoRequest, Secret, UndeclaredDocument, UndeclaredSignal};
         if matches!(
@@ -306,8 +313,8 @@ impl Question {
         self.request().map_or(Ok(None), |request| request.param(name))
     }
 
-    /// A claim; absent where there is no token, but a malformed pointer is a fault even then: whether a
-    /// policy is wrong must not hang on who calls.
+    /// A claim; absent where there is no token, but a malformed pointer is a fault even then:
+    /// whether a policy is wrong must not hang on who calls.
     fn claim<'q, T>(
         &'q self,
         pointer: &str,

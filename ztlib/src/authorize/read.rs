@@ -8,8 +8,9 @@ use super::pattern::symbols;
 
 /// One tracked host call with its arguments: the unit of the trace.
 ///
-/// The variants are the functions of the contract's interfaces `request`, `principal` and `context`, which describe them;
-/// [`fmt::Display`] prints a read as the contract spells it: `has-scope("orders:write")`.
+/// The variants are the functions of the contract's interfaces `request`, `principal` and
+/// `context`, which describe them; [`fmt::Display`] prints a read as the contract spells it:
+/// `has-scope("orders:write")`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[allow(
@@ -118,8 +119,9 @@ impl Read {
         }
     }
 
-    /// What to ask instead where the answers vary so much that decisions are hardly ever found again: with each caller, each request or
-    /// each second. None where nothing can be asked more narrowly.
+    /// What to ask instead where the answers vary so much that decisions are hardly ever found
+    /// again: with each caller, each request or each second. None where nothing can be asked
+    /// more narrowly.
     ///
     /// ```
     /// use ztlib::authorize::Read;
@@ -153,8 +155,9 @@ impl Read {
         })
     }
 
-    /// Whether nothing but who calls decides what it gives: it gives the same for as long as peer and claims are the very same ones.
-    /// What hangs on the time as well (`before-claim`), or on a document, is not among them.
+    /// Whether nothing but who calls decides what it gives: it gives the same for as long as peer
+    /// and claims are the very same ones. What hangs on the time as well (`before-claim`), or
+    /// on a document, is not among them.
     pub(crate) fn is_of_caller(&self) -> bool {
         matches!(
             self,
@@ -204,8 +207,9 @@ impl Read {
         matches!(self, Self::FromHomeIssuer | Self::Issuer)
     }
 
-    /// Whether it gives what an issuer says of its own users, without saying which issuer: `alice` of one is not `alice` of another. A
-    /// document that is looked into under `{issuer}` keeps them apart.
+    /// Whether it gives what an issuer says of its own users, without saying which issuer: `alice`
+    /// of one is not `alice` of another. A document that is looked into under `{issuer}` keeps
+    /// them apart.
     pub(crate) fn is_word_of_an_issuer(&self) -> bool {
         match self {
             Self::Subject
@@ -391,7 +395,8 @@ pub enum ReadFault {
     /// The question was put together from a record of earlier traffic, which does not have this.
     #[error("the record of the request does not have this")]
     NotRecorded,
-    /// The question was put together from a record of earlier traffic, in which this is hidden by rule.
+    /// The question was put together from a record of earlier traffic, in which this is hidden by
+    /// rule.
     #[error("this is hidden in the record of the request")]
     Hidden,
 }

@@ -22,8 +22,8 @@ impl Default for ReadLimits {
     }
 }
 
-/// A policy's window on one question: every read is answered from the question, counted against [`ReadLimits`] and
-/// recorded in the trace. A read that was made before gives what it gave before.
+/// A policy's window on one question: every read is answered from the question, counted against
+/// [`ReadLimits`] and recorded in the trace. A read that was made before gives what it gave before.
 pub struct Reader {
     question: Box<Question>,
     view: View,
@@ -63,7 +63,8 @@ impl Reader {
         }
     }
 
-    /// Gives the next policy a budget of its own. What was read before stays known, so that the trace tells one story.
+    /// Gives the next policy a budget of its own. What was read before stays known, so that the
+    /// trace tells one story.
     pub(crate) fn begin(&mut self, limits: ReadLimits) {
         self.limits = limits;
         self.calls = 0;
@@ -77,7 +78,8 @@ impl Reader {
     /// Makes one read.
     ///
     /// # Errors
-    /// Every [`ReadFault`]. A policy that meets one must not go on: what it would say is not what it would have said.
+    /// Every [`ReadFault`]. A policy that meets one must not go on: what it would say is not what
+    /// it would have said.
     pub fn read(&mut self, read: Read) -> Result<Value, ReadFault> {
         self.asked_for_issuer |= read.asks_for_issuer();
         self.heard_an_issuer |= read.is_word_of_an_issuer();
@@ -136,7 +138,8 @@ impl Reader {
         })
     }
 
-    /// Whether what this policy says, or has copied, depends on what an issuer says, and it never asked which one.
+    /// Whether what this policy says, or has copied, depends on what an issuer says, and it never
+    /// asked which one.
     pub(crate) fn takes_any_issuers_word(&self, outcome: &Outcome) -> bool {
         let copies = |of: fn(&Read) -> bool| outcome.copied_to_request().any(of);
         // A service that is given the issuer beside the subject can tell them apart itself.

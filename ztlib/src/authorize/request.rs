@@ -29,7 +29,8 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// `host` is canonical; `path` is the path as the router saw it, while the request's own may have lost a prefix in a nested router.
+    /// `host` is canonical; `path` is the path as the router saw it, while the request's own may
+    /// have lost a prefix in a nested router.
     pub(crate) fn new(host: &str, path: &str) -> Self {
         let mut text = String::with_capacity(host.len() + path.len());
         text.push_str(host);
@@ -83,7 +84,8 @@ impl Params {
 }
 
 impl RequestFacts {
-    /// The same request, to be judged elsewhere: without what layers have attached to it, and without the values of headers that nobody may read.
+    /// The same request, to be judged elsewhere: without what layers have attached to it, and
+    /// without the values of headers that nobody may read.
     pub(crate) fn copy(&self, view: &View) -> Self {
         let mut parts = http::Request::new(()).into_parts().0;
         parts.method = self.parts.method.clone();
@@ -168,8 +170,9 @@ fn utf8(value: &http::HeaderValue) -> Result<&str, ReadFault> {
     std::str::from_utf8(value.as_bytes()).map_err(|_| ReadFault::NotUtf8)
 }
 
-/// Decodes a part of a query as forms are decoded (WHATWG URL, application/x-www-form-urlencoded): `+` is a space. A `%`
-/// without two hexadecimal digits behind it is a fault: readers disagree on it.
+/// Decodes a part of a query as forms are decoded (WHATWG URL, application/x-www-form-urlencoded):
+/// `+` is a space. A `%` without two hexadecimal digits behind it is a fault: readers disagree on
+/// it.
 fn decode(text: &str) -> Result<Cow<'_, str>, ReadFault> {
     const MALFORMED: ReadFault = ReadFault::MalformedQuery;
     if !text.contains(['+', '%']) {

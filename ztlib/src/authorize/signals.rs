@@ -4,8 +4,8 @@ use std::fmt;
 
 use crate::authenticate::Principal;
 
-/// Supplies signals. It is asked within a request, at most once a name and request, so it must answer from memory:
-/// whatever has to be fetched is fetched beforehand.
+/// Supplies signals. It is asked within a request, at most once a name and request, so it must
+/// answer from memory: whatever has to be fetched is fetched beforehand.
 ///
 /// ```
 /// use ztlib::authenticate::Principal;
@@ -27,7 +27,8 @@ pub trait SignalSource: Send + Sync + 'static {
     /// The signal's value for this caller; `None` means *known to be absent*.
     ///
     /// # Errors
-    /// Where the value cannot be had. The request is then refused as a fault, never judged as if the signal were absent.
+    /// Where the value cannot be had. The request is then refused as a fault, never judged as if
+    /// the signal were absent.
     fn signal(&self, name: &str, about: &Principal) -> Result<Option<String>, SignalError>;
 }
 

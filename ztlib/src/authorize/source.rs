@@ -18,8 +18,8 @@ use crate::observe::RequestId;
 /// The longest name of a parameter, a header or a label, in bytes.
 const MAX_NAME_BYTES: usize = 128;
 
-/// What a copied header is a copy of. It is parsed when a policy says it, so that a wrong one is a fault then and for everybody, and
-/// its value is taken from each request.
+/// What a copied header is a copy of. It is parsed when a policy says it, so that a wrong one is a
+/// fault then and for everybody, and its value is taken from each request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Source {
     /// What a policy would be told if it made this read. Nobody makes it: it is in no trace.
@@ -29,7 +29,8 @@ pub(super) enum Source {
 }
 
 impl Source {
-    /// Parses a symbol: exactly one, and nothing around it, since two values side by side could be taken apart in several ways.
+    /// Parses a symbol: exactly one, and nothing around it, since two values side by side could be
+    /// taken apart in several ways.
     ///
     /// # Errors
     /// [`OutcomeFault::MalformedSource`], [`OutcomeFault::SecretSource`].

@@ -5,13 +5,15 @@ use std::sync::OnceLock;
 use super::read::{Read, Value};
 use crate::observe::{AuditedRead, Redaction};
 
-/// The reads of one evaluation of a policy set with their values, in the order in which they were first made, each once.
+/// The reads of one evaluation of a policy set with their values, in the order in which they were
+/// first made, each once.
 ///
 /// It is complete: a policy learns nothing in another way. It says why a decision is what it is.
 #[derive(Debug, Default)]
 pub struct Trace {
     reads: Vec<(Read, Value)>,
-    /// As the audit events of its guard show it, once one has been written: a decision that is remembered brings the same trace along each time.
+    /// As the audit events of its guard show it, once one has been written: a decision that is
+    /// remembered brings the same trace along each time.
     shown: OnceLock<Box<[AuditedRead]>>,
 }
 

@@ -1,7 +1,8 @@
 //! When time alone would change an answer (T5).
 //!
-//! A decision that hung on time was right for one moment, and is asked again at each look-up. When it will next be another one is worked out
-//! for each request from its own reads, whoever filled the cache entry, and stands in no entry.
+//! A decision that hung on time was right for one moment, and is asked again at each look-up. When
+//! it will next be another one is worked out for each request from its own reads, whoever filled
+//! the cache entry, and stands in no entry.
 
 use super::pattern::{Window, windows};
 use super::read::Read;
@@ -11,10 +12,12 @@ use crate::clock::unix_seconds;
 /// Minutes of a week.
 const WEEK: u64 = 7 * 24 * 60;
 
-/// The first second after `now` (both since 1970) in which one of these reads would give another value, were everything but time to stay as it is:
-/// from yes to no or from no to yes, or merely the next second where the time itself was read. None where time changes none of them.
+/// The first second after `now` (both since 1970) in which one of these reads would give another
+/// value, were everything but time to stay as it is: from yes to no or from no to yes, or merely
+/// the next second where the time itself was read. None where time changes none of them.
 ///
-/// `now` and `principal` are those of the question that the reads were made for. For reads other than those of time it costs a comparison each.
+/// `now` and `principal` are those of the question that the reads were made for. For reads other
+/// than those of time it costs a comparison each.
 pub(crate) fn next_change<'r>(
     reads: impl IntoIterator<Item = &'r Read>,
     principal: &Principal,
@@ -43,7 +46,8 @@ fn changes_at(read: &Read, principal: &Principal, now: u64) -> Option<u64> {
     }
 }
 
-/// When it is next inside of the schedule where it now is not, or outside where it is. None for a schedule without a gap.
+/// When it is next inside of the schedule where it now is not, or outside where it is. None for a
+/// schedule without a gap.
 fn window_changes_at(schedule: &str, now: u64) -> Option<u64> {
     let windows: Vec<Window> = windows(schedule).ok()?.collect::<Result<_, _>>().ok()?;
     let on = |day: u64| windows.iter().filter(move |window| window.days >> day & 1 == 1);
@@ -51,7 +55,8 @@ fn window_changes_at(schedule: &str, now: u64) -> Option<u64> {
     let mut week: Vec<(u64, u64)> = (0..7).flat_map(in_week).collect();
     week.sort_unstable();
 
-    // 1970-01-01 was a Thursday; the week begins on Monday. Two weeks in a row hold every change that can be next.
+    // 1970-01-01 was a Thursday; the week begins on Monday. Two weeks in a row hold every change that
+    // can be next.
     let minute = (now / 60 + 3 * 1440) % WEEK;
     let two_weeks = || {
         [0, WEEK].into_iter().flat_map(|later| week.iter().map(move |(from, to)| (from + later, to + later)))
@@ -115,8 +120,8 @@ mod tests {
         question.answer(read, &View::default()).unwrap()
     }
 
-    /// Whether the change is the first one, second by second as far as `seconds` go, minute by minute (schedules know no smaller
-    /// step) for eight days.
+    /// Whether the change is the first one, second by second as far as `seconds` go, minute by
+    /// minute (schedules know no smaller step) for eight days.
     fn check(read: &Read, principal: &Principal, now: u64, seconds: u64) -> Result<(), TestCaseError> {
         let value = told(read, principal, now);
         let change = next_change([read], principal, now);

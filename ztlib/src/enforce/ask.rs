@@ -5,10 +5,12 @@ use std::sync::Arc;
 use crate::authorize::Labels;
 use crate::observe::Object;
 
-/// A question of the application's own: what is to be done, to which object, and what the application knows of that object.
+/// A question of the application's own: what is to be done, to which object, and what the
+/// application knows of that object.
 ///
-/// The action and the labels are what policies see. The object is for the audit event alone, so that it can be said later who did what
-/// to which one; a policy that decides by the object's id is given it as a label, too.
+/// The action and the labels are what policies see. The object is for the audit event alone, so
+/// that it can be said later who did what to which one; a policy that decides by the object's id is
+/// given it as a label, too.
 ///
 /// ```
 /// use ztlib::authenticate::Principal;
@@ -21,8 +23,8 @@ use crate::observe::Object;
 /// }
 /// ```
 ///
-/// Asked about the principal of a request's permit, it leaves an event that names the request as its
-/// [`parent`](crate::observe::AuditEvent::parent).
+/// Asked about the principal of a request's permit, it leaves an event that names the request as
+/// its [`parent`](crate::observe::AuditEvent::parent).
 #[derive(Clone)]
 pub struct Ask {
     pub(super) action: Arc<str>,
@@ -36,8 +38,8 @@ impl Ask {
         Self { action: action.into(), object: None, labels: Labels::new() }
     }
 
-    /// What it is to be done to: a kind, and an id among those of its kind. They stand in the audit event, escaped and each cut to 512 bytes:
-    /// no place for a secret.
+    /// What it is to be done to: a kind, and an id among those of its kind. They stand in the audit
+    /// event, escaped and each cut to 512 bytes: no place for a secret.
     #[must_use]
     pub fn object(mut self, kind: impl Into<Arc<str>>, id: impl Into<Arc<str>>) -> Self {
         self.object = Some((kind.into(), id.into()));

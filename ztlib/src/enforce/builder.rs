@@ -1,4 +1,5 @@
-//! Building a guard: who → what proof → which policies. Each choice is made exactly once; loosening is a verb.
+//! Building a guard: who → what proof → which policies. Each choice is made exactly once; loosening
+//! is a verb.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -46,16 +47,19 @@ impl GuardBuilder<WantsPeers> {
         Self(WantsPeers(()))
     }
 
-    /// Every caller presents a client certificate that this accepts; [`PeerAuthenticator`] has the verbs that loosen it.
+    /// Every caller presents a client certificate that this accepts; [`PeerAuthenticator`] has the
+    /// verbs that loosen it.
     pub fn peers(self, peers: impl Into<PeerAuthenticator>) -> GuardBuilder<WantsTokens> {
         GuardBuilder(WantsTokens { peers: Stage::Verify(peers.into()) })
     }
 
-    /// The peer was established by a [`PeerIdentityLayer`](crate::authenticate::peer::PeerIdentityLayer) outside of the guard. Where
-    /// that layer did not run, every request is refused as a fault.
+    /// The peer was established by a
+    /// [`PeerIdentityLayer`](crate::authenticate::peer::PeerIdentityLayer) outside of the guard.
+    /// Where that layer did not run, every request is refused as a fault.
     ///
-    /// The guard does not know the roots of that layer: [`Guard::ask`] looks again at the peer's dates only, and takes only the principal of a permit of this
-    /// guard. A request that the layer itself refuses leaves a `tracing` event and no audit event.
+    /// The guard does not know the roots of that layer: [`Guard::ask`] looks again at the peer's
+    /// dates only, and takes only the principal of a permit of this guard. A request that the
+    /// layer itself refuses leaves a `tracing` event and no audit event.
     pub fn peers_from_layer(self) -> GuardBuilder<WantsTokens> {
         GuardBuilder(WantsTokens { peers: Stage::FromLayer })
     }
@@ -67,13 +71,15 @@ impl GuardBuilder<WantsPeers> {
 }
 
 impl GuardBuilder<WantsTokens> {
-    /// Every request brings a bearer token that this accepts; [`TokenAuthenticator`] has the verbs that loosen it.
+    /// Every request brings a bearer token that this accepts; [`TokenAuthenticator`] has the verbs
+    /// that loosen it.
     pub fn tokens(self, tokens: impl Into<TokenAuthenticator>) -> GuardBuilder<WantsPolicies> {
         GuardBuilder(WantsPolicies { peers: self.0.peers, tokens: Stage::Verify(tokens.into()) })
     }
 
-    /// The token was verified by a [`TokenLayer`](crate::authenticate::token::TokenLayer) outside of the guard. Where that layer did not
-    /// run, every request is refused as a fault. [`Guard::ask`] takes only the principal of a permit of this guard.
+    /// The token was verified by a [`TokenLayer`](crate::authenticate::token::TokenLayer) outside
+    /// of the guard. Where that layer did not run, every request is refused as a fault.
+    /// [`Guard::ask`] takes only the principal of a permit of this guard.
     pub fn tokens_from_layer(self) -> GuardBuilder<WantsPolicies> {
         GuardBuilder(WantsPolicies { peers: self.0.peers, tokens: Stage::FromLayer })
     }
@@ -113,8 +119,9 @@ impl GuardBuilder<Ready> {
         self
     }
 
-    /// How much the decision cache may hold. It needs no other setting: a decision is found again only where a fresh evaluation would say the
-    /// same, so nothing has to be flushed when a role, a document or a policy changes.
+    /// How much the decision cache may hold. It needs no other setting: a decision is found again
+    /// only where a fresh evaluation would say the same, so nothing has to be flushed when a
+    /// role, a document or a policy changes.
     pub fn cache_bounds(mut self, bounds: CacheBounds) -> Self {
         self.0.0.cache = Some(DecisionCache::new(bounds));
         self
@@ -126,20 +133,23 @@ impl GuardBuilder<Ready> {
         self
     }
 
-    /// Which values audit events show; by default those of headers, claims, documents and the like are hidden.
+    /// Which values audit events show; by default those of headers, claims, documents and the like
+    /// are hidden.
     pub fn redaction(mut self, redaction: Redaction) -> Self {
         self.0.0.redaction = Some(Arc::new(redaction));
         self
     }
 
-    /// The service's name in audit events, cut to 128 bytes: `shop-orders`. Nothing is taken from the environment by itself; where
-    /// OpenTelemetry names the service, give `std::env::var("OTEL_SERVICE_NAME")`.
+    /// The service's name in audit events, cut to 128 bytes: `shop-orders`. Nothing is taken from
+    /// the environment by itself; where OpenTelemetry names the service, give
+    /// `std::env::var("OTEL_SERVICE_NAME")`.
     pub fn service(mut self, name: impl AsRef<str>) -> Self {
         self.place(|place| place.service = Some(beginning(name.as_ref())));
         self
     }
 
-    /// Which of the service's processes this is, in audit events, cut to 128 bytes: the name of the pod, the host and the port.
+    /// Which of the service's processes this is, in audit events, cut to 128 bytes: the name of the
+    /// pod, the host and the port.
     pub fn instance(mut self, id: impl AsRef<str>) -> Self {
         self.place(|place| place.instance = Some(beginning(id.as_ref())));
         self
@@ -158,15 +168,17 @@ impl GuardBuilder<Ready> {
         self
     }
 
-    /// Loosens: requests to the route with this template pass without authentication and without policies. They are still
-    /// checked for path, host and method, and leave an audit event. For gRPC: `/grpc.health.v1.Health/Check`.
+    /// Loosens: requests to the route with this template pass without authentication and without
+    /// policies. They are still checked for path, host and method, and leave an audit event.
+    /// For gRPC: `/grpc.health.v1.Health/Check`.
     pub fn allow_public_route(mut self, template: impl Into<Box<str>>) -> Self {
         self.0.0.public_routes.insert(template.into());
         self
     }
 
-    /// Loosens: in a path that matches the route with this template, an escaped slash (`%2F`) is allowed. Whoever decodes the parameter
-    /// sees a slash in it; one that holds a segment `.` or `..` is refused all the same.
+    /// Loosens: in a path that matches the route with this template, an escaped slash (`%2F`) is
+    /// allowed. Whoever decodes the parameter sees a slash in it; one that holds a segment `.`
+    /// or `..` is refused all the same.
     pub fn allow_encoded_slash(mut self, template: impl Into<Box<str>>) -> Self {
         self.0.0.encoded_slash_routes.insert(template.into());
         self
@@ -196,8 +208,9 @@ impl GuardBuilder<Ready> {
         self
     }
 
-    /// Loosens: decides and reports, and **never refuses anything**: not a missing certificate, not a bad token, not a denial, not a
-    /// fault. [`Permit::enforced`](super::Permit::enforced) tells a handler that it runs in spite of a refusal.
+    /// Loosens: decides and reports, and **never refuses anything**: not a missing certificate, not
+    /// a bad token, not a denial, not a fault. [`Permit::enforced`](super::Permit::enforced)
+    /// tells a handler that it runs in spite of a refusal.
     pub fn observe_only(mut self) -> Self {
         self.0.0.observe_only = true;
         self

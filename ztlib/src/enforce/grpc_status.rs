@@ -3,7 +3,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 
-/// Percent-encodes a status message (gRPC over HTTP/2, "Status-Message"): everything but printable ASCII, and `%`.
+/// Percent-encodes a status message (gRPC over HTTP/2, "Status-Message"): everything but printable
+/// ASCII, and `%`.
 pub(crate) fn percent_encode(message: &str) -> String {
     let mut encoded = String::with_capacity(message.len());
     for byte in message.bytes() {
@@ -16,8 +17,8 @@ pub(crate) fn percent_encode(message: &str) -> String {
     encoded
 }
 
-/// A `google.rpc.Status` with one `google.rpc.ErrorInfo` (reason, domain, metadata `id`), as the value of
-/// `grpc-status-details-bin`. Three messages of strings do not need a protobuf library.
+/// A `google.rpc.Status` with one `google.rpc.ErrorInfo` (reason, domain, metadata `id`), as the
+/// value of `grpc-status-details-bin`. Three messages of strings do not need a protobuf library.
 pub(crate) fn details(code: u8, message: &str, reason: &str, id: &str) -> String {
     let mut entry = Vec::new();
     field(&mut entry, 1, b"id");

@@ -25,10 +25,12 @@ use crate::observe::{AuditSink, Place, Redaction};
 /// The most questions in one [`Guard::ask_all`].
 pub const MAX_QUESTIONS: usize = 1000;
 
-/// Authenticates, authorizes, enforces and observes. It is cheap to clone, and every clone is the same guard.
+/// Authenticates, authorizes, enforces and observes. It is cheap to clone, and every clone is the
+/// same guard.
 ///
-/// Wrap a service in it with [`ZeroTrustLayer`](super::ZeroTrustLayer), or a whole router with the adapters
-/// `ztlib-axum` and `ztlib-tonic`; ask it about an object that a handler has loaded with [`Guard::ask`].
+/// Wrap a service in it with [`ZeroTrustLayer`](super::ZeroTrustLayer), or a whole router with the
+/// adapters `ztlib-axum` and `ztlib-tonic`; ask it about an object that a handler has loaded with
+/// [`Guard::ask`].
 #[derive(Clone)]
 pub struct Guard(pub(super) Arc<Settings>);
 
@@ -63,13 +65,15 @@ pub(super) fn next_number() -> u64 {
 pub(super) enum Stage<A> {
     /// The guard verifies it.
     Verify(A),
-    /// A layer outside of the guard has verified it; where that layer did not run, the request is a fault.
+    /// A layer outside of the guard has verified it; where that layer did not run, the request is a
+    /// fault.
     FromLayer,
     /// The service takes no such proof.
     Absent,
 }
 
-/// Left in the request by `PeerIdentityLayer` and `TokenLayer`: what they found, even where that is nothing.
+/// Left in the request by `PeerIdentityLayer` and `TokenLayer`: what they found, even where that is
+/// nothing.
 #[derive(Clone)]
 pub(crate) struct Established<T>(pub(crate) Option<T>);
 
@@ -86,7 +90,8 @@ impl std::fmt::Debug for Guard {
 }
 
 impl Guard {
-    /// Begins a guard: who may connect, what token they bring, which policies decide. Nothing is left out by forgetting it.
+    /// Begins a guard: who may connect, what token they bring, which policies decide. Nothing is
+    /// left out by forgetting it.
     pub fn builder() -> GuardBuilder<WantsPeers> {
         GuardBuilder::new()
     }
@@ -114,17 +119,22 @@ impl Guard {
         self.0.observe_only
     }
 
-    /// Decides on a question of the application's own: may this principal do this to the object with these labels?
+    /// Decides on a question of the application's own: may this principal do this to the object
+    /// with these labels?
     ///
-    /// The credentials are checked again, as this guard checks those of a request: a handler that runs for long may outlive them, and
-    /// a principal may come from another guard, whose word is not taken. A token must be of an issuer that this guard trusts, by a
-    /// key, for an audience and on terms that are this guard's; a peer must have roots of this guard. A proof that this guard does
-    /// not take at all (`allow_requests_without_token`, `allow_unauthenticated_peers`) is not shown to the policies. Where a layer
-    /// outside verifies, its roots and issuers are not known here, and the principal must be that of a permit of this very guard.
-    /// A proof that the principal lacks is not asked for: the policies see an anonymous caller, as on a public route.
+    /// The credentials are checked again, as this guard checks those of a request: a handler that
+    /// runs for long may outlive them, and a principal may come from another guard, whose word
+    /// is not taken. A token must be of an issuer that this guard trusts, by a key, for an
+    /// audience and on terms that are this guard's; a peer must have roots of this guard. A proof
+    /// that this guard does not take at all (`allow_requests_without_token`,
+    /// `allow_unauthenticated_peers`) is not shown to the policies. Where a layer
+    /// outside verifies, its roots and issuers are not known here, and the principal must be that
+    /// of a permit of this very guard. A proof that the principal lacks is not asked for: the
+    /// policies see an anonymous caller, as on a public route.
     ///
-    /// The policies see `action` and the labels, and no request. An audit event is left as for a request; where the principal is that
-    /// of a permit, it names the request as its parent. [`ask_about`](Self::ask_about) says in it which object was asked about, too.
+    /// The policies see `action` and the labels, and no request. An audit event is left as for a
+    /// request; where the principal is that of a permit, it names the request as its parent.
+    /// [`ask_about`](Self::ask_about) says in it which object was asked about, too.
     ///
     /// # Errors
     /// The refusal, ready to be returned to the caller.
@@ -137,8 +147,9 @@ impl Guard {
         self.ask_about(principal, Ask::new(action).labels(labels))
     }
 
-    /// Decides on a question of the application's own about an object that it names: as [`ask`](Self::ask), and the audit event names the
-    /// object. In a handler the principal is that of the request's permit: `guard.ask_about(permit.principal(), Ask::new(…))`.
+    /// Decides on a question of the application's own about an object that it names: as
+    /// [`ask`](Self::ask), and the audit event names the object. In a handler the principal is
+    /// that of the request's permit: `guard.ask_about(permit.principal(), Ask::new(…))`.
     ///
     /// # Errors
     /// The refusal, ready to be returned to the caller.
@@ -147,8 +158,9 @@ impl Guard {
         Judgement::begin(&self.0, &InForce::now(&self.0)).ask(principal, ask)
     }
 
-    /// Decides on many questions at once, in order, all by one revision and at one moment. Each leaves an event of its own. Past
-    /// [`MAX_QUESTIONS`] the answer is one refusal, and what follows is not looked at.
+    /// Decides on many questions at once, in order, all by one revision and at one moment. Each
+    /// leaves an event of its own. Past [`MAX_QUESTIONS`] the answer is one refusal, and what
+    /// follows is not looked at.
     pub fn ask_all<'q>(
         &self,
         principal: &Principal,

@@ -1,4 +1,5 @@
-//! One judgement, from the request to its permit or refusal and the audit event: the life of a request, in order.
+//! One judgement, from the request to its permit or refusal and the audit event: the life of a
+//! request, in order.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -28,10 +29,12 @@ use crate::clock::{Stopwatch, unix_seconds};
 use crate::observe::{self, AuditEvent, Objection, Origin, RequestId, Story, Subject, Verdict};
 use crate::tls::RemoteAddr;
 
-/// The longest path, the longest route and the longest action that is kept for an audit event, in bytes; it is shown cut.
+/// The longest path, the longest route and the longest action that is kept for an audit event, in
+/// bytes; it is shown cut.
 const MAX_KEPT_PATH: usize = 512;
 
-/// The longest method that is kept for an audit event, in bytes: it is any token, and callers choose it.
+/// The longest method that is kept for an audit event, in bytes: it is any token, and callers
+/// choose it.
 const MAX_KEPT_METHOD: usize = 64;
 
 /// What is still to be done for a request that goes through; its permit is in the request.
@@ -39,7 +42,8 @@ pub(super) struct Passage {
     pub(super) response_headers: Vec<HeaderChange>,
 }
 
-/// One judgement under way. Policies and time are taken once, so that all of it sees one revision and one moment.
+/// One judgement under way. Policies and time are taken once, so that all of it sees one revision
+/// and one moment.
 pub(super) struct Judgement<'g> {
     settings: &'g Settings,
     policies: &'g PolicySet,
@@ -130,7 +134,8 @@ impl<'g> Judgement<'g> {
                 let decided = decided.map(|settled| (Standing::Allowed, settled));
                 self.finish(facts.parts, subject, decided)
             }
-            // The sandbox gives back what it was given; were it not so, there is no request left to let through.
+            // The sandbox gives back what it was given; were it not so, there is no request left to let
+            // through.
             (Asked::Action(_), _) => {
                 let lost =
                     Cause::Fault(Fault::new("question-lost", "the sandbox did not give the question back"));
@@ -180,7 +185,8 @@ impl<'g> Judgement<'g> {
         Ok(Target::new(&checked.host, path))
     }
 
-    /// What was established before is checked for life and taken; only the rest is worked out, and timed.
+    /// What was established before is checked for life and taken; only the rest is worked out, and
+    /// timed.
     fn authenticate(&mut self, parts: &Parts, remote_ip: Option<IpAddr>) -> Result<(), Cause> {
         let now = self.now;
         let mut watch = None;
@@ -221,8 +227,9 @@ impl<'g> Judgement<'g> {
         Ok(())
     }
 
-    /// T7: a credential's own life is looked at on every request and every question, whatever was checked before. And whoever checked
-    /// it: a proof is carried from one guard to another as easily as a principal is cloned, and holds here only on our own terms.
+    /// T7: a credential's own life is looked at on every request and every question, whatever was
+    /// checked before. And whoever checked it: a proof is carried from one guard to another as
+    /// easily as a principal is cloned, and holds here only on our own terms.
     fn check_again(&mut self) -> Result<(), Cause> {
         let now = self.now;
         let checked = self.principal.peer().map(|peer| match &self.settings.peers {
@@ -250,7 +257,8 @@ impl<'g> Judgement<'g> {
         Ok(())
     }
 
-    /// Where a layer verifies for this guard, only a principal that came through that layer is known to be its word.
+    /// Where a layer verifies for this guard, only a principal that came through that layer is
+    /// known to be its word.
     fn check_own(&self, proof: &str) -> Result<(), Cause> {
         if self.principal.was_judged_by(self.settings.number) {
             return Ok(());
@@ -406,7 +414,8 @@ pub(super) enum Standing {
     Public,
 }
 
-/// What a layer outside of the guard found. That it did not run is a fault, not an anonymous caller.
+/// What a layer outside of the guard found. That it did not run is a fault, not an anonymous
+/// caller.
 fn established<T: Clone + Send + Sync + 'static>(parts: &Parts) -> Result<Option<T>, Cause> {
     let found = parts.extensions.get::<Established<T>>().map(|established| established.0.clone());
     found.ok_or_else(|| {
@@ -415,7 +424,8 @@ fn established<T: Clone + Send + Sync + 'static>(parts: &Parts) -> Result<Option
     })
 }
 
-/// What the event of a question says: the request from which it was asked, as far as its principal tells.
+/// What the event of a question says: the request from which it was asked, as far as its principal
+/// tells.
 fn asked_about(principal: &Principal, ask: &Ask) -> Subject {
     let origin = principal.origin();
     Subject {

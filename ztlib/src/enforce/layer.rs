@@ -7,7 +7,8 @@ use super::guard::Guard;
 use super::matched::MatchedRoute;
 use super::service::ZeroTrust;
 
-/// Guards the service that it wraps: every request is authenticated, authorized, enforced and observed.
+/// Guards the service that it wraps: every request is authenticated, authorized, enforced and
+/// observed.
 #[derive(Debug, Clone)]
 pub struct ZeroTrustLayer {
     guard: Guard,
@@ -24,8 +25,8 @@ impl ZeroTrustLayer {
         Self { guard, find_route }
     }
 
-    /// Finds the route by this function, instead of a [`MatchedRoute`] in the extensions: for adapters, whose router leaves what it found in
-    /// a form of its own.
+    /// Finds the route by this function, instead of a [`MatchedRoute`] in the extensions: for
+    /// adapters, whose router leaves what it found in a form of its own.
     #[must_use]
     pub fn find_route(mut self, find_route: fn(&mut Parts) -> MatchedRoute) -> Self {
         self.find_route = find_route;

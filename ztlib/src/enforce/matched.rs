@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::caller::Protocol;
 use crate::authorize::Params;
 
-/// What the router found for a request: the template of the route, its parameters decoded, and the path before any nested router
-/// took a prefix off. An adapter leaves it in the extensions of the request, inside of the router and outside of the guard.
+/// What the router found for a request: the template of the route, its parameters decoded, and the
+/// path before any nested router took a prefix off. An adapter leaves it in the extensions of the
+/// request, inside of the router and outside of the guard.
 ///
 /// Without it the policies see no route, and no route matches no rule.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -78,7 +79,8 @@ fn tell_of_repeated_names(template: &str) {
     }
 }
 
-/// Templates that a thread keeps, and the longest: the routes of a service are few, and a request need not copy one.
+/// Templates that a thread keeps, and the longest: the routes of a service are few, and a request
+/// need not copy one.
 const KEPT: usize = 64;
 const MAX_KEPT_BYTES: usize = 256;
 

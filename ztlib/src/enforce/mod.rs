@@ -1,10 +1,11 @@
 //! Let through or refuse. Only this folder can say yes: a [`Permit`] is made nowhere else.
 //!
-//! Order of reading: `builder` (what a service author chooses) → `guard` (with `ask`, a handler's question) → `judgement` (the life of a request, in order) → `permit`
-//! or `refusal` (one table for HTTP and gRPC). `layer`, `service` and `future` are the shell that makes a tower service of it; `arrival` looks at
-//! the headers once, `caller` at the form in which to answer; `target` checks path, host and
-//! method, `spelling` says which spellings of a path a verb lets pass; `obligations` carries out
-//! what an allow obliges to.
+//! Order of reading: `builder` (what a service author chooses) → `guard` (with `ask`, a handler's
+//! question) → `judgement` (the life of a request, in order) → `permit` or `refusal` (one table for
+//! HTTP and gRPC). `layer`, `service` and `future` are the shell that makes a tower service of it;
+//! `arrival` looks at the headers once, `caller` at the form in which to answer; `target` checks
+//! path, host and method, `spelling` says which spellings of a path a verb lets pass; `obligations`
+//! carries out what an allow obliges to.
 
 mod arrival;
 mod ask;

@@ -4,7 +4,8 @@ use http::{HeaderMap, HeaderName};
 
 use crate::authorize::{HeaderChange, same_spelling};
 
-/// Removes each header in all its spellings, then sets what is to be set: what a caller sent under the name never survives.
+/// Removes each header in all its spellings, then sets what is to be set: what a caller sent under
+/// the name never survives.
 pub(crate) fn apply(changes: &[HeaderChange], headers: &mut HeaderMap) {
     for change in changes {
         strip(&change.name, headers);
@@ -14,7 +15,8 @@ pub(crate) fn apply(changes: &[HeaderChange], headers: &mut HeaderMap) {
     }
 }
 
-/// `X_Tenant` reaches a CGI-like application, or a proxy behind this one, under the same name as `X-Tenant`.
+/// `X_Tenant` reaches a CGI-like application, or a proxy behind this one, under the same name as
+/// `X-Tenant`.
 fn strip(name: &HeaderName, headers: &mut HeaderMap) {
     headers.remove(name);
     let same = |other: &&HeaderName| same_spelling(other.as_str(), name.as_str());

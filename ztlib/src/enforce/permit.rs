@@ -8,7 +8,8 @@ use crate::authenticate::token::VerifiedClaims;
 use crate::authorize::policy::Revision;
 use crate::observe::{AuditEvent, RequestId, Verdict};
 
-/// Proof that the guard let this request through. A handler that takes a `Permit` cannot run without the guard.
+/// Proof that the guard let this request through. A handler that takes a `Permit` cannot run
+/// without the guard.
 ///
 /// It cannot be made outside of the guard:
 ///
@@ -29,22 +30,27 @@ impl Permit {
         self.0.id()
     }
 
-    /// Who is calling. On a public route this is [anonymous](Principal::anonymous), save for the address.
+    /// Who is calling. On a public route this is [anonymous](Principal::anonymous), save for the
+    /// address.
     pub fn principal(&self) -> &Principal {
         self.0.principal()
     }
 
-    /// The moment from which this permit is no longer to be relied on, as far as time alone decides: the first of
+    /// The moment from which this permit is no longer to be relied on, as far as time alone
+    /// decides: the first of
     ///
-    /// - the end of the token: `exp` with the issuer's leeway, or its maximum age ([`VerifiedClaims::valid_until`]);
-    /// - the end of the peer's identity: its certificate, an authority above it, or a revocation list
-    ///   ([`PeerIdentity::valid_until`](crate::authenticate::peer::PeerIdentity::valid_until));
-    /// - the next moment at which the policies would be told something else about time (`before`, `in-window`,
-    ///   `authenticated-within`, …). They might still allow: ask again.
+    /// - the end of the token: `exp` with the issuer's leeway, or its maximum age
+    ///   ([`VerifiedClaims::valid_until`]);
+    /// - the end of the peer's identity: its certificate, an authority above it, or a revocation
+    ///   list ([`PeerIdentity::valid_until`](crate::authenticate::peer::PeerIdentity::valid_until));
+    /// - the next moment at which the policies would be told something else about time (`before`,
+    ///   `in-window`, `authenticated-within`, …). They might still allow: ask again.
     ///
-    /// None where time ends nothing. It is this request's own, also where the decision came from the cache. Whatever outlives
-    /// the request (a stream, a job, a session) asks again when it comes, at the latest, with [`Guard::ask`](super::Guard::ask): documents, signals, policies and
-    /// revocations may change sooner, and a native policy may look at a clock that nobody sees.
+    /// None where time ends nothing. It is this request's own, also where the decision came from
+    /// the cache. Whatever outlives the request (a stream, a job, a session) asks again when it
+    /// comes, at the latest, with [`Guard::ask`](super::Guard::ask): documents, signals, policies
+    /// and revocations may change sooner, and a native policy may look at a clock that nobody
+    /// sees.
     ///
     /// ```
     /// use std::time::Duration;
@@ -89,12 +95,14 @@ impl Permit {
         [token, peer, change].into_iter().flatten().min()
     }
 
-    /// The policy set that allowed it; none where no policy was asked (a public route, or a refusal that was only observed).
+    /// The policy set that allowed it; none where no policy was asked (a public route, or a refusal
+    /// that was only observed).
     pub fn revision(&self) -> Option<Revision> {
         self.0.revision()
     }
 
-    /// Whether this is a real allow. False only under `observe_only`, where the request would have been refused.
+    /// Whether this is a real allow. False only under `observe_only`, where the request would have
+    /// been refused.
     pub fn enforced(&self) -> bool {
         matches!(self.0.verdict(), Verdict::Allow | Verdict::Public)
     }

@@ -15,10 +15,12 @@ use crate::authenticate::token::{TokenError, TokenErrorKind};
 use crate::authorize::{Denial, Fault, FaultOrigin, StepUp};
 use crate::observe::RequestId;
 
-/// What the caller gets for a denial, a fault, a failed authentication, or a request that cannot be judged.
+/// What the caller gets for a denial, a fault, a failed authentication, or a request that cannot be
+/// judged.
 ///
-/// Its `Debug` and [`Refusal::cause`] hold the whole reason, for the operator; [`Refusal::into_response`] says what the
-/// caller may know. An outer layer finds it in the extensions of the response.
+/// Its `Debug` and [`Refusal::cause`] hold the whole reason, for the operator;
+/// [`Refusal::into_response`] says what the caller may know. An outer layer finds it in the
+/// extensions of the response.
 #[derive(Debug, Clone)]
 pub struct Refusal {
     id: RequestId,
@@ -44,7 +46,8 @@ pub enum Cause {
     Fault(Fault),
 }
 
-/// The scheme to name in a 401: a guard that takes tokens asks for one, one that does not asks for a certificate.
+/// The scheme to name in a 401: a guard that takes tokens asks for one, one that does not asks for
+/// a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Challenge {
     Bearer,
@@ -71,7 +74,8 @@ impl Refusal {
         Self { id, cause, challenge }
     }
 
-    /// The refusal of a stage that works alone. There is no guard to leave an audit event, so it is logged here.
+    /// The refusal of a stage that works alone. There is no guard to leave an audit event, so it is
+    /// logged here.
     pub(crate) fn by_one_stage(cause: Cause) -> Self {
         let challenge =
             if matches!(cause, Cause::Peer(_)) { Challenge::Certificate } else { Challenge::Bearer };

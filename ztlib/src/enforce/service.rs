@@ -37,8 +37,9 @@ where
         self.inner.poll_ready(cx)
     }
 
-    /// The judgement needs no waiting, so the very service that was polled ready is the one that is called
-    /// (see the note on `Service::poll_ready` in tower's documentation), and nothing is left to cancel.
+    /// The judgement needs no waiting, so the very service that was polled ready is the one that is
+    /// called (see the note on `Service::poll_ready` in tower's documentation), and nothing is
+    /// left to cancel.
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (parts, body) = request.into_parts();
         let mut parts = Box::new(parts);

@@ -1,5 +1,6 @@
-//! What a request names: host, path and method. What cannot be judged without guessing is refused before anything else;
-//! nothing is rewritten, so the policy, the router and the handler all see the same bytes.
+//! What a request names: host, path and method. What cannot be judged without guessing is refused
+//! before anything else; nothing is rewritten, so the policy, the router and the handler all see
+//! the same bytes.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,7 +14,8 @@ use super::spelling::Spellings;
 /// The longest path that is looked at, in bytes.
 pub const MAX_PATH_BYTES: usize = 8 * 1024;
 
-/// Why a request cannot be judged as it stands. The caller gets 400 (gRPC: INVALID_ARGUMENT) with the code.
+/// Why a request cannot be judged as it stands. The caller gets 400 (gRPC: INVALID_ARGUMENT) with
+/// the code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TargetError {
@@ -27,7 +29,8 @@ pub enum TargetError {
     PathDotSegment,
     /// The path has a `%` without two hexadecimal digits behind it.
     PathMalformedEscape,
-    /// The path escapes what needs no escape, or with digits in lower case (RFC 3986 section 6.2.2).
+    /// The path escapes what needs no escape, or with digits in lower case (RFC 3986 section
+    /// 6.2.2).
     PathNeedlessEscape,
     /// The path has an escaped slash, and its route does not allow one.
     PathEncodedSlash,
@@ -166,8 +169,8 @@ fn check_path(path: &str, method: &Method, allowed: Spellings) -> Result<bool, T
     Ok(encoded_slash)
 }
 
-/// Nothing to decode, nothing illegal, no empty segment and none that begins with a dot: nearly every path, in one pass. What is not plain
-/// is looked at closely.
+/// Nothing to decode, nothing illegal, no empty segment and none that begins with a dot: nearly
+/// every path, in one pass. What is not plain is looked at closely.
 fn is_plain(relative: &str) -> bool {
     let mut before = b'/';
     relative.bytes().all(|byte| {
@@ -240,7 +243,8 @@ const fn is_pchar(byte: u8) -> bool {
         )
 }
 
-/// Whether a decoded parameter holds a dot segment: possible only where an escaped slash is allowed.
+/// Whether a decoded parameter holds a dot segment: possible only where an escaped slash is
+/// allowed.
 pub(crate) fn check_parameter(value: &str) -> Result<(), TargetError> {
     if value.split('/').any(|segment| segment == "." || segment == "..") {
         return Err(TargetError::ParameterDotSegment);
@@ -248,7 +252,8 @@ pub(crate) fn check_parameter(value: &str) -> Result<(), TargetError> {
     Ok(())
 }
 
-/// The one host that `:authority`, an absolute request target and `Host` agree on (RFC 9110 section 7.2, RFC 9113 section 8.3.1).
+/// The one host that `:authority`, an absolute request target and `Host` agree on (RFC 9110 section
+/// 7.2, RFC 9113 section 8.3.1).
 fn one_host<'r>(uri: &'r Uri, headers: &'r HeaderMap) -> Result<Cow<'r, str>, TargetError> {
     let mut values = headers.get_all(HOST).iter();
     let header = match (values.next(), values.next()) {

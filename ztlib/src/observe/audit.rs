@@ -15,7 +15,8 @@ use crate::authorize::next_change;
 use crate::authorize::policy::Revision;
 use crate::clock::unix_seconds;
 
-/// Takes audit events. It is called on the path of the request: it must not block and must not panic.
+/// Takes audit events. It is called on the path of the request: it must not block and must not
+/// panic.
 pub trait AuditSink: Send + Sync + 'static {
     /// Takes one event.
     fn record(&self, event: AuditEvent);
@@ -60,8 +61,8 @@ impl Verdict {
     }
 }
 
-/// Who, what, the decision, and why. It never holds a secret: no token, no key, no certificate, no header value but
-/// those named here. Its `Debug` shows reads as [`AuditEvent::reads`] does.
+/// Who, what, the decision, and why. It never holds a secret: no token, no key, no certificate, no
+/// header value but those named here. Its `Debug` shows reads as [`AuditEvent::reads`] does.
 ///
 /// Cloning is cheap: a clone is the same event. The permit of a request shares it.
 #[derive(Clone)]
@@ -127,7 +128,8 @@ impl AuditEvent {
         self.0.verdict
     }
 
-    /// Whether the verdict was carried out: false under `observe_only` where the request would have been refused.
+    /// Whether the verdict was carried out: false under `observe_only` where the request would have
+    /// been refused.
     pub fn enforced(&self) -> bool {
         self.0.enforced
     }
@@ -152,7 +154,8 @@ impl AuditEvent {
         self.0.revision
     }
 
-    /// Whether the policies were asked, or had been: their revision is named also where they are too old to be.
+    /// Whether the policies were asked, or had been: their revision is named also where they are
+    /// too old to be.
     pub(super) fn asked_policies(&self) -> bool {
         self.0.trace.is_some()
     }
@@ -172,20 +175,23 @@ impl AuditEvent {
         self.0.subject.action.as_deref()
     }
 
-    /// What the question was about, where the application named it with [`Ask::object`](crate::enforce::Ask::object): its kind and its id, each cut to
+    /// What the question was about, where the application named it with
+    /// [`Ask::object`](crate::enforce::Ask::object): its kind and its id, each cut to
     /// 512 bytes.
     pub fn object(&self) -> Option<(&str, &str)> {
         self.0.subject.object.as_deref().map(|object| (object.kind.as_ref(), object.id.as_ref()))
     }
 
-    /// The id of the request in whose handler the question was asked: that of the permit whose principal it was asked about. None for a
-    /// request, and for a principal that comes from no request.
+    /// The id of the request in whose handler the question was asked: that of the permit whose
+    /// principal it was asked about. None for a request, and for a principal that comes from no
+    /// request.
     pub fn parent(&self) -> Option<RequestId> {
         self.0.subject.parent
     }
 
-    /// The labels that the application attached, sorted by name: (name, value), each cut to 512 bytes, and at most 32 of them. A value is none
-    /// where [`Redaction`](super::Redaction) hides it, whether a policy read it or not.
+    /// The labels that the application attached, sorted by name: (name, value), each cut to 512
+    /// bytes, and at most 32 of them. A value is none where [`Redaction`](super::Redaction)
+    /// hides it, whether a policy read it or not.
     pub fn labels(&self) -> Vec<(&str, Option<&str>)> {
         let is_shown =
             |name: &str| self.0.redaction.as_deref().is_some_and(|redaction| redaction.shows_label(name));
@@ -198,7 +204,8 @@ impl AuditEvent {
         self.0.place.as_deref().and_then(|place| place.service.as_deref())
     }
 
-    /// Which of the service's processes it was, where the guard was [told](crate::enforce::GuardBuilder::instance).
+    /// Which of the service's processes it was, where the guard was
+    /// [told](crate::enforce::GuardBuilder::instance).
     pub fn instance(&self) -> Option<&str> {
         self.0.place.as_deref().and_then(|place| place.instance.as_deref())
     }
@@ -218,18 +225,21 @@ impl AuditEvent {
         self.method().map(|_| cut(self.0.subject.target.path()))
     }
 
-    /// The route's template, cut to 512 bytes: that of a gRPC call is a path which its caller wrote. Of a question of the application's own it is
-    /// the route of the request that [`parent`](Self::parent) names.
+    /// The route's template, cut to 512 bytes: that of a gRPC call is a path which its caller
+    /// wrote. Of a question of the application's own it is the route of the request that
+    /// [`parent`](Self::parent) names.
     pub fn route(&self) -> Option<&str> {
         self.0.subject.route.as_deref().map(cut)
     }
 
-    /// The request's `traceparent`, where it is well-formed (W3C Trace Context); of a question that of the request from which it was asked.
+    /// The request's `traceparent`, where it is well-formed (W3C Trace Context); of a question that
+    /// of the request from which it was asked.
     pub fn trace_parent(&self) -> Option<&str> {
         self.0.subject.forwarded.as_deref().and_then(|forwarded| forwarded.trace_parent.as_deref())
     }
 
-    /// The caller's `x-request-id`, where it is visible ASCII of at most 128 bytes; of a question as for [`trace_parent`](Self::trace_parent).
+    /// The caller's `x-request-id`, where it is visible ASCII of at most 128 bytes; of a question
+    /// as for [`trace_parent`](Self::trace_parent).
     pub fn request_id(&self) -> Option<&str> {
         self.0.subject.forwarded.as_deref().and_then(|forwarded| forwarded.request_id.as_deref())
     }
@@ -239,12 +249,14 @@ impl AuditEvent {
         self.0.fuel
     }
 
-    /// Whether the decision was remembered rather than made: the policies were not asked, and did not log.
+    /// Whether the decision was remembered rather than made: the policies were not asked, and did
+    /// not log.
     pub fn cached(&self) -> bool {
         self.0.cached
     }
 
-    /// Time that authentication took. None where peer and token were known already: that is less than reading a clock takes.
+    /// Time that authentication took. None where peer and token were known already: that is less
+    /// than reading a clock takes.
     pub fn authenticate(&self) -> Option<Duration> {
         self.0.authenticate
     }
@@ -260,7 +272,8 @@ impl AuditEvent {
         next_change(reads, self.principal(), unix_seconds(self.time()))
     }
 
-    /// What the policies read, in order, values hidden by the rule of [`Redaction`](super::Redaction).
+    /// What the policies read, in order, values hidden by the rule of
+    /// [`Redaction`](super::Redaction).
     pub fn reads(&self) -> Vec<AuditedRead> {
         self.shown().to_vec()
     }
@@ -269,8 +282,8 @@ impl AuditEvent {
         self.0.trace.as_ref().map_or(&[][..], |trace| trace.shown(self.0.redaction.as_deref()))
     }
 
-    /// The event as one line of JSON, without the line break. Every control character is escaped, so text from a
-    /// caller cannot begin a line of its own.
+    /// The event as one line of JSON, without the line break. Every control character is escaped,
+    /// so text from a caller cannot begin a line of its own.
     pub fn to_json(&self) -> String {
         line::of(self)
     }

@@ -4,7 +4,8 @@ use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-/// A file that is appended to. Before the first byte after each flush it looks whether the path still leads to it.
+/// A file that is appended to. Before the first byte after each flush it looks whether the path
+/// still leads to it.
 #[derive(Debug)]
 pub(super) struct AuditFile {
     path: PathBuf,

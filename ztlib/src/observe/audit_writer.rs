@@ -10,7 +10,8 @@ use super::audit::AuditEvent;
 use super::metrics;
 use super::queue::Queue;
 
-/// How long the writer leaves events alone while more are coming: they are written in larger pieces, and nobody has to wake it for each.
+/// How long the writer leaves events alone while more are coming: they are written in larger
+/// pieces, and nobody has to wake it for each.
 const NAP: Duration = Duration::from_millis(5);
 
 /// What whoever records shares with the writer.
@@ -215,7 +216,8 @@ impl Shared {
         if self.gone.load(Ordering::SeqCst) { count(batch) } else { lost }
     }
 
-    /// What the output does. One that panics is not asked again: nobody knows what it is in the middle of.
+    /// What the output does. One that panics is not asked again: nobody knows what it is in the
+    /// middle of.
     fn guarded(&self, act: AssertUnwindSafe<impl FnOnce() -> io::Result<()>>) -> io::Result<()> {
         catch_unwind(act).unwrap_or_else(|_| {
             self.gone.store(true, Ordering::SeqCst);
@@ -223,7 +225,8 @@ impl Shared {
         })
     }
 
-    /// Counts, and tells the first and whenever the number has doubled, so that a log is not filled.
+    /// Counts, and tells the first and whenever the number has doubled, so that a log is not
+    /// filled.
     fn lose(&self, events: u64) {
         if events == 0 {
             return;

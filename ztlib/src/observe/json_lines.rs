@@ -16,13 +16,15 @@ const DROP_LIMIT: Duration = Duration::from_secs(5);
 /// What is kept of a file's lines before they are written, in bytes.
 const FILE_BUFFER: usize = 64 << 10;
 
-/// Writes audit events as lines of JSON on a thread of its own, within milliseconds. The queue is bounded: where the writer cannot keep
-/// up, events are lost rather than requests delayed.
+/// Writes audit events as lines of JSON on a thread of its own, within milliseconds. The queue is
+/// bounded: where the writer cannot keep up, events are lost rather than requests delayed.
 ///
-/// Every loss is [counted](JsonLinesSink::lost), in `ztlib_audit_events_lost_total` too, and told as an error of the log target `ztlib::audit`
-/// (the first, and whenever the number has doubled): what the queue has no room for; what the output does not take; what was written since
-/// the last `flush` that went well, where one fails; what waits or is being written when the output panics, or when the sink ends and the
-/// output does not come back. An output that keeps what it could not flush and writes it later has written what is counted here.
+/// Every loss is [counted](JsonLinesSink::lost), in `ztlib_audit_events_lost_total` too, and told
+/// as an error of the log target `ztlib::audit` (the first, and whenever the number has doubled):
+/// what the queue has no room for; what the output does not take; what was written since
+/// the last `flush` that went well, where one fails; what waits or is being written when the output
+/// panics, or when the sink ends and the output does not come back. An output that keeps what it
+/// could not flush and writes it later has written what is counted here.
 ///
 /// ```
 /// use ztlib::observe::JsonLinesSink;
@@ -37,7 +39,8 @@ pub struct JsonLinesSink {
 }
 
 impl JsonLinesSink {
-    /// A sink that writes to `output`. At most `capacity` events (at least 1) wait in its queue, and as many more are being written.
+    /// A sink that writes to `output`. At most `capacity` events (at least 1) wait in its queue,
+    /// and as many more are being written.
     pub fn new(output: impl Write + Send + 'static, capacity: usize) -> Self {
         let shared = Arc::new(Shared::new(capacity));
         let theirs = shared.clone();
@@ -52,15 +55,19 @@ impl JsonLinesSink {
         Self { shared, writer: writer.map(|writer| writer.thread().clone()) }
     }
 
-    /// A sink that appends to a file, which only this user may read where it is made. The folder is there already.
+    /// A sink that appends to a file, which only this user may read where it is made. The folder is
+    /// there already.
     ///
-    /// The file may be rotated while it is written. Before each piece that is written (every few milliseconds, while there are events) the
-    /// sink looks whether the file at `path` is still the one that it writes to, and opens it anew where it was renamed or removed. A
-    /// file that is copied and cut (`copytruncate`) is gone on with from its new end. Where a new file cannot be made, the renamed one is
-    /// gone on with; where that was removed, events are lost and counted.
+    /// The file may be rotated while it is written. Before each piece that is written (every few
+    /// milliseconds, while there are events) the sink looks whether the file at `path` is still
+    /// the one that it writes to, and opens it anew where it was renamed or removed. A
+    /// file that is copied and cut (`copytruncate`) is gone on with from its new end. Where a new
+    /// file cannot be made, the renamed one is gone on with; where that was removed, events are
+    /// lost and counted.
     ///
     /// # Errors
-    /// Where the file cannot be opened, which the text names, or is no regular file (for those there is [`new`](Self::new)).
+    /// Where the file cannot be opened, which the text names, or is no regular file (for those
+    /// there is [`new`](Self::new)).
     ///
     /// ```
     /// use ztlib::observe::JsonLinesSink;
@@ -84,8 +91,9 @@ impl JsonLinesSink {
         self.shared.lost()
     }
 
-    /// Ends the sink: what was recorded before is written, and what is recorded later is lost. Waits at most so long; what is not written
-    /// by then is counted as lost. Gives how many events were lost in all. A sink that is dropped does the same, with 5 seconds.
+    /// Ends the sink: what was recorded before is written, and what is recorded later is lost.
+    /// Waits at most so long; what is not written by then is counted as lost. Gives how many
+    /// events were lost in all. A sink that is dropped does the same, with 5 seconds.
     /// With no time, what the writer has not written yet is lost; with `Duration::MAX` an output
     /// that hangs is waited for without an end.
     ///

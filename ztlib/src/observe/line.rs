@@ -165,7 +165,8 @@ fn shown_if_any<S: Serializer>(value: &Option<impl Display>, serializer: S) -> R
     }
 }
 
-/// A value that is shown has quotes of its own where it is a text, so that none is taken for this word.
+/// A value that is shown has quotes of its own where it is a text, so that none is taken for this
+/// word.
 fn shown_or_hidden<S: Serializer>(value: &Option<impl Display>, serializer: S) -> Result<S::Ok, S::Error> {
     match value {
         Some(value) => serializer.collect_str(value),
@@ -173,8 +174,8 @@ fn shown_or_hidden<S: Serializer>(value: &Option<impl Display>, serializer: S) -
     }
 }
 
-/// JSON escapes the controls of ASCII; a terminal or a viewer may also act on DEL, the C1 controls, line separators and marks
-/// that turn the direction of text.
+/// JSON escapes the controls of ASCII; a terminal or a viewer may also act on DEL, the C1 controls,
+/// line separators and marks that turn the direction of text.
 fn escape(json: String) -> String {
     let acts = |c: char| matches!(c, '\u{7f}'..='\u{9f}' | '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
     // The controls of ASCII are escaped already, but for the last.

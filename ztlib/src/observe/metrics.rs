@@ -1,4 +1,5 @@
-//! Metrics through the `metrics` facade. Every label has a bounded set of values: none comes from a caller.
+//! Metrics through the `metrics` facade. Every label has a bounded set of values: none comes from a
+//! caller.
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,7 +9,8 @@ use ::metrics::{Counter, Recorder, with_recorder};
 
 use super::audit::{AuditEvent, Verdict};
 
-/// `ztlib_judgements_total{verdict, policy, reason}`: policy and reason are names that the manifest declares, or ztlib's own codes.
+/// `ztlib_judgements_total{verdict, policy, reason}`: policy and reason are names that the manifest
+/// declares, or ztlib's own codes.
 pub(crate) fn judged(event: &AuditEvent) {
     if event.verdict() == Verdict::Allow && event.cached() {
         warm();
@@ -36,8 +38,9 @@ fn count(event: &AuditEvent) {
         .increment(1);
 }
 
-/// The counters of an allow that was remembered: by far the most frequent, so each thread keeps their handles, of the recorder of the process alone.
-/// That one never goes away. A thread's own (`metrics::with_local_recorder`) may, and the next one may lie where it lay.
+/// The counters of an allow that was remembered: by far the most frequent, so each thread keeps
+/// their handles, of the recorder of the process alone. That one never goes away. A thread's own
+/// (`metrics::with_local_recorder`) may, and the next one may lie where it lay.
 fn warm() {
     thread_local! {
         static KEPT: RefCell<Option<Warm>> = const { RefCell::new(None) };
@@ -47,7 +50,8 @@ fn warm() {
         return Warm::of(recorder).count();
     }
     let kept = KEPT.try_with(|kept| {
-        // A recorder that is asked while it is being asked: the handles are in use, and these two are not counted twice.
+        // A recorder that is asked while it is being asked: the handles are in use, and these two are not
+        // counted twice.
         let Ok(mut kept) = kept.try_borrow_mut() else { return };
         match &mut *kept {
             Some(known) if known.recorder == recorder => known,
@@ -90,8 +94,10 @@ fn address(recorder: &dyn Recorder) -> usize {
 /// The address of the recorder of the process, when it was last asked for.
 static OF_THE_PROCESS: AtomicUsize = AtomicUsize::new(0);
 
-/// Asks again which it is: it changes once, when a service installs one. Only a thread that has just begun has surely none of its own, and one is begun
-/// at the first, second, fourth, eighth … time that this is called, so that a thread with a recorder of its own does not begin one for each request.
+/// Asks again which it is: it changes once, when a service installs one. Only a thread that has
+/// just begun has surely none of its own, and one is begun at the first, second, fourth, eighth …
+/// time that this is called, so that a thread with a recorder of its own does not begin one for
+/// each request.
 fn of_the_process() -> usize {
     static ASKED: AtomicUsize = AtomicUsize::new(0);
     if ASKED.fetch_add(1, Ordering::Relaxed).wrapping_add(1).is_power_of_two() {
@@ -103,14 +109,16 @@ fn of_the_process() -> usize {
     OF_THE_PROCESS.load(Ordering::Relaxed)
 }
 
-/// `ztlib_decision_cache_reports_total{why}`: `values-vary` or `cache-too-small`; each is a log line, too.
+/// `ztlib_decision_cache_reports_total{why}`: `values-vary` or `cache-too-small`; each is a log
+/// line, too.
 pub(crate) fn cache_report(why: &'static str) {
     ::metrics::counter!("ztlib_decision_cache_reports_total", "why" => why).increment(1);
 }
 
-/// `ztlib_decisions_not_cacheable_total{why}`, one for each decision: `native-policy`, `method` (not one of the seven that services use), `too-many-reads`,
-/// `too-long-reads` (their arguments), `too-long-values`, `unreadable` (a read that another question of this site makes fails for this one) or
-/// `too-many-sites` (it shares a list with others).
+/// `ztlib_decisions_not_cacheable_total{why}`, one for each decision: `native-policy`, `method`
+/// (not one of the seven that services use), `too-many-reads`, `too-long-reads` (their arguments),
+/// `too-long-values`, `unreadable` (a read that another question of this site makes fails for this
+/// one) or `too-many-sites` (it shares a list with others).
 pub(crate) fn decision_not_cacheable(why: &'static str) {
     ::metrics::counter!("ztlib_decisions_not_cacheable_total", "why" => why).increment(1);
 }
@@ -120,7 +128,8 @@ pub(crate) fn audit_events_lost(events: u64) {
     ::metrics::counter!("ztlib_audit_events_lost_total").increment(events);
 }
 
-/// `ztlib_trial_judged_total{result}`: questions that a candidate judged beside the policies in force: `same` or `differs`.
+/// `ztlib_trial_judged_total{result}`: questions that a candidate judged beside the policies in
+/// force: `same` or `differs`.
 pub(crate) fn tried(result: &'static str) {
     ::metrics::counter!("ztlib_trial_judged_total", "result" => result).increment(1);
 }

@@ -1,6 +1,8 @@
-//! What is left behind: an [`AuditEvent`] for every judgement, to an [`AuditSink`] and as a `tracing` event, and metrics.
+//! What is left behind: an [`AuditEvent`] for every judgement, to an [`AuditSink`] and as a
+//! `tracing` event, and metrics.
 //!
-//! These are all log targets and metrics of ztlib; the tables of `docs/operations.md` are the same. Text from callers is escaped in all of them.
+//! These are all log targets and metrics of ztlib; the tables of `docs/operations.md` are the same.
+//! Text from callers is escaped in all of them.
 //!
 //! | target | level | what |
 //! |---|---|---|
@@ -20,7 +22,8 @@
 //! | `ztlib::tls::…` | warn | connections that were cut at the end of the shutdown limit |
 //! | | error | connections cannot be accepted |
 //!
-//! No label's value comes from a caller. The gauges know one policy set a process: with several, they show the one that spoke last.
+//! No label's value comes from a caller. The gauges know one policy set a process: with several,
+//! they show the one that spoke last.
 //!
 //! | metric | kind | labels | counts |
 //! |---|---|---|---|

@@ -1,4 +1,5 @@
-//! A bounded queue from many threads to one, in parts, so that threads which put something in do not wait for each other.
+//! A bounded queue from many threads to one, in parts, so that threads which put something in do
+//! not wait for each other.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,7 +9,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 const MAX_PARTS: usize = 16;
 const MIN_PLACES: usize = 64;
 
-/// A bounded queue. What one thread puts in comes out in its order; what several put in comes out part by part.
+/// A bounded queue. What one thread puts in comes out in its order; what several put in comes out
+/// part by part.
 #[derive(Debug)]
 pub(super) struct Queue<T> {
     parts: Box<[Part<T>]>,
@@ -64,7 +66,8 @@ impl<T> Queue<T> {
     /// Takes all items out that were there when their part was looked at.
     pub(super) fn drain(&self, mut take: impl FnMut(T)) {
         for part in &self.parts {
-            // What takes their place has the room already, so that nobody who puts something in has to make it.
+            // What takes their place has the room already, so that nobody who puts something in has to make
+            // it.
             let spare = Vec::with_capacity(part.lock().len());
             let items = std::mem::replace(&mut *part.lock(), spare);
             items.into_iter().for_each(&mut take);

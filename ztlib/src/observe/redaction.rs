@@ -6,10 +6,12 @@ use crate::authorize::{Read, Trace, Value};
 
 /// The rule by which values are kept out of audit events.
 ///
-/// Yes and no are always shown: they are what the policy asked, and without them there is no *why*. Of texts and numbers, those
-/// that come from headers, the query, claims, documents, labels and signals are hidden (shown as `(hidden)`) until
-/// [`Redaction::show`] names the read; who is calling, the route, the method, the path and the time are shown. The labels of a request or a
-/// question stand in its event by the same rule: their names always, their values where the read is shown.
+/// Yes and no are always shown: they are what the policy asked, and without them there is no *why*.
+/// Of texts and numbers, those that come from headers, the query, claims, documents, labels and
+/// signals are hidden (shown as `(hidden)`) until [`Redaction::show`] names the read; who is
+/// calling, the route, the method, the path and the time are shown. The labels of a request or a
+/// question stand in its event by the same rule: their names always, their values where the read is
+/// shown.
 ///
 /// ```
 /// use ztlib::observe::Redaction;

@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use aws_lc_rs::cipher::{AES_128, AES_128_KEY_LEN, EncryptingKey, UnboundCipherKey};
 
-/// The id of one judged request or question: 32 hexadecimal digits, unique to this process's life and unlikely to meet another's.
-/// It is made here; an id that the caller sends never takes its place.
+/// The id of one judged request or question: 32 hexadecimal digits, unique to this process's life
+/// and unlikely to meet another's. It is made here; an id that the caller sends never takes its
+/// place.
 ///
 /// It is a count, encrypted with a key that the process makes for itself and tells nobody. So no
 /// two are the same, and who is told some learns neither how many requests lie between them nor

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 
-/// After an error that lies in this machine (no file descriptors, no memory) the loop waits this long, and twice as long
-/// after each further one.
+/// After an error that lies in this machine (no file descriptors, no memory) the loop waits this
+/// long, and twice as long after each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 

@@ -30,14 +30,15 @@ use crate::clock::{SharedClock, unix_seconds};
 
 /// Takes transports, gives verified connections. Cloning shares the count of handshakes under way.
 ///
-/// - Client certificates are required; [`allow_unauthenticated_peers`](AcceptorBuilder::allow_unauthenticated_peers) lets
-///   peers without one in, never peers with a bad one.
-/// - **No session is ever resumed**: rustls does not ask the verifier about a resumed session, so a peer whose roots were
-///   removed would come back. There is no session store, no ticket, no early data, and each handshake has a configuration
-///   of its own that shares none.
+/// - Client certificates are required;
+///   [`allow_unauthenticated_peers`](AcceptorBuilder::allow_unauthenticated_peers) lets peers
+///   without one in, never peers with a bad one.
+/// - **No session is ever resumed**: rustls does not ask the verifier about a resumed session, so a
+///   peer whose roots were removed would come back. There is no session store, no ticket, no early
+///   data, and each handshake has a configuration of its own that shares none.
 /// - TLS 1.3 only; [`allow_tls12`](AcceptorBuilder::allow_tls12) adds TLS 1.2.
-/// - A handshake has a deadline (10 s), and 512 may be under way; 4096 more connections may wait. Silent peers make room for
-///   those who speak.
+/// - A handshake has a deadline (10 s), and 512 may be under way; 4096 more connections may wait.
+///   Silent peers make room for those who speak.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -88,12 +89,14 @@ impl Acceptor {
         AcceptorBuilder(WantsIdentity(()))
     }
 
-    /// Makes a handshake over the transport, and verifies the peer. `remote` becomes the [`RemoteAddr`] of each request.
+    /// Makes a handshake over the transport, and verifies the peer. `remote` becomes the
+    /// [`RemoteAddr`] of each request.
     ///
     /// Do not await it in the loop that accepts transports: a peer can take until the deadline.
     ///
     /// # Errors
-    /// Why the connection was not accepted. Dropping the error closes nothing: the transport is closed already.
+    /// Why the connection was not accepted. Dropping the error closes nothing: the transport is
+    /// closed already.
     pub async fn accept<IO>(
         &self,
         io: IO,
@@ -151,7 +154,8 @@ impl fmt::Debug for Acceptor {
 }
 
 impl Settings {
-    /// A configuration for one handshake: it costs some microseconds, and leaves nothing to share between connections.
+    /// A configuration for one handshake: it costs some microseconds, and leaves nothing to share
+    /// between connections.
     fn configure(&self) -> Result<(ServerConfig, Arc<Verdict>), rustls::Error> {
         let provider = provider();
         let algorithms = provider.signature_verification_algorithms;
@@ -169,7 +173,8 @@ impl Settings {
         };
         let mut config = builder.with_cert_resolver(Arc::new(self.identity.clone()));
         config.alpn_protocols = self.protocols.iter().map(|name| name.to_vec()).collect();
-        // A resumed session is one whose peer nobody verifies. `ticketer` makes no tickets unless it is set.
+        // A resumed session is one whose peer nobody verifies. `ticketer` makes no tickets unless it is
+        // set.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
         config.max_early_data_size = 0;
@@ -218,7 +223,8 @@ const H2: &[&[u8]] = &[b"h2"];
 const HTTP1: &[&[u8]] = &[b"http/1.1"];
 const BOTH: &[&[u8]] = &[b"h2", b"http/1.1"];
 
-/// Builds an [`Acceptor`]: first the service's own certificate, then its peers, then what may be left as it is.
+/// Builds an [`Acceptor`]: first the service's own certificate, then its peers, then what may be
+/// left as it is.
 #[must_use = "nothing is accepted before `build`"]
 pub struct AcceptorBuilder<State>(State);
 
@@ -275,8 +281,8 @@ impl AcceptorBuilder<WantsPeers> {
         self.with(Peers::Optional(trust.clone()))
     }
 
-    /// Asks no peer for a certificate: for a listener whose callers are all known by their tokens. Browsers show a
-    /// dialogue where a certificate is asked for.
+    /// Asks no peer for a certificate: for a listener whose callers are all known by their tokens.
+    /// Browsers show a dialogue where a certificate is asked for.
     pub fn allow_anonymous_peers_only(self) -> AcceptorBuilder<WantsNothing> {
         self.with(Peers::NotAsked)
     }
@@ -313,16 +319,17 @@ impl AcceptorBuilder<WantsNothing> {
         self
     }
 
-    /// How long a handshake may take, from the arrival of the connection to its end; 10 seconds unless set, from a
-    /// millisecond to an hour.
+    /// How long a handshake may take, from the arrival of the connection to its end; 10 seconds
+    /// unless set, from a millisecond to an hour.
     pub fn handshake_deadline(mut self, deadline: Duration) -> Self {
         self.0.0.deadline = deadline;
         self
     }
 
-    /// How many handshakes may be under way; 512 unless set, from one to 100 000. Eight times as many connections may wait to speak, or for a
-    /// place: of these the oldest makes room for a newer one. While somebody who has spoken waits for a place, peers that
-    /// have been silent for half a second in the middle of their handshake are closed.
+    /// How many handshakes may be under way; 512 unless set, from one to 100 000. Eight times as
+    /// many connections may wait to speak, or for a place: of these the oldest makes room for a
+    /// newer one. While somebody who has spoken waits for a place, peers that have been silent
+    /// for half a second in the middle of their handshake are closed.
     pub fn max_handshakes(mut self, limit: usize) -> Self {
         self.0.0.max_handshakes = limit;
         self
@@ -366,7 +373,8 @@ mod tests {
 
     use super::*;
 
-    /// What a client could resume is never made, whoever may connect and whatever version is spoken.
+    /// What a client could resume is never made, whoever may connect and whatever version is
+    /// spoken.
     #[test]
     fn no_handshake_leaves_anything_to_resume() {
         let root = Authority::new("root");

@@ -16,15 +16,17 @@ use tokio::time::{Instant, Sleep, sleep};
 use super::exchange::Exchange;
 use super::limits::{HttpLimits, SILENCE, SLOWEST};
 
-/// The body of a request, read from the connection as the service asks for it. Nothing of it is buffered before.
+/// The body of a request, read from the connection as the service asks for it. Nothing of it is
+/// buffered before.
 ///
 /// - While the service waits for it, it must come: a peer that has sent nothing for
-///   [`body_timeout`](super::Server::body_timeout), or has sent less than 240 bytes a second on average, gets no further, and
-///   reading gives an error. On HTTP/2, a body without `content-length` may pause for ever once the answer has begun: a call
-///   that streams both ways is open for as long as its peer answers pings.
+///   [`body_timeout`](super::Server::body_timeout), or has sent less than 240 bytes a second on
+///   average, gets no further, and reading gives an error. On HTTP/2, a body without
+///   `content-length` may pause for ever once the answer has begun: a call that streams both ways
+///   is open for as long as its peer answers pings.
 /// - What of it is not read when it is dropped is still taken in, within bounds
-///   ([`unread_bodies`](super::Server::unread_bodies)), and thrown away: a peer that is busy with sending would otherwise
-///   lose the answer (RFC 9112 section 9.6).
+///   ([`unread_bodies`](super::Server::unread_bodies)), and thrown away: a peer that is busy with
+///   sending would otherwise lose the answer (RFC 9112 section 9.6).
 pub struct RequestBody {
     /// `None` once it was given up.
     body: Option<Incoming>,
@@ -181,7 +183,8 @@ async fn take_in(mut body: Incoming, mut left: u64, time: Duration) {
     .await;
 }
 
-/// How long may still be waited: a limit that waiting uses up and that bytes give back, never beyond the limit.
+/// How long may still be waited: a limit that waiting uses up and that bytes give back, never
+/// beyond the limit.
 struct Pace {
     limit: Duration,
     left: Duration,

@@ -6,8 +6,8 @@ use http::Extensions;
 
 use crate::authenticate::peer::PeerCertificates;
 
-/// The address of the other end of the connection, in the extensions of each request. It is the transport's; no header
-/// changes it.
+/// The address of the other end of the connection, in the extensions of each request. It is the
+/// transport's; no header changes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RemoteAddr(
     /// Address and port.
@@ -39,7 +39,8 @@ pub enum Protocol {
 }
 
 impl Connection {
-    /// Puts what the guard needs into the extensions of a request, and removes what is there of the same types.
+    /// Puts what the guard needs into the extensions of a request, and removes what is there of the
+    /// same types.
     pub fn extend(&self, extensions: &mut Extensions) {
         extensions.insert(self.remote);
         match &self.peer {

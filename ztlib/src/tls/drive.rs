@@ -1,4 +1,5 @@
-//! What ends a connection: its peer, its protocol, a timer, another one that needs its place, or the end of the server.
+//! What ends a connection: its peer, its protocol, a timer, another one that needs its place, or
+//! the end of the server.
 
 use std::error::Error;
 use std::future::{Future, poll_fn};
@@ -201,8 +202,8 @@ pub(super) async fn drive<C>(
     }
 }
 
-/// Anybody can cause as many of these as they can open connections: they are counted by code, and told at a level that is
-/// off in production.
+/// Anybody can cause as many of these as they can open connections: they are counted by code, and
+/// told at a level that is off in production.
 pub(super) fn ended(code: &'static str) {
     metrics::counter!("ztlib_connections_ended_total", "code" => code).increment(1);
     tracing::debug!(target: "ztlib::refusal", stage = "connection", code, "ended");

@@ -14,7 +14,8 @@ pub enum TlsConfigError {
     /// The leaf is no certificate.
     #[error("the chain is no X.509 certificate: give DER, or PEM with `BEGIN CERTIFICATE`")]
     Certificate,
-    /// A block of a PEM text is damaged, of another kind, or one too many. Nothing of the text is told.
+    /// A block of a PEM text is damaged, of another kind, or one too many. Nothing of the text is
+    /// told.
     #[error("the PEM text cannot be used: line {line}: {what}")]
     Pem {
         /// On which line, from 1.
@@ -43,7 +44,8 @@ pub enum TlsConfigError {
     },
 }
 
-/// As [`fmt::Display`](std::fmt::Display): what `fn main() -> Result<(), Box<dyn Error>>` prints is this, and it should say what to do.
+/// As [`fmt::Display`](std::fmt::Display): what `fn main() -> Result<(), Box<dyn Error>>` prints is
+/// this, and it should say what to do.
 impl std::fmt::Debug for TlsConfigError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         std::fmt::Display::fmt(self, f)
@@ -75,7 +77,8 @@ pub enum AcceptError {
     /// The handshake was not over in time.
     #[error("the handshake was not over in time")]
     Deadline,
-    /// Too many connections had not finished their handshake, and this one, whose peer was silent, made room.
+    /// Too many connections had not finished their handshake, and this one, whose peer was silent,
+    /// made room.
     #[error("too many handshakes were not finished, this one made room for another")]
     Displaced,
     /// What the peer sent is no TLS that we speak.

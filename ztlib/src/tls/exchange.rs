@@ -14,11 +14,12 @@ use pin_project_lite::pin_project;
 
 use super::places::Slot;
 
-/// An answer is not said to have ended while more of it waits for the peer: the stream could not be reset alone any
-/// more.
+/// An answer is not said to have ended while more of it waits for the peer: the stream could not be
+/// reset alone any more.
 const MAX_LEFT: usize = 16 * 1024;
 
-/// A request that is under way: from its header section until the last byte of its answer was written.
+/// A request that is under way: from its header section until the last byte of its answer was
+/// written.
 pub(super) struct Exchange {
     slot: Arc<Slot>,
     answered: AtomicBool,

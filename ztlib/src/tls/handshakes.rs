@@ -1,10 +1,11 @@
 //! How many connections wait to speak, how many handshakes are under way, and which ones make room.
 //!
-//! A connection that says nothing costs next to nothing, so many may wait (eight for each handshake that may be under
-//! way); the oldest makes room for a newer one. Who has spoken waits for a place, first come, first served, as after a
-//! restart, when every client comes back at once. While somebody waits, handshakes whose peer has been silent for a
-//! while are displaced. A peer that speaks is therefore delayed neither by silent ones nor, for longer than that while,
-//! by ones that stopped in the middle.
+//! A connection that says nothing costs next to nothing, so many may wait (eight for each handshake
+//! that may be under way); the oldest makes room for a newer one. Who has spoken waits for a place,
+//! first come, first served, as after a restart, when every client comes back at once. While
+//! somebody waits, handshakes whose peer has been silent for a while are displaced. A peer that
+//! speaks is therefore delayed neither by silent ones nor, for longer than that while, by ones that
+//! stopped in the middle.
 
 use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
@@ -19,7 +20,8 @@ use tokio::time::Instant;
 
 /// Connections that have not begun, for each handshake that may be under way.
 const ARRIVALS_PER_PLACE: usize = 8;
-/// A peer that is silent for longer makes room where somebody waits. A round trip around the world is 300 ms.
+/// A peer that is silent for longer makes room where somebody waits. A round trip around the world
+/// is 300 ms.
 const PATIENCE: Duration = Duration::from_millis(500);
 /// How often those who wait look for somebody to displace.
 const SWEEP: Duration = Duration::from_millis(100);

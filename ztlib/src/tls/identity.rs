@@ -14,8 +14,8 @@ use crate::pem::{self, Block, PemError};
 
 /// The certificate chain and the private key of this service.
 ///
-/// Cloning shares: [`replace`](Self::replace) is seen by every acceptor that holds a clone, from the next handshake on.
-/// `Debug` shows neither.
+/// Cloning shares: [`replace`](Self::replace) is seen by every acceptor that holds a clone, from
+/// the next handshake on. `Debug` shows neither.
 #[derive(Clone)]
 pub struct ServerIdentity(Arc<ArcSwap<CertifiedKey>>);
 
@@ -23,7 +23,8 @@ impl ServerIdentity {
     /// Takes a chain, the leaf first, and the leaf's private key.
     ///
     /// # Errors
-    /// The chain is empty or its leaf is malformed; the key is of an unknown kind; the key is not the leaf's.
+    /// The chain is empty or its leaf is malformed; the key is of an unknown kind; the key is not
+    /// the leaf's.
     pub fn new(
         chain: Vec<CertificateDer<'static>>,
         key: PrivateKeyDer<'static>,
@@ -31,12 +32,12 @@ impl ServerIdentity {
         Ok(Self(Arc::new(ArcSwap::from_pointee(certified(chain, key)?))))
     }
 
-    /// [`new`](Self::new) from PEM text: the certificates of the first, the one private key of the second. Both may be the
-    /// same text.
+    /// [`new`](Self::new) from PEM text: the certificates of the first, the one private key of the
+    /// second. Both may be the same text.
     ///
     /// # Errors
-    /// As `new`, or a block of a text is damaged or of another kind, or there are several private keys: none is passed
-    /// over.
+    /// As `new`, or a block of a text is damaged or of another kind, or there are several private
+    /// keys: none is passed over.
     pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, TlsConfigError> {
         let (chain, key) = read_pem(chain, key)?;
         Self::new(chain, key)

@@ -1,4 +1,5 @@
-//! What one connection may ask for, and how long each of its states may last. docs/connections.md lists them.
+//! What one connection may ask for, and how long each of its states may last. docs/connections.md
+//! lists them.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -40,8 +41,8 @@ impl Default for HttpLimits {
     }
 }
 
-/// Slower than this, in bytes a second, is standing still: a peer that sends or takes a byte now and then does not
-/// renew a timer.
+/// Slower than this, in bytes a second, is standing still: a peer that sends or takes a byte now
+/// and then does not renew a timer.
 pub(super) const SLOWEST: u64 = 240;
 /// A peer that is done with writing is listened to until it has been silent for so long.
 pub(super) const SILENCE: Duration = Duration::from_secs(5);

@@ -1,8 +1,8 @@
 //! From a transport to a verified connection, and from there to requests.
 //!
-//! [`Acceptor`] makes handshakes and verifies peers; [`Server`] is a whole server around it. Every request carries
-//! [`PeerCertificates`](crate::authenticate::peer::PeerCertificates) and [`RemoteAddr`] in its extensions, where the
-//! guard looks for them.
+//! [`Acceptor`] makes handshakes and verifies peers; [`Server`] is a whole server around it. Every
+//! request carries [`PeerCertificates`](crate::authenticate::peer::PeerCertificates) and
+//! [`RemoteAddr`] in its extensions, where the guard looks for them.
 //!
 //! | loosening | verb |
 //! |---|---|

@@ -1,8 +1,9 @@
 //! How many connections may be open, and which one makes room when there are too many.
 //!
-//! A connection without a request costs its peer nothing, so where every place is taken one of those goes: first one
-//! whose handshake is not over or that is closing, then one that has sent no request yet, then the one that has been
-//! idle for longest. Only where a request is under way on every connection is a newcomer refused.
+//! A connection without a request costs its peer nothing, so where every place is taken one of
+//! those goes: first one whose handshake is not over or that is closing, then one that has sent no
+//! request yet, then the one that has been idle for longest. Only where a request is under way on
+//! every connection is a newcomer refused.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -12,7 +13,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// Looking through all places finds this many that can go, so that a flood does not look through them each time.
+/// Looking through all places finds this many that can go, so that a flood does not look through
+/// them each time.
 const FOUND_AT_ONCE: usize = 32;
 /// After nobody was found, nobody looks again for so long, in milliseconds.
 const PAUSE: u64 = 10;
@@ -53,7 +55,8 @@ struct Open {
 /// What is known of one connection, shared by all that serve it.
 pub(super) struct Slot {
     start: Instant,
-    /// The stage, and since when in milliseconds after the start. It counts where no exchange is under way.
+    /// The stage, and since when in milliseconds after the start. It counts where no exchange is
+    /// under way.
     since: AtomicU64,
     exchanges: AtomicUsize,
     /// Whether a request has come.
@@ -73,7 +76,8 @@ impl Places {
         Self(Arc::new(Shared { limit, start: Instant::now(), open: Mutex::default(), empty: Notify::new() }))
     }
 
-    /// A place, which another connection may have to leave for it; `None` where each has a request under way.
+    /// A place, which another connection may have to leave for it; `None` where each has a request
+    /// under way.
     pub(super) fn take(&self) -> Option<Place> {
         let now = milliseconds(self.0.start);
         let slot = Arc::new(Slot {

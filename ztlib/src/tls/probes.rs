@@ -21,7 +21,8 @@ use super::limits::HttpLimits;
 use super::places::{Places, Slot};
 use super::serve_connection::http1_settings;
 
-/// Probes come one at a time. Of more connections than this, the oldest without a complete request makes room.
+/// Probes come one at a time. Of more connections than this, the oldest without a complete request
+/// makes room.
 const MAX_CONNECTIONS: usize = 64;
 /// From the first byte to the last.
 const LIMIT: Duration = Duration::from_secs(5);

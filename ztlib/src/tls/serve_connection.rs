@@ -34,8 +34,8 @@ const MAX_ERROR_RESETS: usize = 1024;
 /// Bytes of answers that wait for the peer, a stream.
 const MAX_SEND_BUFFER: usize = 256 * 1024;
 
-/// Serves until the peer leaves, the connection fails, a timer ends it or the server is cut. The protocol is the one that
-/// ALPN agreed on: sniffing would let a peer sit there without a deadline.
+/// Serves until the peer leaves, the connection fails, a timer ends it or the server is cut. The
+/// protocol is the one that ALPN agreed on: sniffing would let a peer sit there without a deadline.
 pub(super) async fn serve_connection<IO, S, B>(
     io: IO,
     meter: Arc<Meter>,
@@ -76,7 +76,8 @@ pub(super) async fn serve_connection<IO, S, B>(
             drive(connection, phases, watch, http2::Connection::graceful_shutdown).await;
         }
     }
-    // Where another protocol has taken it over, it belongs to whoever speaks that, and is in use until it is closed.
+    // Where another protocol has taken it over, it belongs to whoever speaks that, and is in use until
+    // it is closed.
     meter.upgraded.store(true, Ordering::Relaxed);
     slot.begin_exchange();
 }
@@ -109,7 +110,8 @@ fn http2_settings(limits: HttpLimits, streams: Streams) -> http2::Builder<Stream
     builder
 }
 
-/// Gives each request what is known about its connection, and watches it until its answer is written.
+/// Gives each request what is known about its connection, and watches it until its answer is
+/// written.
 struct OfConnection<S> {
     inner: TowerToHyperService<S>,
     connection: Connection,
@@ -149,8 +151,8 @@ where
 }
 
 impl<S> OfConnection<S> {
-    /// On HTTP/1.1 nothing shows that a silent peer is still there. On HTTP/2, pings do; but a body of a stated length is
-    /// on its way, and is no conversation.
+    /// On HTTP/1.1 nothing shows that a silent peer is still there. On HTTP/2, pings do; but a body
+    /// of a stated length is on its way, and is no conversation.
     fn pauses(&self, headers: &HeaderMap) -> Pauses {
         if self.streams.is_none() || headers.contains_key(CONTENT_LENGTH) {
             Pauses::Never

@@ -29,7 +29,8 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// Serves HTTP/1.1 and HTTP/2 over TLS to verified peers.
 ///
 /// - Handshakes are made beside the loop that accepts connections; no accept error ends that loop.
-/// - Everything is bounded, and no bound can be taken away. Each verb gives an error for what is out of its range:
+/// - Everything is bounded, and no bound can be taken away. Each verb gives an error for what is
+///   out of its range:
 ///
 /// | what | verb | unless set | range |
 /// |---|---|---|---|
@@ -46,11 +47,12 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// | streams that a peer reset (HTTP/2) | | 20 waiting, 1024 after an error; then the connection ends | |
 /// | requests in flight at shutdown | [`shutdown_limit`](Self::shutdown_limit) | 20 s, then they are cut | 1 ms to 1 h |
 ///
-/// What each state of a connection may last, what ends it and which test shows it is in the project's
-/// `docs/connections.md`.
+/// What each state of a connection may last, what ends it and which test shows it is in the
+/// project's `docs/connections.md`.
 ///
 /// Each request carries [`PeerCertificates`](crate::authenticate::peer::PeerCertificates) and
-/// [`RemoteAddr`](super::RemoteAddr) in its extensions. A panic in the service ends its own connection or stream only.
+/// [`RemoteAddr`](super::RemoteAddr) in its extensions. A panic in the service ends its own
+/// connection or stream only.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -139,9 +141,10 @@ impl Server {
         self.listener.local_addr()
     }
 
-    /// How many connections may be open, handshakes included. Where all places are taken, a connection without a request
-    /// makes room for a new one: first one that is not through its handshake, then one that has sent nothing yet, then the
-    /// one that has been idle for longest. Where a request is under way on each, the new one is closed.
+    /// How many connections may be open, handshakes included. Where all places are taken, a
+    /// connection without a request makes room for a new one: first one that is not through its
+    /// handshake, then one that has sent nothing yet, then the one that has been idle for
+    /// longest. Where a request is under way on each, the new one is closed.
     ///
     /// # Errors
     /// Not from one to 1 000 000.
@@ -150,9 +153,9 @@ impl Server {
         Ok(self)
     }
 
-    /// How long a peer may take for the header section of a request, and how long an HTTP/1.1 connection may stay idle. It
-    /// begins with the end of the handshake or of the request before, and no byte renews it. On HTTP/2 it is the time until
-    /// the client's preface.
+    /// How long a peer may take for the header section of a request, and how long an HTTP/1.1
+    /// connection may stay idle. It begins with the end of the handshake or of the request
+    /// before, and no byte renews it. On HTTP/2 it is the time until the client's preface.
     ///
     /// # Errors
     /// Not from a millisecond to an hour.
@@ -161,8 +164,8 @@ impl Server {
         Ok(self)
     }
 
-    /// How long an HTTP/2 connection may stay without a request. Then it is told that it ends (GOAWAY), and closed a second
-    /// later. Answering pings does not renew it.
+    /// How long an HTTP/2 connection may stay without a request. Then it is told that it ends
+    /// (GOAWAY), and closed a second later. Answering pings does not renew it.
     ///
     /// # Errors
     /// Not from a millisecond to 24 hours.
@@ -171,8 +174,9 @@ impl Server {
         Ok(self)
     }
 
-    /// After how long without a frame an HTTP/2 peer is asked whether it is there (PING), and how long it may take to
-    /// answer. As no answer fits into a header section that is under way, the two together bound that as well.
+    /// After how long without a frame an HTTP/2 peer is asked whether it is there (PING), and how
+    /// long it may take to answer. As no answer fits into a header section that is under way,
+    /// the two together bound that as well.
     ///
     /// # Errors
     /// Not from a millisecond to an hour each.
@@ -182,7 +186,8 @@ impl Server {
         Ok(self)
     }
 
-    /// How long the body of a request may stand still while the service waits for it; see [`RequestBody`].
+    /// How long the body of a request may stand still while the service waits for it; see
+    /// [`RequestBody`].
     ///
     /// # Errors
     /// Not from a millisecond to an hour.
@@ -191,12 +196,14 @@ impl Server {
         Ok(self)
     }
 
-    /// How long an answer may wait for a peer that does not take it: one that takes less than 240 bytes a second over this
-    /// time is given up, twice this time after the answer began to wait at the latest. An HTTP/2 stream is reset where its own window is what it waits for; otherwise the connection ends. Where there is nothing to send, as
-    /// between two events of a stream of events, nothing waits.
+    /// How long an answer may wait for a peer that does not take it: one that takes less than 240
+    /// bytes a second over this time is given up, twice this time after the answer began to
+    /// wait at the latest. An HTTP/2 stream is reset where its own window is what it waits for;
+    /// otherwise the connection ends. Where there is nothing to send, as between two events of
+    /// a stream of events, nothing waits.
     ///
-    /// The operating system keeps what it has taken: on Linux 128 KiB and what is on its way, so a peer that takes 4 KiB a
-    /// second is never cut.
+    /// The operating system keeps what it has taken: on Linux 128 KiB and what is on its way, so a
+    /// peer that takes 4 KiB a second is never cut.
     ///
     /// # Errors
     /// Not from a millisecond to an hour.
@@ -205,8 +212,9 @@ impl Server {
         Ok(self)
     }
 
-    /// How much is taken in of a body that nobody reads, that of a refused request for example, and for how long: a peer
-    /// that is busy with sending would otherwise lose the answer. It ends earlier where the peer is silent for five seconds.
+    /// How much is taken in of a body that nobody reads, that of a refused request for example, and
+    /// for how long: a peer that is busy with sending would otherwise lose the answer. It ends
+    /// earlier where the peer is silent for five seconds.
     ///
     /// # Errors
     /// Not up to 16 GiB, or not from a millisecond to an hour.
@@ -216,9 +224,11 @@ impl Server {
         Ok(self)
     }
 
-    /// Lets the body of an HTTP/2 request without `content-length` pause for ever, also before the answer has begun: for
-    /// calls in which only the client streams, with long pauses. **A peer that answers pings can then keep
-    /// [`max_concurrent_streams`](Self::max_concurrent_streams) handlers waiting** for a body that never comes.
+    /// Lets the body of an HTTP/2 request without `content-length` pause for ever, also before the
+    /// answer has begun: for calls in which only the client streams, with long pauses. **A peer
+    /// that answers pings can then keep
+    /// [`max_concurrent_streams`](Self::max_concurrent_streams) handlers waiting** for a body that
+    /// never comes.
     pub fn allow_idle_request_streams(mut self) -> Self {
         self.http.idle_request_streams = true;
         self
@@ -242,8 +252,8 @@ impl Server {
         Ok(self)
     }
 
-    /// How long requests in flight may take after the shutdown began; 20 seconds unless set, so that ten are left of the
-    /// thirty that Kubernetes gives a process from SIGTERM to SIGKILL.
+    /// How long requests in flight may take after the shutdown began; 20 seconds unless set, so
+    /// that ten are left of the thirty that Kubernetes gives a process from SIGTERM to SIGKILL.
     ///
     /// # Errors
     /// Not from a millisecond to an hour.
@@ -252,9 +262,10 @@ impl Server {
         Ok(self)
     }
 
-    /// Answers probes of an orchestrator (kubelet's, for example) on a listener of their own, **without TLS**: GET and
-    /// HEAD of exactly these paths, with `200 ok` or, where `ready(path)` is false, `503`. Everything else is a 404; the
-    /// guarded service cannot be reached there.
+    /// Answers probes of an orchestrator (kubelet's, for example) on a listener of their own,
+    /// **without TLS**: GET and HEAD of exactly these paths, with `200 ok` or, where
+    /// `ready(path)` is false, `503`. Everything else is a 404; the guarded service cannot be
+    /// reached there.
     ///
     /// # Errors
     /// The listener cannot be used without blocking.
@@ -273,10 +284,11 @@ impl Server {
         Ok(self)
     }
 
-    /// Serves until `shutdown` resolves; then accepts nothing more, and lets the requests in flight finish within the
-    /// limit. What has no request under way is gone within a second. A connection that another protocol has taken over
-    /// (an upgrade) belongs to the handler that did so: it is waited for within the limit, and ending it is the handler's.
-    /// Dropping the future cuts every other connection.
+    /// Serves until `shutdown` resolves; then accepts nothing more, and lets the requests in flight
+    /// finish within the limit. What has no request under way is gone within a second. A
+    /// connection that another protocol has taken over (an upgrade) belongs to the handler that
+    /// did so: it is waited for within the limit, and ending it is the handler's. Dropping the
+    /// future cuts every other connection.
     pub async fn serve<S, B>(self, service: S, shutdown: impl Future<Output = ()>) -> ShutDown
     where
         S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
@@ -343,8 +355,8 @@ impl Server {
     }
 }
 
-/// Anybody can cause as many of these as they can open connections: they are counted by code, and told at a level that is
-/// off in production.
+/// Anybody can cause as many of these as they can open connections: they are counted by code, and
+/// told at a level that is off in production.
 fn refused(remote: SocketAddr, code: &'static str, reason: &dyn fmt::Display) {
     metrics::counter!("ztlib_connections_refused_total", "code" => code).increment(1);
     tracing::debug!(target: "ztlib::refusal", stage = "connection", %remote, code, %reason, "refused");
@@ -360,6 +372,7 @@ impl fmt::Debug for Server {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ShutDown {
-    /// Connections that still had a request in flight at the limit, and were cut, or that another protocol had taken over.
+    /// Connections that still had a request in flight at the limit, and were cut, or that another
+    /// protocol had taken over.
     pub cut: usize,
 }

@@ -67,7 +67,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<IO> {
     }
 }
 
-/// A transport whose first bytes were read before the handshake began, and that says when it hears something.
+/// A transport whose first bytes were read before the handshake began, and that says when it hears
+/// something.
 pub(super) struct Heard<IO> {
     io: IO,
     /// What was read and not given yet.

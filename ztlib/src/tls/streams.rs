@@ -55,7 +55,8 @@ impl Streams {
         open.left.push((Instant::now(), mark, exchange));
     }
 
-    /// An answer that was handed over whole is not taken. Its stream cannot be reset alone any more.
+    /// An answer that was handed over whole is not taken. Its stream cannot be reset alone any
+    /// more.
     pub(super) fn stand_still(&self) -> bool {
         let limit = self.0.answer_timeout;
         let mut open = self.lock();

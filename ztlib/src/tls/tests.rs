@@ -1,5 +1,5 @@
-//! Every state of a connection, in time that the tests own: how long it lasts and what ends it. docs/connections.md names
-//! these tests.
+//! Every state of a connection, in time that the tests own: how long it lasts and what ends it.
+//! docs/connections.md names these tests.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;

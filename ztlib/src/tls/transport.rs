@@ -16,8 +16,9 @@ use tokio::time::{Sleep, sleep};
 use super::limits::{HttpLimits, SILENCE};
 use super::places::{Place, Stage};
 
-/// What the operating system keeps of an answer that it has not sent yet. Without a bound it is megabytes for a peer
-/// that does not read, and what a slow peer takes shows only every few megabytes.
+/// What the operating system keeps of an answer that it has not sent yet. Without a bound it is
+/// megabytes for a peer that does not read, and what a slow peer takes shows only every few
+/// megabytes.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const UNSENT_BYTES: u32 = 128 * 1024;
 
@@ -25,7 +26,8 @@ const UNSENT_BYTES: u32 = 128 * 1024;
 const KEEPALIVE: Duration = Duration::from_secs(60);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Sets what a socket should be like. What the operating system does not have, a connection can do without.
+/// Sets what a socket should be like. What the operating system does not have, a connection can do
+/// without.
 pub(super) fn prepare(transport: &TcpStream) {
     // Small answers are not kept waiting for more (RFC 896).
     let _ = transport.set_nodelay(true);
@@ -121,9 +123,10 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Metered<IO> {
     }
 }
 
-/// A transport that keeps its place among the connections until it is closed, also after an upgrade took it away from
-/// HTTP, and that is closed in stages (RFC 9112 section 9.6): first it writes no more, then it hears the peer out
-/// within bounds. A transport that is closed with bytes unread takes the answer back that was sent before.
+/// A transport that keeps its place among the connections until it is closed, also after an upgrade
+/// took it away from HTTP, and that is closed in stages (RFC 9112 section 9.6): first it writes no
+/// more, then it hears the peer out within bounds. A transport that is closed with bytes unread
+/// takes the answer back that was sent before.
 pub(super) struct Placed<IO> {
     io: IO,
     place: Place,

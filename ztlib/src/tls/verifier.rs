@@ -11,8 +11,8 @@ use rustls_pki_types::{CertificateDer, UnixTime};
 
 use crate::authenticate::peer::{PeerCertificates, PeerError, Trust};
 
-/// Verifies the chain under the roots of this moment, and keeps what it verified: the identity of the connection can
-/// come from nowhere else.
+/// Verifies the chain under the roots of this moment, and keeps what it verified: the identity of
+/// the connection can come from nowhere else.
 pub(super) struct PeerVerifier {
     trust: Trust,
     mandatory: bool,
@@ -51,7 +51,8 @@ impl ClientCertVerifier for PeerVerifier {
         self.mandatory
     }
 
-    /// None: whom we trust is nothing to tell an unknown peer, and a long list would not fit into the message.
+    /// None: whom we trust is nothing to tell an unknown peer, and a long list would not fit into
+    /// the message.
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         &[]
     }

@@ -1,5 +1,5 @@
-//! T7: the credentials' own life is looked at on every request, before the cache is asked. What is remembered helps nobody whose token or
-//! certificate is not good any more.
+//! T7: the credentials' own life is looked at on every request, before the cache is asked. What is
+//! remembered helps nobody whose token or certificate is not good any more.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -84,8 +84,9 @@ fn a_revoked_peer_is_refused_though_its_decision_is_remembered() {
 
 #[test]
 fn a_peer_that_comes_to_lie_where_another_lay_is_read_anew() {
-    // T7, T8. A thread does not read again what hangs on the caller alone while the caller is the very same one: told apart by where
-    // it lies in memory, which is given to others as soon as it is free.
+    // T7, T8. A thread does not read again what hangs on the caller alone while the caller is the very
+    // same one: told apart by where it lies in memory, which is given to others as soon as it is
+    // free.
     let stage = Stage::new(probe(&allow_if(call("peer-matches", &["spiffe://td/web"]))));
     let chains = ["spiffe://td/web", "spiffe://td/db"]
         .map(|id| stage.world.workloads.leaf().spiffe(id).issue().chain());
@@ -102,7 +103,8 @@ fn a_peer_that_comes_to_lie_where_another_lay_is_read_anew() {
     }
 }
 
-/// A service may have a guard of its own for some of its routes: what one of them found out about a connection, the other does not believe.
+/// A service may have a guard of its own for some of its routes: what one of them found out about a
+/// connection, the other does not believe.
 #[test]
 fn two_guards_of_one_connection_believe_nothing_of_each_other() {
     let stage = stage();
@@ -142,7 +144,8 @@ fn two_guards_of_one_connection_believe_nothing_of_each_other() {
     }
 }
 
-/// A token that this connection sent before is found by its header alone, and everything else about the request is still looked at.
+/// A token that this connection sent before is found by its header alone, and everything else about
+/// the request is still looked at.
 #[test]
 fn a_token_that_a_connection_sent_last_is_not_taken_from_among_several() {
     let stage = stage();

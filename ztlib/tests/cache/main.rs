@@ -1,6 +1,8 @@
-//! The decision cache from outside: each condition under which it is exact, races, and floods. One module a subject.
+//! The decision cache from outside: each condition under which it is exact, races, and floods. One
+//! module a subject.
 //!
-//! `ztlib/tests/mutations` takes each condition away and shows that a test here, or one that it names, fails.
+//! `ztlib/tests/mutations` takes each condition away and shows that a test here, or one that it
+//! names, fails.
 
 #![allow(
     clippy::unwrap_used,

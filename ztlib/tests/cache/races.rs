@@ -1,5 +1,6 @@
-//! What happens at the same time: a reload, a new document, another question or an eviction while an evaluation or a look-up is under way.
-//! A source of signals that waits holds a question inside of its evaluation; nothing here sleeps.
+//! What happens at the same time: a reload, a new document, another question or an eviction while
+//! an evaluation or a look-up is under way. A source of signals that waits holds a question inside
+//! of its evaluation; nothing here sleeps.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -26,7 +27,8 @@ impl Gate {
         self.0.0.store(true, Ordering::SeqCst);
     }
 
-    /// Waits until somebody is held. They go on when what this gives is dropped, also where the test fails: it must not hang then.
+    /// Waits until somebody is held. They go on when what this gives is dropped, also where the
+    /// test fails: it must not hang then.
     fn meet(&self) -> Held<'_> {
         self.0.1.wait();
         Held(&self.0.1)
@@ -60,7 +62,8 @@ fn risk() -> Json {
     call("signal", &["risk"])
 }
 
-/// `warm`: the answer is remembered, so the question is held in its look-up; otherwise in the evaluation.
+/// `warm`: the answer is remembered, so the question is held in its look-up; otherwise in the
+/// evaluation.
 fn reload_while_in_flight(warm: bool) {
     let gate = Gate::new();
     let (old, new) = (allow_after(&[risk()]), json!({ "do": [risk()], "answer": "deny" }));
@@ -74,7 +77,8 @@ fn reload_while_in_flight(warm: bool) {
         let in_flight = scope.spawn(|| stage.ask(Ask::get("/")));
         let held = gate.meet();
         let revision = stage.policies.replace(set(&new, &gate)).unwrap();
-        // It has returned: whoever arrives now is judged by the new revision, though the old one is still being asked.
+        // It has returned: whoever arrives now is judged by the new revision, though the old one is still
+        // being asked.
         let event = stage.ask(Ask::get("/"));
         assert_eq!((told(&event), event.revision()), (fresh("deny"), Some(revision)));
         drop(held);

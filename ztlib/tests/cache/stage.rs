@@ -1,4 +1,5 @@
-//! A guard that remembers decisions, and everything that its answers can hang on in the hands of the test.
+//! A guard that remembers decisions, and everything that its answers can hang on in the hands of
+//! the test.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -49,7 +50,8 @@ pub(crate) fn allow_after(calls: &[Json]) -> Json {
     json!({ "do": calls, "answer": "allow" })
 }
 
-/// A set with one probe, which does this, however busy the machine is, and however long a test holds it.
+/// A set with one probe, which does this, however busy the machine is, and however long a test
+/// holds it.
 pub(crate) fn probe(program: &Json) -> PolicySetBuilder {
     let mut patient = Budget::default();
     patient.wall_clock = Budget::maximum().wall_clock;
@@ -208,7 +210,8 @@ impl Stage {
         ask_of(&self.guard, ask)
     }
 
-    /// The verdict or the reason of a refusal that is no plain denial, and whether it came from memory.
+    /// The verdict or the reason of a refusal that is no plain denial, and whether it came from
+    /// memory.
     pub(crate) fn told(&self, asked: Ask) -> (String, bool) {
         told(&self.ask(asked))
     }

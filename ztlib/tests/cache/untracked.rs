@@ -1,5 +1,6 @@
-//! Ways in which a policy could keep something, or learn something that stands in no trace, beyond those of `plugins/hostile`
-//! (`ztlib/tests/sandbox.rs`). `plugins/hostile/README.md` lists all that were tried.
+//! Ways in which a policy could keep something, or learn something that stands in no trace, beyond
+//! those of `plugins/hostile` (`ztlib/tests/sandbox.rs`). `plugins/hostile/README.md` lists all
+//! that were tried.
 
 use ztlib::authorize::policy::{Budget, PolicySetBuilder};
 
@@ -41,7 +42,8 @@ fn a_start_function_runs_for_each_instance_and_leaves_nothing_to_the_next() {
     for n in 0..5 {
         let mut ask = Ask::get("/");
         ask.route = Some(format!("/route-{n}"));
-        // On a thread of its own: what reads nothing is remembered for each route, and what a thread found last answers others too.
+        // On a thread of its own: what reads nothing is remembered for each route, and what a thread found
+        // last answers others too.
         let told = std::thread::scope(|scope| scope.spawn(|| stage.told(ask)).join().unwrap());
         assert_eq!(told, fresh("allow"), "started exactly once");
     }
@@ -62,7 +64,8 @@ fn a_trap_tells_the_next_evaluation_nothing() {
 
 #[test]
 fn how_much_fuel_is_left_cannot_be_told() {
-    // With the least fuel that does, and with a thousand times more, it says the same; with less it is a fault, and not a third answer.
+    // With the least fuel that does, and with a thousand times more, it says the same; with less it is
+    // a fault, and not a third answer.
     let works = guest(
         "",
         "(local $n i32) (loop $again (local.set $n (i32.add (local.get $n) (i32.const 1)))
@@ -81,7 +84,8 @@ fn how_much_fuel_is_left_cannot_be_told() {
 
 #[test]
 fn the_bits_of_vectors_of_nan_are_the_same_on_every_machine() {
-    // 0/0, ∞−∞ and the root of −1, in lanes of four and two: the sign and the payload are the processor's to choose.
+    // 0/0, ∞−∞ and the root of −1, in lanes of four and two: the sign and the payload are the
+    // processor's to choose.
     let canonical = "(v128.any_true (v128.xor (f32x4.div (v128.const f32x4 0 0 0 0) (v128.const f32x4 0 0 0 0))
            (v128.const i32x4 0x7fc00000 0x7fc00000 0x7fc00000 0x7fc00000)))
          (v128.any_true (v128.xor (f32x4.sub (v128.const f32x4 inf inf inf inf) (v128.const f32x4 inf inf inf inf))

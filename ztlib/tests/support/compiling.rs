@@ -1,7 +1,9 @@
-//! Programs that must not compile, each for the reason that its first line names: `//~ E0599` (or `//~ compiles`, the control).
+//! Programs that must not compile, each for the reason that its first line names: `//~ E0599` (or
+//! `//~ compiles`, the control).
 //!
-//! rustc is asked directly, with the library that this test run was linked with: that takes a second and fetches nothing, where a
-//! second build of all dependencies takes minutes. Cargo gives `rustc` its place through the toolchain that runs the tests.
+//! rustc is asked directly, with the library that this test run was linked with: that takes a
+//! second and fetches nothing, where a second build of all dependencies takes minutes. Cargo gives
+//! `rustc` its place through the toolchain that runs the tests.
 
 #![allow(missing_docs, unreachable_pub, reason = "a test")]
 
@@ -51,7 +53,8 @@ pub fn check(folder: &Path, name: &str) -> usize {
     bad.len()
 }
 
-/// The builds of the library beside this test, the newest first: others may lie there from builds with other features.
+/// The builds of the library beside this test, the newest first: others may lie there from builds
+/// with other features.
 fn libraries(name: &str) -> Vec<PathBuf> {
     let beside = deps();
     let prefix = format!("lib{name}-");

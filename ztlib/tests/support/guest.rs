@@ -3,7 +3,8 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 #![allow(missing_docs, unreachable_pub, reason = "a test")]
 
-/// `FIELDS` are fields of its module, `OUTSIDE` those of the component, `DECIDE` is the body of `decide`, which gives 0 to allow, 1 to deny, 2 to abstain.
+/// `FIELDS` are fields of its module, `OUTSIDE` those of the component, `DECIDE` is the body of
+/// `decide`, which gives 0 to allow, 1 to deny, 2 to abstain.
 const GUARD: &str = r#"(component
   (core module $m
     (memory (export "memory") 1)

@@ -1,4 +1,5 @@
-//! What the tests of enforcement share: one throwaway world, a handler that counts, and what was audited.
+//! What the tests of enforcement share: one throwaway world, a handler that counts, and what was
+//! audited.
 
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 #![allow(missing_docs, unreachable_pub, reason = "a test")]

@@ -1,4 +1,5 @@
-//! Candidates tried on traffic, from outside: shadow, recording and replay, promotion. One module a subject.
+//! Candidates tried on traffic, from outside: shadow, recording and replay, promotion. One module a
+//! subject.
 
 #![allow(
     clippy::unwrap_used,

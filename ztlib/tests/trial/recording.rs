@@ -77,7 +77,8 @@ fn the_attributes_are_bounded() {
     assert_eq!((found.judged(), found.not_judged(), found.differing()), (256, 145, 0), "{found}");
 }
 
-/// P8: no token, key or certificate is in a recording, nor what is hidden by rule, nor what policies have not read.
+/// P8: no token, key or certificate is in a recording, nor what is hidden by rule, nor what
+/// policies have not read.
 #[tokio::test]
 async fn no_secret_is_in_a_recording_its_debug_or_its_file() {
     let world = World::new();

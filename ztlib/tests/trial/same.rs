@@ -211,7 +211,8 @@ fn replay_and_shadow_give_the_same_differences_on_the_same_traffic() {
             (PolicySetBuilder::new().component("trap", TRAP), Some(Change::Fault)),
         ]
     };
-    // Everything; and what the policies in force have been seen to read, which is what these candidates read, too.
+    // Everything; and what the policies in force have been seen to read, which is what these candidates
+    // read, too.
     for rules in [everything(), RecordingRules::new()] {
         let recorder = policies.record(rules).unwrap();
         traffic.send(&guard, &mut Random(4711), 400);
@@ -316,7 +317,8 @@ fn programs() -> impl Strategy<Value = Json> {
     })
 }
 
-/// Random sets on random traffic: whatever two sets ask and answer, shadow and replay agree on where they differ.
+/// Random sets on random traffic: whatever two sets ask and answer, shadow and replay agree on
+/// where they differ.
 #[test]
 fn shadow_and_replay_agree_for_random_sets_and_requests() {
     let traffic = Traffic::new();

@@ -20,7 +20,8 @@ const ENDLESS_LOOP: &[u8] = include_bytes!("../../../plugins/artifacts/endless-l
 const TRAP: &[u8] = include_bytes!("../../../plugins/artifacts/trap.wasm");
 const MEMORY_BOMB: &[u8] = include_bytes!("../../../plugins/artifacts/memory-bomb.wasm");
 
-/// The requests of one caller through the whole guard, allowed and refused: what came back, and what was audited.
+/// The requests of one caller through the whole guard, allowed and refused: what came back, and
+/// what was audited.
 async fn answers(world: &World, guard: &ztlib::enforce::Guard, peer: &http::Extensions) -> Vec<String> {
     let mut all = Vec::new();
     for method in [Method::GET, Method::DELETE, Method::GET] {
@@ -206,7 +207,8 @@ fn other_policies_in_force_begin_the_counts_anew_and_other_documents_do_not() {
     assert_eq!((found.judged(), found.differing()), (1, 0));
 }
 
-/// The documents of a candidate are those in force, whatever it brings under their names: policies are tried, data is data.
+/// The documents of a candidate are those in force, whatever it brings under their names: policies
+/// are tried, data is data.
 #[test]
 fn a_candidate_is_judged_with_the_documents_of_today() {
     let set = |name: &str, roles: &[&str]| {
@@ -242,7 +244,8 @@ fn a_candidate_is_judged_with_the_documents_of_today() {
     assert_eq!((tightened(&follows), tightened(&own)), (1, 1));
 }
 
-/// A signal that was asked for is the same answer to both; another one is asked by the shadow's thread.
+/// A signal that was asked for is the same answer to both; another one is asked by the shadow's
+/// thread.
 #[test]
 fn a_signal_is_asked_once_for_both_where_both_ask() {
     #[derive(Clone, Default)]

@@ -25,7 +25,8 @@ pub(crate) fn classes(allowed: &'static [&'static str]) -> PolicySetBuilder {
             }
         }
     };
-    // The type of a native policy is all that tells it from another: the configuration tells these apart.
+    // The type of a native policy is all that tells it from another: the configuration tells these
+    // apart.
     PolicySetBuilder::new().native("classes", By(decide)).config(allowed).reasons(["wrong-class"])
 }
 

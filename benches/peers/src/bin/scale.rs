@@ -1,4 +1,5 @@
-//! Curves: rules, policies, threads, distinct questions, traffic. Prints tables and writes plots into `benches/plots`.
+//! Curves: rules, policies, threads, distinct questions, traffic. Prints tables and writes plots
+//! into `benches/plots`.
 //!
 //! ```text
 //! cargo run --release --manifest-path benches/peers/Cargo.toml --bin scale

@@ -4,7 +4,8 @@
 //! cargo run --release --manifest-path benches/peers/Cargo.toml --bin scoreboard [-- --json FILE]
 //! ```
 //!
-//! The exit code is 0 where a row misses its target, and not 0 where somebody's answer to a question differs.
+//! The exit code is 0 where a row misses its target, and not 0 where somebody's answer to a
+//! question differs.
 
 use std::hint::black_box;
 use std::path::PathBuf;
@@ -34,11 +35,13 @@ use ztlib_peers::{Failure, drop_in, inside, memory};
 /// How long the lanes of a row run, unless said otherwise.
 const TIME: Duration = Duration::from_millis(1200);
 
-/// Rounds and runs of a round where the CPU of the whole process is counted; a round's events fit the audit writer's queue.
+/// Rounds and runs of a round where the CPU of the whole process is counted; a round's events fit
+/// the audit writer's queue.
 const CPU_ROUNDS: usize = 15;
 const CPU_BATCH: u64 = 20_000;
 
-/// What the audit writer's thread may add to the CPU of a request, in microseconds: its target of 1 600 instructions at four a nanosecond.
+/// What the audit writer's thread may add to the CPU of a request, in microseconds: its target of 1
+/// 600 instructions at four a nanosecond.
 const WRITER: f64 = 0.4;
 
 /// Sizes of the rule set.
@@ -97,7 +100,8 @@ fn json_file() -> Result<Option<PathBuf>, Failure> {
     }
 }
 
-/// Nothing is timed before everybody says the same: ztlib warm and cold, by index and rule by rule, and every peer.
+/// Nothing is timed before everybody says the same: ztlib warm and cold, by index and rule by rule,
+/// and every peer.
 fn answers_are_equal(wire: &Wire) -> Result<(), Failure> {
     for count in RULES {
         let rules = rules(count);
@@ -128,7 +132,8 @@ fn answers_are_equal(wire: &Wire) -> Result<(), Failure> {
     token_answers_are_equal(wire)
 }
 
-/// A good token, one that has expired (longer ago than the minute that some allow), one by an unknown key, one for another audience.
+/// A good token, one that has expired (longer ago than the minute that some allow), one by an
+/// unknown key, one for another audience.
 fn token_answers_are_equal(wire: &Wire) -> Result<(), Failure> {
     let caller = &wire.caller;
     let draft = || caller.issuer.token().subject("user-0").audience("shop");
@@ -160,7 +165,8 @@ fn token_answers_are_equal(wire: &Wire) -> Result<(), Failure> {
     Ok(())
 }
 
-/// All four stages in front of an axum router, with an audit log and a metrics recorder, and jwt-authorizer in front of its own.
+/// All four stages in front of an axum router, with an audit log and a metrics recorder, and
+/// jwt-authorizer in front of its own.
 fn warm_requests(table: &mut Table, wire: &Wire, rs256: &Wire) -> Result<(), Failure> {
     let (guard, log) = whole_guard(wire, rbac(&rules(200))?)?;
     let mut bare = router().into_service::<Body>();
@@ -215,14 +221,16 @@ fn warm_requests(table: &mut Table, wire: &Wire, rs256: &Wire) -> Result<(), Fai
     Ok(())
 }
 
-/// The same with many callers and routes at random: what one caller of one route hides, caches of the processor and ours, is in it.
+/// The same with many callers and routes at random: what one caller of one route hides, caches of
+/// the processor and ours, is in it.
 fn crowd(table: &mut Table, wire: &Wire) -> Result<(), Failure> {
     let crowd = Crowd::new(wire, CALLERS)?;
     let (guard, log) = whole_guard(wire, rbac(&rules(200))?)?;
     let mut bare = ztlib_peers::crowd::router().into_service::<Body>();
     let mut guarded = GuardedRouter::new(guard, ztlib_peers::crowd::router());
     crowd.warm_up(&mut bare);
-    // Twice: the lists of reads are complete after the first, and the answers stored under them after the second.
+    // Twice: the lists of reads are complete after the first, and the answers stored under them after
+    // the second.
     let warmed = crowd.warm_up(&mut guarded) + crowd.warm_up(&mut guarded);
     let asked = AtomicU64::new(warmed);
     log.wait_for(warmed);
@@ -290,7 +298,8 @@ fn end_to_end(table: &mut Table, wire: &Wire) -> Result<(), Failure> {
             bare.per_second,
             Target::RatioAtLeast(least),
         ));
-        // The client needs as much CPU as the server: where it is what limits, the throughput says little about the server.
+        // The client needs as much CPU as the server: where it is what limits, the throughput says little
+        // about the server.
         table.push(row(
             "µs of CPU of the server's thread (floor: unguarded)",
             guarded.cpu,
@@ -369,7 +378,8 @@ fn remembered_decisions(table: &mut Table, wire: &Wire) -> Result<(), Failure> {
     Ok(())
 }
 
-/// One look-up of a 100-byte key in a moka cache that holds 1 000 entries, as a decision of five reads would have it, by the hashes that ztlib's cache has.
+/// One look-up of a 100-byte key in a moka cache that holds 1 000 entries, as a decision of five
+/// reads would have it, by the hashes that ztlib's cache has.
 fn moka_look_up() -> f64 {
     let hasher = foldhash::quality::FixedState::with_seed(7);
     let cache: moka::sync::Cache<Box<[u8]>, Arc<u64>, _> =
@@ -493,7 +503,8 @@ fn tokens(table: &mut Table, wires: &[Wire; 3]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Judgements a second by one thread and by two, each with a service of its own around the same guard.
+/// Judgements a second by one thread and by two, each with a service of its own around the same
+/// guard.
 fn two_threads(table: &mut Table, wire: &Wire) -> Result<(), Failure> {
     let policies = rbac(&rules(200))?;
     let silent = Guard::builder()

@@ -80,7 +80,8 @@ pub enum Outcome {
 /// An outcome, or the code of the fault because of which there is none.
 type Asked = Result<Outcome, &'static str>;
 
-/// Asks the policies in order: the first deny wins; the set allows where every required policy allows and at least one does.
+/// Asks the policies in order: the first deny wins; the set allows where every required policy
+/// allows and at least one does.
 pub(super) fn ask(set: &PolicySet, facts: &Facts<'_>) -> Result<Result<(), Refused>, ScenarioError> {
     let mut allowed = false;
     // Policies with rules by route deny where there is none; that is told as what it is.
@@ -178,7 +179,8 @@ fn read<T: DeserializeOwned>(config: &Value) -> Result<T, ScenarioError> {
     T::deserialize(config).map_err(|error| ScenarioError::because("the configuration of a policy", &error))
 }
 
-/// Whether the word of whoever issued the caller's token counts where a configuration names these issuers.
+/// Whether the word of whoever issued the caller's token counts where a configuration names these
+/// issuers.
 fn counts(facts: &Facts<'_>, issuers: &[String]) -> bool {
     let Some(issuer) = claim(facts, "iss").and_then(Value::as_str) else { return false };
     if issuers.is_empty() { !facts.caller.of_another_issuer } else { issuers.iter().any(|own| own == issuer) }
@@ -209,7 +211,8 @@ impl Covers {
     }
 }
 
-/// `*` at the end is any one segment but a catch-all, `**` at the end the rest and the route above it.
+/// `*` at the end is any one segment but a catch-all, `**` at the end the rest and the route above
+/// it.
 fn covers_route(own: &str, route: &str) -> bool {
     if let Some(prefix) = own.strip_suffix("/**") {
         return route == prefix || route.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('/'));

@@ -8,8 +8,9 @@ use super::constraints::NameConstraints;
 use super::distinguished_name::DistinguishedName;
 use super::{PeerError, SpiffeId, TrustDomain};
 
-/// A root certificate, read. RFC 5280 section 6.2 lets a trust anchor restrict nothing; here a root binds what is below
-/// it exactly as an intermediate does, since whoever wrote the restriction into it meant it.
+/// A root certificate, read. RFC 5280 section 6.2 lets a trust anchor restrict nothing; here a root
+/// binds what is below it exactly as an intermediate does, since whoever wrote the restriction into
+/// it meant it.
 #[derive(Debug)]
 pub(super) struct Anchor {
     pub(super) der: CertificateDer<'static>,
@@ -19,7 +20,8 @@ pub(super) struct Anchor {
     pub(super) key: Box<[u8]>,
     pub(super) validity: Validity,
     pub(super) path_length: Option<u32>,
-    /// Why nothing below it is believed: its form, or its extended key usage. It harms nobody below another root.
+    /// Why nothing below it is believed: its form, or its extended key usage. It harms nobody below
+    /// another root.
     pub(super) usable: Result<(), PeerError>,
     pub(super) constraints: Option<NameConstraints>,
 }
@@ -79,8 +81,8 @@ impl Anchor {
     }
 }
 
-/// The SPIFFE ID of a signing certificate, which names its trust domain and has no path (X509-SVID section 3.2). None
-/// where it has none; a URI of another scheme says nothing about a trust domain.
+/// The SPIFFE ID of a signing certificate, which names its trust domain and has no path (X509-SVID
+/// section 3.2). None where it has none; a URI of another scheme says nothing about a trust domain.
 pub(super) fn own_id(authority: &Certificate<'_>) -> Result<Option<SpiffeId>, PeerError> {
     let uris = || -> Result<Vec<_>, PeerError> {
         Ok(authority

@@ -7,10 +7,11 @@ use http::Extensions;
 use super::{PeerCertificates, PeerError, PeerIdentity, Trust};
 use crate::clock::unix_seconds;
 
-/// Says who the peer of a request is. A pure function of the request's extensions, the roots and the time.
+/// Says who the peer of a request is. A pure function of the request's extensions, the roots and
+/// the time.
 ///
-/// It requires a certificate that our own acceptor has verified; each loosening is a verb. What it costs a request on a
-/// known connection: comparing one generation and two dates.
+/// It requires a certificate that our own acceptor has verified; each loosening is a verb. What it
+/// costs a request on a known connection: comparing one generation and two dates.
 ///
 /// ```
 /// use ztlib::authenticate::peer::{PeerAuthenticator, PeerCertificates, Trust, TrustDomain};
@@ -47,15 +48,16 @@ impl PeerAuthenticator {
         Self { trust, allow_unauthenticated: false, trust_foreign_acceptor: false }
     }
 
-    /// Lets requests without a client certificate pass as nobody. A certificate that is there and is not valid is still
-    /// refused.
+    /// Lets requests without a client certificate pass as nobody. A certificate that is there and
+    /// is not valid is still refused.
     pub fn allow_unauthenticated(mut self) -> Self {
         self.allow_unauthenticated = true;
         self
     }
 
-    /// Believes [`PeerCertificates::foreign`]: that the acceptor which filled them in has seen the peer sign with the
-    /// leaf's key, **also on a resumed session**. The chain is verified here all the same.
+    /// Believes [`PeerCertificates::foreign`]: that the acceptor which filled them in has seen the
+    /// peer sign with the leaf's key, **also on a resumed session**. The chain is verified here
+    /// all the same.
     pub fn trust_foreign_acceptor(mut self) -> Self {
         self.trust_foreign_acceptor = true;
         self
@@ -66,8 +68,9 @@ impl PeerAuthenticator {
         &self.trust
     }
 
-    /// The identity of the peer at `now`. `Ok(None)` only after [`allow_unauthenticated`](Self::allow_unauthenticated),
-    /// and only where there is no certificate at all.
+    /// The identity of the peer at `now`. `Ok(None)` only after
+    /// [`allow_unauthenticated`](Self::allow_unauthenticated), and only where there is no
+    /// certificate at all.
     ///
     /// # Errors
     /// Why this peer is not authenticated.
@@ -85,7 +88,8 @@ impl PeerAuthenticator {
         certificates.identity(&self.trust.view(), unix_seconds(now)).map(Some)
     }
 
-    /// The identity of a peer that was established before and holds now. None where it is for [`authenticate`](Self::authenticate) to say.
+    /// The identity of a peer that was established before and holds now. None where it is for
+    /// [`authenticate`](Self::authenticate) to say.
     pub(crate) fn known(
         &self,
         certificates: Option<&PeerCertificates>,
@@ -95,8 +99,9 @@ impl PeerAuthenticator {
         certificates.known(self.trust.generation(), unix_seconds(now))
     }
 
-    /// Whether a peer that was established before, here or by another authenticator, would be established here and now: under our
-    /// roots and revocation lists, and by an acceptor that we believe.
+    /// Whether a peer that was established before, here or by another authenticator, would be
+    /// established here and now: under our roots and revocation lists, and by an acceptor that
+    /// we believe.
     pub(crate) fn recheck(&self, peer: &PeerIdentity, now: u64) -> Result<PeerIdentity, PeerError> {
         if !peer.is_ours() && !self.trust_foreign_acceptor {
             return Err(PeerError::ForeignAcceptor);
@@ -474,7 +479,8 @@ mod tests {
     #[test]
     #[allow(clippy::disallowed_methods, reason = "it measures how long something takes")]
     fn cross_signed_chains_end_quickly() {
-        // Authorities of one name and key that sign each other: every order of them is a path, none leads to the root.
+        // Authorities of one name and key that sign each other: every order of them is a path, none leads
+        // to the root.
         let first = Authority::new("twin");
         let twins: Vec<_> =
             (0..100).map(|_| Authority::draft("twin").like(&first).below(&first).certificate()).collect();

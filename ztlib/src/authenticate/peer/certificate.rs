@@ -77,8 +77,9 @@ impl<'c> Certificate<'c> {
         Ok(Self { der, x509, position, subject, issuer })
     }
 
-    /// The rules for a certificate wherever it stands: what another reader of X.509 takes it for, which extensions it
-    /// has, its serial number, its key (RFC 5280 sections 4.1, 4.2 and 6.1.4 (o)).
+    /// The rules for a certificate wherever it stands: what another reader of X.509 takes it for,
+    /// which extensions it has, its serial number, its key (RFC 5280 sections 4.1, 4.2 and
+    /// 6.1.4 (o)).
     pub(crate) fn check_form(&self) -> Result<(), PeerError> {
         self.check_extensions()?;
         if self.x509.signature_algorithm != self.x509.tbs_certificate.signature {
@@ -121,8 +122,8 @@ impl<'c> Certificate<'c> {
         Ok(())
     }
 
-    /// Certificate policies are not among them: they are not processed, so a critical one refuses. Name constraints
-    /// bind what is below, so they mean nothing in a leaf.
+    /// Certificate policies are not among them: they are not processed, so a critical one refuses.
+    /// Name constraints bind what is below, so they mean nothing in a leaf.
     fn understands(&self, oid: &Oid<'_>) -> bool {
         let everywhere = [
             OID_X509_EXT_BASIC_CONSTRAINTS,
@@ -134,7 +135,8 @@ impl<'c> Certificate<'c> {
         everywhere.contains(oid) || (*oid == OID_X509_EXT_NAME_CONSTRAINTS && self.position != Position::Leaf)
     }
 
-    /// What rustls would not use for a client's signature is refused here too, for every key on the way.
+    /// What rustls would not use for a client's signature is refused here too, for every key on the
+    /// way.
     fn check_key(&self, key: &SubjectPublicKeyInfo<'_>) -> Result<(), PeerError> {
         // One key has one form, so that it is known again by its bytes. Neither reader asks for the
         // shortest lengths here.
@@ -251,9 +253,9 @@ impl<'c> Certificate<'c> {
         Ok(self.key_usage()?.is_none_or(|(usage, _)| usage.key_cert_sign()))
     }
 
-    /// The extended key usage allows client authentication where it is there (RFC 5280 section 4.2.1.12). The
-    /// certificates of authorities bind what is below them, as every verifier in the field has it; *any purpose* counts
-    /// there, and not in a leaf.
+    /// The extended key usage allows client authentication where it is there (RFC 5280 section
+    /// 4.2.1.12). The certificates of authorities bind what is below them, as every verifier in
+    /// the field has it; *any purpose* counts there, and not in a leaf.
     pub(crate) fn check_purpose(&self) -> Result<(), PeerError> {
         let usage: Option<(ExtendedKeyUsage<'_>, _)> =
             self.value(&OID_X509_EXT_EXTENDED_KEY_USAGE, "extended key usage")?;
@@ -326,7 +328,8 @@ pub(super) fn general_names(mut content: &[u8]) -> Option<Vec<GeneralName<'_>>> 
 pub(super) fn general_name(der: &[u8]) -> Option<(&[u8], GeneralName<'_>)> {
     let (rest, any) = Any::from_der(der).ok()?;
     let tag = any.tag().0;
-    // otherName, x400Address, directoryName and ediPartyName hold other values; the rest are plain text or bytes.
+    // otherName, x400Address, directoryName and ediPartyName hold other values; the rest are plain text
+    // or bytes.
     let nested = matches!(tag, 0 | 3 | 4 | 5);
     let fits = any.class() == Class::ContextSpecific && tag <= 8 && any.header.is_constructed() == nested;
     fits.then_some((rest, GeneralName { tag, value: any.data }))

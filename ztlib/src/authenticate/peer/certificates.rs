@@ -16,14 +16,15 @@ pub(crate) const MAX_CERTIFICATES: usize = 8;
 /// A chain may have this many bytes.
 pub(crate) const MAX_CHAIN_BYTES: usize = 32 * 1024;
 
-/// The certificates that the peer of a connection presented, in the extensions of each of its requests.
+/// The certificates that the peer of a connection presented, in the extensions of each of its
+/// requests.
 ///
-/// Our acceptor makes it after it has verified the chain and the peer's possession of the key. Another acceptor's
-/// certificates are wrapped by [`foreign`](Self::foreign), and believed only after
-/// [`trust_foreign_acceptor`](super::PeerAuthenticator::trust_foreign_acceptor).
+/// Our acceptor makes it after it has verified the chain and the peer's possession of the key.
+/// Another acceptor's certificates are wrapped by [`foreign`](Self::foreign), and believed only
+/// after [`trust_foreign_acceptor`](super::PeerAuthenticator::trust_foreign_acceptor).
 ///
-/// The leaf is parsed once a connection, and the identity is remembered with the generation of roots that vouched for
-/// it. Cloning shares both.
+/// The leaf is parsed once a connection, and the identity is remembered with the generation of
+/// roots that vouched for it. Cloning shares both.
 #[derive(Clone)]
 pub struct PeerCertificates(Arc<Inner>);
 
@@ -46,16 +47,19 @@ struct Judged {
 }
 
 impl PeerCertificates {
-    /// The certificates that an acceptor other than ours has put into a request, the leaf first. They are judged only
-    /// where [`trust_foreign_acceptor`](super::PeerAuthenticator::trust_foreign_acceptor) was called: nothing here shows
-    /// that the peer holds the leaf's key.
+    /// The certificates that an acceptor other than ours has put into a request, the leaf first.
+    /// They are judged only
+    /// where [`trust_foreign_acceptor`](super::PeerAuthenticator::trust_foreign_acceptor) was
+    /// called: nothing here shows that the peer holds the leaf's key.
     ///
-    /// Keep the value for the whole connection and clone it into each request: what was worked out is remembered in it.
+    /// Keep the value for the whole connection and clone it into each request: what was worked out
+    /// is remembered in it.
     pub fn foreign(chain: impl IntoIterator<Item = CertificateDer<'static>>) -> Self {
         Self::read(chain, false)
     }
 
-    /// Only for a verifier that rustls asks during a handshake which goes on to check the peer's signature.
+    /// Only for a verifier that rustls asks during a handshake which goes on to check the peer's
+    /// signature.
     pub(crate) fn presented(chain: impl IntoIterator<Item = CertificateDer<'static>>) -> Self {
         Self::read(chain, true)
     }

@@ -12,7 +12,8 @@ use super::printable::printable;
 pub enum Position {
     /// The first one: the peer's own.
     Leaf,
-    /// One of those that the peer sent above its own, counted from 1 in the order in which they were sent.
+    /// One of those that the peer sent above its own, counted from 1 in the order in which they
+    /// were sent.
     Intermediate(usize),
     /// A root that was given for a trust domain or an authority.
     Root,
@@ -20,7 +21,8 @@ pub enum Position {
 
 /// A certificate of a chain, named for people: its place and its subject.
 ///
-/// `Display` gives, for example, ``intermediate 1 (`CN=issuing`)``. The subject is escaped and cut to 200 characters.
+/// `Display` gives, for example, ``intermediate 1 (`CN=issuing`)``. The subject is escaped and cut
+/// to 200 characters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChainMember {
     position: Position,

@@ -12,11 +12,12 @@ use super::chain_member::ChainMember;
 use super::distinguished_name::DistinguishedName;
 use super::printable::printable;
 
-/// Comparisons of a name with a constraint that one peer may cost. What an authority may sign is bounded by the size of
-/// the chain, but the product of names and constraints is not.
+/// Comparisons of a name with a constraint that one peer may cost. What an authority may sign is
+/// bounded by the size of the chain, but the product of names and constraints is not.
 pub(crate) const MAX_COMPARISONS: usize = 100_000;
 
-/// The name constraints of one authority: of each kind of name, which are permitted and which are not.
+/// The name constraints of one authority: of each kind of name, which are permitted and which are
+/// not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct NameConstraints {
     permitted: Vec<Base>,
@@ -39,7 +40,8 @@ enum Base {
         address: Box<[u8]>,
         mask: Box<[u8]>,
     },
-    /// A kind of name whose constraints are not processed: a certificate that has such a name is refused.
+    /// A kind of name whose constraints are not processed: a certificate that has such a name is
+    /// refused.
     Unprocessed(u32),
 }
 
@@ -73,8 +75,8 @@ enum Presented<'n> {
 }
 
 impl NameConstraints {
-    /// Reads the extension's value. None where it breaks a rule: it constrains nothing, a constraint is not of the form
-    /// that its kind has, or has a minimum or a maximum.
+    /// Reads the extension's value. None where it breaks a rule: it constrains nothing, a
+    /// constraint is not of the form that its kind has, or has a minimum or a maximum.
     pub(crate) fn read(value: &[u8]) -> Option<Self> {
         let mut content = sequence(value)?;
         let mut lists = [Vec::new(), Vec::new()];
@@ -156,8 +158,8 @@ fn subtrees(mut content: &[u8], excluded: bool) -> Option<Vec<Base>> {
 impl Base {
     fn read(name: GeneralName<'_>, excluded: bool) -> Option<Self> {
         Some(match name.tag {
-            // A point before the name is not in the RFC, but in use, for "what is below". Where it excludes, the name
-            // itself is excluded too: the narrower reading would let something pass.
+            // A point before the name is not in the RFC, but in use, for "what is below". Where it excludes,
+            // the name itself is excluded too: the narrower reading would let something pass.
             GeneralName::DNS => {
                 let text = host(name.value)?;
                 let (name, itself) = match text.strip_prefix('.') {
@@ -297,7 +299,8 @@ fn split_mail(mail: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((local, host.get(1..)?))
 }
 
-/// The host of a URI, where it has one that is a name. A SPIFFE ID's trust domain is one whatever it looks like.
+/// The host of a URI, where it has one that is a name. A SPIFFE ID's trust domain is one whatever
+/// it looks like.
 fn uri_host(uri: &[u8]) -> Option<String> {
     let uri = std::str::from_utf8(uri).ok()?;
     let (scheme, rest) = uri.split_once("://")?;

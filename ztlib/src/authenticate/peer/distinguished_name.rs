@@ -4,11 +4,12 @@ use x509_parser::asn1_rs::{Any, Tag};
 use x509_parser::prelude::FromDer as _;
 use x509_parser::x509::{RelativeDistinguishedName, X509Name};
 
-/// A name in the form in which it is compared: text without regard to its encoding, to the case of letters and to the
-/// number of blanks; everything else byte for byte.
+/// A name in the form in which it is compared: text without regard to its encoding, to the case of
+/// letters and to the number of blanks; everything else byte for byte.
 ///
-/// Unicode is folded by the lower case of each character and not brought into a normal form first, so two spellings of
-/// one accented letter differ: that refuses, and never takes one authority for another, since the signature decides.
+/// Unicode is folded by the lower case of each character and not brought into a normal form first,
+/// so two spellings of one accented letter differ: that refuses, and never takes one authority for
+/// another, since the signature decides.
 ///
 /// There is this one form only: a path that is found by it and a revocation list that is not would
 /// let a revoked peer pass where an unknown status is allowed.

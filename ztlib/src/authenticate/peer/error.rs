@@ -11,7 +11,8 @@ pub enum PeerError {
     /// The connection has no client certificate, and nobody called `allow_unauthenticated()`.
     #[error("the connection has no client certificate")]
     MissingCertificate,
-    /// The certificates were left by an acceptor that is not ours, and nobody called `trust_foreign_acceptor()`.
+    /// The certificates were left by an acceptor that is not ours, and nobody called
+    /// `trust_foreign_acceptor()`.
     #[error("the certificates come from an acceptor that is not trusted; see `trust_foreign_acceptor`")]
     ForeignAcceptor,
     /// The peer sent more certificates than are looked at.
@@ -46,8 +47,8 @@ pub enum PeerError {
         /// The extension.
         oid: String,
     },
-    /// A critical extension that is not understood (RFC 5280 section 4.2). Certificate policies are not processed, so a
-    /// critical one is of this kind.
+    /// A critical extension that is not understood (RFC 5280 section 4.2). Certificate policies are
+    /// not processed, so a critical one is of this kind.
     #[error("{certificate} has the critical extension {oid}, which is not understood")]
     UnknownCriticalExtension {
         /// Which one.
@@ -99,15 +100,15 @@ pub enum PeerError {
     /// The key usage does not allow signatures (X509-SVID section 4.3).
     #[error("the leaf's key usage lacks digitalSignature")]
     NoDigitalSignature,
-    /// The extended key usage of the leaf or of an authority above it does not allow client authentication (RFC 5280
-    /// section 4.2.1.12).
+    /// The extended key usage of the leaf or of an authority above it does not allow client
+    /// authentication (RFC 5280 section 4.2.1.12).
     #[error("the extended key usage of {certificate} does not allow client authentication")]
     NotForClientAuthentication {
         /// Which one.
         certificate: ChainMember,
     },
-    /// The leaf has no subject, and its subject alternative names are not critical (RFC 5280 section 4.2.1.6, X509-SVID
-    /// section 3.1).
+    /// The leaf has no subject, and its subject alternative names are not critical (RFC 5280
+    /// section 4.2.1.6, X509-SVID section 3.1).
     #[error("the leaf has no subject, so its subject alternative names must be critical")]
     NamesNotCritical,
     /// More DNS names than a peer may be known by, equal ones counted once.
@@ -118,14 +119,15 @@ pub enum PeerError {
         /// How many it may have.
         limit: usize,
     },
-    /// A URI among the names of the leaf is not visible ASCII: it has a NUL, a line break, a direction mark, or is no
-    /// `IA5String` at all (RFC 5280 section 4.2.1.6).
+    /// A URI among the names of the leaf is not visible ASCII: it has a NUL, a line break, a
+    /// direction mark, or is no `IA5String` at all (RFC 5280 section 4.2.1.6).
     #[error("a URI among the leaf's names is not visible ASCII: `{name}`")]
     NameCharacter {
         /// The name, escaped and cut.
         name: String,
     },
-    /// A leaf with a SPIFFE ID has more than one URI among its names, equal or not (X509-SVID section 2).
+    /// A leaf with a SPIFFE ID has more than one URI among its names, equal or not (X509-SVID
+    /// section 2).
     #[error("the leaf has {uris} URIs among its names, a SPIFFE leaf has exactly one")]
     TwoUriNames {
         /// How many it has.
@@ -137,8 +139,8 @@ pub enum PeerError {
     /// The SPIFFE ID has no path: it names a trust domain, not a workload (X509-SVID section 5.2).
     #[error("the SPIFFE ID has no path and names a trust domain, not a workload")]
     NoPath,
-    /// The leaf has DNS names, and none of them can be an identity: wildcards, addresses, names with an empty label or a
-    /// point at the end.
+    /// The leaf has DNS names, and none of them can be an identity: wildcards, addresses, names
+    /// with an empty label or a point at the end.
     #[error("the leaf has no DNS name that is a plain host name: `{name}` is none")]
     DnsName {
         /// The first of them, escaped and cut.
@@ -180,21 +182,22 @@ pub enum PeerError {
         /// Which one.
         certificate: ChainMember,
     },
-    /// The key usage of a certificate above the leaf lacks `keyCertSign` (RFC 5280 section 6.1.4 (n), X509-SVID section
-    /// 4.3).
+    /// The key usage of a certificate above the leaf lacks `keyCertSign` (RFC 5280 section 6.1.4
+    /// (n), X509-SVID section 4.3).
     #[error("{certificate} signed another, and its key usage lacks keyCertSign")]
     IssuerMayNotSign {
         /// Which one.
         certificate: ChainMember,
     },
-    /// A signing certificate of a trust domain has no key usage, or one that is not critical (X509-SVID section 4.3).
+    /// A signing certificate of a trust domain has no key usage, or one that is not critical
+    /// (X509-SVID section 4.3).
     #[error("{certificate} signs for a trust domain, and has no critical key usage")]
     IssuerKeyUsage {
         /// Which one.
         certificate: ChainMember,
     },
-    /// The SPIFFE ID of a signing certificate has a path, is malformed, or is not its only URI (X509-SVID sections 2 and
-    /// 3.2).
+    /// The SPIFFE ID of a signing certificate has a path, is malformed, or is not its only URI
+    /// (X509-SVID sections 2 and 3.2).
     #[error("{certificate} signs for a trust domain, and its URIs are not one SPIFFE ID without a path")]
     IssuerSpiffeId {
         /// Which one.
@@ -223,7 +226,8 @@ pub enum PeerError {
         /// Which one.
         certificate: ChainMember,
     },
-    /// A signature is of an algorithm that is not trusted: SHA-1, MD5, RSA-PSS with unusual parameters.
+    /// A signature is of an algorithm that is not trusted: SHA-1, MD5, RSA-PSS with unusual
+    /// parameters.
     #[error("{certificate} is signed by the algorithm {oid}, which is not trusted")]
     SignatureAlgorithm {
         /// Which one.
@@ -231,8 +235,8 @@ pub enum PeerError {
         /// The algorithm.
         oid: String,
     },
-    /// A name constraint of an authority does not allow a name, or is of a kind that is not processed (RFC 5280 section
-    /// 4.2.1.10).
+    /// A name constraint of an authority does not allow a name, or is of a kind that is not
+    /// processed (RFC 5280 section 4.2.1.10).
     #[error("the name constraints of {of} do not allow `{name}` in {certificate}")]
     NameConstraint {
         /// Which one.
@@ -354,7 +358,8 @@ impl PeerError {
         }
     }
 
-    /// How much it tells beside the reason why another path does not hold either: the greater is told.
+    /// How much it tells beside the reason why another path does not hold either: the greater is
+    /// told.
     pub(super) fn tells(&self) -> u8 {
         match self {
             Self::NoAuthorities => 0,

@@ -14,12 +14,14 @@ use super::trust::TrustView;
 use super::{PeerError, SpiffeId};
 use crate::clock::from_unix_seconds;
 
-/// The identity of the workload at the other end of the connection, read from a certificate chain that was verified under
-/// the roots of exactly the trust domain or authority that may vouch for it.
+/// The identity of the workload at the other end of the connection, read from a certificate chain
+/// that was verified under the roots of exactly the trust domain or authority that may vouch for
+/// it.
 ///
-/// It has no public constructor: whoever holds one got it from [`PeerAuthenticator`](super::PeerAuthenticator). It is
-/// either a SPIFFE ID, or the DNS names of a peer that a named authority vouches for; never a common name, an e-mail
-/// address, an IP address. Cloning is cheap. `Debug` shows the identity and the fingerprint, never the certificate.
+/// It has no public constructor: whoever holds one got it from
+/// [`PeerAuthenticator`](super::PeerAuthenticator). It is either a SPIFFE ID, or the DNS names of a
+/// peer that a named authority vouches for; never a common name, an e-mail address, an IP address.
+/// Cloning is cheap. `Debug` shows the identity and the fingerprint, never the certificate.
 #[derive(Clone)]
 pub struct PeerIdentity(Arc<Facts>);
 
@@ -85,14 +87,14 @@ impl PeerIdentity {
         }
     }
 
-    /// The name given to [`TrustBuilder::authority`](super::TrustBuilder::authority) for the roots that vouch for a peer
-    /// without a SPIFFE ID.
+    /// The name given to [`TrustBuilder::authority`](super::TrustBuilder::authority) for the roots
+    /// that vouch for a peer without a SPIFFE ID.
     pub fn authority(&self) -> Option<&str> {
         self.0.vouched.authority.as_deref()
     }
 
-    /// The DNS names of a peer without a SPIFFE ID: sorted, lower case, without repetitions. Empty for a SPIFFE peer,
-    /// whatever DNS names its certificate may have.
+    /// The DNS names of a peer without a SPIFFE ID: sorted, lower case, without repetitions. Empty
+    /// for a SPIFFE peer, whatever DNS names its certificate may have.
     pub fn dns_names(&self) -> &[Box<str>] {
         match &self.0.leaf.claim {
             Claim::Spiffe(_) => &[],
@@ -110,7 +112,8 @@ impl PeerIdentity {
         &self.0.leaf.fingerprint_hex
     }
 
-    /// The distinguished name of the leaf's issuer, escaped and cut for logs. It is not an identity.
+    /// The distinguished name of the leaf's issuer, escaped and cut for logs. It is not an
+    /// identity.
     pub fn issuer(&self) -> &str {
         &self.0.leaf.issuer
     }
@@ -149,7 +152,8 @@ impl PeerIdentity {
         self.is_valid_as(&self.0.vouched, now)
     }
 
-    /// The same where the roots may be others: the peer as these vouch for it. It is verified again once a generation.
+    /// The same where the roots may be others: the peer as these vouch for it. It is verified again
+    /// once a generation.
     pub(crate) fn recheck(&self, trust: &TrustView, now: u64) -> Result<Self, PeerError> {
         if trust.generation == self.0.generation {
             return self.check_validity(now).map(|()| self.clone());

@@ -7,7 +7,8 @@ use crate::Clock;
 use crate::clock::SharedClock;
 use crate::enforce::Protocol;
 
-/// Puts the [`PeerIdentity`](super::PeerIdentity) of each request into its extensions, or refuses the request with a 401.
+/// Puts the [`PeerIdentity`](super::PeerIdentity) of each request into its extensions, or refuses
+/// the request with a 401.
 ///
 /// It works without the other stages, for a service whose handlers look at the peer themselves.
 ///

@@ -8,9 +8,9 @@ use super::printable::printable;
 use super::{PeerError, SpiffeId, host};
 use crate::hex::hex;
 
-/// A peer may be known by this many DNS names, equal ones counted once. Public authorities sign up to 100, some private
-/// ones up to 250. Beyond it the peer is refused rather than known by some of its names: a policy that denies a name
-/// would else miss it.
+/// A peer may be known by this many DNS names, equal ones counted once. Public authorities sign up
+/// to 100, some private ones up to 250. Beyond it the peer is refused rather than known by some of
+/// its names: a policy that denies a name would else miss it.
 const MAX_HOSTS: usize = 1000;
 
 /// What a well-formed leaf certificate says about its holder.
@@ -34,8 +34,8 @@ pub(crate) enum Claim {
 }
 
 impl Leaf {
-    /// Reads the leaf and checks every rule that needs no root: X509-SVID sections 2, 4 and 5.2 for a leaf with a SPIFFE
-    /// ID, RFC 5280 for all.
+    /// Reads the leaf and checks every rule that needs no root: X509-SVID sections 2, 4 and 5.2 for
+    /// a leaf with a SPIFFE ID, RFC 5280 for all.
     pub(crate) fn read(der: &CertificateDer<'_>) -> Result<Self, PeerError> {
         let certificate = Certificate::parse(der, Position::Leaf)?;
         certificate.check_form()?;
@@ -63,8 +63,8 @@ impl Leaf {
     }
 }
 
-/// X509-SVID sections 4.1 and 4.3. A leaf without a SPIFFE ID may leave its key usage out, as RFC 5280 section 4.2.1.3
-/// allows; what it does say is held against it.
+/// X509-SVID sections 4.1 and 4.3. A leaf without a SPIFFE ID may leave its key usage out, as RFC
+/// 5280 section 4.2.1.3 allows; what it does say is held against it.
 fn check_usage(certificate: &Certificate<'_>, claim: &Claim) -> Result<(), PeerError> {
     if certificate.is_authority()? {
         return Err(PeerError::LeafIsCa);
@@ -82,10 +82,12 @@ fn check_usage(certificate: &Certificate<'_>, claim: &Claim) -> Result<(), PeerE
     certificate.check_purpose()
 }
 
-/// Exactly one identity from the names; only URIs with the scheme `spiffe` and DNS names can become one.
+/// Exactly one identity from the names; only URIs with the scheme `spiffe` and DNS names can become
+/// one.
 ///
-/// The URIs say which kind of peer this is, so each of them must be readable. Of the DNS names of a peer without a SPIFFE
-/// ID, those that cannot be an identity are left out; everything else is nobody's concern.
+/// The URIs say which kind of peer this is, so each of them must be readable. Of the DNS names of a
+/// peer without a SPIFFE ID, those that cannot be an identity are left out; everything else is
+/// nobody's concern.
 fn claim(names: &[GeneralName<'_>]) -> Result<Claim, PeerError> {
     let of_kind = |tag| names.iter().filter(move |name| name.tag == tag).map(|name| name.value);
     let uris = of_kind(GeneralName::URI).map(visible).collect::<Result<Vec<_>, _>>()?;
@@ -115,12 +117,14 @@ fn claim(names: &[GeneralName<'_>]) -> Result<Claim, PeerError> {
     Ok(Claim::Dns(hosts.into()))
 }
 
-/// Whether the URI means to be a SPIFFE ID, in whatever case its scheme is written: then it must be one.
+/// Whether the URI means to be a SPIFFE ID, in whatever case its scheme is written: then it must be
+/// one.
 pub(crate) fn is_spiffe(uri: &str) -> bool {
     uri.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("spiffe:"))
 }
 
-/// `IA5String` allows all of ASCII; a NUL, a line break or a blank in a URI is an attempt to be read as another one.
+/// `IA5String` allows all of ASCII; a NUL, a line break or a blank in a URI is an attempt to be
+/// read as another one.
 fn visible(uri: &[u8]) -> Result<&str, PeerError> {
     match std::str::from_utf8(uri) {
         Ok(text) if uri.iter().all(u8::is_ascii_graphic) => Ok(text),
@@ -342,7 +346,8 @@ mod tests {
         assert_eq!(read(with(250)).split(',').count(), 250);
         assert_eq!(read(with(MAX_HOSTS)).split(',').count(), MAX_HOSTS);
         assert_eq!(read(with(MAX_HOSTS + 1)), "too-many-names");
-        // Equal ones count once, and what is no identity does not count; a SPIFFE peer is not asked for its names.
+        // Equal ones count once, and what is no identity does not count; a SPIFFE peer is not asked for its
+        // names.
         let same = (0..MAX_HOSTS + 1).fold(ca.leaf(), |draft, _| draft.dns("a.ex").dns("*.ex"));
         assert_eq!(read(same), "a.ex");
         assert_eq!(read(with(MAX_HOSTS + 1).spiffe("spiffe://td/a")), "spiffe://td/a");

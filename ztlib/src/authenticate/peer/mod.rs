@@ -1,21 +1,24 @@
-//! Who is at the other end of the connection: from the TLS certificates to exactly one [`PeerIdentity`].
+//! Who is at the other end of the connection: from the TLS certificates to exactly one
+//! [`PeerIdentity`].
 //!
 //! ```text
 //! PeerCertificates (left by the acceptor) → Leaf (parsed) → a path to a root → PeerIdentity | PeerError
 //! ```
 //!
-//! - A peer is a **SPIFFE ID** (SPIFFE-ID and X509-SVID standards): exactly one URI among the leaf's names, vouched for
-//!   by the roots of that very trust domain. Or it is a set of **DNS names**, vouched for by an authority to which the
-//!   service author has given a name. The subject, its common name, e-mail and IP addresses are never an identity.
-//! - SPIFFE IDs are compared byte for byte, and are visible ASCII: a NUL, a line break, a direction mark is refused. DNS
-//!   names are folded to lower case (RFC 4343). One that cannot be an identity is none and harms no other: a wildcard, an
-//!   address in any notation, a name with a point at the end, an empty or over-long label, or other characters than
-//!   `a-z 0-9 - _`.
-//! - A path to a root is found here, and every rule of RFC 5280 section 6.1 and of X509-SVID is asked of every
-//!   certificate on it, the root too; rustls checks the signatures. Certificate policies are not processed: a critical
-//!   extension about them refuses. `docs/standards/` says rule by rule which test shows it.
-//! - The leaf is parsed once a connection. Each request compares the generation of the roots and the dates; where the
-//!   roots were replaced, the chain is verified again under the new ones.
+//! - A peer is a **SPIFFE ID** (SPIFFE-ID and X509-SVID standards): exactly one URI among the
+//!   leaf's names, vouched for by the roots of that very trust domain. Or it is a set of **DNS
+//!   names**, vouched for by an authority to which the service author has given a name. The
+//!   subject, its common name, e-mail and IP addresses are never an identity.
+//! - SPIFFE IDs are compared byte for byte, and are visible ASCII: a NUL, a line break, a direction
+//!   mark is refused. DNS names are folded to lower case (RFC 4343). One that cannot be an identity
+//!   is none and harms no other: a wildcard, an address in any notation, a name with a point at the
+//!   end, an empty or over-long label, or other characters than `a-z 0-9 - _`.
+//! - A path to a root is found here, and every rule of RFC 5280 section 6.1 and of X509-SVID is
+//!   asked of every certificate on it, the root too; rustls checks the signatures. Certificate
+//!   policies are not processed: a critical extension about them refuses. `docs/standards/` says
+//!   rule by rule which test shows it.
+//! - The leaf is parsed once a connection. Each request compares the generation of the roots and
+//!   the dates; where the roots were replaced, the chain is verified again under the new ones.
 //!
 //! | loosening | verb |
 //! |---|---|

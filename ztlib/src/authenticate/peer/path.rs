@@ -1,7 +1,8 @@
-//! From a leaf to a root: every way through the certificates that the peer sent is tried until one holds.
+//! From a leaf to a root: every way through the certificates that the peer sent is tried until one
+//! holds.
 //!
-//! Names lead the way, and cost little. Only where they have led to a root are signatures looked at, each at most once,
-//! and then every rule of `rules`, from the root down to the leaf.
+//! Names lead the way, and cost little. Only where they have led to a root are signatures looked
+//! at, each at most once, and then every rule of `rules`, from the root down to the leaf.
 
 use rustls_pki_types::CertificateDer;
 
@@ -11,8 +12,8 @@ use super::certificate::Certificate;
 use super::chain_member::Position;
 use super::signature;
 
-/// Signatures that are checked for one peer, beside one for each root of the name to which its chain leads. A chain of 8
-/// needs 8; cross-signed authorities cost some more.
+/// Signatures that are checked for one peer, beside one for each root of the name to which its
+/// chain leads. A chain of 8 needs 8; cross-signed authorities cost some more.
 const MAX_SIGNATURES: usize = 48;
 /// Steps from a certificate to one that may be above it, for one peer.
 const MAX_STEPS: usize = 2_000;
@@ -87,7 +88,8 @@ impl Effort {
     }
 }
 
-/// A way from a leaf to a root on which each certificate has the name that the one below it gives for its issuer.
+/// A way from a leaf to a root on which each certificate has the name that the one below it gives
+/// for its issuer.
 pub(super) struct Path<'p, 'c> {
     /// The leaf first.
     pub(super) certificates: Vec<&'p Certificate<'c>>,
@@ -149,7 +151,8 @@ where
                 Err(error) => self.note(error),
             }
         }
-        // A certificate whose name and key are on the way already would lead in a circle (RFC 4158 section 5.2).
+        // A certificate whose name and key are on the way already would lead in a circle (RFC 4158 section
+        // 5.2).
         for next in presented.certificates.iter().skip(1).filter(|next| next.subject() == issuer) {
             let circle = way.iter().any(|on| on.key() == next.key() && on.subject() == next.subject());
             if circle {

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 /// Longer texts are cut.
 const MAX_CHARACTERS: usize = 200;
 
-/// The text in visible ASCII, everything else escaped, cut to 200 characters of input: nothing that a certificate holds
-/// can end a line, move a cursor or hide in a terminal.
+/// The text in visible ASCII, everything else escaped, cut to 200 characters of input: nothing that
+/// a certificate holds can end a line, move a cursor or hide in a terminal.
 pub(crate) fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len().min(MAX_CHARACTERS));
     let mut characters = text.chars();

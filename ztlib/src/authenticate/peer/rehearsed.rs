@@ -1,7 +1,8 @@
 //! Peers for rehearsals: who a test case of a policy says is calling.
 //!
-//! Nobody has verified them. They are made so that they hold nowhere but in a rehearsal: valid until 1970, under roots of a generation
-//! that never is, with a chain that is empty. Whatever checks a peer for a request refuses them.
+//! Nobody has verified them. They are made so that they hold nowhere but in a rehearsal: valid
+//! until 1970, under roots of a generation that never is, with a chain that is empty. Whatever
+//! checks a peer for a request refuses them.
 
 use std::sync::Arc;
 

@@ -16,7 +16,8 @@ use super::{PeerError, TrustDomain, TrustError};
 pub(crate) struct Roots {
     domains: BTreeMap<TrustDomain, RootSet>,
     authorities: BTreeMap<Box<str>, RootSet>,
-    /// Every key that is a root of somebody: a cross-signed copy of it must not serve somebody else.
+    /// Every key that is a root of somebody: a cross-signed copy of it must not serve somebody
+    /// else.
     owners: HashMap<Box<[u8]>, Vec<Owner>>,
 }
 
@@ -140,8 +141,8 @@ impl Roots {
         self.authorities.keys().map(AsRef::as_ref)
     }
 
-    /// Finds the path from the leaf to a root that may vouch for what it claims, valid at `now` (whole seconds).
-    /// `chain` begins with the leaf.
+    /// Finds the path from the leaf to a root that may vouch for what it claims, valid at `now`
+    /// (whole seconds). `chain` begins with the leaf.
     pub(crate) fn vouch(
         &self,
         leaf: &Leaf,

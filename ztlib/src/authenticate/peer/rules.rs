@@ -1,6 +1,7 @@
 //! The rules of RFC 5280 section 6.1 and of X509-SVID for a path, from the root down to the leaf.
 //!
-//! What concerns the leaf alone was looked at when it was read, and what concerns a root alone when it was given.
+//! What concerns the leaf alone was looked at when it was read, and what concerns a root alone when
+//! it was given.
 
 use super::anchor::own_id;
 use super::certificate::{Certificate, Validity};
@@ -41,9 +42,11 @@ impl Span {
     }
 }
 
-/// Holds every certificate of the path to every rule. With a trust domain, to those of X509-SVID too.
+/// Holds every certificate of the path to every rule. With a trust domain, to those of X509-SVID
+/// too.
 ///
-/// `may_serve` says whether a key may stand above peers of this trust domain or authority: it is no root of another one.
+/// `may_serve` says whether a key may stand above peers of this trust domain or authority: it is no
+/// root of another one.
 pub(super) fn check(
     path: &Path<'_, '_>,
     domain: Option<&TrustDomain>,
@@ -85,7 +88,8 @@ pub(super) fn check(
     Ok(span)
 }
 
-/// Whether the certificate may sign others (RFC 5280 section 6.1.4 (k) and (n)); X509-SVID 3.2, 4.1, 4.3).
+/// Whether the certificate may sign others (RFC 5280 section 6.1.4 (k) and (n)); X509-SVID 3.2,
+/// 4.1, 4.3).
 fn check_signer(certificate: &Certificate<'_>, domain: Option<&TrustDomain>) -> Result<(), PeerError> {
     if !certificate.is_authority()? {
         return Err(PeerError::IssuerIsNotCa { certificate: certificate.member() });
@@ -133,7 +137,8 @@ impl Length {
     }
 }
 
-/// The name constraints of everything above (RFC 5280 section 6.1.4 (g)): a name must pass all of them.
+/// The name constraints of everything above (RFC 5280 section 6.1.4 (g)): a name must pass all of
+/// them.
 struct Constraints(Vec<(NameConstraints, ChainMember)>);
 
 impl Constraints {

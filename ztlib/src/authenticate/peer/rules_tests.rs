@@ -1,4 +1,5 @@
-//! Every rule for a path, for every position in it: the good case beside the bad one, by the reason's code.
+//! Every rule for a path, for every position in it: the good case beside the bad one, by the
+//! reason's code.
 
 use std::time::Duration;
 
@@ -399,8 +400,8 @@ fn trust_domains_look_like_anything() {
     }
 }
 
-/// The issuer in the leaf is a `PrintableString` in upper case, the authority's subject a `UTF8String`: one name by RFC
-/// 5280 section 7.1.
+/// The issuer in the leaf is a `PrintableString` in upper case, the authority's subject a
+/// `UTF8String`: one name by RFC 5280 section 7.1.
 #[test]
 fn names_that_differ_only_in_encoding_and_case_are_one() {
     use crate::authenticate::peer::distinguished_name::DistinguishedName;

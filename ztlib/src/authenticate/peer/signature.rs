@@ -37,7 +37,8 @@ pub(super) fn verify(certificate: &Certificate<'_>, issuer_key: &[u8]) -> Result
         .ok_or_else(bad)
 }
 
-/// The content of the outer `AlgorithmIdentifier`: what stands between the signed part and the signature.
+/// The content of the outer `AlgorithmIdentifier`: what stands between the signed part and the
+/// signature.
 fn algorithm(certificate: &[u8]) -> Option<&[u8]> {
     let (after, _) = Any::from_der(sequence(certificate)?).ok()?;
     Some(Any::from_der(after).ok()?.1.data)

@@ -15,8 +15,9 @@ const SCHEME: &str = "spiffe://";
 
 /// The name of one root of trust: `example.org` in `spiffe://example.org/payments`.
 ///
-/// At most 255 bytes of lower-case letters, digits, dots, hyphens and underscores (SPIFFE-ID section 2.1). Names are
-/// compared byte for byte; `xn--` labels are never decoded. Cloning is cheap.
+/// At most 255 bytes of lower-case letters, digits, dots, hyphens and underscores (SPIFFE-ID
+/// section 2.1). Names are compared byte for byte; `xn--` labels are never decoded. Cloning is
+/// cheap.
 ///
 /// ```
 /// use ztlib::authenticate::peer::TrustDomain;
@@ -72,8 +73,8 @@ impl fmt::Debug for TrustDomain {
 
 /// The identity of a workload, as in `spiffe://example.org/payments`.
 ///
-/// Every rule of the SPIFFE-ID standard (section 2) is checked while parsing, and the text is kept byte for byte: what a
-/// policy compares is what the certificate says. Cloning is cheap.
+/// Every rule of the SPIFFE-ID standard (section 2) is checked while parsing, and the text is kept
+/// byte for byte: what a policy compares is what the certificate says. Cloning is cheap.
 ///
 /// ```
 /// use ztlib::authenticate::peer::SpiffeId;
@@ -93,8 +94,9 @@ pub struct SpiffeId {
 }
 
 impl SpiffeId {
-    /// Reads a SPIFFE ID of at most 2048 bytes. The path may be empty: that names a trust domain itself, and no
-    /// workload (a leaf certificate with such an ID is refused by [`PeerAuthenticator`](super::PeerAuthenticator)).
+    /// Reads a SPIFFE ID of at most 2048 bytes. The path may be empty: that names a trust domain
+    /// itself, and no workload (a leaf certificate with such an ID is refused by
+    /// [`PeerAuthenticator`](super::PeerAuthenticator)).
     ///
     /// # Errors
     /// The first rule of SPIFFE-ID section 2 that the text breaks.
@@ -213,15 +215,15 @@ pub enum SpiffeIdError {
         /// How long it is.
         bytes: usize,
     },
-    /// The trust domain has an upper-case letter; it is not folded, since two spellings would be two identities to
-    /// whoever compares bytes (section 2.1).
+    /// The trust domain has an upper-case letter; it is not folded, since two spellings would be
+    /// two identities to whoever compares bytes (section 2.1).
     #[error("a trust domain is written in lower case, this one is `{trust_domain}`")]
     TrustDomainUpperCase {
         /// The trust domain, escaped and cut.
         trust_domain: String,
     },
-    /// The trust domain has a character that is none of `a-z 0-9 . - _`: a port, user information, a percent sign
-    /// (section 2.1).
+    /// The trust domain has a character that is none of `a-z 0-9 . - _`: a port, user information,
+    /// a percent sign (section 2.1).
     #[error("a trust domain is made of `a-z 0-9 . - _`, `{trust_domain}` has {character:?}")]
     TrustDomainCharacter {
         /// The trust domain, escaped and cut.
@@ -229,8 +231,8 @@ pub enum SpiffeIdError {
         /// The first character that does not belong.
         character: char,
     },
-    /// A path segment has a character that is none of `a-z A-Z 0-9 . - _`: a query, a fragment, a percent sign
-    /// (section 2.2).
+    /// A path segment has a character that is none of `a-z A-Z 0-9 . - _`: a query, a fragment, a
+    /// percent sign (section 2.2).
     #[error("a path segment is made of `a-z A-Z 0-9 . - _`, `{path}` has {character:?}")]
     PathCharacter {
         /// The path, escaped and cut.

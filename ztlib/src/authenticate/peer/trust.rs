@@ -1,4 +1,5 @@
-//! Who vouches for whom: roots for each trust domain, and named authorities for peers without a SPIFFE ID.
+//! Who vouches for whom: roots for each trust domain, and named authorities for peers without a
+//! SPIFFE ID.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,15 +15,16 @@ use super::roots::{Given, Roots};
 use super::{PeerError, TrustDomain};
 use crate::pem;
 
-/// Generations are numbered through the whole process, so that one number never stands for two sets of roots, not even
-/// those of two `Trust`s.
+/// Generations are numbered through the whole process, so that one number never stands for two sets
+/// of roots, not even those of two `Trust`s.
 static GENERATIONS: AtomicU64 = AtomicU64::new(1);
 
 /// Whom this service believes, shared by the acceptor and the guard.
 ///
-/// Each trust domain has roots of its own: a root given for one domain never vouches for an identity in another, nor for a
-/// peer without a SPIFFE ID, not even through a cross-signed intermediate. Cloning shares; [`replace`](Self::replace) is
-/// seen by every clone at once, and requests on connections that are already open are judged by the new roots.
+/// Each trust domain has roots of its own: a root given for one domain never vouches for an
+/// identity in another, nor for a peer without a SPIFFE ID, not even through a cross-signed
+/// intermediate. Cloning shares; [`replace`](Self::replace) is seen by every clone at once, and
+/// requests on connections that are already open are judged by the new roots.
 ///
 /// ```
 /// use ztlib::authenticate::peer::{Trust, TrustDomain};
@@ -52,8 +54,9 @@ impl Trust {
 
     /// Puts the roots of `next` in the place of these, at once and for every clone.
     ///
-    /// No TLS session is resumed by our acceptor, so a new connection is always judged by the new roots; a request on an
-    /// open connection is judged by them too, before anything else happens to it.
+    /// No TLS session is resumed by our acceptor, so a new connection is always judged by the new
+    /// roots; a request on an open connection is judged by them too, before anything else
+    /// happens to it.
     pub fn replace(&self, next: Self) {
         let next = next.view();
         self.0.rcu(|_| TrustView { generation: next_generation(), roots: Arc::clone(&next.roots) });
@@ -120,7 +123,8 @@ impl TrustBuilder {
         Ok(self)
     }
 
-    /// [`trust`](Self::trust) with roots from PEM text: blocks `CERTIFICATE` (RFC 7468) and text between them.
+    /// [`trust`](Self::trust) with roots from PEM text: blocks `CERTIFICATE` (RFC 7468) and text
+    /// between them.
     ///
     /// # Errors
     /// As `trust`, or a block of the text is damaged or no certificate: none is passed over.
@@ -129,8 +133,9 @@ impl TrustBuilder {
         self.trust(domain, roots)
     }
 
-    /// Lets these roots vouch for the DNS names of peers that have no SPIFFE ID. The name, of 1 to 64 characters
-    /// `[a-z0-9-]`, is what policies and audit events call them; it does not come from a certificate.
+    /// Lets these roots vouch for the DNS names of peers that have no SPIFFE ID. The name, of 1 to
+    /// 64 characters `[a-z0-9-]`, is what policies and audit events call them; it does not come
+    /// from a certificate.
     ///
     /// # Errors
     /// No roots, a name of another form, or the name was already given.
@@ -152,7 +157,8 @@ impl TrustBuilder {
         Ok(self)
     }
 
-    /// [`authority`](Self::authority) with roots from PEM text: blocks `CERTIFICATE` (RFC 7468) and text between them.
+    /// [`authority`](Self::authority) with roots from PEM text: blocks `CERTIFICATE` (RFC 7468) and
+    /// text between them.
     ///
     /// # Errors
     /// As `authority`, or a block of the text is damaged or no certificate: none is passed over.
@@ -380,7 +386,8 @@ pub enum TrustError {
         /// The trust domain that it names.
         other: String,
     },
-    /// A root of a trust domain has a SPIFFE ID with a path, or beside another URI (X509-SVID sections 2 and 3.2).
+    /// A root of a trust domain has a SPIFFE ID with a path, or beside another URI (X509-SVID
+    /// sections 2 and 3.2).
     #[error("root {index} of `{name}` cannot be used: {rule}")]
     RootRule {
         /// Whose roots.
@@ -410,7 +417,8 @@ pub enum TrustError {
     },
 }
 
-/// As [`fmt::Display`](std::fmt::Display): what `fn main() -> Result<(), Box<dyn Error>>` prints is this, and it should say what to do.
+/// As [`fmt::Display`](std::fmt::Display): what `fn main() -> Result<(), Box<dyn Error>>` prints is
+/// this, and it should say what to do.
 impl std::fmt::Debug for TrustError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         std::fmt::Display::fmt(self, f)

@@ -4,8 +4,8 @@ use std::fmt;
 
 /// A JWS signature algorithm (RFC 7518 section 3.1, RFC 8037, RFC 9864).
 ///
-/// The list of an issuer is fixed by configuration. A token says which of them it was signed with; it can never add one.
-/// There is no `none`.
+/// The list of an issuer is fixed by configuration. A token says which of them it was signed with;
+/// it can never add one. There is no `none`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Algorithm {

@@ -17,8 +17,8 @@ const DEFAULT_CACHE_BYTES: u64 = 16 << 20;
 
 /// Finds the one token of a request and verifies it. Cheap to clone.
 ///
-/// The token is expected in the `authorization` header. Other places are looked at only where a verb names them; a request with
-/// a token in two places is refused (RFC 6750 section 2).
+/// The token is expected in the `authorization` header. Other places are looked at only where a
+/// verb names them; a request with a token in two places is refused (RFC 6750 section 2).
 #[derive(Debug, Clone)]
 pub struct TokenAuthenticator {
     verifier: TokenVerifier,
@@ -36,26 +36,30 @@ impl TokenAuthenticator {
         Self { verifier, verified, may_be_missing: false, cookie: None, subprotocol: None }
     }
 
-    /// How many bytes of memory tokens that were verified before may take: 16 MiB unless set. With 0 every token is verified each time. Besides, each
-    /// connection with a client certificate keeps the last two tokens that it sent, of at most 4 KiB each.
+    /// How many bytes of memory tokens that were verified before may take: 16 MiB unless set. With
+    /// 0 every token is verified each time. Besides, each connection with a client certificate
+    /// keeps the last two tokens that it sent, of at most 4 KiB each.
     ///
-    /// Remembered is that the signature fits; a token's time and whether its key is still trusted are looked at on every request.
+    /// Remembered is that the signature fits; a token's time and whether its key is still trusted
+    /// are looked at on every request.
     #[must_use]
     pub fn cache_bytes(mut self, bytes: u64) -> Self {
         self.verified = (bytes > 0).then(|| VerifiedTokens::new(bytes));
         self
     }
 
-    /// Takes a request without a token for one of an anonymous caller, for policies to judge. A token that is there and is not
-    /// believed is refused as ever, and so are credentials of another scheme.
+    /// Takes a request without a token for one of an anonymous caller, for policies to judge. A
+    /// token that is there and is not believed is refused as ever, and so are credentials of
+    /// another scheme.
     #[must_use]
     pub fn allow_missing_token(mut self) -> Self {
         self.may_be_missing = true;
         self
     }
 
-    /// Looks for the token in the cookie of this name too. A browser sends cookies with requests that other sites cause: give
-    /// the cookie `SameSite` and guard against cross-site requests.
+    /// Looks for the token in the cookie of this name too. A browser sends cookies with requests
+    /// that other sites cause: give the cookie `SameSite` and guard against cross-site
+    /// requests.
     ///
     /// # Errors
     /// [`TokenConfigError::BadPlace`] where no cookie can have this name.
@@ -64,8 +68,9 @@ impl TokenAuthenticator {
         Ok(self)
     }
 
-    /// Looks for the token in the entry of `sec-websocket-protocol` that begins with this prefix (`bearer.`) too: scripts in a
-    /// browser cannot set other headers of a WebSocket request. The server must not choose that entry in its answer.
+    /// Looks for the token in the entry of `sec-websocket-protocol` that begins with this prefix
+    /// (`bearer.`) too: scripts in a browser cannot set other headers of a WebSocket request.
+    /// The server must not choose that entry in its answer.
     ///
     /// # Errors
     /// [`TokenConfigError::BadPlace`] where no subprotocol can have this prefix.
@@ -74,8 +79,8 @@ impl TokenAuthenticator {
         Ok(self)
     }
 
-    /// Finds the token and verifies it as of `now`. `None` is an anonymous caller, and comes only after
-    /// [`allow_missing_token`](Self::allow_missing_token).
+    /// Finds the token and verifies it as of `now`. `None` is an anonymous caller, and comes only
+    /// after [`allow_missing_token`](Self::allow_missing_token).
     ///
     /// # Errors
     /// The first [`TokenError`] found.
@@ -105,8 +110,8 @@ impl TokenAuthenticator {
         Ok(Some(claims))
     }
 
-    /// What the token of a request says, where it was verified before and holds now. None where it is for
-    /// [`authenticate_on`](Self::authenticate_on) to say.
+    /// What the token of a request says, where it was verified before and holds now. None where it
+    /// is for [`authenticate_on`](Self::authenticate_on) to say.
     pub(crate) fn known(
         &self,
         headers: &HeaderMap,
@@ -124,7 +129,8 @@ impl TokenAuthenticator {
         Some(claims)
     }
 
-    /// Whether claims that were verified before, here or by another verifier, would be believed here and now.
+    /// Whether claims that were verified before, here or by another verifier, would be believed
+    /// here and now.
     pub(crate) fn recheck(
         &self,
         claims: &VerifiedClaims,

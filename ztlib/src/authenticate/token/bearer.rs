@@ -8,7 +8,8 @@ use super::error::TokenError;
 use super::jws::MAX_TOKEN_BYTES;
 
 /// A token as the caller sent it. Nothing about it is known but that it is at most
-/// [`MAX_TOKEN_BYTES`](super::MAX_TOKEN_BYTES) of the characters that a bearer token may have (RFC 6750 section 2.1).
+/// [`MAX_TOKEN_BYTES`](super::MAX_TOKEN_BYTES) of the characters that a bearer token may have (RFC
+/// 6750 section 2.1).
 ///
 /// `Debug` does not show it.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -33,7 +34,8 @@ impl<'r> BearerToken<'r> {
     /// Takes the token itself, without scheme, from a place that only the application knows.
     ///
     /// # Errors
-    /// [`TokenError::Missing`] where it is empty, [`TokenError::TooLong`], [`TokenError::MalformedCredentials`].
+    /// [`TokenError::Missing`] where it is empty, [`TokenError::TooLong`],
+    /// [`TokenError::MalformedCredentials`].
     pub fn new(text: &'r str) -> Result<Self, TokenError> {
         if text.is_empty() {
             Err(TokenError::Missing)
@@ -44,8 +46,8 @@ impl<'r> BearerToken<'r> {
 
     /// The only token of the `authorization` header; none where there is no such header.
     ///
-    /// The header is `Bearer`, in any letter case, one space, and the token. Anything else is an error, and so is a second
-    /// `authorization` header.
+    /// The header is `Bearer`, in any letter case, one space, and the token. Anything else is an
+    /// error, and so is a second `authorization` header.
     ///
     /// # Errors
     /// [`TokenError::SeveralHeaders`], [`TokenError::NotBearer`], [`TokenError::TooLong`],
@@ -111,7 +113,8 @@ impl<'r> BearerToken<'r> {
             return Err(TokenError::TooLong { limit: MAX_TOKEN_BYTES });
         }
         let allowed = |byte: &u8| ALLOWED.get(usize::from(*byte)).is_some_and(|allowed| *allowed);
-        // All bytes are looked at, many at a time, rather than up to the first bad one: nearly always there is none.
+        // All bytes are looked at, many at a time, rather than up to the first bad one: nearly always there
+        // is none.
         if bytes.is_empty() || !bytes.iter().map(allowed).fold(true, |all, one| all & one) {
             return Err(TokenError::MalformedCredentials);
         }

@@ -14,14 +14,17 @@ use super::claims::VerifiedClaims;
 use super::error::TokenError;
 use super::verifier::TokenVerifier;
 
-/// What the claims of a token cost beside its text, at a guess on the safe side: they are parsed, so they are larger.
+/// What the claims of a token cost beside its text, at a guess on the safe side: they are parsed,
+/// so they are larger.
 const CLAIMS_PER_BYTE: usize = 6;
 const ENTRY_OVERHEAD: usize = 3 * 1024;
 
-/// Remembers the claims of tokens whose signature was good. The exact token is the key, compared in full.
+/// Remembers the claims of tokens whose signature was good. The exact token is the key, compared in
+/// full.
 ///
-/// Only what cannot change is remembered, which is that the signature fits the key: time, and whether the key is still trusted, are looked at on
-/// every request. Tokens that are refused are not remembered, so a flood of them costs no memory.
+/// Only what cannot change is remembered, which is that the signature fits the key: time, and
+/// whether the key is still trusted, are looked at on every request. Tokens that are refused are
+/// not remembered, so a flood of them costs no memory.
 #[derive(Clone)]
 pub(super) struct VerifiedTokens {
     /// Unique in this process.
@@ -64,7 +67,8 @@ impl VerifiedTokens {
         if claims.recheck(now).is_ok() {
             return Some(claims);
         }
-        // Its time is over, or its key is gone. Verifying afresh names the reason, or finds another key that fits.
+        // Its time is over, or its key is gone. Verifying afresh names the reason, or finds another key
+        // that fits.
         self.tokens.invalidate(text);
         None
     }
@@ -177,7 +181,8 @@ mod tests {
         assert!((1..20).contains(&tokens.len()), "{}", tokens.len());
     }
 
-    /// A key of the set that a token did not name is found by its algorithm; where two would fit, a fresh verification refuses to guess.
+    /// A key of the set that a token did not name is found by its algorithm; where two would fit, a
+    /// fresh verification refuses to guess.
     #[test]
     fn a_remembered_token_without_a_key_id_is_refused_where_it_could_mean_two_keys() {
         let id = TokenIssuer::new("https://id.example").without_key_id();
@@ -192,7 +197,8 @@ mod tests {
         assert_eq!(tokens.verify(&verifier, &token, now()).unwrap_err().code(), fresh);
     }
 
-    /// Members are counted when a token is read, the items of lists are not: some claims take far more memory than their text.
+    /// Members are counted when a token is read, the items of lists are not: some claims take far
+    /// more memory than their text.
     #[test]
     fn claims_that_take_more_memory_than_their_text_are_weighed_as_such() {
         let id = TokenIssuer::new("https://id.example");

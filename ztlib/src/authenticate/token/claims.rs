@@ -19,13 +19,15 @@ use super::trusted::{SCOPE, TrustedIssuer};
 use crate::clock::{from_unix_seconds, unix_seconds};
 use crate::held;
 
-/// The claims of a token whose signature, issuer, audience and times were right: a proof that only a
-/// [`TokenVerifier`](super::TokenVerifier) makes. Cheap to clone.
+/// The claims of a token whose signature, issuer, audience and times were right: a proof that only
+/// a [`TokenVerifier`](super::TokenVerifier) makes. Cheap to clone.
 ///
-/// Time goes on and keys are taken out after that, so each later use begins with [`recheck`](Self::recheck).
+/// Time goes on and keys are taken out after that, so each later use begins with
+/// [`recheck`](Self::recheck).
 ///
-/// Claims are read by JSON pointer (RFC 6901: `/tenant`, `/org/id`). What is absent is `None`; a claim of another type, `null`
-/// included, is an error: a rule must not take "I do not understand it" for "it is not there".
+/// Claims are read by JSON pointer (RFC 6901: `/tenant`, `/org/id`). What is absent is `None`; a
+/// claim of another type, `null` included, is an error: a rule must not take "I do not understand
+/// it" for "it is not there".
 ///
 /// ```
 /// # use std::time::{Duration, UNIX_EPOCH};
@@ -75,13 +77,15 @@ impl VerifiedClaims {
         Self(Arc::new(verified))
     }
 
-    /// Whether they were verified on the terms of this very issuer, and not only of one of the same name.
+    /// Whether they were verified on the terms of this very issuer, and not only of one of the same
+    /// name.
     pub(super) fn is_on_terms_of(&self, issuer: &Arc<TrustedIssuer>) -> bool {
         Arc::ptr_eq(&self.0.issuer, issuer)
     }
 
-    /// The same token on the terms of another verifier's issuer of the same name: only that the signature fits the key is taken as
-    /// known. The key must be the one that this issuer's own keys would be asked for.
+    /// The same token on the terms of another verifier's issuer of the same name: only that the
+    /// signature fits the key is taken as known. The key must be the one that this issuer's own
+    /// keys would be asked for.
     pub(super) fn on_terms_of(
         &self,
         issuer: &Arc<TrustedIssuer>,
@@ -124,8 +128,9 @@ impl VerifiedClaims {
     }
 
     /// Whether the issuer is the home issuer: the first that was given to
-    /// [`TokenVerifierBuilder::issuer`](super::TokenVerifierBuilder::issuer). What a rule says of subjects, roles and scopes without
-    /// naming an issuer is said of the home issuer's: the `admin` of another is another's.
+    /// [`TokenVerifierBuilder::issuer`](super::TokenVerifierBuilder::issuer). What a rule says of
+    /// subjects, roles and scopes without naming an issuer is said of the home issuer's: the
+    /// `admin` of another is another's.
     pub fn is_home_issuer(&self) -> bool {
         self.0.issuer.is_home
     }
@@ -135,8 +140,9 @@ impl VerifiedClaims {
         self.0.registered.subject.as_deref()
     }
 
-    /// The audiences (`aud`, RFC 7519 section 4.1.3), as the token has them; where it has no `aud`, those of the claim that
-    /// [`Issuer::audience_from`](super::Issuer::audience_from) names. At least one is this service; there are none only after
+    /// The audiences (`aud`, RFC 7519 section 4.1.3), as the token has them; where it has no `aud`,
+    /// those of the claim that [`Issuer::audience_from`](super::Issuer::audience_from) names.
+    /// At least one is this service; there are none only after
     /// [`Issuer::allow_missing_audience`](super::Issuer::allow_missing_audience).
     pub fn audiences(&self) -> &[String] {
         &self.0.registered.audiences
@@ -147,11 +153,13 @@ impl VerifiedClaims {
         self.audiences().iter().any(|one| one == audience)
     }
 
-    /// The scopes (`scope`, RFC 8693 section 4.2, or what [`Issuer::scopes_from`](super::Issuer::scopes_from) names), sorted, each
-    /// once; none where there is no such claim.
+    /// The scopes (`scope`, RFC 8693 section 4.2, or what
+    /// [`Issuer::scopes_from`](super::Issuer::scopes_from) names), sorted, each once; none
+    /// where there is no such claim.
     ///
     /// # Errors
-    /// [`ClaimError::WrongType`] where the claim is neither a string of scopes nor an array of them.
+    /// [`ClaimError::WrongType`] where the claim is neither a string of scopes nor an array of
+    /// them.
     pub fn scopes(&self) -> Result<&[String], ClaimError> {
         self.0.registered.scopes.as_deref().map_err(Clone::clone)
     }
@@ -169,8 +177,8 @@ impl VerifiedClaims {
         from_unix_seconds(self.0.registered.expires_at)
     }
 
-    /// The moment from which [`recheck`](Self::recheck) refuses whatever happens: `exp` with the issuer's leeway, or its maximum
-    /// age, whichever comes first.
+    /// The moment from which [`recheck`](Self::recheck) refuses whatever happens: `exp` with the
+    /// issuer's leeway, or its maximum age, whichever comes first.
     pub fn valid_until(&self) -> SystemTime {
         from_unix_seconds(self.0.registered.ends_at(&self.0.issuer))
     }
@@ -194,7 +202,8 @@ impl VerifiedClaims {
         Ok(time.map(from_unix_seconds))
     }
 
-    /// The authentication context class of the login (`acr`, OpenID Connect Core section 2). An empty one is none.
+    /// The authentication context class of the login (`acr`, OpenID Connect Core section 2). An
+    /// empty one is none.
     ///
     /// # Errors
     /// [`ClaimError::WrongType`] where the claim is not a string.
@@ -202,7 +211,8 @@ impl VerifiedClaims {
         self.0.registered.acr.as_ref().map(Option::as_deref).map_err(Clone::clone)
     }
 
-    /// The methods of the login (`amr`, RFC 8176), as the token has them; empty where it does not say.
+    /// The methods of the login (`amr`, RFC 8176), as the token has them; empty where it does not
+    /// say.
     ///
     /// # Errors
     /// [`ClaimError::WrongType`] where the claim is not an array of strings that say something.
@@ -228,7 +238,8 @@ impl VerifiedClaims {
         self.0.algorithm
     }
 
-    /// The generation of the issuer's keys under which the token was verified; see [`Keys::generation`](super::Keys::generation).
+    /// The generation of the issuer's keys under which the token was verified; see
+    /// [`Keys::generation`](super::Keys::generation).
     pub fn generation(&self) -> u64 {
         self.0.generation
     }
@@ -241,7 +252,8 @@ impl VerifiedClaims {
         self.typed(pointer, "a string", Value::as_str)
     }
 
-    /// A claim that is an integer: a number without fraction or exponent that fits 64 bits with sign.
+    /// A claim that is an integer: a number without fraction or exponent that fits 64 bits with
+    /// sign.
     ///
     /// # Errors
     /// As [`claim_string`](Self::claim_string).
@@ -257,7 +269,8 @@ impl VerifiedClaims {
         self.typed(pointer, "a boolean", Value::as_bool)
     }
 
-    /// A claim of any type, as JSON text: members in the order of their names (by code point), no white space.
+    /// A claim of any type, as JSON text: members in the order of their names (by code point), no
+    /// white space.
     ///
     /// # Errors
     /// [`ClaimError::MalformedPointer`].
@@ -265,7 +278,8 @@ impl VerifiedClaims {
         Ok(self.value(pointer)?.map(canonical_text))
     }
 
-    /// Whether a claim is this string, or an array with this string in it; `false` where there is no such claim.
+    /// Whether a claim is this string, or an array with this string in it; `false` where there is
+    /// no such claim.
     ///
     /// # Errors
     /// [`ClaimError`] where the pointer is malformed or the claim is neither a string nor an array.
@@ -288,12 +302,14 @@ impl VerifiedClaims {
         T::deserialize(&self.0.claims).map_err(|_| ClaimError::Shape)
     }
 
-    /// Checks again what may have changed since the token was verified: time has gone on (or back), and the issuer's keys may
-    /// have been replaced. It is what must be asked before a decision that is based on these claims.
+    /// Checks again what may have changed since the token was verified: time has gone on (or back),
+    /// and the issuer's keys may have been replaced. It is what must be asked before a decision
+    /// that is based on these claims.
     ///
     /// # Errors
-    /// The [`TokenError`] of a time that has come or has not come yet, or [`TokenError::KeyRetired`]; [`TokenError::AmbiguousKey`] for a token
-    /// that names no key, where several of the new ones would fit.
+    /// The [`TokenError`] of a time that has come or has not come yet, or
+    /// [`TokenError::KeyRetired`]; [`TokenError::AmbiguousKey`] for a token that names no key,
+    /// where several of the new ones would fit.
     pub fn recheck(&self, now: SystemTime) -> Result<(), TokenError> {
         let now = seconds(now)?;
         self.0.registered.check_time(&self.0.issuer, now)?;
@@ -308,7 +324,8 @@ impl VerifiedClaims {
         self.recheck(now).is_ok()
     }
 
-    /// About how many bytes the claims take, whatever their text was: the items of lists are not counted when a token is read.
+    /// About how many bytes the claims take, whatever their text was: the items of lists are not
+    /// counted when a token is read.
     pub(super) fn held_bytes(&self) -> usize {
         // Some stand there twice: once more where they were read for good.
         let Registered { audiences, scopes, amr, .. } = &self.0.registered;
@@ -338,8 +355,8 @@ impl VerifiedClaims {
         Ok(self.0.claims.pointer(pointer))
     }
 
-    /// What a record keeps of a claim, so that the same is read of it by whoever is not told the issuer's terms: the scopes as
-    /// `scope` and the audience as `aud`, wherever they are.
+    /// What a record keeps of a claim, so that the same is read of it by whoever is not told the
+    /// issuer's terms: the scopes as `scope` and the audience as `aud`, wherever they are.
     pub(crate) fn recorded(&self, pointer: &str) -> Result<Option<Cow<'_, Value>>, ClaimError> {
         let Registered { audiences, scopes, .. } = &self.0.registered;
         let texts = |texts: &[String]| Value::Array(texts.iter().map(|text| text.as_str().into()).collect());
@@ -402,8 +419,8 @@ mod tests {
     use super::super::{BearerToken, Issuer, TokenVerifier};
     use super::*;
 
-    /// Whoever replays a record is not told where an issuer has its scopes and audiences: the record has them where they are looked
-    /// for.
+    /// Whoever replays a record is not told where an issuer has its scopes and audiences: the
+    /// record has them where they are looked for.
     #[test]
     fn a_record_has_scopes_and_audiences_where_they_are_read() {
         let now = UNIX_EPOCH + Duration::from_secs(1_767_225_600);

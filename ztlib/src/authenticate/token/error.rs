@@ -8,8 +8,9 @@ use super::key_error::KeyRefusal;
 
 /// Why no [`VerifiedClaims`](super::VerifiedClaims) came of a request.
 ///
-/// Where text of the caller is shown it is escaped, cut to 64 characters and comes from `iss`, `aud`, `kid`, `alg` or `typ` alone: the
-/// token, its other claims and its signature are in no error.
+/// Where text of the caller is shown it is escaped, cut to 64 characters and comes from `iss`,
+/// `aud`, `kid`, `alg` or `typ` alone: the token, its other claims and its signature are in no
+/// error.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokenError {
@@ -25,19 +26,21 @@ pub enum TokenError {
     /// The `authorization` header has another scheme than `Bearer`.
     #[error("the authorization scheme is not bearer")]
     NotBearer,
-    /// The credentials are not `Bearer`, one space and a token (RFC 6750 section 2.1), or the cookie or subprotocol is
-    /// empty or holds other characters than a token may.
+    /// The credentials are not `Bearer`, one space and a token (RFC 6750 section 2.1), or the
+    /// cookie or subprotocol is empty or holds other characters than a token may.
     #[error("the credentials are not of the form of a bearer token")]
     MalformedCredentials,
     /// The token is longer than is looked at:
-    /// [`max_token_bytes`](super::TokenVerifierBuilder::max_token_bytes), and [`MAX_TOKEN_BYTES`](super::MAX_TOKEN_BYTES) in any case.
+    /// [`max_token_bytes`](super::TokenVerifierBuilder::max_token_bytes), and
+    /// [`MAX_TOKEN_BYTES`](super::MAX_TOKEN_BYTES) in any case.
     #[error("the token is longer than the limit of {limit} bytes")]
     TooLong {
         /// The limit, in bytes.
         limit: usize,
     },
 
-    /// The token is not a JWS in compact serialization (RFC 7515 section 7.1): three parts, none but the claims empty.
+    /// The token is not a JWS in compact serialization (RFC 7515 section 7.1): three parts, none
+    /// but the claims empty.
     #[error("the token is not a signed token of three parts")]
     Malformed,
     /// The token has five parts: it is encrypted (RFC 7516).
@@ -57,7 +60,8 @@ pub enum TokenError {
         /// What is wrong.
         fault: JsonFault,
     },
-    /// The header has `crit` (RFC 7515 section 4.1.11): ztlib knows no extension, so none can be honoured.
+    /// The header has `crit` (RFC 7515 section 4.1.11): ztlib knows no extension, so none can be
+    /// honoured.
     #[error("the token's header names critical extensions")]
     CriticalHeader,
     /// The header has a member that would change what the token means: `b64`, `zip`, `cty`, `enc`.
@@ -85,7 +89,8 @@ pub enum TokenError {
     /// The `kid` is longer than 256 bytes.
     #[error("the token's key id is longer than 256 bytes")]
     KeyIdTooLong,
-    /// The algorithm is none that the issuer may use, or none that exists here (`none`, `ES512`, …).
+    /// The algorithm is none that the issuer may use, or none that exists here (`none`, `ES512`,
+    /// …).
     #[error("the token's algorithm is {had}; accepted is {wanted}")]
     AlgorithmNotAccepted {
         /// The `alg`, escaped and cut.
@@ -94,7 +99,8 @@ pub enum TokenError {
         wanted: Box<str>,
     },
 
-    /// The token's `iss` is no issuer that is trusted here. It was read before the signature could be checked.
+    /// The token's `iss` is no issuer that is trusted here. It was read before the signature could
+    /// be checked.
     #[error("the token claims to be from `{hint}`, who is not trusted here")]
     UnknownIssuer {
         /// The `iss`, escaped and cut.
@@ -110,7 +116,8 @@ pub enum TokenError {
         /// Why the entry of this id in the issuer's set is not used, where there is one.
         unused: Option<KeyRefusal>,
     },
-    /// Several different keys of the issuer fit: all of the token's `kid`, or any where it names none.
+    /// Several different keys of the issuer fit: all of the token's `kid`, or any where it names
+    /// none.
     #[error("the issuer `{issuer}` has several keys that the token can mean: it has {key} and {algorithm}")]
     AmbiguousKey {
         /// The issuer.
@@ -120,7 +127,8 @@ pub enum TokenError {
         /// The `alg`.
         algorithm: Algorithm,
     },
-    /// The key is there, but is not for the algorithm in the header; or the token names no key, and none is for its algorithm.
+    /// The key is there, but is not for the algorithm in the header; or the token names no key, and
+    /// none is for its algorithm.
     #[error("the issuer `{issuer}` has no key for the token: it has {key} and {algorithm}")]
     KeyAlgorithm {
         /// The issuer.
@@ -178,7 +186,8 @@ pub enum TokenError {
     /// `iat` is longer ago than the issuer's maximum age.
     #[error("the token was issued too long ago")]
     TooOld,
-    /// The key that signed the token is not among the issuer's keys of now, or means another one there.
+    /// The key that signed the token is not among the issuer's keys of now, or means another one
+    /// there.
     #[error("the key that signed the token is not among the issuer's keys now")]
     KeyRetired,
     /// The clock is before 1970; nothing can be said about time.
@@ -266,8 +275,8 @@ impl TokenErrorKind {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClaimError {
-    /// The pointer is not a JSON pointer (RFC 6901 section 3): it must be empty or start with `/`, with `~` only in `~0`
-    /// and `~1`.
+    /// The pointer is not a JSON pointer (RFC 6901 section 3): it must be empty or start with `/`,
+    /// with `~` only in `~0` and `~1`.
     #[error("`{pointer}` is not a JSON pointer: write it like `/org/id`")]
     MalformedPointer {
         /// The pointer, escaped and cut.

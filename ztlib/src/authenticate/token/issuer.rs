@@ -11,10 +11,11 @@ pub const MAX_LEEWAY: Duration = Duration::from_secs(5 * 60);
 const DEFAULT_CLOCK_SKEW: Duration = Duration::from_secs(5);
 const DEFAULT_MAX_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// An issuer whose tokens are believed, and the terms. Part of a [`TokenVerifier`](super::TokenVerifier), whose `build` checks
-/// it.
+/// An issuer whose tokens are believed, and the terms. Part of a
+/// [`TokenVerifier`](super::TokenVerifier), whose `build` checks it.
 ///
-/// An audience, the algorithms and the keys have no default: an issuer without one of them is refused.
+/// An audience, the algorithms and the keys have no default: an issuer without one of them is
+/// refused.
 ///
 /// | setting | default |
 /// |---|---|
@@ -51,7 +52,8 @@ pub struct Issuer {
     pub(super) audiences: Vec<String>,
     pub(super) algorithms: Vec<Algorithm>,
     pub(super) keys: Option<Keys>,
-    /// The length of the secret given, where there is one: it is checked when the algorithms are known.
+    /// The length of the secret given, where there is one: it is checked when the algorithms are
+    /// known.
     pub(super) secret_len: Option<usize>,
     pub(super) several_families: bool,
     pub(super) types: Option<Vec<String>>,
@@ -67,8 +69,8 @@ pub struct Issuer {
 }
 
 impl Issuer {
-    /// An issuer of this name: the `iss` of its tokens, byte for byte (RFC 7519 section 4.1.1). A trailing slash or another
-    /// letter case is another issuer.
+    /// An issuer of this name: the `iss` of its tokens, byte for byte (RFC 7519 section 4.1.1). A
+    /// trailing slash or another letter case is another issuer.
     #[must_use]
     pub fn new(name: impl Into<String>) -> Self {
         Self {
@@ -91,20 +93,23 @@ impl Issuer {
         }
     }
 
-    /// Accepts tokens that name this audience (RFC 7519 section 4.1.3). Given several times, one of them is enough. There must
-    /// be at least one: a token for another service is no proof for this one.
+    /// Accepts tokens that name this audience (RFC 7519 section 4.1.3). Given several times, one of
+    /// them is enough. There must be at least one: a token for another service is no proof for
+    /// this one.
     #[must_use]
     pub fn audience(mut self, audience: impl Into<String>) -> Self {
         self.audiences.push(audience.into());
         self
     }
 
-    /// Takes this claim for the audience of tokens that have no `aud`. It is a string or an array of strings, as `aud` is, and one of
-    /// them must be an [`audience`](Self::audience) of this service; policies then read it as the audience. A token that has an
-    /// `aud` is judged by that alone.
+    /// Takes this claim for the audience of tokens that have no `aud`. It is a string or an array
+    /// of strings, as `aud` is, and one of them must be an [`audience`](Self::audience) of this
+    /// service; policies then read it as the audience. A token that has an `aud` is judged by
+    /// that alone.
     ///
-    /// Access tokens of Amazon Cognito name the client that they were issued to, in `client_id`, and no audience: for those, say
-    /// `.audience("the id of your client").audience_from("client_id")`.
+    /// Access tokens of Amazon Cognito name the client that they were issued to, in `client_id`,
+    /// and no audience: for those, say `.audience("the id of your
+    /// client").audience_from("client_id")`.
     ///
     /// ```
     /// use ztlib::authenticate::token::{Algorithm, BearerToken, Issuer, KeySet, TokenVerifier};
@@ -124,18 +129,20 @@ impl Issuer {
         self
     }
 
-    /// Loosens: a token without an audience is believed. It was issued to be used anywhere: whoever gets one, of whatever service,
-    /// can use it here. A token that names audiences must still name one of this service, and with this verb there need not be
-    /// any [`audience`](Self::audience). Prefer [`audience_from`](Self::audience_from) where another claim says whom the token is
-    /// for.
+    /// Loosens: a token without an audience is believed. It was issued to be used anywhere: whoever
+    /// gets one, of whatever service, can use it here. A token that names audiences must still
+    /// name one of this service, and with this verb there need not be
+    /// any [`audience`](Self::audience). Prefer [`audience_from`](Self::audience_from) where
+    /// another claim says whom the token is for.
     #[must_use]
     pub fn allow_missing_audience(mut self) -> Self {
         self.missing_audience = true;
         self
     }
 
-    /// Reads the scopes from this claim (a top-level member) instead of `scope`: `scp` for Microsoft Entra and Okta. Given several
-    /// times, the scopes of all these claims count. Each is one string with spaces between the scopes, or an array of strings.
+    /// Reads the scopes from this claim (a top-level member) instead of `scope`: `scp` for
+    /// Microsoft Entra and Okta. Given several times, the scopes of all these claims count.
+    /// Each is one string with spaces between the scopes, or an array of strings.
     ///
     /// ```
     /// use ztlib::authenticate::token::{Algorithm, BearerToken, Issuer, KeySet, TokenVerifier};
@@ -155,23 +162,26 @@ impl Issuer {
         self
     }
 
-    /// The algorithms that the issuer signs with. All must be of one family (EC, RSA, Ed25519, HMAC), save where
-    /// [`allow_several_families`](Self::allow_several_families) says otherwise.
+    /// The algorithms that the issuer signs with. All must be of one family (EC, RSA, Ed25519,
+    /// HMAC), save where [`allow_several_families`](Self::allow_several_families) says
+    /// otherwise.
     #[must_use]
     pub fn algorithms(mut self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
         self.algorithms.extend(algorithms);
         self
     }
 
-    /// Lets the issuer use algorithms of several families of public keys, as while it changes from one to another. HMAC is
-    /// never mixed with public keys: their text would be a secret that everybody knows (CVE-2016-10555).
+    /// Lets the issuer use algorithms of several families of public keys, as while it changes from
+    /// one to another. HMAC is never mixed with public keys: their text would be a secret that
+    /// everybody knows (CVE-2016-10555).
     #[must_use]
     pub fn allow_several_families(mut self) -> Self {
         self.several_families = true;
         self
     }
 
-    /// The keys that the issuer signs with: a [`KeySet`], or [`Keys`] that are replaced while the service runs.
+    /// The keys that the issuer signs with: a [`KeySet`], or [`Keys`] that are replaced while the
+    /// service runs.
     #[must_use]
     pub fn keys(mut self, keys: impl Into<Keys>) -> Self {
         self.keys = Some(keys.into());
@@ -179,8 +189,9 @@ impl Issuer {
         self
     }
 
-    /// The secret that the issuer shares with this service, for the algorithms `HS256` (at least 32 bytes), `HS384` (48) and
-    /// `HS512` (64). Whoever holds it can make tokens: prefer public keys.
+    /// The secret that the issuer shares with this service, for the algorithms `HS256` (at least 32
+    /// bytes), `HS384` (48) and `HS512` (64). Whoever holds it can make tokens: prefer public
+    /// keys.
     ///
     /// Its tokens carry no `kid`. For secrets with ids, see [`KeySet::from_secret_jwks`].
     #[must_use]
@@ -197,8 +208,8 @@ impl Issuer {
         self
     }
 
-    /// How far the issuer's clock may be ahead: `nbf` and `iat` may be this much later than now. Default: 5 seconds. At most 5
-    /// minutes. It lets nothing live longer.
+    /// How far the issuer's clock may be ahead: `nbf` and `iat` may be this much later than now.
+    /// Default: 5 seconds. At most 5 minutes. It lets nothing live longer.
     #[must_use]
     pub fn clock_skew(mut self, skew: Duration) -> Self {
         self.clock_skew = skew;
@@ -222,20 +233,24 @@ impl Issuer {
         self
     }
 
-    /// The values of the header's `typ` that are accepted, instead of the default; a token without `typ` is then refused, save
-    /// after [`allow_missing_type`](Self::allow_missing_type). They are compared without regard to letter case and to a leading `application/` (RFC 7515 section 4.1.9).
+    /// The values of the header's `typ` that are accepted, instead of the default; a token without
+    /// `typ` is then refused, save after [`allow_missing_type`](Self::allow_missing_type). They
+    /// are compared without regard to letter case and to a leading `application/` (RFC 7515 section
+    /// 4.1.9).
     ///
-    /// The default takes `at+jwt` (RFC 9068), `JWT` and none, since most issuers do not mark their access tokens. It refuses
-    /// what is marked as something else: `logout+jwt`, `secevent+jwt`, `dpop+jwt`. Where the issuer does mark them, say
-    /// `.types(["at+jwt"])`: then an ID token never passes as an access token (RFC 8725 section 3.11).
+    /// The default takes `at+jwt` (RFC 9068), `JWT` and none, since most issuers do not mark their
+    /// access tokens. It refuses what is marked as something else: `logout+jwt`,
+    /// `secevent+jwt`, `dpop+jwt`. Where the issuer does mark them, say `.types(["at+jwt"])`:
+    /// then an ID token never passes as an access token (RFC 8725 section 3.11).
     #[must_use]
     pub fn types<T: Into<String>>(mut self, types: impl IntoIterator<Item = T>) -> Self {
         self.types = Some(types.into_iter().map(Into::into).collect());
         self
     }
 
-    /// Loosens: a token without `typ` is believed although [`types`](Self::types) names others, as JWT-SVID section 2.3 has it:
-    /// `.types(["JWT", "JOSE"]).allow_missing_type()`. Without a list of types it changes nothing.
+    /// Loosens: a token without `typ` is believed although [`types`](Self::types) names others, as
+    /// JWT-SVID section 2.3 has it: `.types(["JWT", "JOSE"]).allow_missing_type()`. Without a
+    /// list of types it changes nothing.
     #[must_use]
     pub fn allow_missing_type(mut self) -> Self {
         self.missing_type = true;

@@ -1,8 +1,9 @@
 //! Bytes → a JSON object that can be read in one way only.
 //!
-//! `serde_json` keeps the last of two equal members, allows 128 levels and any number of members. Two readers that disagree
-//! about one text are how a token means one thing to its issuer and another to us (RFC 8725 section 2.7, RFC 7493), so
-//! this reader refuses what can be read twice and bounds the rest.
+//! `serde_json` keeps the last of two equal members, allows 128 levels and any number of members.
+//! Two readers that disagree about one text are how a token means one thing to its issuer and
+//! another to us (RFC 8725 section 2.7, RFC 7493), so this reader refuses what can be read twice
+//! and bounds the rest.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -20,12 +21,13 @@ pub(super) struct Limits {
     pub(super) depth: usize,
     /// Members of all objects together.
     pub(super) members: usize,
-    /// The level of objects that stand for themselves: one that can be read in two ways is [`unreadable`], and the rest is read.
+    /// The level of objects that stand for themselves: one that can be read in two ways is
+    /// [`unreadable`], and the rest is read.
     pub(super) entries: Option<usize>,
 }
 
-/// The name of the only member of what is put in the place of an entry that cannot be read. No text has a member of this name: it
-/// is refused for it.
+/// The name of the only member of what is put in the place of an entry that cannot be read. No text
+/// has a member of this name: it is refused for it.
 const UNREADABLE: &str = "\0";
 
 /// Why an entry cannot be read in one way only, where it is such a one.
@@ -40,15 +42,18 @@ pub(super) fn unreadable(entry: &Map<String, Value>) -> Option<JsonFault> {
 pub enum JsonFault {
     /// The bytes are not UTF-8.
     NotUtf8,
-    /// The text is not JSON (RFC 8259), or holds half a surrogate pair, a byte order mark or a number beyond a double.
+    /// The text is not JSON (RFC 8259), or holds half a surrogate pair, a byte order mark or a
+    /// number beyond a double.
     Syntax,
     /// The value is not an object.
     NotAnObject,
     /// An object, at any depth, has two members of one name.
     DuplicateMember,
-    /// The nesting is deeper than is allowed: for a token [`max_nesting`](super::TokenVerifierBuilder::max_nesting), for a key set 32 levels.
+    /// The nesting is deeper than is allowed: for a token
+    /// [`max_nesting`](super::TokenVerifierBuilder::max_nesting), for a key set 32 levels.
     TooDeep,
-    /// There are more members than are allowed: for a token [`max_claims`](super::TokenVerifierBuilder::max_claims), for a key set 16 384.
+    /// There are more members than are allowed: for a token
+    /// [`max_claims`](super::TokenVerifierBuilder::max_claims), for a key set 16 384.
     TooManyMembers,
     /// A name or a string holds U+0000.
     NulCharacter,
@@ -83,7 +88,8 @@ pub(super) fn read_object(bytes: &[u8], limits: Limits) -> Result<Map<String, Va
     }
 }
 
-/// Text with members in the order of their names and no white space, whatever features `serde_json` was built with.
+/// Text with members in the order of their names and no white space, whatever features `serde_json`
+/// was built with.
 pub(crate) fn canonical_text(value: &Value) -> String {
     let mut text = String::new();
     write_canonical(value, &mut text);
@@ -253,7 +259,8 @@ impl<'de> Visitor<'de> for Node<'_> {
     }
 }
 
-/// How `serde_json` hands over a number where some crate of the build has turned its `arbitrary_precision` on.
+/// How `serde_json` hands over a number where some crate of the build has turned its
+/// `arbitrary_precision` on.
 const NUMBER_IN_DISGUISE: &str = "$serde_json::private::Number";
 
 static NUMBERS_ARE_TEXT: LazyLock<bool> =

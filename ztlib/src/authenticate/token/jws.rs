@@ -13,10 +13,12 @@ use super::key::Key;
 use super::keys::{KeySet, NoKey};
 use super::limits::TokenLimits;
 
-/// The longest token that is ever looked at, in bytes: [`max_token_bytes`](super::TokenVerifierBuilder::max_token_bytes) can be no more. It
-/// bounds the work that an unknown caller can cause: everything before the signature is linear in it.
+/// The longest token that is ever looked at, in bytes:
+/// [`max_token_bytes`](super::TokenVerifierBuilder::max_token_bytes) can be no more. It bounds the
+/// work that an unknown caller can cause: everything before the signature is linear in it.
 ///
-/// A server may have a lower limit for the headers of a request, which then answers 431 before anybody is asked who they are.
+/// A server may have a lower limit for the headers of a request, which then answers 431 before
+/// anybody is asked who they are.
 pub const MAX_TOKEN_BYTES: usize = 64 * 1024;
 
 /// The longest `kid`, in bytes.
@@ -30,7 +32,8 @@ pub(super) struct Jws<'t> {
     signed: &'t [u8],
 }
 
-/// What the header says that matters. Members that point to keys (`jku`, `jwk`, `x5u`, `x5c`) are never looked at.
+/// What the header says that matters. Members that point to keys (`jku`, `jwk`, `x5u`, `x5c`) are
+/// never looked at.
 pub(super) struct Header {
     pub(super) algorithm: Algorithm,
     pub(super) key_id: Option<String>,
@@ -65,7 +68,8 @@ impl<'t> Jws<'t> {
 
     /// The key of the set that made the signature.
     ///
-    /// `algorithms` is the issuer's list; the key has its own besides, and the header's choice must be in both.
+    /// `algorithms` is the issuer's list; the key has its own besides, and the header's choice must
+    /// be in both.
     pub(super) fn verify<'k>(
         &self,
         issuer: &str,
@@ -107,7 +111,8 @@ impl NoKey {
 
 impl Header {
     fn check(members: &Map<String, Value>) -> Result<Self, TokenError> {
-        // An extension that must be understood may change what any other member means: it is looked at first.
+        // An extension that must be understood may change what any other member means: it is looked at
+        // first.
         if members.contains_key("crit") {
             return Err(TokenError::CriticalHeader);
         }
@@ -141,7 +146,8 @@ fn text<'m>(members: &'m Map<String, Value>, name: &'static str) -> Result<Optio
     }
 }
 
-/// Base64url without padding, white space or stray bits in the last character: one text for one sequence of bytes.
+/// Base64url without padding, white space or stray bits in the last character: one text for one
+/// sequence of bytes.
 fn decode(part: &'static str, text: &str) -> Result<Vec<u8>, TokenError> {
     URL_SAFE_NO_PAD.decode(text).map_err(|_| TokenError::Base64 { part })
 }

@@ -68,7 +68,8 @@ impl Key {
         Self::from_secret(&secret).ok_or(KeyRefusal::ShortSecret)?.named(jwk)
     }
 
-    /// A secret for those HMAC algorithms that it is long enough for; none where it is too short for all.
+    /// A secret for those HMAC algorithms that it is long enough for; none where it is too short
+    /// for all.
     pub(super) fn from_secret(secret: &[u8]) -> Option<Self> {
         let algorithms: Vec<Algorithm> = [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512]
             .into_iter()
@@ -113,7 +114,8 @@ impl Key {
         Ok(self)
     }
 
-    /// Whether this is the same entry: the same key, under the same name and for the same algorithms.
+    /// Whether this is the same entry: the same key, under the same name and for the same
+    /// algorithms.
     pub(super) fn repeats(&self, other: &Self) -> bool {
         self.is_same(other) && self.id == other.id && self.algorithms == other.algorithms
     }
@@ -135,14 +137,15 @@ impl Key {
         self.fingerprint == other.fingerprint
     }
 
-    /// Checks a signature. Lengths are compared first: a signature of another length is never right, and saves the work.
+    /// Checks a signature. Lengths are compared first: a signature of another length is never
+    /// right, and saves the work.
     #[allow(clippy::ptr_arg, reason = "the engine's trait wants the vector itself")]
     pub(super) fn has_signed(&self, algorithm: Algorithm, message: &[u8], signature: &Vec<u8>) -> bool {
         if !self.is_for(algorithm) || self.signature_len.is_some_and(|len| signature.len() != len) {
             return false;
         }
-        // The provider is named: the process-wide default can be replaced by any crate of the build, and panics where two
-        // are compiled in.
+        // The provider is named: the process-wide default can be replaced by any crate of the build, and
+        // panics where two are compiled in.
         (aws_lc::DEFAULT_PROVIDER.verifier_factory)(&algorithm.engine(), &self.engine)
             .is_ok_and(|verifier| verifier.verify(message, signature).is_ok())
     }
@@ -163,8 +166,9 @@ fn check_readable(jwk: &Map<String, Value>) -> Result<(), KeyRefusal> {
     unreadable(jwk).map_or(Ok(()), |fault| Err(KeyRefusal::Json(fault)))
 }
 
-/// `use` and `key_ops` (RFC 7517 sections 4.2 and 4.3): either may be absent; neither may say something else. The keys of a SPIFFE
-/// bundle that sign JWT-SVIDs are `jwt-svid` there; its `x509-svid` entries are authorities for certificates.
+/// `use` and `key_ops` (RFC 7517 sections 4.2 and 4.3): either may be absent; neither may say
+/// something else. The keys of a SPIFFE bundle that sign JWT-SVIDs are `jwt-svid` there; its
+/// `x509-svid` entries are authorities for certificates.
 fn check_purpose(jwk: &Map<String, Value>) -> Result<(), KeyRefusal> {
     if text(jwk, "use")?.is_some_and(|purpose| !matches!(purpose, "sig" | "jwt-svid")) {
         return Err(KeyRefusal::NotForSignatures);

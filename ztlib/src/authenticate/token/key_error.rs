@@ -8,7 +8,8 @@ use super::json::JsonFault;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyRefusal {
-    /// The entry cannot be read in one way only: it has two members of one name, or a NUL character in a text.
+    /// The entry cannot be read in one way only: it has two members of one name, or a NUL character
+    /// in a text.
     #[error("the key cannot be read: {0}")]
     Json(JsonFault),
     /// The entry is not an object, or a member is missing or of the wrong form.
@@ -29,7 +30,8 @@ pub enum KeyRefusal {
     /// A shared secret in a set of public keys.
     #[error("the key is a shared secret: those are configured by `hmac_secret`")]
     Secret,
-    /// The RSA modulus has fewer than 2048 or more than 8192 bits, is even, or the exponent is even, 1 or above 2^33.
+    /// The RSA modulus has fewer than 2048 or more than 8192 bits, is even, or the exponent is
+    /// even, 1 or above 2^33.
     #[error("the RSA key is weak, or too large")]
     WeakRsa,
     /// The modulus has the form that the ROCA fault leaves (CVE-2017-15361).
@@ -141,7 +143,8 @@ fn reasons(warnings: &[KeyWarning]) -> String {
     }
 }
 
-/// As [`fmt::Display`](std::fmt::Display): what `fn main() -> Result<(), Box<dyn Error>>` prints is this, and it should say what to do.
+/// As [`fmt::Display`](std::fmt::Display): what `fn main() -> Result<(), Box<dyn Error>>` prints is
+/// this, and it should say what to do.
 impl std::fmt::Debug for KeySetError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         std::fmt::Display::fmt(self, f)

@@ -25,14 +25,17 @@ const MAX_KEYS: usize = 256;
 /// A key is an object in an array in the set.
 const KEY_SET_LIMITS: Limits = Limits { depth: 32, members: 16_384, entries: Some(3) };
 
-/// The public keys of an issuer, from a JWK set (RFC 7517 section 5). Cheap to clone; never changes.
+/// The public keys of an issuer, from a JWK set (RFC 7517 section 5). Cheap to clone; never
+/// changes.
 ///
-/// An entry that cannot be used (another purpose, an unknown type, a weak key, members that can be read in two ways) is left out
-/// and reported by [`warnings`](Self::warnings): one odd key does not break a set. A set of which nothing is left is an error.
+/// An entry that cannot be used (another purpose, an unknown type, a weak key, members that can be
+/// read in two ways) is left out and reported by [`warnings`](Self::warnings): one odd key does not
+/// break a set. A set of which nothing is left is an error.
 ///
-/// A token means the key of its `kid` that fits its `alg` (RFC 7517 section 4.5), so several keys may have one `kid`: an RSA key
-/// for RS256 and for PS256, an RSA and an EC key. What is in the set twice is one key. Where two different keys are left, no
-/// key is guessed: the token is refused with `token-ambiguous-key`, and all others of the set are believed as ever.
+/// A token means the key of its `kid` that fits its `alg` (RFC 7517 section 4.5), so several keys
+/// may have one `kid`: an RSA key for RS256 and for PS256, an RSA and an EC key. What is in the set
+/// twice is one key. Where two different keys are left, no key is guessed: the token is refused
+/// with `token-ambiguous-key`, and all others of the set are believed as ever.
 ///
 /// ```
 /// use ztlib::authenticate::token::KeySet;
@@ -70,8 +73,9 @@ pub(super) enum NoKey {
 }
 
 impl KeySet {
-    /// Reads a JWK set of public keys: RSA (2048 to 8192 bits), EC on P-256 and P-384, Ed25519. `use`, `key_ops`, `alg` and
-    /// `crv` are honoured; a shared secret (`oct`) or a private key in the set is left out.
+    /// Reads a JWK set of public keys: RSA (2048 to 8192 bits), EC on P-256 and P-384, Ed25519.
+    /// `use`, `key_ops`, `alg` and `crv` are honoured; a shared secret (`oct`) or a private key
+    /// in the set is left out.
     ///
     /// # Errors
     /// See [`KeySetError`].
@@ -79,11 +83,13 @@ impl KeySet {
         Self::read(json, Key::from_public_jwk)
     }
 
-    /// Reads a JWK set of shared secrets (`oct`), for an issuer whose tokens carry HMACs. Whoever can check such a token can
-    /// also make one. A set with a key of another type is refused: what is published must not hold secrets.
+    /// Reads a JWK set of shared secrets (`oct`), for an issuer whose tokens carry HMACs. Whoever
+    /// can check such a token can also make one. A set with a key of another type is refused:
+    /// what is published must not hold secrets.
     ///
-    /// Both sides write such a set by hand. So a secret that cannot be used and has the `kid` of another is taken for a slip in
-    /// that very key, and tokens of this `kid` are refused as ambiguous.
+    /// Both sides write such a set by hand. So a secret that cannot be used and has the `kid` of
+    /// another is taken for a slip in that very key, and tokens of this `kid` are refused as
+    /// ambiguous.
     ///
     /// # Errors
     /// See [`KeySetError`].
@@ -137,8 +143,8 @@ impl KeySet {
         self.0.keys.iter().any(|key| algorithms.iter().any(|&algorithm| key.is_for(algorithm)))
     }
 
-    /// The one key that a token means: of its `kid`, where it names one, and fitting its algorithm. A `kid` is a name in this map and
-    /// nothing else.
+    /// The one key that a token means: of its `kid`, where it names one, and fitting its algorithm.
+    /// A `kid` is a name in this map and nothing else.
     pub(super) fn select(&self, id: Option<&str>, algorithm: Algorithm) -> Result<&Arc<Key>, NoKey> {
         if id.is_some_and(|id| self.0.doubtful.contains(id) && self.0.by_id.contains_key(id)) {
             return Err(NoKey::Ambiguous);
@@ -159,7 +165,8 @@ impl KeySet {
         if json.len() > MAX_KEY_SET_BYTES {
             return Err(KeySetError::TooLarge);
         }
-        // Some editors begin a file with a byte order mark; a reader may pass over it (RFC 8259 section 8.1).
+        // Some editors begin a file with a byte order mark; a reader may pass over it (RFC 8259 section
+        // 8.1).
         let json = json.strip_prefix(b"\xef\xbb\xbf").unwrap_or(json);
         let set = read_object(json, KEY_SET_LIMITS).map_err(KeySetError::Json)?;
         let Some(Value::Array(entries)) = set.get("keys") else { return Err(KeySetError::NoKeysArray) };
@@ -211,12 +218,14 @@ impl fmt::Debug for KeySet {
     }
 }
 
-/// The keys of an issuer, which can be replaced while the service runs. Clones are handles to the same keys.
+/// The keys of an issuer, which can be replaced while the service runs. Clones are handles to the
+/// same keys.
 ///
-/// What fetches keys holds one of these and calls [`replace`](Self::replace); the verifier holds another. Every replacement has
-/// a *generation*. Claims that were verified under an earlier one are checked against the keys of now by
-/// [`VerifiedClaims::recheck`](super::VerifiedClaims::recheck): a token by a key that was taken out is refused from the next
-/// request on.
+/// What fetches keys holds one of these and calls [`replace`](Self::replace); the verifier holds
+/// another. Every replacement has a *generation*. Claims that were verified under an earlier one
+/// are checked against the keys of now by
+/// [`VerifiedClaims::recheck`](super::VerifiedClaims::recheck): a token by a key that was taken out
+/// is refused from the next request on.
 #[derive(Clone)]
 pub struct Keys(Arc<ArcSwap<Current>>);
 
@@ -231,8 +240,9 @@ impl Keys {
         Self(Arc::new(ArcSwap::from_pointee(Current { generation: 1, set })))
     }
 
-    /// Trusts these keys instead, and no others, for every request that arrives after it returns. Gives the new generation.
-    /// An issuer of public keys ignores secrets in the set, and the other way round.
+    /// Trusts these keys instead, and no others, for every request that arrives after it returns.
+    /// Gives the new generation. An issuer of public keys ignores secrets in the set, and the
+    /// other way round.
     pub fn replace(&self, set: KeySet) -> u64 {
         let before = self.0.rcu(|current| Current { generation: current.generation + 1, set: set.clone() });
         before.generation + 1

@@ -7,13 +7,14 @@ use zeroize::Zeroizing;
 
 use super::claims::VerifiedClaims;
 
-/// How many are kept, and the longest that is kept, in bytes. A service calls with one token for minutes; while it changes to the next
-/// one, with two.
+/// How many are kept, and the longest that is kept, in bytes. A service calls with one token for
+/// minutes; while it changes to the next one, with two.
 const KEPT: usize = 2;
 const MAX_KEPT_BYTES: usize = 4096;
 
-/// The headers that a connection sent last with a token that was good, each compared byte by byte with the next one it sends. Only the
-/// connection itself can find them, so how long a comparison takes tells nobody about the token of another.
+/// The headers that a connection sent last with a token that was good, each compared byte by byte
+/// with the next one it sends. Only the connection itself can find them, so how long a comparison
+/// takes tells nobody about the token of another.
 ///
 /// They are wiped when they are replaced, and when the connection is gone.
 #[derive(Default)]
@@ -29,7 +30,8 @@ struct Last {
 impl LastTokens {
     /// What the token in this header says. Its life is for the caller to check.
     pub(super) fn find(&self, verifier: u64, header: &[u8]) -> Option<VerifiedClaims> {
-        // Requests of one connection are judged one after the other, or the look-up is left to the cache that all share.
+        // Requests of one connection are judged one after the other, or the look-up is left to the cache
+        // that all share.
         let mut kept = self.0.try_lock().ok()?;
         let at = kept.iter().position(|last| {
             last.as_ref().is_some_and(|last| last.verifier == verifier && is_same(&last.header, header))

@@ -7,10 +7,11 @@ use super::service::TokenService;
 use crate::clock::{Clock, SharedClock};
 use crate::enforce::Protocol;
 
-/// Verifies the token of each request and puts [`VerifiedClaims`](super::VerifiedClaims) into its extensions; answers 401
-/// itself where there is none to believe.
+/// Verifies the token of each request and puts [`VerifiedClaims`](super::VerifiedClaims) into its
+/// extensions; answers 401 itself where there is none to believe.
 ///
-/// It works alone, on any body, where who calls is all that matters. What callers may do is asked by the whole guard.
+/// It works alone, on any body, where who calls is all that matters. What callers may do is asked
+/// by the whole guard.
 ///
 /// ```
 /// # use std::convert::Infallible;

@@ -14,7 +14,8 @@ pub(super) struct TokenLimits {
 }
 
 impl TokenLimits {
-    /// Room for what large directories put into a token: two hundred groups, or the roles of some hundred clients.
+    /// Room for what large directories put into a token: two hundred groups, or the roles of some
+    /// hundred clients.
     pub(super) const DEFAULT: Self =
         Self { bytes: 16 * 1024, json: Limits { depth: 32, members: 1024, entries: None } };
 

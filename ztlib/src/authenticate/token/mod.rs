@@ -7,8 +7,9 @@
 //! | choose the key, check the signature | `keys`, `key`, `key_error` | the issuer's words |
 //! | check what they mean, here and now | `registered`, `trusted`, `verifier` | [`VerifiedClaims`] |
 //!
-//! The signature itself is checked by jsonwebtoken on aws-lc. All else is checked here, since a library for everybody accepts
-//! more than a service should: claims of a wrong type, unknown critical extensions, duplicate members, weak keys, any `typ`.
+//! The signature itself is checked by jsonwebtoken on aws-lc. All else is checked here, since a
+//! library for everybody accepts more than a service should: claims of a wrong type, unknown
+//! critical extensions, duplicate members, weak keys, any `typ`.
 //!
 //! ```
 //! use std::time::{Duration, UNIX_EPOCH};
@@ -38,12 +39,14 @@
 //!
 //! # Time and keys change
 //!
-//! Claims are verified once and used later: from a cache, on an open stream. Each use begins with [`VerifiedClaims::recheck`], which
-//! compares the times with now and, where the issuer's [`Keys`] were replaced, whether the key is still among them.
+//! Claims are verified once and used later: from a cache, on an open stream. Each use begins with
+//! [`VerifiedClaims::recheck`], which compares the times with now and, where the issuer's [`Keys`]
+//! were replaced, whether the key is still among them.
 //!
 //! # What a caller learns
 //!
-//! Whatever is wrong with a token, the answer is one and the same `invalid_token`. The [`TokenError`] is for the operator.
+//! Whatever is wrong with a token, the answer is one and the same `invalid_token`. The
+//! [`TokenError`] is for the operator.
 
 mod algorithm;
 mod authenticator;

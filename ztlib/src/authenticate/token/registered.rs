@@ -1,9 +1,11 @@
-//! The claims that ztlib itself gives a meaning to, each of exactly the type that its definition says.
+//! The claims that ztlib itself gives a meaning to, each of exactly the type that its definition
+//! says.
 //!
-//! What decides whether a token is believed, and whose it is (`iss`, `sub`, `aud`, `exp`, `nbf`, `iat`), is a fault where it is of
-//! another type: to take it for absent is how `"exp": "never"` becomes a token that lives for ever (CVE-2026-25537). `iat` bounds
-//! the lifetime, and `sub` stands in each permit and audit event, so both are asked about always. All else is a fault only for
-//! who asks for it: what nobody reads refuses nothing.
+//! What decides whether a token is believed, and whose it is (`iss`, `sub`, `aud`, `exp`, `nbf`,
+//! `iat`), is a fault where it is of another type: to take it for absent is how `"exp": "never"`
+//! becomes a token that lives for ever (CVE-2026-25537). `iat` bounds the lifetime, and `sub`
+//! stands in each permit and audit event, so both are asked about always. All else is a fault only
+//! for who asks for it: what nobody reads refuses nothing.
 
 use serde_json::{Map, Value};
 
@@ -124,8 +126,9 @@ fn texts(claims: &Map<String, Value>, name: &str) -> Result<Option<Vec<String>>,
     }
 }
 
-/// One string, or an array of at least one (RFC 7519 section 4.1.3), of `aud`; of what stands for it where there is none and the
-/// issuer's terms name a claim that does. None at all only where they allow that.
+/// One string, or an array of at least one (RFC 7519 section 4.1.3), of `aud`; of what stands for
+/// it where there is none and the issuer's terms name a claim that does. None at all only where
+/// they allow that.
 fn audiences(claims: &Map<String, Value>, issuer: &TrustedIssuer) -> Result<Vec<String>, TokenError> {
     let name = match &issuer.audience_from {
         Some(name) if !claims.contains_key("aud") => name,
@@ -142,8 +145,9 @@ fn audiences(claims: &Map<String, Value>, issuer: &TrustedIssuer) -> Result<Vec<
     }
 }
 
-/// The scopes of these claims together, sorted, each once: in each one string with a space between them (RFC 8693 section 4.2), or
-/// an array of strings, as several issuers write it. An empty string, and an empty array, is no scope.
+/// The scopes of these claims together, sorted, each once: in each one string with a space between
+/// them (RFC 8693 section 4.2), or an array of strings, as several issuers write it. An empty
+/// string, and an empty array, is no scope.
 fn scopes(claims: &Map<String, Value>, names: &[String]) -> Result<Vec<String>, ClaimError> {
     // The characters of a scope: RFC 6749 section 3.3.
     let is_scope =
@@ -171,7 +175,8 @@ fn scopes(claims: &Map<String, Value>, names: &[String]) -> Result<Vec<String>, 
     Ok(scopes)
 }
 
-/// A NumericDate (RFC 7519 section 2): a number from 0 to the end of the year 9999. A fraction is rounded to the strict side.
+/// A NumericDate (RFC 7519 section 2): a number from 0 to the end of the year 9999. A fraction is
+/// rounded to the strict side.
 fn date(claims: &Map<String, Value>, name: &str, round: fn(f64) -> f64) -> Result<Option<u64>, TokenError> {
     let form = || form(name);
     let number = match claims.get(name) {

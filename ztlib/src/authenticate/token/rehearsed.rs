@@ -1,7 +1,8 @@
 //! Claims for rehearsals: what a test case of a policy says that the caller's token says.
 //!
-//! Nobody has verified them. They are made so that they hold nowhere but in a rehearsal: they expired in 1970 and their issuer has
-//! no keys. Whatever checks a token for a request refuses them.
+//! Nobody has verified them. They are made so that they hold nowhere but in a rehearsal: they
+//! expired in 1970 and their issuer has no keys. Whatever checks a token for a request refuses
+//! them.
 
 use std::sync::Arc;
 
@@ -24,19 +25,22 @@ const SOMEBODY: &str = "https://issuer.test";
 const SOME_SERVICE: &str = "service.test";
 /// How long such a token has to live, in seconds.
 const LIFE: u64 = 300;
-/// What the claims of a case may hold. It is less than a token may: a file has many cases, and each has its own copy.
+/// What the claims of a case may hold. It is less than a token may: a file has many cases, and each
+/// has its own copy.
 const OF_A_CASE: TokenLimits =
     TokenLimits { bytes: 8 * 1024, json: Limits { depth: 32, members: 512, entries: None } };
-/// What any token can hold, and as many members again: what was recorded of one is put together from its parts, one at a time.
+/// What any token can hold, and as many members again: what was recorded of one is put together
+/// from its parts, one at a time.
 const OF_A_RECORD: TokenLimits =
     TokenLimits { bytes: MAX_TOKEN_BYTES, json: Limits { depth: 66, members: 32 * 1024, entries: None } };
 
 impl VerifiedClaims {
-    /// The claims of a token. One that was verified always has `iss`, `aud` and `exp`: where they are left out, they are put in.
+    /// The claims of a token. One that was verified always has `iss`, `aud` and `exp`: where they
+    /// are left out, they are put in.
     ///
     /// # Errors
-    /// [`TokenError::ClaimForm`] for a registered claim that no verified token could have; [`TokenError::TooLong`] and [`TokenError::Json`] for more claims
-    /// than one has room for.
+    /// [`TokenError::ClaimForm`] for a registered claim that no verified token could have;
+    /// [`TokenError::TooLong`] and [`TokenError::Json`] for more claims than one has room for.
     #[cfg(test)]
     pub(crate) fn rehearsed(claims: Map<String, Value>, now: u64) -> Result<Self, TokenError> {
         Self::rehearsed_of(claims, now, true)

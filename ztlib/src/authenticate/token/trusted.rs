@@ -109,8 +109,8 @@ impl TrustedIssuer {
         })
     }
 
-    /// What claims say whose signature by this issuer is right: their type, audience and times are what they must be at `now`, and
-    /// all that is required is there.
+    /// What claims say whose signature by this issuer is right: their type, audience and times are
+    /// what they must be at `now`, and all that is required is there.
     pub(super) fn accept(
         &self,
         typ: Option<&str>,
@@ -248,7 +248,8 @@ pub enum TokenConfigError {
     BadPlace(String),
 }
 
-/// As [`fmt::Display`](std::fmt::Display): what `fn main() -> Result<(), Box<dyn Error>>` prints is this, and it should say what to do.
+/// As [`fmt::Display`](std::fmt::Display): what `fn main() -> Result<(), Box<dyn Error>>` prints is
+/// this, and it should say what to do.
 impl std::fmt::Debug for TokenConfigError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         std::fmt::Display::fmt(self, f)

@@ -1,7 +1,9 @@
-//! Wycheproof's JOSE vectors: every case as its authors expect, or on the list of exceptions with a reason.
+//! Wycheproof's JOSE vectors: every case as its authors expect, or on the list of exceptions with a
+//! reason.
 //!
-//! They are no tokens (their payload is "foo"), so what is run is the part below the claims: the form, the choice of the key, the
-//! signature. `ZTLIB_VECTORS` names the folder that holds `jose/`; with it set, a missing file is a failure.
+//! They are no tokens (their payload is "foo"), so what is run is the part below the claims: the
+//! form, the choice of the key, the signature. `ZTLIB_VECTORS` names the folder that holds `jose/`;
+//! with it set, a missing file is a failure.
 
 use std::path::PathBuf;
 

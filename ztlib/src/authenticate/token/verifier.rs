@@ -16,19 +16,20 @@ use super::limits::TokenLimits;
 use super::registered::issuer_hint;
 use super::trusted::{TokenConfigError, TrustedIssuer};
 
-/// Decides whether a token is to be believed. A pure function with configuration: no socket, no clock, no waiting. Cheap to
-/// clone.
+/// Decides whether a token is to be believed. A pure function with configuration: no socket, no
+/// clock, no waiting. Cheap to clone.
 ///
 /// What it checks, in order, each step refusing with its own [`TokenError`]:
 ///
-/// 1. the form: three parts of strict base64url, a header and claims that can be read in one way only, nothing in the
-///    header that changes their meaning (`crit`, `b64`, `zip`, `cty`);
-/// 2. the issuer named by `iss`. Nobody has vouched for it yet: it chooses whose keys are tried, and nothing else;
+/// 1. the form: three parts of strict base64url, a header and claims that can be read in one way
+///    only, nothing in the header that changes their meaning (`crit`, `b64`, `zip`, `cty`);
+/// 2. the issuer named by `iss`. Nobody has vouched for it yet: it chooses whose keys are tried,
+///    and nothing else;
 /// 3. the algorithm, which must be the issuer's *and* the key's, and the signature;
 /// 4. `typ`, then the registered claims: each of exactly its type, for this audience, at this time.
 ///
-/// Work before the signature is linear in the token, whose size is bounded: 16 KiB, 1024 members and 32 levels of nesting, unless the
-/// builder says otherwise.
+/// Work before the signature is linear in the token, whose size is bounded: 16 KiB, 1024 members
+/// and 32 levels of nesting, unless the builder says otherwise.
 ///
 /// ```
 /// use std::time::{Duration, UNIX_EPOCH};
@@ -95,8 +96,9 @@ impl TokenVerifier {
         }))
     }
 
-    /// Whether claims that were verified before, here or by another verifier, would be believed here and now. What another verifier
-    /// found is worth its signature and no more: all else is checked again on the terms of our own issuer of that name.
+    /// Whether claims that were verified before, here or by another verifier, would be believed
+    /// here and now. What another verifier found is worth its signature and no more: all else
+    /// is checked again on the terms of our own issuer of that name.
     pub(crate) fn recheck(
         &self,
         claims: &VerifiedClaims,
@@ -131,32 +133,34 @@ pub struct TokenVerifierBuilder {
 }
 
 impl TokenVerifierBuilder {
-    /// Trusts an issuer, on its terms. Issuers are kept apart: the keys and audiences of one say nothing about another.
+    /// Trusts an issuer, on its terms. Issuers are kept apart: the keys and audiences of one say
+    /// nothing about another.
     ///
-    /// The first one is the *home issuer*: what policies say of subjects, roles and scopes without naming an issuer is said of its
-    /// tokens alone (see [`VerifiedClaims::is_home_issuer`]). Give the issuer of your own users and services first, partners
-    /// after it.
+    /// The first one is the *home issuer*: what policies say of subjects, roles and scopes without
+    /// naming an issuer is said of its tokens alone (see [`VerifiedClaims::is_home_issuer`]).
+    /// Give the issuer of your own users and services first, partners after it.
     pub fn issuer(mut self, issuer: Issuer) -> Self {
         self.issuers.push(issuer);
         self
     }
 
     /// The longest token that is looked at, in bytes: 16 KiB unless set, at least 1 KiB and at most
-    /// [`MAX_TOKEN_BYTES`](super::MAX_TOKEN_BYTES). The server must take headers of that size too; see
-    /// [`Server::max_header_bytes`](crate::tls::Server::max_header_bytes).
+    /// [`MAX_TOKEN_BYTES`](super::MAX_TOKEN_BYTES). The server must take headers of that size too;
+    /// see [`Server::max_header_bytes`](crate::tls::Server::max_header_bytes).
     pub fn max_token_bytes(mut self, bytes: usize) -> Self {
         self.limits.bytes = bytes;
         self
     }
 
-    /// The most members that the claims of a token may have, in all their objects together: 1024 unless set, from 16 to 16 384. The
-    /// items of arrays are bounded by the token's bytes.
+    /// The most members that the claims of a token may have, in all their objects together: 1024
+    /// unless set, from 16 to 16 384. The items of arrays are bounded by the token's bytes.
     pub fn max_claims(mut self, members: usize) -> Self {
         self.limits.json.members = members;
         self
     }
 
-    /// How deep the claims of a token may be nested: 32 levels unless set, from 4 to 64. The claims themselves are the first.
+    /// How deep the claims of a token may be nested: 32 levels unless set, from 4 to 64. The claims
+    /// themselves are the first.
     pub fn max_nesting(mut self, levels: usize) -> Self {
         self.limits.json.depth = levels;
         self

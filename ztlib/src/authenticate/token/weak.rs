@@ -1,7 +1,8 @@
 //! Keys that look like any other and protect nothing.
 
-/// Whether an Ed25519 point is one of the eight of order 1, 2, 4 and 8, in any encoding: these are their y coordinates and
-/// those of them that can also be written without reduction. The top bit is the sign of x.
+/// Whether an Ed25519 point is one of the eight of order 1, 2, 4 and 8, in any encoding: these are
+/// their y coordinates and those of them that can also be written without reduction. The top bit is
+/// the sign of x.
 pub(super) fn has_small_order(point: &[u8]) -> bool {
     const fn ends(first: u8, middle: u8, last: u8) -> [u8; 32] {
         let mut y = [middle; 32];
@@ -28,8 +29,9 @@ pub(super) fn has_small_order(point: &[u8]) -> bool {
     SMALL.iter().any(|y| y.split_last().is_some_and(|(last, body)| body == rest && *last == sign & 0x7f))
 }
 
-/// Whether the modulus lies, modulo every small prime, in the group that 65537 generates: keys of the faulty generator
-/// always do, others once in about 2^27 (Nemec et al., "The Return of Coppersmith's Attack", 2017, section 3).
+/// Whether the modulus lies, modulo every small prime, in the group that 65537 generates: keys of
+/// the faulty generator always do, others once in about 2^27 (Nemec et al., "The Return of
+/// Coppersmith's Attack", 2017, section 3).
 pub(super) fn has_roca_form(modulus: &[u8]) -> bool {
     const PRIMES: [u32; 38] = [
         3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97, 101,

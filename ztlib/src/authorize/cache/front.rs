@@ -1,10 +1,12 @@
-//! In front of the shared cache: the few decisions that this thread found last. It takes no lock, shares no memory with other threads
-//! and allocates nothing for a decision that is found.
+//! In front of the shared cache: the few decisions that this thread found last. It takes no lock,
+//! shares no memory with other threads and allocates nothing for a decision that is found.
 //!
-//! An entry is a whole trace with its decision. It is found by comparing: where every read of the trace gives for this question what it
-//! gave then, a deterministic policy reads the same, sees the same and says the same. Where to look is a hint made of who asks and
-//! where; a wrong hint costs a look into the shared cache, never a wrong answer. What hangs on the caller alone is not read again while
-//! the caller is the very one that it was read for: verified claims and identities do not change.
+//! An entry is a whole trace with its decision. It is found by comparing: where every read of the
+//! trace gives for this question what it gave then, a deterministic policy reads the same, sees the
+//! same and says the same. Where to look is a hint made of who asks and where; a wrong hint costs a
+//! look into the shared cache, never a wrong answer. What hangs on the caller alone is not read
+//! again while the caller is the very one that it was read for: verified claims and identities do
+//! not change.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -25,7 +27,8 @@ const PLACES: usize = 4;
 /// What one remembered decision may hold, in bytes: at most 512 KiB a thread altogether.
 const MAX_ENTRY_BYTES: usize = 2048;
 
-/// How many answers from here are told to the read list at once, at most: its counters are shared by all threads.
+/// How many answers from here are told to the read list at once, at most: its counters are shared
+/// by all threads.
 const TOLD_AT_ONCE: u64 = 64;
 
 thread_local! {
@@ -47,7 +50,8 @@ struct Entry {
     told: u64,
 }
 
-/// Peer and claims, told apart by where they lie. They are not kept: only their places are not given to others.
+/// Peer and claims, told apart by where they lie. They are not kept: only their places are not
+/// given to others.
 struct Caller {
     peer: Option<PeerMark>,
     claims: Option<ClaimsMark>,
@@ -81,7 +85,8 @@ impl Drop for Entry {
 }
 
 impl Entry {
-    /// Counts an answer. The read list is told early of the first ones, so that it knows of at least half at any time.
+    /// Counts an answer. The read list is told early of the first ones, so that it knows of at
+    /// least half at any time.
     fn found(&mut self) {
         self.found += 1;
         if self.found.is_power_of_two() || self.found - self.told >= TOLD_AT_ONCE {

@@ -7,7 +7,8 @@ use super::read_list::ReadList;
 use crate::authorize::question::{Question, View};
 use crate::authorize::read::Read;
 
-/// A list's number and the exact values, each with its length: two different lists of values never have the same bytes.
+/// A list's number and the exact values, each with its length: two different lists of values never
+/// have the same bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Key(pub(super) Box<[u8]>);
 

@@ -1,13 +1,17 @@
 //! The decision cache: keyed by what the policies read.
 //!
-//! For each *site* (policy set, route, method, action) the union of the reads that its evaluations have made is remembered: the *read list*.
-//! A question is looked up once, under (list, the values that these reads give for this question, now). That is exact: an entry was stored by an
-//! evaluation whose reads all lie in the list, so where all of the list's values agree, a fresh evaluation would make the same reads,
-//! see the same values and say the same. When an evaluation reads something new, the list grows, under a new number; entries
-//! under the old number are never found again and fall out. Before that, `front` compares the few decisions that this thread found last, each by its whole trace.
+//! For each *site* (policy set, route, method, action) the union of the reads that its evaluations
+//! have made is remembered: the *read list*. A question is looked up once, under (list, the values
+//! that these reads give for this question, now). That is exact: an entry was stored by an
+//! evaluation whose reads all lie in the list, so where all of the list's values agree, a fresh
+//! evaluation would make the same reads, see the same values and say the same. When an evaluation
+//! reads something new, the list grows, under a new number; entries under the old number are never
+//! found again and fall out. Before that, `front` compares the few decisions that this thread found
+//! last, each by its whole trace.
 //!
-//! What is not in the trace is not in the key, and need not be: the policy set is the site's root (T6); documents, signals, labels and time are
-//! reads (T5); credentials' own life is checked before this is asked (T7); faults are not stored (T9).
+//! What is not in the trace is not in the key, and need not be: the policy set is the site's root
+//! (T6); documents, signals, labels and time are reads (T5); credentials' own life is checked
+//! before this is asked (T7); faults are not stored (T9).
 
 mod front;
 mod key;
@@ -47,11 +51,14 @@ use read_list::ReadList;
 /// ([`without_decision_cache`](crate::enforce::GuardBuilder::without_decision_cache)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CacheBounds {
-    /// Bytes of all entries together, counted with their keys and an allowance for the bookkeeping of each. Besides, each thread that judges keeps
-    /// at most 512 KiB of what it found last, beside what its audit events have shown of it (a few times that) and the read lists that it was found under;
-    /// and each site its name (a route of 8 KiB, or an action of 512 bytes, at most) and its list (16 KiB of arguments at most).
+    /// Bytes of all entries together, counted with their keys and an allowance for the bookkeeping
+    /// of each. Besides, each thread that judges keeps at most 512 KiB of what it found last,
+    /// beside what its audit events have shown of it (a few times that) and the read lists that it
+    /// was found under; and each site its name (a route of 8 KiB, or an action of 512 bytes, at
+    /// most) and its list (16 KiB of arguments at most).
     pub bytes: u64,
-    /// Sites (combinations of policy set, route, method and action) that have a read list of their own. All others share one; all actions of more than 512 bytes share another.
+    /// Sites (combinations of policy set, route, method and action) that have a read list of their
+    /// own. All others share one; all actions of more than 512 bytes share another.
     pub sites: usize,
     /// Reads in one list, at most 64. A site whose evaluations read more is evaluated each time.
     pub reads: usize,
@@ -80,7 +87,8 @@ pub struct CacheStatus {
     pub bounds: CacheBounds,
 }
 
-/// The longest action that has a list of its own, in bytes: an application may make it of what callers send.
+/// The longest action that has a list of its own, in bytes: an application may make it of what
+/// callers send.
 const MAX_ACTION_BYTES: usize = 512;
 
 /// Each look-up makes all reads of a list, and an entry has a byte for the place of each.
@@ -89,7 +97,8 @@ const MAX_READS: usize = 64;
 /// The arguments of all reads of one list in bytes: a policy may make them of what callers send.
 const MAX_LIST_BYTES: usize = 16 * 1024;
 
-/// What an entry costs besides its key and what it holds: moka's own nodes and counters, and allocations. Measured in `benches/`.
+/// What an entry costs besides its key and what it holds: moka's own nodes and counters, and
+/// allocations. Measured in `benches/`.
 const ENTRY_OVERHEAD: usize = 432;
 
 /// Decisions that were made before, each found only where a fresh evaluation would say the same.
@@ -131,8 +140,9 @@ enum Kind {
     Action(Arc<str>),
     /// Every action that is too long for a name.
     LongAction,
-    /// Every site past the bound. What is read of route, method and action is in the key, so lists may be shared: callers who make up
-    /// methods of a gRPC service fill this one, and nobody else's decisions go unremembered for it.
+    /// Every site past the bound. What is read of route, method and action is in the key, so lists
+    /// may be shared: callers who make up methods of a gRPC service fill this one, and nobody
+    /// else's decisions go unremembered for it.
     Others,
 }
 
@@ -185,7 +195,8 @@ impl DecisionCache {
     pub(crate) fn new(bounds: CacheBounds) -> Self {
         static NUMBERS: AtomicU64 = AtomicU64::new(1);
         let mut seed = [0; 8];
-        // Without randomness callers could at worst make look-ups slower: a table is no wider than its bound.
+        // Without randomness callers could at worst make look-ups slower: a table is no wider than its
+        // bound.
         let _ = aws_lc_rs::rand::fill(&mut seed);
         let hasher = FixedState::with_seed(u64::from_ne_bytes(seed));
         let weigh = |key: &Key, entry: &Arc<Entry>| {
@@ -215,7 +226,8 @@ impl DecisionCache {
         }
     }
 
-    /// The decision on a question by a policy set: from memory where a fresh evaluation would say the same, otherwise fresh.
+    /// The decision on a question by a policy set: from memory where a fresh evaluation would say
+    /// the same, otherwise fresh.
     pub(crate) fn decide(&self, policies: &PolicySet, mut question: Question) -> Decided {
         if let Some(why) = not_cacheable(policies, &question) {
             metrics::decision_not_cacheable(why);
@@ -227,13 +239,15 @@ impl DecisionCache {
             }
             return Decided::fresh(policies, question);
         }
-        // A panic can only come from the application's source of signals. The evaluation meets it again, and makes a fault of it.
+        // A panic can only come from the application's source of signals. The evaluation meets it again,
+        // and makes a fault of it.
         let remembered = if policies.view().declared_signals.is_empty() {
             self.remembered(policies, &mut question)
         } else {
             catch_unwind(AssertUnwindSafe(|| self.remembered(policies, &mut question))).unwrap_or(None)
         };
-        // What was remembered of a caller of the home issuer may be nothing that can be said of one of another.
+        // What was remembered of a caller of the home issuer may be nothing that can be said of one of
+        // another.
         let stands =
             |(decision, _): &(Decision, Arc<Trace>)| decision.check_issuer(&question.principal).is_ok();
         if let Some((decision, trace)) = remembered.filter(stands) {
@@ -276,7 +290,8 @@ impl DecisionCache {
         let site = Site::of(policies, &decided.question);
         let (root, kind) = (site.root, site.kind.clone());
         let Some(list) = self.list_for(site, &decided.trace) else { return };
-        // The same question, view and moment as the evaluation saw: what the trace holds comes out again, and the rest of the list is added.
+        // The same question, view and moment as the evaluation saw: what the trace holds comes out again,
+        // and the rest of the list is added.
         let key = match self.with_key(&list, policies, &mut decided.question, |key| Key(key.into())) {
             Ok(key) => key,
             Err(NoKey::Unreadable) => return metrics::decision_not_cacheable("unreadable"),
@@ -303,14 +318,16 @@ impl DecisionCache {
         let mut bytes = KEY.try_with(Cell::take).unwrap_or_default();
         let written = key::write(&mut bytes, question, list, policies.view(), self.bounds.key_bytes);
         let made = written.map(|()| of(&bytes));
-        // A value that no key has room for was written all the same, and may be as long as a header section or a document.
+        // A value that no key has room for was written all the same, and may be as long as a header section
+        // or a document.
         bytes.clear();
         bytes.shrink_to(self.bounds.key_bytes);
         let _ = KEY.try_with(|kept| kept.set(bytes));
         made
     }
 
-    /// The list under which a question is looked up: the site's own, or the one that the sites past the bound share.
+    /// The list under which a question is looked up: the site's own, or the one that the sites past
+    /// the bound share.
     fn list_of(&self, site: &Site) -> Option<Arc<ReadList>> {
         let sites = self.sites.load();
         sites.get(site).or_else(|| sites.get(&site.others())).cloned()
@@ -323,7 +340,8 @@ impl DecisionCache {
         if let Some(list) = list.as_ref().filter(complete) {
             return Some(list.clone());
         }
-        // A list never shrinks: where it has no room now it will have none, and nobody need wait to be told so.
+        // A list never shrinks: where it has no room now it will have none, and nobody need wait to be told
+        // so.
         if !self.has_room(&site.kind, list.as_deref(), trace) {
             return None;
         }
@@ -421,7 +439,8 @@ fn not_cacheable(policies: &PolicySet, question: &Question) -> Option<&'static s
     }
 }
 
-/// Methods of the IANA registry that services use. Another one is a word that a caller chose: it has no site.
+/// Methods of the IANA registry that services use. Another one is a word that a caller chose: it
+/// has no site.
 fn is_registered(method: &http::Method) -> bool {
     use http::Method;
     [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS, Method::PATCH]

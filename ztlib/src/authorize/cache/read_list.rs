@@ -10,7 +10,8 @@ use crate::authorize::question::{Question, View};
 use crate::authorize::read::Read;
 use crate::authorize::trace::Trace;
 
-/// The reads that the evaluations of a site have made so far. Immutable: a longer one takes its place under another number.
+/// The reads that the evaluations of a site have made so far. Immutable: a longer one takes its
+/// place under another number.
 pub(crate) struct ReadList {
     /// Unique in this process.
     pub(super) number: u64,
@@ -32,8 +33,8 @@ impl ReadList {
         trace.reads().filter_map(|(read, _)| u8::try_from(place(read)?).ok()).collect()
     }
 
-    /// The trace of the evaluation that an entry stands for: its reads, with the values that they have for this question. They have just
-    /// been read for the key.
+    /// The trace of the evaluation that an entry stands for: its reads, with the values that they
+    /// have for this question. They have just been read for the key.
     pub(super) fn trace(&self, question: &mut Question, view: &View, made: &[u8]) -> Option<Trace> {
         let mut trace = Trace::default();
         for place in made {
@@ -43,7 +44,8 @@ impl ReadList {
         Some(trace)
     }
 
-    /// Tells the operator once that a value is longer than a key may be, so that the decision is not remembered.
+    /// Tells the operator once that a value is longer than a key may be, so that the decision is
+    /// not remembered.
     pub(super) fn too_long(&self, site: &dyn fmt::Debug, read: &Read, limit: usize) {
         if !self.told_too_long.swap(true, Ordering::Relaxed) {
             tracing::warn!(

@@ -1,5 +1,5 @@
-//! What only the crate itself can look at: ends, bounds and sites. That what is remembered is what a fresh evaluation says, whatever
-//! changes, is shown by `ztlib/tests/cached_equals_fresh.rs`.
+//! What only the crate itself can look at: ends, bounds and sites. That what is remembered is what
+//! a fresh evaluation says, whatever changes, is shown by `ztlib/tests/cached_equals_fresh.rs`.
 
 mod bounds;
 mod every_input;
@@ -22,7 +22,8 @@ use crate::authorize::{Labels, Params, RequestFacts, SignalError, SignalSource, 
 
 const START: u64 = 1_795_392_000;
 
-/// A generator of numbers that needs no library and gives the same numbers for the same seed (xorshift64*).
+/// A generator of numbers that needs no library and gives the same numbers for the same seed
+/// (xorshift64*).
 struct Dice(u64);
 
 impl Dice {
@@ -56,7 +57,8 @@ fn probe() -> Vec<u8> {
     std::fs::read(path).unwrap()
 }
 
-/// Calls of a policy, arguments from small pools, so that questions meet again. Some fail for some questions, and some for all.
+/// Calls of a policy, arguments from small pools, so that questions meet again. Some fail for some
+/// questions, and some for all.
 fn call(dice: &mut Dice) -> Json {
     const CALLS: &[(&str, &[&str])] = &[
         ("action", &[]),
@@ -320,7 +322,8 @@ fn a_source_of_signals_that_panics_in_a_look_up_is_a_fault_and_no_panic() {
     assert!(!decided.cached);
 }
 
-/// What others read, and this question does not, may break; the look-up and the storing meet it, the policies do not.
+/// What others read, and this question does not, may break; the look-up and the storing meet it,
+/// the policies do not.
 #[test]
 fn a_source_of_signals_that_panics_for_what_others_read_harms_no_decision() {
     let program = json!({
@@ -375,7 +378,8 @@ fn a_guard_finds_nothing_that_another_one_found_on_the_same_thread() {
     }
 }
 
-/// T5: until the end that a decision's own reads have, and nothing but time changing, the policies say the same.
+/// T5: until the end that a decision's own reads have, and nothing but time changing, the policies
+/// say the same.
 #[test]
 fn a_decision_holds_until_the_end_that_its_reads_have() {
     let (component, people) = (probe(), people());

@@ -1,7 +1,8 @@
 //! Whether it pays to remember the decisions of a site; and where it does not, what is to blame.
 //!
-//! Windows of look-ups are counted first, which costs next to nothing. Where few are found, the misses of a while are looked at: a read
-//! that gives another value nearly each time makes decisions that nobody finds again; questions that are missed again and again say that
+//! Windows of look-ups are counted first, which costs next to nothing. Where few are found, the
+//! misses of a while are looked at: a read that gives another value nearly each time makes
+//! decisions that nobody finds again; questions that are missed again and again say that
 //! the cache is too small for them.
 
 use std::collections::HashSet;
@@ -21,7 +22,8 @@ const WINDOW: u64 = 2048;
 const SAMPLE: usize = 2048;
 /// Different values of one read that are told apart.
 const MOST_VALUES: usize = 1024;
-/// Sites whose misses are looked at at the same time, in the whole process: each takes up to a megabyte meanwhile.
+/// Sites whose misses are looked at at the same time, in the whole process: each takes up to a
+/// megabyte meanwhile.
 const MOST_SAMPLES: usize = 4;
 /// Reads that are named in one report.
 const MOST_NAMED: usize = 3;
@@ -43,7 +45,8 @@ enum Misses {
     #[default]
     Nothing,
     Some(Sample),
-    /// Nothing any more: another list has taken the place of this one, which threads may hold for long.
+    /// Nothing any more: another list has taken the place of this one, which threads may hold for
+    /// long.
     Left,
 }
 
@@ -158,7 +161,8 @@ impl Sample {
         }
     }
 
-    /// What is to blame: the reads that vary, the worst first; none where the same questions are missed again and again.
+    /// What is to blame: the reads that vary, the worst first; none where the same questions are
+    /// missed again and again.
     fn blamed(&mut self) -> &[Varying] {
         if self.keys.len() < self.misses / 2 {
             return &[];

@@ -19,7 +19,8 @@ use crate::authorize::outcome::Reason;
 use crate::authorize::question::View;
 use crate::authorize::signals::SignalSource;
 
-/// The most policies, reasons of one policy, documents, signals and secret headers that a set can have.
+/// The most policies, reasons of one policy, documents, signals and secret headers that a set can
+/// have.
 pub(super) const MAX_PARTS: usize = 64;
 
 /// Everything that a set is made of.
@@ -30,7 +31,8 @@ pub(crate) struct Blueprint {
     pub(crate) signals: BTreeSet<Box<str>>,
     /// In lower case.
     pub(crate) secret_headers: BTreeSet<Box<str>>,
-    /// What the set is asked before it is in force. It decides nothing, and is no part of the revision.
+    /// What the set is asked before it is in force. It decides nothing, and is no part of the
+    /// revision.
     pub(crate) cases: Vec<Cases>,
 }
 
@@ -60,7 +62,8 @@ pub(crate) struct Place {
 #[derive(Clone)]
 pub(crate) enum PolicySource {
     Component(Arc<[u8]>),
-    /// By a name that no other value has in this process: nobody can see whether two of them decide alike.
+    /// By a name that no other value has in this process: nobody can see whether two of them decide
+    /// alike.
     Native {
         policy: Arc<dyn NativePolicy>,
         name: String,

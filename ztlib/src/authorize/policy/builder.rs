@@ -16,8 +16,8 @@ static NATIVES: AtomicU64 = AtomicU64::new(1);
 
 /// Makes a policy set in code: what the program brings itself needs no signature.
 ///
-/// [`component`](Self::component) and [`native`](Self::native) begin a policy; what follows is said of it. Mistakes are reported by
-/// [`load`](Self::load).
+/// [`component`](Self::component) and [`native`](Self::native) begin a policy; what follows is said
+/// of it. Mistakes are reported by [`load`](Self::load).
 ///
 /// ```
 /// use ztlib::authorize::policy::PolicySetBuilder;
@@ -98,7 +98,8 @@ impl PolicySetBuilder {
         })
     }
 
-    /// Declares a document: data that policies look things up in. [`Policies::set_document`](super::Policies::set_document) changes it.
+    /// Declares a document: data that policies look things up in.
+    /// [`Policies::set_document`](super::Policies::set_document) changes it.
     pub fn document(mut self, name: &str, document: impl Serialize) -> Self {
         match json(&document) {
             Ok(document) => drop(self.blueprint.documents.insert(name.into(), Arc::new(document))),
@@ -131,8 +132,10 @@ impl PolicySetBuilder {
         self
     }
 
-    /// Refuses everything that the policies judge, as the fault `policy-too-old`, once the set has neither been loaded nor been confirmed by
-    /// [`Policies::reload`](super::Policies::reload) or [`Policies::replace`](super::Policies::replace) for so long. Said of a set that replaces another, it means nothing: the first word holds.
+    /// Refuses everything that the policies judge, as the fault `policy-too-old`, once the set has
+    /// neither been loaded nor been confirmed by [`Policies::reload`](super::Policies::reload)
+    /// or [`Policies::replace`](super::Policies::replace) for so long. Said of a set that replaces
+    /// another, it means nothing: the first word holds.
     ///
     /// From a second to 3650 days; [`load`](Self::load) refuses others (`policy-age-out-of-range`).
     pub fn max_policy_age(mut self, age: Duration) -> Self {

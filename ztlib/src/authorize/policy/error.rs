@@ -7,8 +7,9 @@ use ztlib_cases::{Table, shown};
 
 /// Why a policy set cannot be loaded. What was in force before stays in force.
 ///
-/// It prints where the mistake is and what to do about it, with everything that a file or a policy chose escaped and cut:
-/// `policies.toml:7: policy `rbac`: there is no key `modul` here: did you mean `module`?`.
+/// It prints where the mistake is and what to do about it, with everything that a file or a policy
+/// chose escaped and cut: `policies.toml:7: policy `rbac`: there is no key `modul` here: did you
+/// mean `module`?`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct LoadError {
     code: &'static str,
@@ -18,7 +19,8 @@ pub struct LoadError {
     text: Box<str>,
 }
 
-/// As [`fmt::Display`](std::fmt::Display): what `fn main() -> Result<(), Box<dyn Error>>` prints is this, and it should say what to do.
+/// As [`fmt::Display`](std::fmt::Display): what `fn main() -> Result<(), Box<dyn Error>>` prints is
+/// this, and it should say what to do.
 impl std::fmt::Debug for LoadError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         std::fmt::Display::fmt(self, f)
@@ -65,7 +67,8 @@ impl LoadError {
         self.code
     }
 
-    /// Whether it may load another time though no file has changed: what failed is the system, or the file of the version.
+    /// Whether it may load another time though no file has changed: what failed is the system, or
+    /// the file of the version.
     pub(super) fn may_pass(&self) -> bool {
         matches!(self.code, "file-not-readable" | "version-mark-unreadable" | "version-not-kept")
     }

@@ -28,7 +28,8 @@ pub(crate) struct Folder {
 /// Files with what tells whether they have changed.
 pub(crate) type LookedFor = Vec<(PathBuf, Option<Stamp>)>;
 
-/// What tells whether a file has changed, without reading it. It follows symbolic links, so that swapping one shows.
+/// What tells whether a file has changed, without reading it. It follows symbolic links, so that
+/// swapping one shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Stamp {
     real: PathBuf,
@@ -112,7 +113,8 @@ impl Folder {
                 ),
             ));
         }
-        // A device is not even opened. What is read is looked at once more: another may have its name by now.
+        // A device is not even opened. What is read is looked at once more: another may have its name by
+        // now.
         let is_file = |found: io::Result<fs::Metadata>| match found {
             Ok(found) if found.is_file() => Ok(()),
             Ok(_) => Err(LoadError::new("file-not-readable", format!("`{}` is not a file", shown(name)))),
@@ -133,8 +135,8 @@ impl Folder {
         Ok(bytes)
     }
 
-    /// The files that a pattern names, sorted: a path, with `*` for any letters in its last part. The folder that they lie in is looked for too, so
-    /// that one more file in it is noticed.
+    /// The files that a pattern names, sorted: a path, with `*` for any letters in its last part.
+    /// The folder that they lie in is looked for too, so that one more file in it is noticed.
     pub(crate) fn matching(&mut self, pattern: &str) -> Result<Vec<String>, LoadError> {
         let Some((before, after)) = pattern.split_once('*') else { return Ok(vec![pattern.to_owned()]) };
         let (folder, prefix) = before.rsplit_once('/').unwrap_or(("", before));

@@ -61,7 +61,8 @@ impl Shared {
         self.loader().looked_for.clone()
     }
 
-    /// What is in force was looked for where it comes from, and is still there. Where the newest candidate was refused, it is not.
+    /// What is in force was looked for where it comes from, and is still there. Where the newest
+    /// candidate was refused, it is not.
     pub(super) fn confirm(&self) {
         let mut status = self.status();
         if status.last_error.is_some() {
@@ -88,8 +89,9 @@ impl Shared {
         self.put_in_force(None, by)
     }
 
-    /// Loads, from where the set comes from or from something else from now on, and puts it in force. One load at a time; as it may take seconds,
-    /// neither a new document nor a rollback waits for it.
+    /// Loads, from where the set comes from or from something else from now on, and puts it in
+    /// force. One load at a time; as it may take seconds, neither a new document nor a rollback
+    /// waits for it.
     pub(super) fn put_in_force(&self, instead: Option<Source>, by: By) -> Result<Revision, LoadError> {
         let watch = Stopwatch::start();
         let _one_at_a_time = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
@@ -120,7 +122,8 @@ impl Shared {
         let was_left_meanwhile = !is_instead && loader.departures != departures;
         let is_held = loader.held == Some(root) && (by == By::Watch || was_left_meanwhile);
         if is_held {
-            // Somebody rolled back from these policies. Their documents are data all the same, and may say that an access was lost.
+            // Somebody rolled back from these policies. Their documents are data all the same, and may say
+            // that an access was lost.
             loader.note_documents(&provenance).map_err(|error| self.refuse(error))?;
             let documents = &set.view.documents;
             let own = std::mem::take(&mut loader.provenance);
@@ -140,8 +143,9 @@ impl Shared {
         Ok(revision)
     }
 
-    /// The one place where a revision changes. All of the status changes at once: whoever waits for a revision sees no
-    /// error of an earlier candidate beside it. A new document is no load, and heals no bad candidate; nor does a rollback.
+    /// The one place where a revision changes. All of the status changes at once: whoever waits for
+    /// a revision sees no error of an earlier candidate beside it. A new document is no load,
+    /// and heals no bad candidate; nor does a rollback.
     pub(super) fn install(&self, set: Arc<PolicySet>, loader: &Loader, change: Change) -> Revision {
         let revision = set.revision;
         self.current.store(set);

@@ -1,4 +1,5 @@
-//! JSON values out of the three formats that people write, strictly: what two readers could read differently is refused.
+//! JSON values out of the three formats that people write, strictly: what two readers could read
+//! differently is refused.
 
 use std::cell::Cell;
 use std::fmt;
@@ -81,11 +82,13 @@ impl Format {
     }
 }
 
-/// The largest text in YAML or TOML, in bytes. Their readers keep all tokens of a text at once, a hundred bytes and more for each.
+/// The largest text in YAML or TOML, in bytes. Their readers keep all tokens of a text at once, a
+/// hundred bytes and more for each.
 const MAX_WRITTEN_BYTES: usize = 2 << 20;
 
-/// The line of a YAML text that is a directive, or may be one. The parser compares each with all before it: a megabyte of them takes many seconds. What begins with
-/// `%` says nothing that a document needs.
+/// The line of a YAML text that is a directive, or may be one. The parser compares each with all
+/// before it: a megabyte of them takes many seconds. What begins with `%` says nothing that a
+/// document needs.
 fn directive(text: &str) -> Option<usize> {
     let text = text.trim_start_matches('\u{feff}');
     let mut line = 1_usize;
@@ -101,20 +104,24 @@ fn directive(text: &str) -> Option<usize> {
     None
 }
 
-/// What aliases of a YAML text may add to what is written out in it: values, names and bytes of texts.
+/// What aliases of a YAML text may add to what is written out in it: values, names and bytes of
+/// texts.
 const ALIASED_BYTES: usize = 64 << 10;
 
-/// How many brackets of a YAML text may be open at once. The parser goes through all that are for each token, and looks at its own limit when it has them all:
-/// a few hundred kilobytes of them take minutes, and what follows waits.
+/// How many brackets of a YAML text may be open at once. The parser goes through all that are for
+/// each token, and looks at its own limit when it has them all: a few hundred kilobytes of them
+/// take minutes, and what follows waits.
 const MAX_BRACKETS: usize = 256;
 
 /// The line of a YAML text in which too many brackets may be open, if there is one.
 ///
-/// Whether a quote begins a text, a `#` a comment and a `!` a tag is for YAML to know. Here each of these is followed beside the other meaning, with the brackets that
-/// would be open, so that there are never fewer than the parser has.
+/// Whether a quote begins a text, a `#` a comment and a `!` a tag is for YAML to know. Here each of
+/// these is followed beside the other meaning, with the brackets that would be open, so that there
+/// are never fewer than the parser has.
 fn too_deep(text: &str) -> Option<usize> {
     let mut open = 0_usize;
-    // How many were open before a text in quotes, a comment or a tag that may have begun: what is in it opens and closes nothing.
+    // How many were open before a text in quotes, a comment or a tag that may have begun: what is in it
+    // opens and closes nothing.
     let (mut single, mut double, mut comment, mut tag) = (0_usize, 0_usize, 0_usize, 0_usize);
     let (mut line, mut escapes) = (1_usize, false);
     for byte in text.bytes() {
@@ -146,11 +153,13 @@ fn too_deep(text: &str) -> Option<usize> {
     None
 }
 
-/// How many lists and keys of a YAML text may begin in a line behind two others (`- - - a`). Two bytes of it are three events, of
-/// which the reader keeps hundreds of bytes, before it looks how deep they lie: 2 MiB came to 430.
+/// How many lists and keys of a YAML text may begin in a line behind two others (`- - - a`). Two
+/// bytes of it are three events, of which the reader keeps hundreds of bytes, before it looks how
+/// deep they lie: 2 MiB came to 430.
 const MAX_NESTED: usize = 1 << 15;
 
-/// The line of a YAML text in which it has too many of them, if there is one. What only looks so, in a long text, counts too.
+/// The line of a YAML text in which it has too many of them, if there is one. What only looks so,
+/// in a long text, counts too.
 fn too_nested(text: &str) -> Option<usize> {
     let mut nested = 0_usize;
     for (at, line) in text.split('\n').enumerate() {
@@ -180,8 +189,8 @@ impl<'de> Deserialize<'de> for Strict {
     }
 }
 
-/// The most memory that one value may take: many small lists and tables take a hundred times their text. It is counted while the text is read, so that
-/// what would be too much is never there.
+/// The most memory that one value may take: many small lists and tables take a hundred times their
+/// text. It is counted while the text is read, so that what would be too much is never there.
 const MAX_HELD_BYTES: usize = 128 << 20;
 
 /// What may still be said, and what may still be held.
@@ -441,7 +450,8 @@ mod tests {
         }
     }
 
-    /// Each construct at the largest size: none takes more than seconds, in a build without optimisation.
+    /// Each construct at the largest size: none takes more than seconds, in a build without
+    /// optimisation.
     #[test]
     #[allow(clippy::disallowed_methods, reason = "what is measured is how long it takes")]
     fn no_construct_of_the_largest_size_takes_long() {

@@ -28,7 +28,8 @@ const MOST_READS: u32 = 5;
 /// Loads candidates, one at a time, and remembers what it takes to judge and to undo them.
 pub(super) struct Loader {
     pub(super) origin: Origin,
-    /// Documents that the program has set: they outlast reloads, since the program's word is newer than the file's.
+    /// Documents that the program has set: they outlast reloads, since the program's word is newer
+    /// than the file's.
     pub(super) set_documents: BTreeMap<Box<str>, Arc<Json>>,
     pub(super) signal_source: Option<Arc<dyn SignalSource>>,
     /// The files that the last load looked for.
@@ -41,13 +42,15 @@ pub(super) struct Loader {
     pub(super) last_manifest: Option<Digest>,
     /// The policies that were rolled back from: found again by watching, they stay out of force.
     pub(super) held: Option<Digest>,
-    /// The policies that passed their cases last, and the files of those: what would be run again to no end.
+    /// The policies that passed their cases last, and the files of those: what would be run again
+    /// to no end.
     pub(super) passed: Option<(Digest, Vec<String>)>,
     /// How often what was in force was rolled back from.
     pub(super) departures: u64,
     /// Sets that were in force before, each with other policies; the newest last.
     pub(super) kept: VecDeque<Loaded>,
-    /// Candidates on trial, as far as somebody still has them: what they have compiled is not compiled again.
+    /// Candidates on trial, as far as somebody still has them: what they have compiled is not
+    /// compiled again.
     pub(super) candidates: Vec<Weak<PolicySet>>,
 }
 
@@ -133,7 +136,8 @@ impl Provenance {
         self.signed.map(|signed| signed.manifest)
     }
 
-    /// The same of a set that has the documents of another by now: which of them nobody vouches for, the other's manifest says.
+    /// The same of a set that has the documents of another by now: which of them nobody vouches
+    /// for, the other's manifest says.
     pub(super) fn with_documents(self, own: &PolicySet, other: &Self, others: &Documents) -> Self {
         if self.signed.is_none() {
             return self;
@@ -189,7 +193,8 @@ impl Loader {
         set
     }
 
-    /// Reads, verifies, compiles and configures. What this process has compiled and still keeps is not compiled again.
+    /// Reads, verifies, compiles and configures. What this process has compiled and still keeps is
+    /// not compiled again.
     pub(super) fn load(
         &mut self,
         engine: &Arc<Engine>,
@@ -222,7 +227,8 @@ impl Loader {
         self.candidates.iter().filter_map(Weak::upgrade).for_each(|set| set.known(&mut known));
         let cases = std::mem::take(&mut blueprint.cases);
         let set = blueprint.build(engine, &known, self.signal_source.clone());
-        // Policies that do not pass their own cases are not in force. A document that changes is not held against those that have passed.
+        // Policies that do not pass their own cases are not in force. A document that changes is not held
+        // against those that have passed.
         let set = set.and_then(|set| {
             let to_pass = Some((set.root(), case_files));
             if self.passed != to_pass {
@@ -252,7 +258,8 @@ impl Loader {
         }
     }
 
-    /// What the files say is rolled back from: as long as they say the same, they go on being read for their documents.
+    /// What the files say is rolled back from: as long as they say the same, they go on being read
+    /// for their documents.
     pub(super) fn leave(&mut self) {
         self.departures += 1;
         if let Origin::Manifest(from) = &mut self.origin {
@@ -260,7 +267,8 @@ impl Loader {
         }
     }
 
-    /// Notes whose documents are about to be in force, with other policies than theirs: no older ones come after them.
+    /// Notes whose documents are about to be in force, with other policies than theirs: no older
+    /// ones come after them.
     pub(super) fn note_documents(&mut self, of: &Provenance) -> Result<(), LoadError> {
         let is_left = match (&self.origin, &of.signed) {
             (Origin::Manifest(from), Some(signed)) => from.versions.was_left(signed),
@@ -298,7 +306,8 @@ impl Loader {
         status.kept = self.kept.iter().map(|kept| kept.set.revision).collect();
     }
 
-    /// Keeps a set that something else takes the place of. A set with the same policies is kept once, and not beside the one in force.
+    /// Keeps a set that something else takes the place of. A set with the same policies is kept
+    /// once, and not beside the one in force.
     pub(super) fn keep(&mut self, before: Loaded, in_force: Digest) {
         let root = before.set.root();
         self.kept.retain(|kept| kept.set.root() != root && kept.set.root() != in_force);
@@ -313,8 +322,9 @@ impl Loader {
 }
 
 impl FromManifest {
-    /// The manifest, verified, and the files that were looked for on the way, whether they were found or not. Where the manifest is another one when all has
-    /// been read (a link was swapped meanwhile), the rest may belong to that one: it is read again.
+    /// The manifest, verified, and the files that were looked for on the way, whether they were
+    /// found or not. Where the manifest is another one when all has been read (a link was
+    /// swapped meanwhile), the rest may belong to that one: it is read again.
     pub(super) fn read(&self) -> (Result<Manifest, LoadError>, LookedFor) {
         let mut left = MOST_READS;
         loop {
@@ -338,7 +348,8 @@ impl FromManifest {
             Err(error) => return (Err(error), Folder::missing(&self.path)),
         };
         let manifest = manifest::read(&self.path, &mut folder, &self.trust).and_then(|manifest| {
-            // Before anything is compiled: a set of another service costs nothing, and neither does an old one.
+            // Before anything is compiled: a set of another service costs nothing, and neither does an old
+            // one.
             self.service.check(&manifest).map_err(|error| error.at(&self.path, None))?;
             let checked =
                 manifest.signed.as_ref().map_or(Ok(()), |signed| self.versions.check_readable(signed));

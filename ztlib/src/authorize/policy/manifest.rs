@@ -1,4 +1,5 @@
-//! The manifest: a TOML file that names what a set is made of. Its format is described with the module `policy`.
+//! The manifest: a TOML file that names what a set is made of. Its format is described with the
+//! module `policy`.
 
 use std::path::Path;
 use std::time::Duration;
@@ -75,8 +76,9 @@ pub(crate) struct Signed {
     pub(crate) manifest: Digest,
 }
 
-/// Reads a manifest and all that it names. The manifest is read once: the bytes that are parsed are those that were verified, and nothing of
-/// them is looked at before. Everything that it names is read once, too.
+/// Reads a manifest and all that it names. The manifest is read once: the bytes that are parsed are
+/// those that were verified, and nothing of them is looked at before. Everything that it names is
+/// read once, too.
 pub(crate) fn read(path: &Path, folder: &mut Folder, trust: &Trust) -> Result<Manifest, LoadError> {
     let name = file_name(path)?;
     let bytes = folder.read(name, MAX_MANIFEST_BYTES).map_err(|error| error.at(path, None))?;
@@ -98,8 +100,8 @@ pub(crate) fn file_name(path: &Path) -> Result<&str, LoadError> {
     })
 }
 
-/// Parses a manifest and reads what it names. Where it is `bound`, it has to have a version, the services that it is for, and the digest of all of
-/// it.
+/// Parses a manifest and reads what it names. Where it is `bound`, it has to have a version, the
+/// services that it is for, and the digest of all of it.
 pub(crate) fn parse(
     path: &Path,
     bytes: &[u8],
@@ -164,8 +166,8 @@ pub(crate) fn parse(
     Ok(Manifest { blueprint, version, services, signed: None, unsigned_documents, files })
 }
 
-/// The services that a set is for. A signature says who made a set, and this says for what: without it what was signed for one service would be
-/// good for each that trusts the key.
+/// The services that a set is for. A signature says who made a set, and this says for what: without
+/// it what was signed for one service would be good for each that trusts the key.
 fn services(top: &Table<'_>, bound: bool) -> Result<Vec<Box<str>>, LoadError> {
     let names = match top.text("for") {
         Ok(name) => name.into_iter().collect(),

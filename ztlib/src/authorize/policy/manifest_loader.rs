@@ -12,8 +12,9 @@ use super::signature::{KeyId, Trust, Versions};
 use crate::authorize::signals::SignalSource;
 use crate::clock::{Clock, SharedClock};
 
-/// A manifest that is about to be loaded. By default it has to be signed, by a key that is trusted here; mistakes are reported by
-/// [`load`](Self::load). How sets are signed is described with the [module](super#signed-sets).
+/// A manifest that is about to be loaded. By default it has to be signed, by a key that is trusted
+/// here; mistakes are reported by [`load`](Self::load). How sets are signed is described with the
+/// [module](super#signed-sets).
 ///
 /// ```
 /// use std::time::Duration;
@@ -65,9 +66,11 @@ pub struct Verified {
     pub version: Option<u64>,
     /// The services that it says it is for.
     pub services: Vec<Box<str>>,
-    /// Documents that the signer left open: whoever can write to their files decides what is in them.
+    /// Documents that the signer left open: whoever can write to their files decides what is in
+    /// them.
     pub unsigned_documents: Vec<Box<str>>,
-    /// Every file that the manifest names, in its order, with its digest and whether the manifest binds it.
+    /// Every file that the manifest names, in its order, with its digest and whether the manifest
+    /// binds it.
     pub files: Vec<NamedFile>,
 }
 
@@ -85,8 +88,9 @@ impl ManifestLoader {
         }
     }
 
-    /// Trusts a key (or all keys of a PEM text, 16 together) to sign the set: public keys in PEM, Ed25519 or ECDSA on P-256. A set signed by any
-    /// one of them is taken. So keys are rotated: trust the new one beside the old one, sign with the new one, then trust it alone.
+    /// Trusts a key (or all keys of a PEM text, 16 together) to sign the set: public keys in PEM,
+    /// Ed25519 or ECDSA on P-256. A set signed by any one of them is taken. So keys are
+    /// rotated: trust the new one beside the old one, sign with the new one, then trust it alone.
     pub fn trust_key(mut self, pem: impl AsRef<[u8]>) -> Self {
         if let Err(error) = self.trust.add_pem(pem.as_ref()) {
             self.mistake.get_or_insert(error);
@@ -94,18 +98,22 @@ impl ManifestLoader {
         self
     }
 
-    /// Takes the set although nobody signed it: whoever can write to its folder decides what the service allows. Where keys are trusted, too, a
-    /// signature that is there must still be good.
+    /// Takes the set although nobody signed it: whoever can write to its folder decides what the
+    /// service allows. Where keys are trusted, too, a signature that is there must still be
+    /// good.
     pub fn allow_unsigned(mut self) -> Self {
         self.trust.allow_unsigned();
         self
     }
 
-    /// Says which service this is. A signed set is taken where its manifest names this service (`for = "shop-production"`, or a list): a signature says who made a
-    /// set, and this for what, so that the set of another service, or of the same one's test environment, is refused however good its signature
-    /// is. An unsigned set may say it, too, and is then refused elsewhere.
+    /// Says which service this is. A signed set is taken where its manifest names this service
+    /// (`for = "shop-production"`, or a list): a signature says who made a set, and this for
+    /// what, so that the set of another service, or of the same one's test environment, is refused
+    /// however good its signature is. An unsigned set may say it, too, and is then refused
+    /// elsewhere.
     ///
-    /// A name has 1 to 128 visible ASCII characters and is compared byte for byte. Without it, signed sets are refused (`service-unnamed`).
+    /// A name has 1 to 128 visible ASCII characters and is compared byte for byte. Without it,
+    /// signed sets are refused (`service-unnamed`).
     pub fn service(mut self, name: &str) -> Self {
         if manifest::is_service(name) {
             self.service = Service::Named(name.into());
@@ -116,21 +124,25 @@ impl ManifestLoader {
         self
     }
 
-    /// Takes signed sets whichever service they are for: whoever can put a file there chooses between all sets that the trusted keys have ever signed. It is for
-    /// tools that look at sets of all services, and for keys that sign for one service only.
+    /// Takes signed sets whichever service they are for: whoever can put a file there chooses
+    /// between all sets that the trusted keys have ever signed. It is for tools that look at
+    /// sets of all services, and for keys that sign for one service only.
     pub fn allow_any_service(mut self) -> Self {
         self.service = Service::Any;
         self
     }
 
-    /// The least `version` of a signed set that is taken. It protects from the first start on, and where nothing can be written.
+    /// The least `version` of a signed set that is taken. It protects from the first start on, and
+    /// where nothing can be written.
     pub fn least_version(mut self, version: u64) -> Self {
         self.versions.least = version;
         self
     }
 
-    /// Where the highest version that was in force is written down, so that an older signed set is refused after a restart, too. The file is
-    /// made when it is missing, and belongs to one process at a time. Keep it where whoever delivers policies cannot write: who can remove it can bring back an old set.
+    /// Where the highest version that was in force is written down, so that an older signed set is
+    /// refused after a restart, too. The file is made when it is missing, and belongs to one
+    /// process at a time. Keep it where whoever delivers policies cannot write: who can remove it
+    /// can bring back an old set.
     ///
     /// Within a process the highest version is known without a file.
     pub fn keep_version_in(mut self, file: impl Into<PathBuf>) -> Self {
@@ -138,9 +150,12 @@ impl ManifestLoader {
         self
     }
 
-    /// Refuses everything that the policies judge, as the fault `policy-too-old`, once what is in force has not been confirmed for so long. It is
-    /// confirmed when it is loaded, when [`Policies::reload`](super::Policies::reload) succeeds, and, while [`Policies::watch`](super::Policies::watch) watches, twice a second as long as the files are those
-    /// that were loaded. A candidate that cannot be loaded confirms nothing: so a service does not go on for ever with policies that were meant to be replaced.
+    /// Refuses everything that the policies judge, as the fault `policy-too-old`, once what is in
+    /// force has not been confirmed for so long. It is confirmed when it is loaded, when
+    /// [`Policies::reload`](super::Policies::reload) succeeds, and, while
+    /// [`Policies::watch`](super::Policies::watch) watches, twice a second as long as the files are
+    /// those that were loaded. A candidate that cannot be loaded confirms nothing: so a service
+    /// does not go on for ever with policies that were meant to be replaced.
     ///
     /// From a second to 3650 days; [`load`](Self::load) refuses others (`policy-age-out-of-range`).
     pub fn max_policy_age(mut self, age: Duration) -> Self {
@@ -154,14 +169,15 @@ impl ManifestLoader {
         self
     }
 
-    /// The clock that tells since when a revision is in force and when it was confirmed: the guard's.
+    /// The clock that tells since when a revision is in force and when it was confirmed: the
+    /// guard's.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = SharedClock::new(clock);
         self
     }
 
-    /// Checks the signature, the service, the version and all digests without compiling anything or writing down the
-    /// version.
+    /// Checks the signature, the service, the version and all digests without compiling anything or
+    /// writing down the version.
     ///
     /// # Errors
     /// As [`load`](Self::load).

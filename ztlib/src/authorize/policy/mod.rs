@@ -1,13 +1,15 @@
 //! Who answers: policies and sets of them.
 //!
-//! A *policy* is a WebAssembly component of the world in `wit/policy.wit`, or (natively, without sandbox) a [`NativePolicy`].
-//! A *policy set* is an ordered list of them, named by its [`Revision`]. [`Policies`] is the handle on the set that is in force:
-//! load it from a manifest or build it in code, hand clones of it around, reload it while the service runs.
+//! A *policy* is a WebAssembly component of the world in `wit/policy.wit`, or (natively, without
+//! sandbox) a [`NativePolicy`]. A *policy set* is an ordered list of them, named by its
+//! [`Revision`]. [`Policies`] is the handle on the set that is in force: load it from a manifest or
+//! build it in code, hand clones of it around, reload it while the service runs.
 //!
-//! **How a set decides.** Each policy is *required* (the default: it must allow) or *may abstain*. They are asked in order.
-//! The first deny wins and ends the evaluation. The set allows where every required policy allows, at least one policy allows and none
-//! denies; everything else is a deny. Whatever goes wrong on the way is a [`Fault`]: the request is refused, and nobody
-//! mistakes it for a denial.
+//! **How a set decides.** Each policy is *required* (the default: it must allow) or *may abstain*.
+//! They are asked in order. The first deny wins and ends the evaluation. The set allows where every
+//! required policy allows, at least one policy allows and none denies; everything else is a deny.
+//! Whatever goes wrong on the way is a [`Fault`]: the request is refused, and nobody mistakes it
+//! for a denial.
 //!
 //! # The manifest
 //!
@@ -39,19 +41,23 @@
 //! # allow-unsigned = true          # instead of `sha256` in a signed set: whoever can write the file decides what is in it
 //! ```
 //!
-//! The keys of a budget are those of [`Budget`] with dashes: `fuel`, `config-fuel`, `memory-bytes`, `table-elements`,
-//! `wall-clock-ms`, `argument-bytes`, `reads`, `read-bytes`, `message-bytes`, `headers`, `header-value-bytes`, `log-bytes`,
-//! `module-bytes`, `functions`, `function-bytes`, `config-bytes`, `constants`, `constant-bytes`, `constant-key-bytes`. A manifest is at most 256 KiB, a document at most 16 MiB in JSON and 2 MiB in YAML or TOML, and 128 MiB of memory; a set has
-//! at most 64 policies, documents, signals and secret headers. Unknown keys, members that are there twice, dates and
-//! merge keys are errors.
+//! The keys of a budget are those of [`Budget`] with dashes: `fuel`, `config-fuel`, `memory-bytes`,
+//! `table-elements`, `wall-clock-ms`, `argument-bytes`, `reads`, `read-bytes`, `message-bytes`,
+//! `headers`, `header-value-bytes`, `log-bytes`, `module-bytes`, `functions`, `function-bytes`,
+//! `config-bytes`, `constants`, `constant-bytes`, `constant-key-bytes`. A manifest is at most 256
+//! KiB, a document at most 16 MiB in JSON and 2 MiB in YAML or TOML, and 128 MiB of memory; a set
+//! has at most 64 policies, documents, signals and secret headers. Unknown keys, members that are
+//! there twice, dates and merge keys are errors.
 //!
 //! # Signed sets
 //!
-//! A set from files is signed, unless [`allow_unsigned`](ManifestLoader::allow_unsigned) says otherwise: beside `policies.toml` lies
-//! `policies.toml.sig`, a signature over the exact bytes of the manifest by a key that the service [trusts](ManifestLoader::trust_key). The manifest
-//! binds everything else: each module, configuration and document by its SHA-256 digest, all of which are then required. Nothing of a manifest is
-//! parsed before its signature holds, and no file is read twice. Keys are Ed25519 (RFC 8032) or ECDSA on P-256 with SHA-256; the signature is base64
-//! or the bytes themselves (DER for ECDSA), so that these all make one:
+//! A set from files is signed, unless [`allow_unsigned`](ManifestLoader::allow_unsigned) says
+//! otherwise: beside `policies.toml` lies `policies.toml.sig`, a signature over the exact bytes of
+//! the manifest by a key that the service [trusts](ManifestLoader::trust_key). The manifest
+//! binds everything else: each module, configuration and document by its SHA-256 digest, all of
+//! which are then required. Nothing of a manifest is parsed before its signature holds, and no file
+//! is read twice. Keys are Ed25519 (RFC 8032) or ECDSA on P-256 with SHA-256; the signature is
+//! base64 or the bytes themselves (DER for ECDSA), so that these all make one:
 //!
 //! ```sh
 //! # from cosign 3 on also: --new-bundle-format=false --use-signing-config=false
@@ -60,34 +66,46 @@
 //! openssl pkeyutl -sign -rawin -inkey ed25519.pem -in policies.toml -out policies.toml.sig
 //! ```
 //!
-//! (cosign's own bundles are not read), and [`SigningKey::sign_manifest`] does (`ztlib policy sign`), which first checks that the manifest is complete. [`ManifestLoader::verify`]
-//! (`ztlib policy verify`) says of each file whether it is [bound](NamedFile::bound). Not bound are documents that the manifest leaves open, see below, and
-//! files of cases: they decide nothing about a request, but whoever can write them decides what the set has to pass. Use the key for policy sets alone: a signature does not say
-//! what it was meant for.
+//! (cosign's own bundles are not read), and [`SigningKey::sign_manifest`] does (`ztlib policy
+//! sign`), which first checks that the manifest is complete. [`ManifestLoader::verify`]
+//! (`ztlib policy verify`) says of each file whether it is [bound](NamedFile::bound). Not bound are
+//! documents that the manifest leaves open, see below, and files of cases: they decide nothing
+//! about a request, but whoever can write them decides what the set has to pass. Use the key for
+//! policy sets alone: a signature does not say what it was meant for.
 //!
-//! *Old sets.* A signed manifest has a `version`. Once a set has been in force, a lower version is refused (`older-version`), and so is the same version
-//! with another manifest (`version-reused`). Within a process this needs nothing. Across restarts it needs either
-//! [`least_version`](ManifestLoader::least_version), which is delivered with the service, or [`keep_version_in`](ManifestLoader::keep_version_in), a file that the service writes;
-//! without either, a restart believes whatever signed set it finds. To go back, sign the older contents under a higher version.
+//! *Old sets.* A signed manifest has a `version`. Once a set has been in force, a lower version is
+//! refused (`older-version`), and so is the same version with another manifest (`version-reused`).
+//! Within a process this needs nothing. Across restarts it needs either
+//! [`least_version`](ManifestLoader::least_version), which is delivered with the service, or
+//! [`keep_version_in`](ManifestLoader::keep_version_in), a file that the service writes;
+//! without either, a restart believes whatever signed set it finds. To go back, sign the older
+//! contents under a higher version.
 //!
-//! *Documents* change more often than policies. There are three ways: sign the manifest again with the new digest (nothing is compiled or configured
-//! again); give them to the service in another way that it trusts and call [`Policies::set_document`]; or write `allow-unsigned = true`
-//! in the signed manifest, which leaves that one document to whoever can write its file. [`Status::unsigned_documents`] names those.
+//! *Documents* change more often than policies. There are three ways: sign the manifest again with
+//! the new digest (nothing is compiled or configured again); give them to the service in another
+//! way that it trusts and call [`Policies::set_document`]; or write `allow-unsigned = true`
+//! in the signed manifest, which leaves that one document to whoever can write its file.
+//! [`Status::unsigned_documents`] names those.
 //!
-//! *What it does not do.* Whoever can keep new sets from arriving can keep an old one in force: a signature does not expire.
+//! *What it does not do.* Whoever can keep new sets from arriving can keep an old one in force: a
+//! signature does not expire.
 //!
 //! # Changing what is in force
 //!
-//! [`Policies::watch`] loads whenever the files change: renamed over, written in place, swapped behind a symbolic link. A candidate is read, verified, compiled and
-//! configured in a thread of its own, one at a time, and takes the place of the whole set by one pointer; what does not load changes nothing, and
-//! [`Policies::status`], a log line at `error` and `ztlib_policy_loads_total{result="refused", code}` say why. What this process has compiled and still keeps
-//! (the set in force and three before it) is not compiled again. Put files in place by a rename, the signature before the manifest; in between the candidate
-//! is refused (`bad-signature`), and loads when it is whole.
+//! [`Policies::watch`] loads whenever the files change: renamed over, written in place, swapped
+//! behind a symbolic link. A candidate is read, verified, compiled and configured in a thread of
+//! its own, one at a time, and takes the place of the whole set by one pointer; what does not load
+//! changes nothing, and [`Policies::status`], a log line at `error` and
+//! `ztlib_policy_loads_total{result="refused", code}` say why. What this process has compiled and
+//! still keeps (the set in force and three before it) is not compiled again. Put files in place by
+//! a rename, the signature before the manifest; in between the candidate is refused
+//! (`bad-signature`), and loads when it is whole.
 //!
 //! To learn what a set would change before it is in force, load it as a [`trial::Candidate`].
 //!
-//! [`Policies::rollback`] returns to the policies before, without a file. [`max_policy_age`](ManifestLoader::max_policy_age) bounds how long a service goes on
-//! with a set that could not be replaced.
+//! [`Policies::rollback`] returns to the policies before, without a file.
+//! [`max_policy_age`](ManifestLoader::max_policy_age) bounds how long a service goes on with a set
+//! that could not be replaced.
 //!
 //! # Codes of faults
 //!
@@ -156,7 +174,8 @@ pub(crate) use digest::Digest;
 pub(crate) use observer::Seen;
 pub(crate) use set::PolicySet;
 
-/// What one evaluation of one policy is given and gives back: the sandbox holds it for as long as the policy runs.
+/// What one evaluation of one policy is given and gives back: the sandbox holds it for as long as
+/// the policy runs.
 pub(crate) struct Call {
     pub(crate) reader: Reader,
     pub(crate) outcome: Outcome,
@@ -175,10 +194,11 @@ impl Call {
     }
 }
 
-/// A policy written in Rust and run natively, without sandbox: the seam for what cannot be a component.
+/// A policy written in Rust and run natively, without sandbox: the seam for what cannot be a
+/// component.
 ///
-/// It shares the process, its clocks and its globals. What it learns other than through the [`Reader`] stands in no trace:
-/// so the decisions of a set that has one are not cached.
+/// It shares the process, its clocks and its globals. What it learns other than through the
+/// [`Reader`] stands in no trace: so the decisions of a set that has one are not cached.
 ///
 /// ```
 /// use std::time::SystemTime;
@@ -213,6 +233,7 @@ pub trait NativePolicy: Send + Sync + 'static {
     /// Decides on one question.
     ///
     /// # Errors
-    /// Where no decision can be reached, above all where a read fails: the request is then refused as a fault.
+    /// Where no decision can be reached, above all where a read fails: the request is then refused
+    /// as a fault.
     fn decide(&self, question: &mut Reader, outcome: &mut Outcome) -> Result<Answer, Fault>;
 }

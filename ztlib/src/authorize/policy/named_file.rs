@@ -4,8 +4,9 @@ use std::fmt;
 
 use super::digest::Digest;
 
-/// A file that a manifest names, with the digest of what it holds. Where the manifest has that digest the file is *bound*: whoever vouches for the
-/// manifest vouches for it, too. What is not bound is decided by whoever can write the file.
+/// A file that a manifest names, with the digest of what it holds. Where the manifest has that
+/// digest the file is *bound*: whoever vouches for the manifest vouches for it, too. What is not
+/// bound is decided by whoever can write the file.
 ///
 /// ```
 /// use ztlib::authorize::policy::{Policies, SigningKey};
@@ -29,7 +30,8 @@ use super::digest::Digest;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NamedFile {
-    /// The file, relative to the manifest's folder: as the manifest names it, or one that a pattern of it names.
+    /// The file, relative to the manifest's folder: as the manifest names it, or one that a pattern
+    /// of it names.
     pub file: String,
     /// What it is in the set.
     pub role: FileRole,
@@ -51,9 +53,11 @@ pub enum FileRole {
     Module,
     /// The configuration of a policy. In a signed set it is bound.
     Config,
-    /// What policies look things up in. In a signed set it is bound unless the manifest says `allow-unsigned`.
+    /// What policies look things up in. In a signed set it is bound unless the manifest says
+    /// `allow-unsigned`.
     Document,
-    /// Cases that the set has to pass before it is in force. They are never bound: they decide nothing about a request.
+    /// Cases that the set has to pass before it is in force. They are never bound: they decide
+    /// nothing about a request.
     Cases,
 }
 

@@ -27,16 +27,20 @@ pub struct Pinned {
     pub changed: bool,
 }
 
-/// Writes the digests of those modules that a manifest names and `wanted` says yes to into it, in the place of those that are there; everything else in the file stays as it
-/// is. The file is replaced by a rename, so that a service which watches it sees the old one or the new one.
+/// Writes the digests of those modules that a manifest names and `wanted` says yes to into it, in
+/// the place of those that are there; everything else in the file stays as it is. The file is
+/// replaced by a rename, so that a service which watches it sees the old one or the new one.
 ///
-/// The digest of such a policy's configuration (`config-sha256`) is written, too, where the manifest has one already or has a `version`: then it is meant to be signed, and a
-/// signed manifest binds its configurations. Elsewhere it is left out, so that a configuration can be edited without pinning anything.
+/// The digest of such a policy's configuration (`config-sha256`) is written, too, where the
+/// manifest has one already or has a `version`: then it is meant to be signed, and a
+/// signed manifest binds its configurations. Elsewhere it is left out, so that a configuration can
+/// be edited without pinning anything.
 ///
 /// Pinning says "I trust these files": call it for what you have built yourself.
 ///
 /// # Errors
-/// [`LoadError`] where the manifest or a module cannot be read, or the manifest cannot be written (`file-not-writable`).
+/// [`LoadError`] where the manifest or a module cannot be read, or the manifest cannot be written
+/// (`file-not-writable`).
 pub fn pin(manifest: impl AsRef<Path>, wanted: impl Fn(&str) -> bool) -> Result<Vec<Pinned>, LoadError> {
     let path = manifest.as_ref();
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
@@ -64,7 +68,8 @@ pub fn pin(manifest: impl AsRef<Path>, wanted: impl Fn(&str) -> bool) -> Result<
         if let Some((config, at)) = file(policy, "config")
             && (to_be_signed || policy.contains_key("config-sha256"))
         {
-            // As for a manifest that is loaded: the text of a configuration may be twice as long as the JSON that it becomes.
+            // As for a manifest that is loaded: the text of a configuration may be twice as long as the JSON
+            // that it becomes.
             let sha256 = digest(config, &at, Budget::maximum().config_bytes.saturating_mul(2))?;
             edits.extend(edit(policy, is_inline, "config-sha256", &sha256, at));
             config_sha256 = Some(sha256);
@@ -95,8 +100,8 @@ fn file<'t>(policy: &'t DeTable<'t>, key: &str) -> Option<(&'t str, Range<usize>
     Some((value.get_ref().as_str()?, value.span()))
 }
 
-/// What has to be written for a key to have this digest: in the place of its value, or behind the file's name, on a line of its own where the table is not
-/// written in one.
+/// What has to be written for a key to have this digest: in the place of its value, or behind the
+/// file's name, on a line of its own where the table is not written in one.
 fn edit(
     policy: &DeTable<'_>,
     is_inline: bool,
@@ -115,7 +120,8 @@ fn edit(
     }
 }
 
-/// The text with these places replaced, from the last to the first, so that each is still where it was found.
+/// The text with these places replaced, from the last to the first, so that each is still where it
+/// was found.
 fn edited(text: &str, mut edits: Vec<(Range<usize>, String)>) -> String {
     let mut text = text.to_owned();
     edits.sort_unstable_by_key(|(place, _)| std::cmp::Reverse(place.start));

@@ -1,4 +1,5 @@
-//! The handle on the set that is in force, and how another one takes its place: whole or not at all.
+//! The handle on the set that is in force, and how another one takes its place: whole or not at
+//! all.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -33,9 +34,10 @@ const POLICY_AGES: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration:
 
 /// The policy set that is in force. Clones are handles on the same one.
 ///
-/// A request takes the set once and is judged by it to the end; after [`reload`](Self::reload) has returned, requests that arrive are
-/// judged by the new revision. A candidate that does not load changes nothing: the last good revision stays in force, and
-/// [`status`](Self::status) says why the newest one is not.
+/// A request takes the set once and is judged by it to the end; after [`reload`](Self::reload) has
+/// returned, requests that arrive are judged by the new revision. A candidate that does not load
+/// changes nothing: the last good revision stays in force, and [`status`](Self::status) says why
+/// the newest one is not.
 #[derive(Clone)]
 pub struct Policies(pub(super) Arc<Shared>);
 
@@ -116,10 +118,12 @@ impl Policies {
         })))
     }
 
-    /// Loads the set again from where it came from and puts it in force. Modules that have not changed are not compiled again. A rollback
-    /// ends here: what is loaded is in force, even if it was rolled back from.
+    /// Loads the set again from where it came from and puts it in force. Modules that have not
+    /// changed are not compiled again. A rollback ends here: what is loaded is in force, even
+    /// if it was rolled back from.
     ///
-    /// It blocks for as long as compiling takes (milliseconds to seconds): call it where blocking is allowed.
+    /// It blocks for as long as compiling takes (milliseconds to seconds): call it where blocking
+    /// is allowed.
     ///
     /// # Errors
     /// [`LoadError`]; what was in force stays in force.
@@ -127,13 +131,15 @@ impl Policies {
         self.0.reload(By::Program)
     }
 
-    /// Puts back in force what was before: the newest set with other policies that this process still keeps (it keeps three). Documents go
-    /// on as they are now, because they may hold what somebody has lost since.
+    /// Puts back in force what was before: the newest set with other policies that this process
+    /// still keeps (it keeps three). Documents go on as they are now, because they may hold
+    /// what somebody has lost since.
     ///
-    /// It waits for no load that is under way; one that ends later puts its policies in force unless they are those that were rolled back from.
-    /// It holds until the files describe other policies, or [`reload`](Self::reload) or [`replace`](Self::replace) is called; meanwhile
-    /// changes of documents go on being taken over. It does not outlast the process: put the older manifest back, too (when signed, under a higher
-    /// version).
+    /// It waits for no load that is under way; one that ends later puts its policies in force
+    /// unless they are those that were rolled back from. It holds until the files describe
+    /// other policies, or [`reload`](Self::reload) or [`replace`](Self::replace) is called;
+    /// meanwhile changes of documents go on being taken over. It does not outlast the process:
+    /// put the older manifest back, too (when signed, under a higher version).
     ///
     /// ```
     /// use ztlib::authorize::policy::{NativePolicy, Policies, PolicySetBuilder};
@@ -155,8 +161,9 @@ impl Policies {
     /// ```
     ///
     /// # Errors
-    /// `nothing-kept` where no set with other policies was in force before, or none is kept any more; `stale-document` where they need a document
-    /// that those in force do not have: it may have changed since, and nobody looked.
+    /// `nothing-kept` where no set with other policies was in force before, or none is kept any
+    /// more; `stale-document` where they need a document that those in force do not have: it
+    /// may have changed since, and nobody looked.
     pub fn rollback(&self) -> Result<Revision, LoadError> {
         let mut loader = self.0.loader();
         let current = self.0.current.load_full();
@@ -191,7 +198,8 @@ impl Policies {
         Ok(self.0.install(set, &loader, Change::RolledBack { from: current.revision }))
     }
 
-    /// Puts another set in force, made in code, and reloads from that from now on. Documents that were set stay set.
+    /// Puts another set in force, made in code, and reloads from that from now on. Documents that
+    /// were set stay set.
     ///
     /// # Errors
     /// [`LoadError`]; what was in force stays in force.
@@ -202,11 +210,13 @@ impl Policies {
         self.0.put_in_force(Some(source), By::Program)
     }
 
-    /// Gives a declared document new contents, from now on and across reloads: the program's word is newer than the file's. Nothing
-    /// is compiled. Requests that are being judged keep what they began with.
+    /// Gives a declared document new contents, from now on and across reloads: the program's word
+    /// is newer than the file's. Nothing is compiled. Requests that are being judged keep what
+    /// they began with.
     ///
     /// # Errors
-    /// `undeclared-document` where the set has no document of this name, `not-json` where the value cannot be written as JSON.
+    /// `undeclared-document` where the set has no document of this name, `not-json` where the value
+    /// cannot be written as JSON.
     pub fn set_document(&self, name: &str, document: impl Serialize) -> Result<Revision, LoadError> {
         let document = Arc::new(json(&document)?);
         let mut loader = self.0.loader();
@@ -224,8 +234,9 @@ impl Policies {
         Ok(self.0.install(Arc::new(set), &loader, Change::Document))
     }
 
-    /// Reloads whenever the manifest or a file that it names changes, is replaced by a rename, or is reached through a symbolic
-    /// link that changes: within a second, after the files have been left alone for a moment. A thread of its own does so until the last
+    /// Reloads whenever the manifest or a file that it names changes, is replaced by a rename, or
+    /// is reached through a symbolic link that changes: within a second, after the files have
+    /// been left alone for a moment. A thread of its own does so until the last
     /// handle is dropped. Calling it again changes nothing.
     ///
     /// # Errors
@@ -244,8 +255,8 @@ impl Policies {
         Ok(())
     }
 
-    /// Blocks until the status is as wanted, or for at most `timeout`; says whether it is. `wanted` must not call this handle.
-    /// With no time it only looks; `Duration::MAX` is for ever.
+    /// Blocks until the status is as wanted, or for at most `timeout`; says whether it is. `wanted`
+    /// must not call this handle. With no time it only looks; `Duration::MAX` is for ever.
     pub fn wait_until(&self, timeout: Duration, mut wanted: impl FnMut(&Status) -> bool) -> bool {
         let status = self.0.status();
         let waited = self.0.changed.wait_timeout_while(status, timeout, |status| !wanted(status));
@@ -258,8 +269,9 @@ impl Policies {
         self.0.status().clone()
     }
 
-    /// Asks the set that is in force a question of the application's own, without a guard: nothing is enforced, counted or
-    /// audited. For tests of policies and for tools; a service asks its guard.
+    /// Asks the set that is in force a question of the application's own, without a guard: nothing
+    /// is enforced, counted or audited. For tests of policies and for tools; a service asks its
+    /// guard.
     pub fn rehearse(
         &self,
         principal: Principal,
@@ -311,7 +323,8 @@ impl Policies {
     /// ```
     ///
     /// # Errors
-    /// [`LoadError`] where a case is about a policy, a document or a signal that the set does not have.
+    /// [`LoadError`] where a case is about a policy, a document or a signal that the set does not
+    /// have.
     pub fn test(&self, cases: &Cases) -> Result<Report, LoadError> {
         cases::rehearse(&self.current(), std::slice::from_ref(cases), usize::MAX)
     }
@@ -343,7 +356,8 @@ impl Policies {
         self.0.observers.show(seen);
     }
 
-    /// The set that is in force: taken once a request, without touching a count that all threads share.
+    /// The set that is in force: taken once a request, without touching a count that all threads
+    /// share.
     pub(crate) fn in_force(&self) -> arc_swap::Guard<Arc<PolicySet>> {
         self.0.current.load()
     }
@@ -355,7 +369,8 @@ impl Policies {
 }
 
 impl PolicySetBuilder {
-    /// Compiles, links, starts and configures all policies. It takes milliseconds to seconds and blocks meanwhile.
+    /// Compiles, links, starts and configures all policies. It takes milliseconds to seconds and
+    /// blocks meanwhile.
     ///
     /// # Errors
     /// [`LoadError`], naming the policy and what to do.
@@ -367,10 +382,12 @@ impl PolicySetBuilder {
 }
 
 impl ManifestLoader {
-    /// Reads, checks, compiles and configures. It takes milliseconds to seconds and blocks meanwhile.
+    /// Reads, checks, compiles and configures. It takes milliseconds to seconds and blocks
+    /// meanwhile.
     ///
     /// # Errors
-    /// [`LoadError`], naming the file, the line and what to do; `unsigned-set` where nobody signed it and that is not allowed.
+    /// [`LoadError`], naming the file, the line and what to do; `unsigned-set` where nobody signed
+    /// it and that is not allowed.
     pub fn load(self) -> Result<Policies, LoadError> {
         let (signal_source, clock, max_age) = (self.signal_source.clone(), self.clock.clone(), self.max_age);
         let origin = Origin::Manifest(Box::new(self.finish()?));

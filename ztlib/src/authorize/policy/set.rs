@@ -23,11 +23,11 @@ use crate::hex::hex;
 /// The name under which the set itself denies.
 pub(super) const SET_NAME: &str = "policy-set";
 
-/// The name of a loaded policy set: a digest over its modules, their configuration, budgets and declared reasons, the documents and the
-/// rest of the manifest. Equal revisions decide alike.
+/// The name of a loaded policy set: a digest over its modules, their configuration, budgets and
+/// declared reasons, the documents and the rest of the manifest. Equal revisions decide alike.
 ///
-/// It prints as its name, 12 hexadecimal digits, by which audit events, the status, metrics, recordings and the desk call it;
-/// [`Revision::digest`] gives all 64.
+/// It prints as its name, 12 hexadecimal digits, by which audit events, the status, metrics,
+/// recordings and the desk call it; [`Revision::digest`] gives all 64.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Revision(Digest);
 
@@ -110,12 +110,13 @@ pub(crate) enum Policy {
 pub(crate) struct Known {
     /// Modules, by their digest.
     pub(crate) compiled: HashMap<Digest, Arc<Compiled>>,
-    /// Sandboxes with their constants, by the digest of what they are made of. `configure` reads nothing but its argument, so that it would
-    /// put the same aside again.
+    /// Sandboxes with their constants, by the digest of what they are made of. `configure` reads
+    /// nothing but its argument, so that it would put the same aside again.
     pub(crate) configured: HashMap<Digest, WasmPolicy>,
 }
 
-/// One revision. Everything that a decision can hang on besides the question is in here, and none of it changes.
+/// One revision. Everything that a decision can hang on besides the question is in here, and none
+/// of it changes.
 pub(crate) struct PolicySet {
     pub(super) revision: Revision,
     /// What the revision names besides the documents.
@@ -157,7 +158,8 @@ impl Evaluation {
         self.answers.iter().map(|(policy, answer)| (policy.as_ref(), *answer))
     }
 
-    /// The fuel that all policies together used; where one trapped, at least what it used up to its last call of the host.
+    /// The fuel that all policies together used; where one trapped, at least what it used up to its
+    /// last call of the host.
     pub fn fuel(&self) -> u64 {
         self.fuel
     }
@@ -202,7 +204,8 @@ impl PolicySet {
         Self::new(self.root, self.entries.clone(), view)
     }
 
-    /// The same policies, or one of them alone, with another view. For rehearsals: nothing is enforced by it.
+    /// The same policies, or one of them alone, with another view. For rehearsals: nothing is
+    /// enforced by it.
     pub(super) fn rehearsal(&self, alone: Option<&str>, view: View) -> Self {
         let entries = self.entries.iter().filter(|entry| alone.is_none_or(|name| *entry.name == *name));
         let entries = entries.cloned().collect();
@@ -214,7 +217,8 @@ impl PolicySet {
         self.entries.iter().map(|entry| entry.name.as_ref())
     }
 
-    /// The same set with the contents that other documents have, where it declares a document of that name. Nothing is compiled.
+    /// The same set with the contents that other documents have, where it declares a document of
+    /// that name. Nothing is compiled.
     pub(super) fn with_documents(&self, others: &Documents) -> Self {
         let mut documents = Documents::clone(&self.view.documents);
         for (name, document) in &mut documents.0 {
@@ -246,7 +250,8 @@ impl PolicySet {
         self.is_pure
     }
 
-    /// What the revision names besides the documents: the root of every trace (T6). Documents are reads.
+    /// What the revision names besides the documents: the root of every trace (T6). Documents are
+    /// reads.
     pub(crate) fn root(&self) -> Digest {
         self.root
     }
@@ -316,7 +321,8 @@ struct Judgement {
 }
 
 impl Judgement {
-    /// Hears one policy; breaks with what the whole set says as soon as no other policy can change it.
+    /// Hears one policy; breaks with what the whole set says as soon as no other policy can change
+    /// it.
     fn hear(
         &mut self,
         entry: &Entry,
@@ -339,7 +345,8 @@ impl Judgement {
         ControlFlow::Break(heard.map_err(|fault| fault.in_policy(&entry.name)))
     }
 
-    /// What the set says when all have been heard and none denied. Required policies have allowed, or it would not have come to this.
+    /// What the set says when all have been heard and none denied. Required policies have allowed,
+    /// or it would not have come to this.
     fn in_the_end(self) -> Decision {
         if self.allowed {
             Decision::Allow(self.obligations)

@@ -18,8 +18,9 @@ pub struct Status {
     pub revision: Revision,
     /// Since when.
     pub since: SystemTime,
-    /// When it was last found to be what its source says: at the newest load that succeeded, or when the watched files were last found
-    /// unchanged since. [`max_policy_age`](super::ManifestLoader::max_policy_age) counts from here.
+    /// When it was last found to be what its source says: at the newest load that succeeded, or
+    /// when the watched files were last found unchanged since.
+    /// [`max_policy_age`](super::ManifestLoader::max_policy_age) counts from here.
     pub confirmed: SystemTime,
     /// What its manifest calls itself.
     pub version: Option<u64>,
@@ -37,26 +38,31 @@ pub struct Status {
     pub last_error: Option<(LoadError, SystemTime)>,
     /// What was rolled back from, while that holds.
     pub rolled_back_from: Option<Revision>,
-    /// The revisions that [`rollback`](super::Policies::rollback) can return to, the one that is next last.
+    /// The revisions that [`rollback`](super::Policies::rollback) can return to, the one that is
+    /// next last.
     pub kept: Vec<Revision>,
     /// Where the memory of policies comes from.
     pub allocator: Allocator,
 }
 
-/// `ztlib_policy_loads_total{result, code}`: sets that were loaded, refused (and why), or rolled back to.
+/// `ztlib_policy_loads_total{result, code}`: sets that were loaded, refused (and why), or rolled
+/// back to.
 pub(super) fn count(result: &'static str, code: &'static str) {
     ::metrics::counter!("ztlib_policy_loads_total", "result" => result, "code" => code).increment(1);
 }
 
-/// `ztlib_policies_in_force_since_seconds`: since when the revision in force is, in seconds since 1970.
+/// `ztlib_policies_in_force_since_seconds`: since when the revision in force is, in seconds since
+/// 1970.
 pub(super) fn in_force_since(since: SystemTime) {
     seconds("ztlib_policies_in_force_since_seconds", unix_seconds(since));
 }
 
-/// The most revisions that the metric names in a process's life: each is a series that a recorder keeps, and a document that changes makes a revision, too.
+/// The most revisions that the metric names in a process's life: each is a series that a recorder
+/// keeps, and a document that changes makes a revision, too.
 const MAX_NAMED: usize = 256;
 
-/// `ztlib_policy_revision_info{revision}`: 1 for the revision that is in force, by the name that audit events have, 0 for one that was.
+/// `ztlib_policy_revision_info{revision}`: 1 for the revision that is in force, by the name that
+/// audit events have, 0 for one that was.
 pub(super) fn revision(in_force: Revision, previous: Option<Revision>) {
     if let Some(previous) = previous {
         ::metrics::gauge!("ztlib_policy_revision_info", "revision" => named(previous)).set(0.0);
@@ -77,12 +83,14 @@ fn label(known: &mut BTreeSet<RevisionName>, name: RevisionName) -> String {
     if known.contains(&name) { name.to_string() } else { "other".to_owned() }
 }
 
-/// `ztlib_policies_confirmed_seconds`: when what is in force was last found to be what its source says, in seconds since 1970.
+/// `ztlib_policies_confirmed_seconds`: when what is in force was last found to be what its source
+/// says, in seconds since 1970.
 pub(super) fn confirmed(at: SystemTime) {
     seconds("ztlib_policies_confirmed_seconds", unix_seconds(at));
 }
 
-/// `ztlib_policies_version`: the version that the manifest in force calls itself; 0 where it says none.
+/// `ztlib_policies_version`: the version that the manifest in force calls itself; 0 where it says
+/// none.
 pub(super) fn version(version: Option<u64>) {
     seconds("ztlib_policies_version", version.unwrap_or(0));
 }

@@ -12,13 +12,17 @@ use super::LoadError;
 use super::in_force::{By, Shared};
 use crate::clock::Stopwatch;
 
-/// How often the files are looked at even where the system has said nothing: network file systems say nothing.
+/// How often the files are looked at even where the system has said nothing: network file systems
+/// say nothing.
 const POLL: Duration = Duration::from_millis(500);
-/// How often a candidate is loaded again that was refused for no fault of its files: the disk was full, or there were too many open files.
+/// How often a candidate is loaded again that was refused for no fault of its files: the disk was
+/// full, or there were too many open files.
 const TRY_AGAIN: Duration = Duration::from_secs(2);
-/// How long files have to be left alone before they are read: whoever writes several has not finished with the first.
+/// How long files have to be left alone before they are read: whoever writes several has not
+/// finished with the first.
 const SETTLE: Duration = Duration::from_millis(30);
-/// After so many moments they are read anyhow; a half-written file does not load, and is looked at again when it is whole.
+/// After so many moments they are read anyhow; a half-written file does not load, and is looked at
+/// again when it is whole.
 const MOST_SETTLES: u32 = 10;
 
 /// Watches until it is dropped.
@@ -54,7 +58,8 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        // Where a notice is waiting, the thread wakes all the same, and finds nobody to watch for. It may be this very thread.
+        // Where a notice is waiting, the thread wakes all the same, and finds nobody to watch for. It may
+        // be this very thread.
         let _ = self.0.try_send(Event::Stop);
     }
 }
@@ -76,7 +81,8 @@ impl Watching {
             if !is_due && !shared.has_changed() {
                 shared.confirm();
                 drop(shared);
-                // Whatever else is written there as often as it likes: it is not looked at more often than this.
+                // Whatever else is written there as often as it likes: it is not looked at more often than
+                // this.
                 std::thread::sleep(SETTLE);
                 continue;
             }
@@ -123,7 +129,8 @@ impl Watching {
         true
     }
 
-    /// Watches the folders of all files that the last load looked for, and those above, where a link to them may be swapped.
+    /// Watches the folders of all files that the last load looked for, and those above, where a
+    /// link to them may be swapped.
     fn follow(&mut self) {
         let Some(watcher) = &mut self.watcher else { return };
         let Some(shared) = self.shared.upgrade() else { return };

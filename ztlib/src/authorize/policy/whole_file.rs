@@ -15,8 +15,8 @@ pub(crate) enum Access {
     AsBefore,
 }
 
-/// Writes a file beside the one that it replaces, and renames it when all of it is on the disk. A link in the file's place is replaced, and none that
-/// lies where it is written is followed.
+/// Writes a file beside the one that it replaces, and renames it when all of it is on the disk. A
+/// link in the file's place is replaced, and none that lies where it is written is followed.
 pub(crate) fn write(path: &Path, bytes: &[u8], access: Access) -> io::Result<()> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(format!(".{}.new", std::process::id()));
@@ -51,7 +51,8 @@ fn create(path: &Path, access: Access) -> io::Result<File> {
     options.open(path)
 }
 
-/// The rename, too, outlasts a loss of power, where the system lets a folder be synced. Where it does not, the file is there all the same.
+/// The rename, too, outlasts a loss of power, where the system lets a folder be synced. Where it
+/// does not, the file is there all the same.
 fn sync_folder(path: &Path) {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if let Ok(folder) = File::open(folder) {

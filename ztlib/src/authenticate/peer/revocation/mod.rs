@@ -138,8 +138,8 @@ impl Revocation {
         indexes.iter().filter_map(|index| self.lists.get(*index))
     }
 
-    /// Asks about each certificate of a path below its root. `Ok` is until when the lists that were asked speak,
-    /// where that bounds anything; of several faults the gravest is told.
+    /// Asks about each certificate of a path below its root. `Ok` is until when the lists that were
+    /// asked speak, where that bounds anything; of several faults the gravest is told.
     pub(super) fn check(
         &self,
         path: &Path<'_, '_>,

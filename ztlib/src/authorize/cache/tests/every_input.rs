@@ -50,9 +50,11 @@ struct Peers {
 /// A change of one input.
 type Change = fn(&mut Inputs, &Peers);
 
-/// The call that makes the read, how the inputs have to be before where that is not as they are, and the change of the one input that it is about.
+/// The call that makes the read, how the inputs have to be before where that is not as they are,
+/// and the change of the one input that it is about.
 ///
-/// It is closed on purpose: a new read has to say here what it is about, or this does not compile; and `every_read` has to name it.
+/// It is closed on purpose: a new read has to say here what it is about, or this does not compile;
+/// and `every_read` has to name it.
 fn about(read: &Read) -> (Vec<Box<str>>, Change, Change) {
     const AS_IT_IS: Change = |_, _| {};
     let set_claim = |with: Vec<Box<str>>, change: Change| (with, AS_IT_IS, change);
@@ -291,7 +293,8 @@ impl Stage {
         self.policies.replace(set.document("d", &inputs.document)).unwrap();
     }
 
-    /// Asks, and says whether the answer was remembered. The trace is that of a fresh evaluation in either case.
+    /// Asks, and says whether the answer was remembered. The trace is that of a fresh evaluation in
+    /// either case.
     fn ask(&self, cache: &DecisionCache, inputs: &Inputs) -> bool {
         *self.feed.0.lock().unwrap() = inputs.risk;
         self.policies.set_document("d", &inputs.document).unwrap();

@@ -2,7 +2,8 @@
 
 use super::*;
 
-/// Asks these headers of a policy that reads one, and says whether the operator was told in the end.
+/// Asks these headers of a policy that reads one, and says whether the operator was told in the
+/// end.
 fn told(bounds: CacheBounds, users: impl Iterator<Item = usize>) -> bool {
     let policies = allowing_after(&json!([{ "call": "header", "with": ["x-a"] }]), Feed::default());
     let cache = DecisionCache::new(bounds);
@@ -36,7 +37,8 @@ fn a_cache_that_is_too_small_is_reported_and_one_with_room_is_not() {
     assert!(!told(CacheBounds::default(), users()));
 }
 
-/// What looks at misses is a thing of the whole process, and there is little of it: a list that was left keeps none, though threads still hold it.
+/// What looks at misses is a thing of the whole process, and there is little of it: a list that was
+/// left keeps none, though threads still hold it.
 #[test]
 fn a_list_that_is_left_while_its_misses_are_looked_at_holds_up_no_other() {
     let policies = allowing_after(&json!([{ "call": "header", "with": ["x-a"] }]), Feed::default());

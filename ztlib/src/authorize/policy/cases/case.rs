@@ -78,8 +78,8 @@ impl Facts {
     }
 }
 
-/// The signals of a case. One that it does not give cannot be had, so that a policy which asks for it is a fault: a case has to say
-/// that a signal is absent.
+/// The signals of a case. One that it does not give cannot be had, so that a policy which asks for
+/// it is a fault: a case has to say that a signal is absent.
 struct Given(BTreeMap<Box<str>, Option<String>>);
 
 impl SignalSource for Given {

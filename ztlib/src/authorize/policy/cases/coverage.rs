@@ -20,9 +20,11 @@ pub struct Coverage {
     pub abstained: usize,
     /// In how many it gave no answer.
     pub faults: usize,
-    /// Each reason that the manifest declares, and in how many cases the policy gave it: 0 is a rule that never fired.
+    /// Each reason that the manifest declares, and in how many cases the policy gave it: 0 is a
+    /// rule that never fired.
     pub reasons: Vec<(String, usize)>,
-    /// What was read in the cases about this policy alone and in those about the whole set, each once, as the contract spells it.
+    /// What was read in the cases about this policy alone and in those about the whole set, each
+    /// once, as the contract spells it.
     pub reads: BTreeSet<String>,
 }
 

@@ -16,8 +16,9 @@ use crate::authorize::policy::wasm::{Engine, Module};
 use crate::authorize::policy::{Budget, LoadError, PolicySet, Revision, manifest};
 use crate::authorize::signals::{SignalError, SignalSource};
 
-/// A policy set that is loaded to be tested: from a manifest, signed or not, whether it passes its cases or not. It cannot be put in force, so
-/// nothing is loosened by it. (What can be is a [`Candidate`](crate::authorize::policy::trial::Candidate).)
+/// A policy set that is loaded to be tested: from a manifest, signed or not, whether it passes its
+/// cases or not. It cannot be put in force, so nothing is loosened by it. (What can be is a
+/// [`Candidate`](crate::authorize::policy::trial::Candidate).)
 ///
 /// ```no_run
 /// use ztlib::authorize::policy::cases::Draft;
@@ -128,7 +129,8 @@ impl Draft {
         self.policies().iter().map(|policy| Coverage::of(policy, report)).collect()
     }
 
-    /// How long a case takes, asked so many times (1 to 1 000 000); none where there is no case of this name.
+    /// How long a case takes, asked so many times (1 to 1 000 000); none where there is no case of
+    /// this name.
     ///
     /// # Errors
     /// As [`Policies::test`](crate::authorize::policy::Policies::test).
@@ -137,7 +139,8 @@ impl Draft {
         case.map(|case| time(&self.set, cases, case, times)).transpose()
     }
 
-    /// What is odd about the set, as far as its cases show; with a list of the service's routes, what they leave uncovered.
+    /// What is odd about the set, as far as its cases show; with a list of the service's routes,
+    /// what they leave uncovered.
     ///
     /// # Errors
     /// As [`Policies::test`](crate::authorize::policy::Policies::test).

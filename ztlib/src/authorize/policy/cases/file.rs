@@ -1,4 +1,5 @@
-//! What a file of cases says, as the guard would take it: peers, claims and requests of its own types.
+//! What a file of cases says, as the guard would take it: peers, claims and requests of its own
+//! types.
 
 use std::path::Path;
 use std::sync::Arc;

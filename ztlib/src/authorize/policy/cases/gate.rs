@@ -7,7 +7,8 @@ use crate::authorize::policy::folder::Folder;
 use crate::authorize::policy::named_file::{FileRole, NamedFile};
 use crate::authorize::policy::{LoadError, PolicySet};
 
-/// After so many cases have failed the rest are not run: each may take as long as a policy's wall clock lets it.
+/// After so many cases have failed the rest are not run: each may take as long as a policy's wall
+/// clock lets it.
 const MOST_FAILURES: usize = 8;
 /// The most cases of a set.
 const MAX_CASES: usize = 2048;

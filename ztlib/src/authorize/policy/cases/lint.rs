@@ -33,8 +33,9 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// A stable code: `no-cases`, `reason-never-given`, `never-asked`, `never-decides`, `signal-never-read`, `document-never-read`,
-    /// `label-never-read`, `issuer-not-asked`, `route-untested`, `route-uncovered`.
+    /// A stable code: `no-cases`, `reason-never-given`, `never-asked`, `never-decides`,
+    /// `signal-never-read`, `document-never-read`, `label-never-read`, `issuer-not-asked`,
+    /// `route-untested`, `route-uncovered`.
     pub fn code(&self) -> &'static str {
         self.code
     }
@@ -69,7 +70,8 @@ pub struct Route {
     line: usize,
 }
 
-/// The routes of a service: a text with a method and a template a line (`GET /orders/{id}`); empty lines and those that begin with `#` are skipped.
+/// The routes of a service: a text with a method and a template a line (`GET /orders/{id}`); empty
+/// lines and those that begin with `#` are skipped.
 #[derive(Debug, Clone)]
 pub struct Routes {
     file: Box<Path>,
@@ -161,8 +163,8 @@ pub(super) fn lint(
     Ok(findings)
 }
 
-/// The policies that allowed in a case by the word of an issuer and never asked which one it is, where the cases are about several
-/// issuers. A service with one issuer need not ask.
+/// The policies that allowed in a case by the word of an issuer and never asked which one it is,
+/// where the cases are about several issuers. A service with one issuer need not ask.
 fn by_any_issuers_word(draft: &Draft, report: &Report) -> BTreeSet<String> {
     let claims = || {
         let cases = draft.cases().iter().flat_map(|cases| &cases.cases);

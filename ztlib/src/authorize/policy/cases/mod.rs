@@ -1,8 +1,10 @@
 //! Tests of policies, as data: questions with the answers that they should have.
 //!
-//! A policy set has files of cases beside it. They are run by hand (`ztlib policy test`), by the tests of a program, and whenever the set is
-//! loaded: a manifest that names them (`tests = ["tests/*.toml"]`, for the whole set or for one policy) is refused with the code
-//! `cases-failed`, the file and the line where one of them gives another answer, and what was in force stays in force.
+//! A policy set has files of cases beside it. They are run by hand (`ztlib policy test`), by the
+//! tests of a program, and whenever the set is loaded: a manifest that names them (`tests =
+//! ["tests/*.toml"]`, for the whole set or for one policy) is refused with the code `cases-failed`,
+//! the file and the line where one of them gives another answer, and what was in force stays in
+//! force.
 //!
 //! # A file of cases
 //!
@@ -46,24 +48,31 @@
 //! step-up = { acr = "urn:example:strong", max-age = 300 }
 //! ```
 //!
-//! Where no decision is reached, it is `bad-request` where what the caller sent cannot be read as a policy asks for it (a header that is there
-//! twice, a claim of another type: 400), and else `fault` (503), as in the guard. A denial has the reason that the policy gave, also where the guard, as no route
-//! matches, tells the caller `no-route` in its place: it is the guard that knows this, and cases ask the policies.
+//! Where no decision is reached, it is `bad-request` where what the caller sent cannot be read as a
+//! policy asks for it (a header that is there twice, a claim of another type: 400), and else
+//! `fault` (503), as in the guard. A denial has the reason that the policy gave, also where the
+//! guard, as no route matches, tells the caller `no-route` in its place: it is the guard that knows
+//! this, and cases ask the policies.
 //!
-//! Where a service takes tokens of several issuers, `home-issuer` names the first of them, and a case's token of another issuer (`claims = { iss =
-//! "https://partner.test", sub = "alice" }`) is that of a stranger with the same name: see `from-home-issuer` in the contract.
+//! Where a service takes tokens of several issuers, `home-issuer` names the first of them, and a
+//! case's token of another issuer (`claims = { iss = "https://partner.test", sub = "alice" }`) is that of a stranger with the same name: see `from-home-issuer` in the contract.
 //!
 //! A token of which the case does not say so has the home issuer, or `https://issuer.test`, the audience `service.test` and five minutes to live: one that was verified always has them.
-//! Claims take at most 8 KiB as JSON and have 512 members: each case has a copy of its caller's. A file has at most 256 KiB, 512 cases and 512 callers; a set at most 2048 cases in 64 files for each pattern. Unknown keys, and keys and names
-//! that are there twice, are errors. So is a question that cannot occur: a request that the guard refuses before it asks a policy (a path that is
-//! not in normal form), a header that it takes out, a route that does not match the path, parameters that are not in them (`contradiction`), a
-//! route that no router has (`bad-route`), a token that is not valid at the case's moment, an address in the place of a peer's name.
+//! Claims take at most 8 KiB as JSON and have 512 members: each case has a copy of its caller's. A
+//! file has at most 256 KiB, 512 cases and 512 callers; a set at most 2048 cases in 64 files for
+//! each pattern. Unknown keys, and keys and names that are there twice, are errors. So is a
+//! question that cannot occur: a request that the guard refuses before it asks a policy (a path
+//! that is not in normal form), a header that it takes out, a route that does not match the path,
+//! parameters that are not in them (`contradiction`), a route that no router has (`bad-route`), a
+//! token that is not valid at the case's moment, an address in the place of a peer's name.
 //!
 //! # Why callers may be made up here
 //!
 //! Nothing else can make a [`PeerIdentity`](crate::authenticate::peer::PeerIdentity) or
-//! [`VerifiedClaims`](crate::authenticate::token::VerifiedClaims) than what verifies them. The callers of cases are made within this crate, never
-//! leave it, and have expired in 1970: whatever checks them for a request would refuse them. A rehearsal ends in a [`Report`]; there is no [`Permit`](crate::enforce::Permit) in it.
+//! [`VerifiedClaims`](crate::authenticate::token::VerifiedClaims) than what verifies them. The
+//! callers of cases are made within this crate, never leave it, and have expired in 1970: whatever
+//! checks them for a request would refuse them. A rehearsal ends in a [`Report`]; there is no
+//! [`Permit`](crate::enforce::Permit) in it.
 
 mod case;
 mod coverage;
@@ -173,7 +182,8 @@ impl Cases {
         self.policy.as_deref()
     }
 
-    /// The home issuer that the file names (`home-issuer`). None: whoever issued a case's token is at home.
+    /// The home issuer that the file names (`home-issuer`). None: whoever issued a case's token is
+    /// at home.
     pub fn home_issuer(&self) -> Option<&str> {
         self.home_issuer.as_deref()
     }

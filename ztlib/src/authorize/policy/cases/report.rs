@@ -111,7 +111,8 @@ pub struct Timing {
     pub fastest: Duration,
     /// The slowest of those.
     pub slowest: Duration,
-    /// From the decision cache: the mean. None where the decision is not remembered (a fault, a set with native policies).
+    /// From the decision cache: the mean. None where the decision is not remembered (a fault, a set
+    /// with native policies).
     pub remembered: Option<Duration>,
 }
 
@@ -190,7 +191,8 @@ impl Rehearsal {
         self.said.message.as_deref()
     }
 
-    /// The headers that are changed: whether of the request (else of the response), the name, and the value (none: it is removed).
+    /// The headers that are changed: whether of the request (else of the response), the name, and
+    /// the value (none: it is removed).
     pub fn headers(&self) -> impl Iterator<Item = (bool, &str, Option<&str>)> {
         let of_request = self.said.request_headers.iter().map(|change| (true, change));
         let all = of_request.chain(self.said.response_headers.iter().map(|change| (false, change)));
@@ -254,7 +256,8 @@ pub(super) fn time(set: &PolicySet, cases: &Cases, case: &Case, times: u32) -> R
         (fastest, slowest) = (fastest.min(took), slowest.max(took));
     }
     let cache = DecisionCache::new(CacheBounds::default());
-    // The first is evaluated and stored, the second is found in the shared part, and from then on in this thread's own.
+    // The first is evaluated and stored, the second is found in the shared part, and from then on in
+    // this thread's own.
     let warmed = (0..2).map(|_| cache.decide(&stage, case.facts.question())).last();
     let mut remembered = None;
     if warmed.is_some_and(|decided| decided.cached) {

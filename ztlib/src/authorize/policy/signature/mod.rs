@@ -1,7 +1,8 @@
 //! Who vouches for a manifest: a detached signature beside it, by a key that the service trusts.
 //!
-//! The signature is over the exact bytes of the manifest, in a file of the same name with `.sig` behind it. Everything else that a set is
-//! made of is bound by the digests in the manifest, so that one signature vouches for all of it.
+//! The signature is over the exact bytes of the manifest, in a file of the same name with `.sig`
+//! behind it. Everything else that a set is made of is bound by the digests in the manifest, so
+//! that one signature vouches for all of it.
 
 mod signing;
 mod version;
@@ -22,20 +23,23 @@ pub(crate) use version::Versions;
 
 /// The most keys that are trusted at once.
 const MAX_KEYS: usize = 16;
-/// The largest signature file, in bytes: a signature is 72 at most, as text 96, and some write it over several lines.
+/// The largest signature file, in bytes: a signature is 72 at most, as text 96, and some write it
+/// over several lines.
 const MAX_SIGNATURE_BYTES: usize = 4096;
 
-/// What stands before the 32 bytes of an Ed25519 key in its SubjectPublicKeyInfo (RFC 8410, section 4).
+/// What stands before the 32 bytes of an Ed25519 key in its SubjectPublicKeyInfo (RFC 8410, section
+/// 4).
 const ED25519_PREFIX: &[u8] = &[0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
-/// What stands before the 64 bytes of an uncompressed point on P-256 in its SubjectPublicKeyInfo (RFC 5480, section 2); the last byte says
-/// "uncompressed" and belongs to the point.
+/// What stands before the 64 bytes of an uncompressed point on P-256 in its SubjectPublicKeyInfo
+/// (RFC 5480, section 2); the last byte says "uncompressed" and belongs to the point.
 const P256_PREFIX: &[u8] = &[
     0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86,
     0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00, 0x04,
 ];
 
 /// The name of a key: the SHA-256 digest of its SubjectPublicKeyInfo (RFC 5280, section 4.1), as
-/// `openssl pkey -pubin -in key.pub -outform DER | sha256sum` gives it. It prints as 64 hexadecimal digits.
+/// `openssl pkey -pubin -in key.pub -outform DER | sha256sum` gives it. It prints as 64 hexadecimal
+/// digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyId(Digest);
 
@@ -79,7 +83,8 @@ enum Kind {
 }
 
 impl TrustedKey {
-    /// A key in PEM (`-----BEGIN PUBLIC KEY-----`), as `cosign generate-key-pair` and `openssl pkey -pubout` write it.
+    /// A key in PEM (`-----BEGIN PUBLIC KEY-----`), as `cosign generate-key-pair` and `openssl pkey
+    /// -pubout` write it.
     ///
     /// # Errors
     /// `bad-key` where there is not exactly one key, or one of another kind, or a block that is no
@@ -106,11 +111,13 @@ impl TrustedKey {
         self.id
     }
 
-    /// Whether this key signed exactly these bytes. The signature is what the signing tools write: base64 text, on one line or several, or the
-    /// bytes themselves (DER for ECDSA, 64 bytes for Ed25519).
+    /// Whether this key signed exactly these bytes. The signature is what the signing tools write:
+    /// base64 text, on one line or several, or the bytes themselves (DER for ECDSA, 64 bytes
+    /// for Ed25519).
     ///
     /// # Errors
-    /// `malformed-signature` where it cannot be one, `bad-signature` where it is another key's or of other bytes.
+    /// `malformed-signature` where it cannot be one, `bad-signature` where it is another key's or
+    /// of other bytes.
     pub fn verify(&self, signed: &[u8], signature: &[u8]) -> Result<(), LoadError> {
         if self.has_signed(signed, &decode(signature)?) { Ok(()) } else { Err(bad_signature(&[self.id])) }
     }
@@ -263,8 +270,8 @@ fn all_from_pem(text: &[u8]) -> Result<Vec<TrustedKey>, LoadError> {
     if keys.is_empty() { Err(bad_key("there is none in the text")) } else { Ok(keys) }
 }
 
-/// The bytes of a signature, whichever way a tool wrote it. The third byte of DER (2, an integer follows) is no letter of base64, and 64
-/// arbitrary bytes that all are such letters do not happen.
+/// The bytes of a signature, whichever way a tool wrote it. The third byte of DER (2, an integer
+/// follows) is no letter of base64, and 64 arbitrary bytes that all are such letters do not happen.
 fn decode(file: &[u8]) -> Result<Vec<u8>, LoadError> {
     let is_base64 = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'=');
     let signature = if file.iter().all(|b| is_base64(b) || b.is_ascii_whitespace()) {

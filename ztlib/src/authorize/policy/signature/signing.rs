@@ -16,8 +16,9 @@ use crate::authorize::policy::manifest::{self, MAX_MANIFEST_BYTES};
 use crate::authorize::policy::whole_file::{self, Access};
 use crate::pem;
 
-/// A private key that vouches for policy sets: Ed25519, or ECDSA on P-256. Use it for nothing else, and keep it off the machines that are
-/// guarded: what it signed is believed wherever it is trusted.
+/// A private key that vouches for policy sets: Ed25519, or ECDSA on P-256. Use it for nothing else,
+/// and keep it off the machines that are guarded: what it signed is believed wherever it is
+/// trusted.
 ///
 /// ```
 /// use ztlib::authorize::policy::SigningKey;
@@ -39,8 +40,9 @@ enum Pair {
 }
 
 impl SigningKey {
-    /// A private key in PEM (`-----BEGIN PRIVATE KEY-----`, PKCS#8, not encrypted), as `openssl genpkey -algorithm ed25519` writes it. cosign's
-    /// private keys are encrypted in its own way: sign with cosign itself.
+    /// A private key in PEM (`-----BEGIN PRIVATE KEY-----`, PKCS#8, not encrypted), as `openssl
+    /// genpkey -algorithm ed25519` writes it. cosign's private keys are encrypted in its own
+    /// way: sign with cosign itself.
     ///
     /// # Errors
     /// `bad-key` where it is none, is encrypted or is of another kind, or where there is more than
@@ -70,7 +72,8 @@ impl SigningKey {
         Self::new(Pair::P256(pair))
     }
 
-    /// A new Ed25519 key, and its private part in PEM (PKCS#8): a secret, to be stored where only the signer reads it.
+    /// A new Ed25519 key, and its private part in PEM (PKCS#8): a secret, to be stored where only
+    /// the signer reads it.
     ///
     /// # Errors
     /// `bad-key` where the system has no randomness.
@@ -118,11 +121,13 @@ impl SigningKey {
         Ok(format!("{}\n", STANDARD.encode(signature.as_ref())))
     }
 
-    /// Checks that a manifest has all that a signed set needs (a `version`, the services that it is `for`, the digest of everything that it names, the files themselves as it
+    /// Checks that a manifest has all that a signed set needs (a `version`, the services that it is
+    /// `for`, the digest of everything that it names, the files themselves as it
     /// describes them), signs it, and puts the signature beside it. Nothing is compiled.
     ///
     /// # Errors
-    /// As loading a signed set, except for compiling; `not-signed` where the signature cannot be written. An earlier signature then stays.
+    /// As loading a signed set, except for compiling; `not-signed` where the signature cannot be
+    /// written. An earlier signature then stays.
     pub fn sign_manifest(&self, path: &Path) -> Result<(), LoadError> {
         let mut folder = Folder::of(path)?;
         let name = manifest::file_name(path)?;

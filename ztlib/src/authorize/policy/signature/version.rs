@@ -1,4 +1,5 @@
-//! Which versions may still be loaded: the guard against an old set that was once signed and is put back.
+//! Which versions may still be loaded: the guard against an old set that was once signed and is put
+//! back.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -26,7 +27,8 @@ pub(crate) struct Versions {
     /// Where the mark outlasts the process.
     pub(crate) file: Option<PathBuf>,
     highest: Option<Mark>,
-    /// The manifest of what was rolled back from: it may be read again, since its documents are data. It raises nothing.
+    /// The manifest of what was rolled back from: it may be read again, since its documents are
+    /// data. It raises nothing.
     left: Option<Digest>,
 }
 
@@ -53,7 +55,8 @@ impl Versions {
         self.left == Some(signed.manifest)
     }
 
-    /// Whether this set may be read: it may come after those that were in force, or it is what was left.
+    /// Whether this set may be read: it may come after those that were in force, or it is what was
+    /// left.
     pub(crate) fn check_readable(&self, signed: &Signed) -> Result<(), LoadError> {
         if self.was_left(signed) { Ok(()) } else { self.check(signed) }
     }
@@ -79,13 +82,15 @@ impl Versions {
         Ok(())
     }
 
-    /// Notes that this set is about to be in force: in the file first, so that no crash can make the next process forget it.
+    /// Notes that this set is about to be in force: in the file first, so that no crash can make
+    /// the next process forget it.
     pub(crate) fn raise(&mut self, signed: &Signed) -> Result<(), LoadError> {
         let mark = Mark { version: signed.version, manifest: signed.manifest };
         if self.highest == Some(mark) {
             return Ok(());
         }
-        // Loading takes seconds, and another handle of the process may have gone on meanwhile: between this look and the writing none can.
+        // Loading takes seconds, and another handle of the process may have gone on meanwhile: between this
+        // look and the writing none can.
         let _one_at_a_time = RAISING.lock().unwrap_or_else(PoisonError::into_inner);
         self.check(signed)?;
         if let Some(file) = &self.file {

@@ -1,4 +1,5 @@
-//! Attributes: what stands behind the reads, so that another question can be asked of the same thing later.
+//! Attributes: what stands behind the reads, so that another question can be asked of the same
+//! thing later.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,14 +14,17 @@ use crate::authorize::read::Read;
 /// The longest name of an attribute that is recorded, in bytes.
 const MAX_NAME_BYTES: usize = 256;
 
-/// Claims that ztlib itself gives a meaning to: they are recorded whole, since their form is checked when they are put together again.
+/// Claims that ztlib itself gives a meaning to: they are recorded whole, since their form is
+/// checked when they are put together again.
 const REGISTERED: [&str; 10] = ["iss", "sub", "aud", "exp", "nbf", "iat", "jti", "auth_time", "acr", "amr"];
 
-/// One thing that policies can ask about: the header `x-tenant`, the claim `/org/id`, the peer. `has-scope("a")` and `scopes` are two reads of one
-/// attribute. It prints, and parses, as `header:x-tenant`, `claim:/org/id`, `peer`.
+/// One thing that policies can ask about: the header `x-tenant`, the claim `/org/id`, the peer.
+/// `has-scope("a")` and `scopes` are two reads of one attribute. It prints, and parses, as
+/// `header:x-tenant`, `claim:/org/id`, `peer`.
 ///
-/// What a token says is `claim:` and its pointer, the subject (`claim:/sub`), the scopes (`claim:/scope`), the audiences, the issuer and the login, too.
-/// Documents are no attributes: they belong to the policy set.
+/// What a token says is `claim:` and its pointer, the subject (`claim:/sub`), the scopes
+/// (`claim:/scope`), the audiences, the issuer and the login, too. Documents are no attributes:
+/// they belong to the policy set.
 ///
 /// ```
 /// use ztlib::authorize::policy::trial::Attribute;
@@ -93,7 +97,8 @@ impl Kind {
 }
 
 impl Attribute {
-    /// Who the peer is: its SPIFFE ID with the trust domain, or the authority that vouches for it and its DNS names.
+    /// Who the peer is: its SPIFFE ID with the trust domain, or the authority that vouches for it
+    /// and its DNS names.
     pub fn peer() -> Self {
         Self { kind: Kind::Peer, name: "".into() }
     }
@@ -138,7 +143,8 @@ impl Attribute {
         Self::named(Kind::Label, name)
     }
 
-    /// A claim, by its pointer (RFC 6901), with everything below it. A registered claim (`/sub`, `/aud`) is always taken whole.
+    /// A claim, by its pointer (RFC 6901), with everything below it. A registered claim (`/sub`,
+    /// `/aud`) is always taken whole.
     pub fn claim(pointer: &str) -> Self {
         Self::named(Kind::Claim, pointer)
     }
@@ -152,13 +158,15 @@ impl Attribute {
         Self { kind, name: normal(kind, name).into() }
     }
 
-    /// Whether what is known of this attribute says everything about that one: a claim holds all claims below it.
+    /// Whether what is known of this attribute says everything about that one: a claim holds all
+    /// claims below it.
     pub(super) fn covers(&self, kind: Kind, name: &str) -> bool {
         self.kind == kind
             && if kind == Kind::Claim { is_below(name, &self.name) } else { *self.name == *name }
     }
 
-    /// Whether one of the two would tell something of the other. A path holds its parameters; the host may stand in a header, too.
+    /// Whether one of the two would tell something of the other. A path holds its parameters; the
+    /// host may stand in a header, too.
     pub(super) fn overlaps(&self, kind: Kind, name: &str) -> bool {
         let path_and_param =
             matches!((self.kind, kind), (Kind::Param, Kind::Path) | (Kind::Path, Kind::Param));
@@ -197,7 +205,8 @@ fn normal(kind: Kind, name: &str) -> Cow<'_, str> {
     }
 }
 
-/// Tells which attributes a read is about. Documents are none, but the symbols in their pointers are.
+/// Tells which attributes a read is about. Documents are none, but the symbols in their pointers
+/// are.
 pub(super) fn behind(read: &Read, mut each: impl FnMut(Kind, &str)) {
     let mut tell = |kind: Kind, name: &str| each(kind, &normal(kind, name));
     match read {
@@ -241,7 +250,8 @@ pub(super) fn behind(read: &Read, mut each: impl FnMut(Kind, &str)) {
     }
 }
 
-/// The attributes that the symbols of a pointer name: `{issuer}`, `{subject}`, `{peer}`, `{param:id}`, `{claim:/tenant}`.
+/// The attributes that the symbols of a pointer name: `{issuer}`, `{subject}`, `{peer}`,
+/// `{param:id}`, `{claim:/tenant}`.
 fn symbols(text: &str, mut tell: impl FnMut(Kind, &str)) {
     for part in text.split('{').skip(1) {
         let Some((symbol, _)) = part.split_once('}') else { continue };

@@ -16,19 +16,22 @@ use crate::authorize::policy::reload::Policies;
 use crate::authorize::policy::set::{PolicySet, Revision};
 use crate::authorize::signals::SignalSource;
 
-/// A policy set that is loaded, verified and tested as if it were to be enforced, and is not. It is tried by
-/// [`Policies::shadow`] and [`replay`](Self::replay), and [`check`](Self::check) says whether what they found is
-/// enough for a [`PromotionRule`].
+/// A policy set that is loaded, verified and tested as if it were to be enforced, and is not. It is
+/// tried by [`Policies::shadow`] and [`replay`](Self::replay), and [`check`](Self::check) says
+/// whether what they found is enough for a [`PromotionRule`].
 ///
-/// A candidate never comes into force by itself: what was tried in the memory of one process would differ from its
-/// neighbours, and be gone after a restart. To promote it, put its files in the place of the manifest's (with a higher
-/// `version` where it is signed), or call [`Policies::replace`] where policies are made in code.
+/// A candidate never comes into force by itself: what was tried in the memory of one process would
+/// differ from its neighbours, and be gone after a restart. To promote it, put its files in the
+/// place of the manifest's (with a higher `version` where it is signed), or call
+/// [`Policies::replace`] where policies are made in code.
 ///
-/// Its documents are those in force at any time, whatever it brings under their names: policies are tried, data is
-/// data, and data of another day could give back what somebody has lost since. Only a document that the set in force
-/// does not have is the candidate's own, as it was when the candidate was loaded.
+/// Its documents are those in force at any time, whatever it brings under their names: policies are
+/// tried, data is data, and data of another day could give back what somebody has lost since. Only
+/// a document that the set in force does not have is the candidate's own, as it was when the
+/// candidate was loaded.
 ///
-/// What the desk looks at, signed or not, is a [`cases::Draft`](crate::authorize::policy::cases::Draft).
+/// What the desk looks at, signed or not, is a
+/// [`cases::Draft`](crate::authorize::policy::cases::Draft).
 ///
 /// ```
 /// use std::time::Duration;
@@ -65,20 +68,24 @@ pub struct Candidate {
 }
 
 impl Policies {
-    /// Loads a candidate made in code. It compiles what is not compiled yet, runs its cases, and blocks meanwhile; requests do not wait.
+    /// Loads a candidate made in code. It compiles what is not compiled yet, runs its cases, and
+    /// blocks meanwhile; requests do not wait.
     ///
     /// # Errors
-    /// [`LoadError`]. It is told to whoever asked and stands in no [`status`](Policies::status): nothing that is in force has failed.
+    /// [`LoadError`]. It is told to whoever asked and stands in no [`status`](Policies::status):
+    /// nothing that is in force has failed.
     pub fn candidate(&self, builder: PolicySetBuilder) -> Result<Candidate, LoadError> {
         let signal_source = builder.signal_source.clone();
         let blueprint = builder.finish()?;
         self.load_candidate(signal_source, |_| Ok(Origin::Code(Box::new(blueprint))))
     }
 
-    /// Loads a candidate from a manifest: under the same keys, and not below the same version, as the manifest in force. Trying it raises no version.
+    /// Loads a candidate from a manifest: under the same keys, and not below the same version, as
+    /// the manifest in force. Trying it raises no version.
     ///
     /// # Errors
-    /// [`LoadError`], as for [`candidate`](Self::candidate); `not-from-manifest` where the policies in force were made in code, and trust no keys.
+    /// [`LoadError`], as for [`candidate`](Self::candidate); `not-from-manifest` where the policies
+    /// in force were made in code, and trust no keys.
     pub fn candidate_from_manifest(&self, path: impl Into<PathBuf>) -> Result<Candidate, LoadError> {
         let path = path.into();
         self.load_candidate(None, |loader| match &loader.origin {
@@ -119,8 +126,9 @@ impl Candidate {
         self.loaded.set.revision
     }
 
-    /// What it would have decided on recorded questions: each as of its own time, with the signals that it was answered with, and the documents of today. It takes
-    /// about as long as deciding them did, and touches nothing in force.
+    /// What it would have decided on recorded questions: each as of its own time, with the signals
+    /// that it was answered with, and the documents of today. It takes about as long as
+    /// deciding them did, and touches nothing in force.
     pub fn replay(&self, recording: &Recording) -> Differences {
         let loader = self.policies.0.loader();
         let set = set_now(&self.loaded, &self.policies.current(), &loader);
@@ -128,7 +136,8 @@ impl Candidate {
         replay(&set, self.revision(), recording)
     }
 
-    /// Whether a rule would let it take the place of what is in force now, after what a shadow of it or a replay found.
+    /// Whether a rule would let it take the place of what is in force now, after what a shadow of
+    /// it or a replay found.
     ///
     /// # Errors
     /// [`PromotionError`]: what was found is about another candidate, is not enough, or was found against other policies.

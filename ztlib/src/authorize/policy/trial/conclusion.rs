@@ -8,7 +8,8 @@ use crate::authorize::decision::{Decision, Fault, FaultOrigin};
 use crate::authorize::obligation::Obligation;
 use crate::authorize::policy::cases::Verdict;
 
-/// What a policy set came to on one question: a decision or a fault, as it can be compared with what another set came to.
+/// What a policy set came to on one question: a decision or a fault, as it can be compared with
+/// what another set came to.
 ///
 /// It prints as `allow`, `deny (rbac: no-role)`, `fault (rbac: trap)`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -84,8 +85,9 @@ impl Conclusion {
         self.step_up.as_deref()
     }
 
-    /// What goes with an allow, sorted: `request x-tenant := {claim:/tenant}`, `response x-old removed`. A value that a policy set stands as the
-    /// beginning of its digest (`x-a = #3f5a…`), since the policy may have made it from what must not be kept.
+    /// What goes with an allow, sorted: `request x-tenant := {claim:/tenant}`, `response x-old
+    /// removed`. A value that a policy set stands as the beginning of its digest (`x-a =
+    /// #3f5a…`), since the policy may have made it from what must not be kept.
     pub fn obligations(&self) -> impl ExactSizeIterator<Item = &str> {
         self.obligations.iter().map(AsRef::as_ref)
     }

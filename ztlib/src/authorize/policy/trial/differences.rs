@@ -1,4 +1,5 @@
-//! What a candidate would change: one type for shadow and replay, so that both can be held against each other.
+//! What a candidate would change: one type for shadow and replay, so that both can be held against
+//! each other.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -21,14 +22,16 @@ const MAX_GROUPS: usize = 64;
 const MAX_READS: usize = 16;
 const MAX_READ_BYTES: usize = 256;
 
-/// What a candidate would change: how many questions it judged, how many it would answer as the policies in force did, and what the others come to, in
-/// groups with an example each.
+/// What a candidate would change: how many questions it judged, how many it would answer as the
+/// policies in force did, and what the others come to, in groups with an example each.
 ///
-/// A change is another verdict; another reason, policy or step-up of a denial; other obligations, compared as the policies said them, not as they are settled
-/// for a request. Another message alone is none.
+/// A change is another verdict; another reason, policy or step-up of a denial; other obligations,
+/// compared as the policies said them, not as they are settled for a request. Another message alone
+/// is none.
 ///
-/// It prints as `12 of 40 312 would change: 11 allow → deny (rbac: no-role), 1 deny (rbac: no-role) → allow`, then a line for each group, and can be serialized.
-/// Shadow and [replay](super::Candidate::replay) of the same traffic give the same.
+/// It prints as `12 of 40 312 would change: 11 allow → deny (rbac: no-role), 1 deny (rbac: no-role)
+/// → allow`, then a line for each group, and can be serialized. Shadow and
+/// [replay](super::Candidate::replay) of the same traffic give the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Differences {
     pub(super) candidate: Revision,
@@ -75,7 +78,8 @@ pub struct Example {
     pub time: u64,
     /// `GET /orders/{id}`, or the action.
     pub subject: String,
-    /// What the candidate read and the policies in force did not, or with another value; where there is none, all that it read. Values are hidden by the
+    /// What the candidate read and the policies in force did not, or with another value; where
+    /// there is none, all that it read. Values are hidden by the
     /// rule of [`Redaction`](crate::observe::Redaction).
     pub reads: Vec<Box<str>>,
 }
@@ -103,7 +107,8 @@ pub enum Change {
     Tightened,
     /// What was refused would be allowed.
     Loosened,
-    /// What was refused would be denied for another reason, by another policy, or with another step-up.
+    /// What was refused would be denied for another reason, by another policy, or with another
+    /// step-up.
     OtherDenial,
     /// What was allowed would be allowed with other obligations.
     OtherObligations,
@@ -182,7 +187,8 @@ impl Differences {
         self.changes.get(change as usize).copied().unwrap_or(0)
     }
 
-    /// How often the candidate reached no decision, counting where the policies in force did not either.
+    /// How often the candidate reached no decision, counting where the policies in force did not
+    /// either.
     pub fn faults(&self) -> u64 {
         self.faults
     }
@@ -204,7 +210,8 @@ impl Differences {
         self.not_judged
     }
 
-    /// What was not recorded: of each question the first read that was missing. At most 64 are told apart.
+    /// What was not recorded: of each question the first read that was missing. At most 64 are told
+    /// apart.
     pub fn missing(&self) -> impl ExactSizeIterator<Item = &Missing> {
         self.missing.iter()
     }
@@ -297,8 +304,8 @@ impl Differences {
     }
 }
 
-/// The reads that tell the candidate's answer from the other. Whether a document has changed does not show where its values are hidden, so
-/// such a read may be the one.
+/// The reads that tell the candidate's answer from the other. Whether a document has changed does
+/// not show where its values are hidden, so such a read may be the one.
 fn telling(trace: &Trace, enforced: &[Box<str>]) -> Vec<Box<str>> {
     let all = printed(trace);
     let is_known = |read: &str| enforced.iter().any(|known| **known == *read);

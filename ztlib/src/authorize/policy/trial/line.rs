@@ -66,7 +66,8 @@ pub(super) fn of(record: &Record) -> Json {
     if let Some(parent) = record.parent {
         put("parent", json!(parent.to_string()));
     }
-    // Where nothing is said, the token is of the home issuer: so were all of them before this was recorded.
+    // Where nothing is said, the token is of the home issuer: so were all of them before this was
+    // recorded.
     if record.is_foreign {
         put("from-home-issuer", json!(false));
     }
@@ -170,8 +171,9 @@ pub(super) fn read(text: &str) -> Result<Record, String> {
     })
 }
 
-/// The revision's name, and beside it the digest of the policies without their documents. Where that is missing, a whole digest stands in the place of the
-/// name, or nothing that is in force is what decided.
+/// The revision's name, and beside it the digest of the policies without their documents. Where
+/// that is missing, a whole digest stands in the place of the name, or nothing that is in force is
+/// what decided.
 fn judged_by(line: &mut Members) -> Result<JudgedBy, String> {
     let named = line.text("judged-by")?;
     let revision = RevisionName::parse(&named).ok_or("`judged-by` is 12 hexadecimal digits")?;

@@ -1,14 +1,18 @@
 //! Trying a policy set on real traffic before it is enforced.
 //!
-//! A [`Candidate`] is loaded beside the set in force: verified, compiled, tested by its own cases. Then there are two ways to learn what it would change, which give
-//! the same [`Differences`] on the same traffic:
+//! A [`Candidate`] is loaded beside the set in force: verified, compiled, tested by its own cases.
+//! Then there are two ways to learn what it would change, which give the same [`Differences`] on
+//! the same traffic:
 //!
-//! - **shadow** ([`Policies::shadow`](super::Policies::shadow)): it judges a share of what is asked as it is asked, in a thread of its own;
-//! - **replay** ([`Candidate::replay`]): it judges what was recorded ([`Policies::record`](super::Policies::record)), in memory or from a file, also on the desk
+//! - **shadow** ([`Policies::shadow`](super::Policies::shadow)): it judges a share of what is asked
+//!   as it is asked, in a thread of its own;
+//! - **replay** ([`Candidate::replay`]): it judges what was recorded
+//!   ([`Policies::record`](super::Policies::record)), in memory or from a file, also on the desk
 //!   (`ztlib policy replay`).
 //!
-//! A [`PromotionRule`] says when that is enough ([`Candidate::check`]). A candidate never comes into force by itself: put its
-//! files in the place of those in force, for every replica at once. [`Shadow::status`] says how a shadow goes.
+//! A [`PromotionRule`] says when that is enough ([`Candidate::check`]). A candidate never comes
+//! into force by itself: put its files in the place of those in force, for every replica at once.
+//! [`Shadow::status`] says how a shadow goes.
 //!
 //! ```
 //! use std::time::Duration;
@@ -65,13 +69,15 @@
 //!
 //! # What it costs
 //!
-//! Nothing is kept or copied unless it was asked for: without shadow and recorder a request pays for one relaxed load. With them, each question that is sampled is copied,
-//! and each that is recorded is taken down, by the thread that serves it; ARCHITECTURE.md has the numbers.
+//! Nothing is kept or copied unless it was asked for: without shadow and recorder a request pays
+//! for one relaxed load. With them, each question that is sampled is copied, and each that is
+//! recorded is taken down, by the thread that serves it; ARCHITECTURE.md has the numbers.
 //!
 //! # What it cannot know
 //!
-//! A candidate is judged as if its obligations could be carried out: they are compared as policies said them. What callers would do after another answer is in no
-//! record. A candidate with native policies that look at more than the question may decide otherwise when it is enforced.
+//! A candidate is judged as if its obligations could be carried out: they are compared as policies
+//! said them. What callers would do after another answer is in no record. A candidate with native
+//! policies that look at more than the question may decide otherwise when it is enforced.
 
 mod attribute;
 mod candidate;

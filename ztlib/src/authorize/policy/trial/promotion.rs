@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use super::differences::{Change, Differences};
 
-/// When a candidate may take the place of what is in force: after it has judged so many questions, which were asked
-/// over so long, and would have changed nothing. What may change all the same is said by a verb.
+/// When a candidate may take the place of what is in force: after it has judged so many questions,
+/// which were asked over so long, and would have changed nothing. What may change all the same is
+/// said by a verb.
 ///
-/// Whatever the verbs say, a candidate fails that reached no decision even once, or could not judge one of the questions.
+/// Whatever the verbs say, a candidate fails that reached no decision even once, or could not judge
+/// one of the questions.
 ///
 /// ```
 /// use std::time::Duration;
@@ -26,8 +28,9 @@ pub struct PromotionRule {
 }
 
 impl PromotionRule {
-    /// After at least so many questions (at least 1), from the first of which to the last it took at least so long, by the guard's clock.
-    /// With a period of nothing the number alone counts; what no trial can reach promotes nothing.
+    /// After at least so many questions (at least 1), from the first of which to the last it took
+    /// at least so long, by the guard's clock. With a period of nothing the number alone
+    /// counts; what no trial can reach promotes nothing.
     pub fn new(requests: u64, period: Duration) -> Self {
         Self { requests: requests.max(1), period, allowed: Vec::new() }
     }
@@ -57,11 +60,12 @@ impl PromotionRule {
         self
     }
 
-    /// Whether what was found is enough. [`Candidate::check`](super::Candidate::check) also asks whether it was found
-    /// against the policies that are in force.
+    /// Whether what was found is enough. [`Candidate::check`](super::Candidate::check) also asks
+    /// whether it was found against the policies that are in force.
     ///
     /// # Errors
-    /// [`PromotionError::WouldFault`], [`PromotionError::WouldChange`], [`PromotionError::NotJudged`], [`PromotionError::TooLittleEvidence`].
+    /// [`PromotionError::WouldFault`], [`PromotionError::WouldChange`],
+    /// [`PromotionError::NotJudged`], [`PromotionError::TooLittleEvidence`].
     pub fn check(&self, found: &Differences) -> Result<(), PromotionError> {
         use Change::{Fault, Loosened, OtherDenial, OtherObligations, Tightened};
         if found.faults() > 0 {

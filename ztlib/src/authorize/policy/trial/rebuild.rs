@@ -1,4 +1,5 @@
-//! A record as a question again. It is asked of a candidate and nobody else: what comes of it is a comparison, never a permit.
+//! A record as a question again. It is asked of a candidate and nobody else: what comes of it is a
+//! comparison, never a permit.
 
 use std::sync::Arc;
 
@@ -16,8 +17,8 @@ use crate::authorize::read::ReadFault;
 use crate::authorize::request::{Params, RequestFacts, Target};
 use crate::clock::unix_seconds;
 
-/// The question that a record was made of, as far as the record goes: everything else is a fault to read. Or what is wrong with the record,
-/// which then comes from a file.
+/// The question that a record was made of, as far as the record goes: everything else is a fault to
+/// read. Or what is wrong with the record, which then comes from a file.
 pub(super) fn question(record: &Arc<Record>, hidden: &Arc<[Attribute]>) -> Result<Question, String> {
     let asked = match &record.subject {
         Subject::Action(name) => Asked::Action(name.clone()),
@@ -141,8 +142,9 @@ fn principal(record: &Record) -> Result<Principal, String> {
     Ok(Principal::new(peer, claims).from_address(address))
 }
 
-/// An object in which each pointer leads to its value. Where a pointer led into an array, it leads into an object here; nobody sees the
-/// difference, since what is above it can be read only where it was recorded itself.
+/// An object in which each pointer leads to its value. Where a pointer led into an array, it leads
+/// into an object here; nobody sees the difference, since what is above it can be read only where
+/// it was recorded itself.
 fn put_together(mut claims: Vec<(&str, &Json)>) -> Result<Map<String, Json>, String> {
     // What holds others comes first.
     claims.sort_by_key(|(pointer, _)| pointer.len());

@@ -174,7 +174,8 @@ impl Record {
     }
 }
 
-/// A trace is shared with the decision cache; one that tells something of what is hidden is not kept, but printed without it.
+/// A trace is shared with the decision cache; one that tells something of what is hidden is not
+/// kept, but printed without it.
 fn reads(trace: &Arc<Trace>, hidden: &[Attribute]) -> Reads {
     let is_hidden = |read: &Read| {
         let mut found = false;
@@ -218,7 +219,8 @@ impl Recorded {
     }
 }
 
-/// What is recorded of one attribute; none where it cannot be: it is a secret, too large, or nobody asked for it.
+/// What is recorded of one attribute; none where it cannot be: it is a secret, too large, or nobody
+/// asked for it.
 pub(super) fn value(attribute: &Attribute, question: &Question, view: &View) -> Option<Recorded> {
     let name: &str = &attribute.name;
     let text = |text: Option<&str>| text.map_or(Recorded::Absent, |text| Recorded::Text(text.into()));

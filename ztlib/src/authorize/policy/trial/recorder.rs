@@ -21,10 +21,12 @@ pub(super) const MAX_ATTRIBUTES: usize = 256;
 
 /// What is recorded, and how much of it. Recording is off until [`Policies::record`] is called.
 ///
-/// Of each request a record holds the method, the route (or the action), the time, whether there was a token, what was decided, and of every
-/// [`Attribute`] that a policy has read since recording began its value, or that it was absent. Header values, claims and labels stand in it as they are: keep a
-/// recording where you keep your audit log. Headers that policies cannot read (`authorization`, `cookie`, the manifest's `secret-headers`) are never
-/// in it, nor is a token, a key or a certificate.
+/// Of each request a record holds the method, the route (or the action), the time, whether there
+/// was a token, what was decided, and of every [`Attribute`] that a policy has read since recording
+/// began its value, or that it was absent. Header values, claims and labels stand in it as they
+/// are: keep a recording where you keep your audit log. Headers that policies cannot read
+/// (`authorization`, `cookie`, the manifest's `secret-headers`) are never in it, nor is a token, a
+/// key or a certificate.
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct RecordingRules {
@@ -51,20 +53,24 @@ impl RecordingRules {
         Self { records: records.max(1), ..self }
     }
 
-    /// The most bytes of all records together; then the oldest go. A record that is larger alone is not kept.
+    /// The most bytes of all records together; then the oldest go. A record that is larger alone is
+    /// not kept.
     pub fn bytes(self, bytes: usize) -> Self {
         Self { bytes, ..self }
     }
 
-    /// Records this attribute, too: a candidate will read it. A signal is recorded where a policy in force asks for it.
+    /// Records this attribute, too: a candidate will read it. A signal is recorded where a policy
+    /// in force asks for it.
     pub fn also(mut self, attribute: Attribute) -> Self {
         self.also.push(attribute);
         self
     }
 
-    /// Never records this attribute, whoever reads it, nor a claim that it is a part of, or that is a part of it. A candidate that reads it is told that it
-    /// is hidden, and does not judge the record. Of a read of it that a policy in force makes nothing but the name of its function is kept. What is in every
-    /// record (method, route, action, time, whether there is a token) cannot be hidden.
+    /// Never records this attribute, whoever reads it, nor a claim that it is a part of, or that is
+    /// a part of it. A candidate that reads it is told that it is hidden, and does not judge
+    /// the record. Of a read of it that a policy in force makes nothing but the name of its
+    /// function is kept. What is in every record (method, route, action, time, whether there is
+    /// a token) cannot be hidden.
     pub fn hide(mut self, attribute: Attribute) -> Self {
         self.hidden.push(attribute);
         self
@@ -112,10 +118,12 @@ struct Ring {
 }
 
 impl Policies {
-    /// Begins to record what is asked and decided, so that candidates can be judged by it. It costs each request about a microsecond.
+    /// Begins to record what is asked and decided, so that candidates can be judged by it. It costs
+    /// each request about a microsecond.
     ///
     /// # Errors
-    /// `already-recording`: two would cost twice, and neither would know what the other hides. `cannot-hide` for what is in every record.
+    /// `already-recording`: two would cost twice, and neither would know what the other hides.
+    /// `cannot-hide` for what is in every record.
     pub fn record(&self, rules: RecordingRules) -> Result<Recorder, LoadError> {
         if let Some(open) = rules.hidden.iter().find(|attribute| attribute.kind.is_always_recorded()) {
             let text = format!(

@@ -18,14 +18,17 @@ use crate::authorize::policy::whole_file::{self, Access};
 const MAX_FILE_BYTES: u64 = 256 << 20;
 const MAX_LINE_BYTES: usize = 256 << 10;
 const MAX_RECORDS: usize = 1_000_000;
-/// The most memory that the records of a file may take: a hundred times their text, where they hold many small things.
+/// The most memory that the records of a file may take: a hundred times their text, where they hold
+/// many small things.
 const MAX_HELD_BYTES: usize = 2 << 30;
 
-/// What was asked of a service and what was decided, to judge candidates by. Made by a [`Recorder`](super::Recorder), or read from a file.
+/// What was asked of a service and what was decided, to judge candidates by. Made by a
+/// [`Recorder`](super::Recorder), or read from a file.
 ///
 /// # The file
 ///
-/// JSON lines, the first `{"format":1,"kind":"ztlib-recording","hidden":[…]}`, then one record a line, the oldest first:
+/// JSON lines, the first `{"format":1,"kind":"ztlib-recording","hidden":[…]}`, then one record a
+/// line, the oldest first:
 ///
 /// ```json
 /// {"id":"66b0…","time":1767225600000,"method":"GET","route":"/orders/{id}","token":true,
@@ -33,10 +36,14 @@ const MAX_HELD_BYTES: usize = 2 << 30;
 ///  "judged-by":"9c56cc51b374","policies":"41d0…","decision":{"verdict":"deny","policy":"rbac","reason":"no-role"},"reads":["has-scope(\"orders:read\")=no"]}
 /// ```
 ///
-/// `judged-by` is the name of the revision that decided, as in the audit event of the same `id`; `policies` the digest of its policies without their documents.
-/// `action` is in the place of `method` and `route` for a question of the application's own, and `parent` is the id of the request from which it was asked. An attribute that is not there was not recorded; `null`, or of a header
-/// or a claim the empty list, says that it was absent. `{"unreadable":"several-values"}` (or `not-utf8`, `malformed`, `failed`) stands for what could not be read.
-/// A file has at most 256 MiB, 1 000 000 records, and lines of at most 256 KiB; its records take at most 2 GiB of memory. The format may get more members: unknown ones are errors, and the number then changes.
+/// `judged-by` is the name of the revision that decided, as in the audit event of the same `id`;
+/// `policies` the digest of its policies without their documents. `action` is in the place of
+/// `method` and `route` for a question of the application's own, and `parent` is the id of the
+/// request from which it was asked. An attribute that is not there was not recorded; `null`, or of
+/// a header or a claim the empty list, says that it was absent. `{"unreadable":"several-values"}`
+/// (or `not-utf8`, `malformed`, `failed`) stands for what could not be read. A file has at most 256
+/// MiB, 1 000 000 records, and lines of at most 256 KiB; its records take at most 2 GiB of memory.
+/// The format may get more members: unknown ones are errors, and the number then changes.
 ///
 /// ```
 /// use std::path::Path;
@@ -86,7 +93,8 @@ impl Recording {
         self.records.iter().try_for_each(|record| writeln!(to, "{}", line::of(record)))
     }
 
-    /// Writes it to a file that only this user may read, whole or not at all: what was there before is replaced when all is written.
+    /// Writes it to a file that only this user may read, whole or not at all: what was there before
+    /// is replaced when all is written.
     ///
     /// # Errors
     /// Where the file cannot be written.
@@ -99,7 +107,8 @@ impl Recording {
     /// Reads a file.
     ///
     /// # Errors
-    /// [`LoadError`], naming the file and the line: `recording-not-readable`, `not-a-recording`, `bad-record`, `recording-too-large`.
+    /// [`LoadError`], naming the file and the line: `recording-not-readable`, `not-a-recording`,
+    /// `bad-record`, `recording-too-large`.
     pub fn read(file: impl AsRef<Path>) -> Result<Self, LoadError> {
         let path = file.as_ref();
         let opened = File::open(path).map_err(|error| unreadable(&error).at(path, None))?;

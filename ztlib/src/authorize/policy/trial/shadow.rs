@@ -1,4 +1,5 @@
-//! The shadow: a candidate judges a share of what is asked, beside the policies in force, in a thread of its own.
+//! The shadow: a candidate judges a share of what is asked, beside the policies in force, in a
+//! thread of its own.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -22,7 +23,8 @@ use crate::authorize::question::{Asked, Question};
 use crate::authorize::trace::Trace;
 use crate::observe::{RequestId, metrics};
 
-/// The most questions that wait for the candidate, and their most bytes: then questions are left out and counted.
+/// The most questions that wait for the candidate, and their most bytes: then questions are left
+/// out and counted.
 const MAX_WAITING: usize = 1024;
 const MAX_WAITING_BYTES: usize = 8 << 20;
 
@@ -42,14 +44,17 @@ impl Share {
 
 /// A candidate on trial, until this is dropped or [ended](Self::end).
 ///
-/// A question that the policies in force have decided is copied (without credentials), and waits in a bounded queue for a thread that has the candidate judge it. So a
-/// candidate delays, blocks and opens nothing, even where it loops or traps; a question for which there is no place is [left out](Self::lost). What ended before a policy was
-/// asked is not judged: no or a bad credential, a path that cannot be judged, a public route.
+/// A question that the policies in force have decided is copied (without credentials), and waits in
+/// a bounded queue for a thread that has the candidate judge it. So a candidate delays, blocks and
+/// opens nothing, even where it loops or traps; a question for which there is no place is [left
+/// out](Self::lost). What ended before a policy was asked is not judged: no or a bad credential, a
+/// path that cannot be judged, a public route.
 ///
-/// Signals that the policies in force asked for answer the candidate, too. Others are asked of the service's source by the shadow's thread: they put load on
-/// it, and are those of a moment later.
+/// Signals that the policies in force asked for answer the candidate, too. Others are asked of the
+/// service's source by the shadow's thread: they put load on it, and are those of a moment later.
 ///
-/// When other policies (not only other documents) come in force meanwhile, the counts begin anew: what was found was found against others.
+/// When other policies (not only other documents) come in force meanwhile, the counts begin anew:
+/// what was found was found against others.
 pub struct Shadow {
     shared: Weak<Shared>,
     state: Arc<State>,
@@ -96,10 +101,12 @@ pub(super) struct Item {
 }
 
 impl Policies {
-    /// Has a candidate judge a share of what is asked from now on, beside the policies in force. It decides nothing.
+    /// Has a candidate judge a share of what is asked from now on, beside the policies in force. It
+    /// decides nothing.
     ///
     /// # Errors
-    /// `already-on-trial` where another shadow runs, `other-policies` where the candidate was made for another handle, `no-thread`.
+    /// `already-on-trial` where another shadow runs, `other-policies` where the candidate was made
+    /// for another handle, `no-thread`.
     pub fn shadow(&self, candidate: &Candidate, share: Share) -> Result<Shadow, LoadError> {
         if !Arc::ptr_eq(&self.0, &candidate.policies.0) {
             let text = "the candidate was loaded for other policies: load it with `candidate` of these";
@@ -143,8 +150,9 @@ impl Shadow {
         self.state.tally().status.clone()
     }
 
-    /// Blocks until the status is as wanted, or for at most `timeout`; returns whether it is. `wanted` must not call this
-    /// shadow. With no time it only looks; `Duration::MAX` is for ever.
+    /// Blocks until the status is as wanted, or for at most `timeout`; returns whether it is.
+    /// `wanted` must not call this shadow. With no time it only looks; `Duration::MAX` is for
+    /// ever.
     pub fn wait_until(&self, timeout: Duration, mut wanted: impl FnMut(&TrialStatus) -> bool) -> bool {
         let tally = self.state.tally();
         let waited = self.state.changed.wait_timeout_while(tally, timeout, |tally| !wanted(&tally.status));

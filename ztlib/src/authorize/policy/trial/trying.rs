@@ -74,7 +74,8 @@ impl Trying {
         self.conclude(compared, &item.trace)
     }
 
-    /// Whether a question that this set decided counts: the set is in force. The first of a set that was not begins the counts anew.
+    /// Whether a question that this set decided counts: the set is in force. The first of a set
+    /// that was not begins the counts anew.
     fn begin(&mut self, judged_by: Digest) -> bool {
         let Some(shared) = self.shared.upgrade() else { return false };
         let current = shared.current.load_full();

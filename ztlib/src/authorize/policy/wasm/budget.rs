@@ -1,4 +1,5 @@
-//! What one policy may use. There is no policy without a budget, and no budget without a limit in it.
+//! What one policy may use. There is no policy without a budget, and no budget without a limit in
+//! it.
 
 use std::time::Duration;
 
@@ -10,9 +11,10 @@ pub(crate) const STACK_BYTES: usize = 512 * 1024;
 
 /// Everything that one policy may use in one evaluation, and what its module may cost to compile.
 ///
-/// Whatever runs out ends the evaluation with a fault (never with a denial): the request is refused and nothing of the
-/// evaluation is kept. The stack is 512 KiB for every policy, of the thread that judges (tokio's have 2 MiB). On a thread that has less than 768 KiB
-/// left, each evaluation gets a stack of its own, which takes some microseconds more.
+/// Whatever runs out ends the evaluation with a fault (never with a denial): the request is refused
+/// and nothing of the evaluation is kept. The stack is 512 KiB for every policy, of the thread that
+/// judges (tokio's have 2 MiB). On a thread that has less than 768 KiB left, each evaluation gets a
+/// stack of its own, which takes some microseconds more.
 ///
 /// ```
 /// use ztlib::authorize::policy::Budget;
@@ -27,19 +29,22 @@ pub(crate) const STACK_BYTES: usize = 512 * 1024;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Budget {
-    /// Fuel for starting an instance and for `decide`: about one unit an instruction and one a byte that is copied; a host call costs
-    /// 200 and one a byte of its arguments and of what comes back, an instance 200, each of its active segments 50, and each of their
-    /// elements 4 and eight of their bytes 1. It is deterministic: the same question costs the same fuel each time.
+    /// Fuel for starting an instance and for `decide`: about one unit an instruction and one a byte
+    /// that is copied; a host call costs 200 and one a byte of its arguments and of what comes
+    /// back, an instance 200, each of its active segments 50, and each of their elements 4 and
+    /// eight of their bytes 1. It is deterministic: the same question costs the same fuel each
+    /// time.
     pub fuel: u64,
-    /// Fuel for `configure`. A policy that seals its constants is configured once, when it is loaded; any other
-    /// in every evaluation.
+    /// Fuel for `configure`. A policy that seals its constants is configured once, when it is
+    /// loaded; any other in every evaluation.
     pub config_fuel: u64,
-    /// Bytes of all linear memories together. Growing further is a trap, not a −1 that the policy could look at.
+    /// Bytes of all linear memories together. Growing further is a trap, not a −1 that the policy
+    /// could look at.
     pub memory_bytes: usize,
     /// Elements of all tables together.
     pub table_elements: usize,
-    /// The last resort against what fuel does not see. It is coarse (5 ms) and depends on how busy the machine is: set it
-    /// so high that fuel runs out first.
+    /// The last resort against what fuel does not see. It is coarse (5 ms) and depends on how busy
+    /// the machine is: set it so high that fuel runs out first.
     pub wall_clock: Duration,
     /// Bytes that one host call may hand over.
     pub argument_bytes: usize,
@@ -55,7 +60,8 @@ pub struct Budget {
     pub function_bytes: usize,
     /// Bytes of the configuration, as JSON.
     pub config_bytes: usize,
-    /// Constants that the policy may put aside when it is loaded. They live as long as the revision.
+    /// Constants that the policy may put aside when it is loaded. They live as long as the
+    /// revision.
     pub constants: usize,
     /// Bytes of all constants together, their keys included.
     pub constant_bytes: usize,
@@ -64,8 +70,10 @@ pub struct Budget {
 }
 
 impl Default for Budget {
-    /// 10 million units of fuel, 50 million for `configure`, 8 MiB of memory, 10 000 table elements, 100 ms, 16 KiB a host call; a module of
-    /// 4 MiB with 20 000 functions of at most 512 KiB, 256 KiB of configuration; 16 384 constants of together 2 MiB with keys of at most 1 KiB; reads and outcome as [`ReadLimits`] and [`OutcomeLimits`] say.
+    /// 10 million units of fuel, 50 million for `configure`, 8 MiB of memory, 10 000 table
+    /// elements, 100 ms, 16 KiB a host call; a module of 4 MiB with 20 000 functions of at most
+    /// 512 KiB, 256 KiB of configuration; 16 384 constants of together 2 MiB with keys of at most 1
+    /// KiB; reads and outcome as [`ReadLimits`] and [`OutcomeLimits`] say.
     fn default() -> Self {
         Self {
             fuel: 10_000_000,

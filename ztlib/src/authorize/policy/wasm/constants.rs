@@ -1,4 +1,5 @@
-//! What a policy put aside when it was loaded: bytes under keys, the same for every evaluation of a revision.
+//! What a policy put aside when it was loaded: bytes under keys, the same for every evaluation of a
+//! revision.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -8,7 +9,8 @@ use ztlib_cases::shown;
 
 use super::budget::Budget;
 
-/// The constants of a sealed policy. Nothing in here changes any more, so that all evaluations look things up at once, without locks.
+/// The constants of a sealed policy. Nothing in here changes any more, so that all evaluations look
+/// things up at once, without locks.
 #[derive(Debug, Default)]
 pub(super) struct Constants(HashMap<Box<str>, Arc<[u8]>>);
 
@@ -120,7 +122,8 @@ impl Gathering {
         self.sealed = true;
     }
 
-    /// The constants, if the policy sealed them; none if it has none and is configured in every instance.
+    /// The constants, if the policy sealed them; none if it has none and is configured in every
+    /// instance.
     pub(super) fn finish(self) -> Result<Option<Arc<Constants>>, ConstantError> {
         match (self.sealed, self.constants.0.is_empty()) {
             (true, _) => Ok(Some(Arc::new(self.constants))),

@@ -1,7 +1,8 @@
-//! The contract's host side: one function of `wit/policy.wit` a line, and nothing else that a policy could call.
+//! The contract's host side: one function of `wit/policy.wit` a line, and nothing else that a
+//! policy could call.
 //!
-//! By hand rather than by `bindgen!`: arguments are checked and counted before they are copied, and each call copies a
-//! text once.
+//! By hand rather than by `bindgen!`: arguments are checked and counted before they are copied, and
+//! each call copies a text once.
 
 use std::sync::Arc;
 
@@ -122,8 +123,8 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
 enum Values {
     /// Whatever: it is compared as it is.
     Plain,
-    /// Up to 0.1.1 it was a template. A policy of then may mean a symbol by `{subject}`, or have it from a header, and nobody can
-    /// tell which: what is not plain is a fault.
+    /// Up to 0.1.1 it was a template. A policy of then may mean a symbol by `{subject}`, or have it
+    /// from a header, and nobody can tell which: what is not plain is a fault.
     Templates,
 }
 
@@ -280,7 +281,8 @@ fn text(store: &StoreContextMut<'_, State>, text: &WasmStr) -> wasmtime::Result<
     Ok(text.to_str(store).map_err(|_| Stop::NotUtf8)?.into())
 }
 
-/// Makes a read. The guest pays for the call and its arguments before they are looked at, for the value before it is handed on.
+/// Makes a read. The guest pays for the call and its arguments before they are looked at, for the
+/// value before it is handed on.
 fn answer<A: Answer>(mut store: StoreContextMut<'_, State>, read: Read) -> wasmtime::Result<(A,)>
 where
     (A,): ComponentNamedList + Lower,

@@ -1,4 +1,5 @@
-//! The one engine of the process: how policies are compiled, where their memory comes from, and the clock that stops them.
+//! The one engine of the process: how policies are compiled, where their memory comes from, and the
+//! clock that stops them.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,8 +22,9 @@ pub(super) const TICK: Duration = Duration::from_millis(5);
 
 /// How many evaluations may run at once: each occupies a thread for microseconds.
 const PLACES: u32 = 512;
-/// What one policy's component may be made of. A Rust policy is one to four core instances, one memory, one or two tables; one in Python, whose
-/// interpreter is linked when it starts, 38 core instances. Nothing is set aside for core instances, only counted.
+/// What one policy's component may be made of. A Rust policy is one to four core instances, one
+/// memory, one or two tables; one in Python, whose interpreter is linked when it starts, 38 core
+/// instances. Nothing is set aside for core instances, only counted.
 pub(super) const CORE_INSTANCES_EACH: u32 = 64;
 const TABLES_EACH: u32 = 4;
 const MEMORIES_EACH: u32 = 4;
@@ -31,13 +33,17 @@ const MEMORIES_EACH: u32 = 4;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Allocator {
-    /// A pool whose pages are found and wiped by Linux's PAGEMAP_SCAN (6.7 or newer): a fresh instance costs a few microseconds.
+    /// A pool whose pages are found and wiped by Linux's PAGEMAP_SCAN (6.7 or newer): a fresh
+    /// instance costs a few microseconds.
     PoolWithScan,
-    /// A pool that wipes what an instance can have written: slower where a policy's memory is larger than 64 KiB.
+    /// A pool that wipes what an instance can have written: slower where a policy's memory is
+    /// larger than 64 KiB.
     Pool,
-    /// A pool in little address space (a limit on it, or a machine without much): policies check their bounds in code.
+    /// A pool in little address space (a limit on it, or a machine without much): policies check
+    /// their bounds in code.
     SmallPool,
-    /// No pool: every instance maps its memory anew, which costs tens of microseconds and does not scale over threads.
+    /// No pool: every instance maps its memory anew, which costs tens of microseconds and does not
+    /// scale over threads.
     OnDemand,
 }
 
@@ -52,7 +58,8 @@ impl fmt::Display for Allocator {
     }
 }
 
-/// The engine with everything that policies are linked to. There is one a process: compiled code of one engine means nothing to another.
+/// The engine with everything that policies are linked to. There is one a process: compiled code of
+/// one engine means nothing to another.
 pub(crate) struct Engine {
     pub(super) engine: wasmtime::Engine,
     pub(super) linker: Linker<State>,
@@ -60,7 +67,8 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    /// The process's engine. It is made when first asked for; where that fails it is tried again the next time.
+    /// The process's engine. It is made when first asked for; where that fails it is tried again
+    /// the next time.
     pub(crate) fn shared() -> Result<Arc<Self>, LoadError> {
         static SHARED: Mutex<Option<Arc<Engine>>> = Mutex::new(None);
         let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
@@ -123,7 +131,8 @@ fn config(allocator: Allocator) -> Config {
         .operator_cost(operator_cost())
         .epoch_interruption(true)
         .max_wasm_stack(STACK_BYTES)
-        // What WebAssembly can do is listed, not assumed: another crate of the build may switch on features of wasmtime.
+        // What WebAssembly can do is listed, not assumed: another crate of the build may switch on features
+        // of wasmtime.
         .wasm_features(!WasmFeatures::empty(), false)
         .wasm_features(features(), true)
         // Guests are synchronous; without it a call costs less than half (measured).
@@ -142,8 +151,8 @@ fn config(allocator: Allocator) -> Config {
     config
 }
 
-/// WebAssembly 2.0 and the two additions that compilers use by default: no threads, no relaxed SIMD, nothing that a
-/// machine could do in its own way.
+/// WebAssembly 2.0 and the two additions that compilers use by default: no threads, no relaxed
+/// SIMD, nothing that a machine could do in its own way.
 fn features() -> WasmFeatures {
     WasmFeatures::WASM2.difference(WasmFeatures::GC_TYPES)
         | WasmFeatures::EXTENDED_CONST
@@ -151,7 +160,8 @@ fn features() -> WasmFeatures {
         | WasmFeatures::COMPONENT_MODEL
 }
 
-/// Reserves no more address space than a policy may ever use, instead of all that 32 bits could reach.
+/// Reserves no more address space than a policy may ever use, instead of all that 32 bits could
+/// reach.
 fn small(config: &mut Config) {
     config
         .memory_reservation(Budget::maximum().memory_bytes as u64)
@@ -160,8 +170,9 @@ fn small(config: &mut Config) {
         .memory_may_move(false);
 }
 
-/// Keeping pages spares system calls. With the scan only those that were written are wiped; without it all that are kept.
-/// What is kept bounds the memory of a pool that is idle: 1 MiB a place that was ever in use (more saved nothing, measured).
+/// Keeping pages spares system calls. With the scan only those that were written are wiped; without
+/// it all that are kept. What is kept bounds the memory of a pool that is idle: 1 MiB a place that
+/// was ever in use (more saved nothing, measured).
 fn pool(scan: bool) -> InstanceAllocationStrategy {
     let keep_resident = if scan { 1 << 20 } else { 64 << 10 };
     let most = Budget::maximum();

@@ -35,7 +35,8 @@ enum Configured {
 pub(crate) struct Evaluated {
     pub(crate) call: Box<Call>,
     pub(crate) result: Result<Answer, Fault>,
-    /// Fuel used, start and `configure` included; where it trapped, what was used up to the last call out of it.
+    /// Fuel used, start and `configure` included; where it trapped, what was used up to the last
+    /// call out of it.
     pub(crate) fuel: u64,
 }
 
@@ -66,7 +67,8 @@ impl WasmPolicy {
     /// Starts and configures the policy; the constants that it sealed.
     fn configure_once(&self, config: Arc<[u8]>) -> wasmtime::Result<Option<Arc<Constants>>> {
         let mut store = self.store(Box::new(Call::nobody_asks()));
-        // A constant may be as long as all of them together. What is a little longer is refused in words of its own.
+        // A constant may be as long as all of them together. What is a little longer is refused in words of
+        // its own.
         let constant_bytes = self.budget.constant_bytes.saturating_mul(2);
         store.set_hostcall_fuel(self.budget.argument_bytes.saturating_add(constant_bytes));
         on_enough_stack(|| {
@@ -90,8 +92,8 @@ impl WasmPolicy {
     pub(crate) fn evaluate(&self, call: Box<Call>) -> Evaluated {
         let mut store = self.store(call);
         let mut given = self.budget.fuel;
-        // A panic can only come from the application's own code behind a read (a source of signals): it refuses this request
-        // and harms no other.
+        // A panic can only come from the application's own code behind a read (a source of signals): it
+        // refuses this request and harms no other.
         let ran = catch_unwind(AssertUnwindSafe(|| on_enough_stack(|| self.run(&mut store, &mut given))));
         let result = match ran {
             Ok(ran) => ran.map_err(|error| stop::fault(&error)),
@@ -118,7 +120,8 @@ impl WasmPolicy {
         Ok(answer.into())
     }
 
-    /// A fresh instance. It is paid for before it is made: neither its data nor its tables are code that could be metered.
+    /// A fresh instance. It is paid for before it is made: neither its data nor its tables are code
+    /// that could be metered.
     fn start(&self, store: &mut Store<State>) -> wasmtime::Result<Instance> {
         let left = self.budget.fuel.checked_sub(self.compiled.start_fuel()).ok_or(Stop::FuelSpent)?;
         store.set_fuel(left)?;
@@ -156,13 +159,16 @@ impl WasmPolicy {
     }
 }
 
-/// Runs a policy on this thread's own stack, or on one made for it where too little is left: what the engine may give a policy
-/// must be there, or its check for overflow comes after the end of the thread's stack, which ends the process.
+/// Runs a policy on this thread's own stack, or on one made for it where too little is left: what
+/// the engine may give a policy must be there, or its check for overflow comes after the end of the
+/// thread's stack, which ends the process.
 fn on_enough_stack<T>(run: impl FnOnce() -> T) -> T {
-    /// Beside the policy's own: for the host's code that it calls, an application's source of signals included.
+    /// Beside the policy's own: for the host's code that it calls, an application's source of
+    /// signals included.
     const FOR_THE_HOST: usize = 256 << 10;
     const NEEDED: usize = STACK_BYTES + FOR_THE_HOST;
-    // A made stack is mapped for one evaluation, and larger, so that what is called on it finds as much as on this thread's own.
+    // A made stack is mapped for one evaluation, and larger, so that what is called on it finds as much
+    // as on this thread's own.
     stacker::maybe_grow(NEEDED, 2 * NEEDED, run)
 }
 
@@ -234,8 +240,8 @@ impl From<WitAnswer> for Answer {
     }
 }
 
-/// Memory and tables of one instance. Whatever cannot be had is a trap: a −1 would tell the policy something about the host
-/// that stands in no trace.
+/// Memory and tables of one instance. Whatever cannot be had is a trap: a −1 would tell the policy
+/// something about the host that stands in no trace.
 struct Limits {
     memory: Limit,
     table: Limit,

@@ -34,7 +34,8 @@ pub struct Module {
 const MAX_NAMES: usize = 256;
 
 impl Module {
-    /// Looks at a component's bytes. Nothing is compiled or run, and nothing is said about whether it is a policy: loading says that.
+    /// Looks at a component's bytes. Nothing is compiled or run, and nothing is said about whether
+    /// it is a policy: loading says that.
     ///
     /// # Errors
     /// `not-a-component` where the bytes are none.
@@ -51,8 +52,10 @@ impl Module {
         Ok(module)
     }
 
-    /// Says what loading says about a component before anything is compiled: whether it is one, what it imports, and what compiling and starting it would
-    /// cost. It takes time and memory in proportion to the bytes, whatever they say; tools ask it before they hand a file to a compiler.
+    /// Says what loading says about a component before anything is compiled: whether it is one,
+    /// what it imports, and what compiling and starting it would cost. It takes time and memory
+    /// in proportion to the bytes, whatever they say; tools ask it before they hand a file to a
+    /// compiler.
     ///
     /// ```
     /// use ztlib::authorize::policy::{Budget, Module};
@@ -62,7 +65,8 @@ impl Module {
     /// ```
     ///
     /// # Errors
-    /// [`LoadError`] as loading gives it: `forbidden-import`, `module-too-large`, `too-many-values` and the others that `docs/operations.md` lists.
+    /// [`LoadError`] as loading gives it: `forbidden-import`, `module-too-large`, `too-many-values`
+    /// and the others that `docs/operations.md` lists.
     pub fn check(bytes: &[u8], budget: &Budget) -> Result<(), LoadError> {
         Weight::of(bytes, budget).map(drop)
     }

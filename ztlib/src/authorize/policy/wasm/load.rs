@@ -31,9 +31,11 @@ pub(super) type Configure = TypedFunc<(Arc<[u8]>,), (Result<(), String>,)>;
 pub(super) type Decide = TypedFunc<(), (WitAnswer,)>;
 
 impl Compiled {
-    /// Checks, compiles and links. It takes milliseconds to seconds: never on the path of a request.
+    /// Checks, compiles and links. It takes milliseconds to seconds: never on the path of a
+    /// request.
     pub(crate) fn new(engine: Arc<Engine>, bytes: &[u8], budget: &Budget) -> Result<Self, LoadError> {
-        // Everything that can be said before a compiler has seen the module: what it is, how much it is, what it wants.
+        // Everything that can be said before a compiler has seen the module: what it is, how much it is,
+        // what it wants.
         let weight = Weight::of(bytes, budget)?;
         let component = Component::from_binary(&engine.engine, bytes).map_err(|error| {
             LoadError::new("not-compilable", format!("the module does not compile: {}", chain(&error)))
@@ -55,7 +57,8 @@ impl Compiled {
         self.digest
     }
 
-    /// Whether compiling it was within this budget: compiled code is shared by policies with budgets of their own.
+    /// Whether compiling it was within this budget: compiled code is shared by policies with
+    /// budgets of their own.
     pub(crate) fn fits(&self, budget: &Budget) -> Result<(), LoadError> {
         self.weight.fits(budget)
     }

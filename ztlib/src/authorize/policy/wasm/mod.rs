@@ -1,7 +1,9 @@
 //! The sandbox: one policy, one question, one fresh instance.
 //!
-//! Order of reading: `budget` (what a policy may use) → `engine` (the one engine of the process) → `contract` (what a
-//! policy may call) → `constants` (what it put aside when it was loaded) → `weigh` (what a module would cost) → `load` (bytes → compiled) → `evaluate` (a question → an answer) → `stop` (what can end it early).
+//! Order of reading: `budget` (what a policy may use) → `engine` (the one engine of the process) →
+//! `contract` (what a policy may call) → `constants` (what it put aside when it was loaded) →
+//! `weigh` (what a module would cost) → `load` (bytes → compiled) → `evaluate` (a question → an
+//! answer) → `stop` (what can end it early).
 
 mod budget;
 mod constants;

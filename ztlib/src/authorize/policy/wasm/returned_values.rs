@@ -1,5 +1,5 @@
-//! Where the texts and lists go that the host returns: into the arena of the policy's SDK, by an allocator in a module of its own
-//! (`plugins/componentize/src/allocator.wat`).
+//! Where the texts and lists go that the host returns: into the arena of the policy's SDK, by an
+//! allocator in a module of its own (`plugins/componentize/src/allocator.wat`).
 
 use serde_json::json;
 use wasmtime::wasmparser::{Operator, Parser, Payload};

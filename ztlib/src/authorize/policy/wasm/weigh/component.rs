@@ -14,7 +14,8 @@ use crate::authorize::policy::LoadError;
 use crate::authorize::policy::wasm::budget::Budget;
 use crate::authorize::policy::wasm::contract::{self, IMPORTS};
 
-/// What an adapter between two parts of a component takes for each part of a type that goes through it.
+/// What an adapter between two parts of a component takes for each part of a type that goes through
+/// it.
 const ADAPTED: u64 = 8;
 
 /// A whole component, while it is gone through.
@@ -300,7 +301,8 @@ impl Components {
         let size = self.types.named(ty);
         match ty {
             ComponentTypeRef::Func(_) => self.here().functions.push(size),
-            // What a nested component is given may have more in it than it asks for, and would be counted wrong.
+            // What a nested component is given may have more in it than it asks for, and would be counted
+            // wrong.
             ComponentTypeRef::Instance(_) if self.open.len() > 1 => return Err(passed_on()),
             ComponentTypeRef::Instance(_) => self.here().instances.push(size),
             ComponentTypeRef::Component(_) | ComponentTypeRef::Module(_) => return Err(passed_on()),

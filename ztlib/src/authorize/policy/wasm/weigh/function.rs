@@ -1,4 +1,5 @@
-//! One function: how many values its instructions handle, and how much lives where its control flow parts and joins.
+//! One function: how many values its instructions handle, and how much lives where its control flow
+//! parts and joins.
 
 use wasmtime::wasmparser::{
     BlockType, ContType, FrameKind, FuncType, FunctionBody, ModuleArity, Operator, RefType, SubType,
@@ -24,7 +25,8 @@ impl Frame {
     }
 }
 
-/// A function while it is gone through. It is not validated yet: what would be wrong in it is taken for nothing here, and refused later.
+/// A function while it is gone through. It is not validated yet: what would be wrong in it is taken
+/// for nothing here, and refused later.
 struct Body<'m> {
     module: &'m CoreModule,
     frames: Vec<Frame>,
@@ -32,7 +34,8 @@ struct Body<'m> {
     height: u64,
     /// Values that instructions take and give, beyond those that are free.
     values: u64,
-    /// Places where the control flow parts or joins, and the values on the stack at all of them together.
+    /// Places where the control flow parts or joins, and the values on the stack at all of them
+    /// together.
     places: u64,
     waiting: u64,
     loops: u64,

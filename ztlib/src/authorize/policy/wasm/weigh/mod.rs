@@ -1,8 +1,10 @@
-//! What a module would cost to compile and to start, worked out before anything compiles, validates or inlines it.
+//! What a module would cost to compile and to start, worked out before anything compiles, validates
+//! or inlines it.
 //!
-//! A few bytes can stand for much: an instruction for a thousand values, a nested component for two of the one before, a type
-//! for twice the last. Here each of these is counted, in one pass over the bytes, and what comes to too much is refused by name.
-//! Order of reading: `limits` (the bounds) → `component` (parts, nested and multiplied) → `types` → `module` → `function`.
+//! A few bytes can stand for much: an instruction for a thousand values, a nested component for two
+//! of the one before, a type for twice the last. Here each of these is counted, in one pass over
+//! the bytes, and what comes to too much is refused by name. Order of reading: `limits` (the
+//! bounds) → `component` (parts, nested and multiplied) → `types` → `module` → `function`.
 
 mod component;
 mod function;

@@ -9,7 +9,8 @@ use super::{malformed, wide};
 use crate::authorize::policy::LoadError;
 use crate::authorize::policy::wasm::budget::Budget;
 
-/// Fuel for an instance, before anything is put into it; it is about what making one costs, as instructions.
+/// Fuel for an instance, before anything is put into it; it is about what making one costs, as
+/// instructions.
 const INSTANCE_FUEL: u64 = 200;
 /// Fuel for a segment, before its bytes or elements.
 const SEGMENT_FUEL: u64 = 50;
@@ -188,7 +189,8 @@ impl CoreModule {
         Ok(())
     }
 
-    /// What an instance of it costs. An image of its memory is made when it is compiled, whether there will be an instance or not.
+    /// What an instance of it costs. An image of its memory is made when it is compiled, whether
+    /// there will be an instance or not.
     pub(super) fn finish(mut self, totals: &mut Totals, budget: &Budget) -> Result<Started, LoadError> {
         totals.memory = totals.memory.saturating_add(self.started.memory);
         totals.table = totals.table.saturating_add(self.started.table);

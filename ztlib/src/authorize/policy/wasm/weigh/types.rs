@@ -1,4 +1,5 @@
-//! How large types of components are, with everything in them: each use of a type is worked out anew by who compiles it.
+//! How large types of components are, with everything in them: each use of a type is worked out
+//! anew by who compiles it.
 
 use wasmtime::wasmparser::{
     ComponentAlias, ComponentDefinedType, ComponentFuncType, ComponentOuterAliasKind, ComponentType,
@@ -10,11 +11,13 @@ use super::limits::TYPE_DEPTH;
 use super::wide;
 use crate::authorize::policy::LoadError;
 
-/// The index spaces of types, from the outermost component to the innermost type, each type by its size.
+/// The index spaces of types, from the outermost component to the innermost type, each type by its
+/// size.
 #[derive(Default)]
 pub(super) struct Types {
     scopes: Vec<Vec<u64>>,
-    /// Of what comes out of an instance it is not known which type it is, only that it is none larger.
+    /// Of what comes out of an instance it is not known which type it is, only that it is none
+    /// larger.
     largest: u64,
     largest_function: u64,
 }
@@ -35,7 +38,8 @@ impl Types {
         }
     }
 
-    /// The size of a type of the innermost scope. One that is not there is refused later, as malformed.
+    /// The size of a type of the innermost scope. One that is not there is refused later, as
+    /// malformed.
     pub(super) fn at(&self, index: u32) -> u64 {
         self.outer(0, index)
     }
@@ -178,8 +182,9 @@ fn sum(sizes: impl IntoIterator<Item = u64>) -> u64 {
     sizes.into_iter().fold(1, u64::saturating_add)
 }
 
-/// Refuses types that may lie too deep in each other, by their bytes: within a type, another begins with the byte that says "a type is
-/// declared" and the one that says "of an instance" or "of a component".
+/// Refuses types that may lie too deep in each other, by their bytes: within a type, another begins
+/// with the byte that says "a type is declared" and the one that says "of an instance" or "of a
+/// component".
 pub(super) fn check_depth(section: &[u8]) -> Result<(), LoadError> {
     let begins = |pair: &&[u8]| matches!(pair, [0x01, 0x41 | 0x42]);
     TYPE_DEPTH.check(wide(section.windows(2).filter(begins).count()))
