@@ -3,7 +3,8 @@
 //!
 //! ```text
 //! cargo run --example connection_states                  # 300 connections in each state, for two seconds
-//! cargo run --example connection_states 10000 60         # ten thousand, for a minute: needs 10 100 file descriptors
+//! cargo run --example connection_states 9900 60          # for a minute: needs 10 000 file descriptors
+//! cargo run --example connection_states 9900 60 shut     # the states with this in their name alone
 //! ```
 //!
 //! The server is a process of its own, with the defaults. A good client opens a connection for each
@@ -98,7 +99,8 @@ fn main() -> Result<ExitCode, Failure> {
     }
     let number = |at: usize, or: u64| arguments.get(at).map_or(Ok(or), |text| text.parse::<u64>());
     let (count, seconds) = (usize::try_from(number(1, 300)?)?, number(2, 2)?);
-    runtime()?.block_on(measure(count, Duration::from_secs(seconds)))
+    let only = arguments.get(3).map_or("", String::as_str);
+    runtime()?.block_on(measure(count, Duration::from_secs(seconds), only))
 }
 
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
@@ -213,7 +215,7 @@ fn allowed_files() -> Result<usize, Failure> {
     Ok(if soft == "unlimited" { usize::MAX } else { soft.parse()? })
 }
 
-async fn measure(count: usize, time: Duration) -> Result<ExitCode, Failure> {
+async fn measure(count: usize, time: Duration, only: &str) -> Result<ExitCode, Failure> {
     let (needed, allowed) = (count.saturating_add(100), allowed_files()?);
     if allowed < needed {
         return Err(format!("{needed} file descriptors are needed and {allowed} allowed: `ulimit -n`").into());
@@ -232,7 +234,7 @@ async fn measure(count: usize, time: Duration) -> Result<ExitCode, Failure> {
     );
     println!("|---|---|---|---|---|---|---|---|---|---|");
     let mut faults = 0;
-    for state in &STATES {
+    for state in STATES.iter().filter(|state| state.name.contains(only)) {
         let served = Served::start(&folder)?;
         let address = served.address;
         let (before, files) = (served.kilobytes()?, served.open_files()?);
