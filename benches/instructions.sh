@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # How many instructions each path takes, counted by callgrind, compared with benches/instructions.txt: no noise of the machine is in it.
 #
-#   benches/instructions.sh            compare; fails where a path takes 3 % more than it did, or 3 % less (then renew: a
+#   benches/instructions.sh            compare; fails where a path takes 6 % more than it did, or 6 % less (then renew: a
 #                                      baseline that is too high would hide the next slower path)
 #   benches/instructions.sh --renew    write down what is counted now
 #
@@ -12,14 +12,15 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
 baseline=benches/instructions.txt
-tolerance=${ZTLIB_INSTRUCTIONS_TOLERANCE:-3}
+tolerance=${ZTLIB_INSTRUCTIONS_TOLERANCE:-6}
 
-# name, and how often the shorter and the longer run take the path
+# name, and how often the shorter and the longer run take the path: so often that what threads spend on starting, which differs from
+# run to run, is lost in it
 paths=(
-    "bare-request 500 2500"
-    "warm-request 500 2500"
-    "fresh-request 50 450"
-    "token-seen-before 500 2500"
+    "bare-request 500 10500"
+    "warm-request 500 10500"
+    "fresh-request 50 1050"
+    "token-seen-before 500 20500"
 )
 
 command -v valgrind >/dev/null || { echo "valgrind is not installed (apt-get install valgrind)" >&2; exit 1; }
