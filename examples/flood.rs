@@ -25,8 +25,8 @@ use http_body_util::Full;
 use serde_json::json;
 use ztlib::authenticate::token::{Algorithm, Issuer, TokenAuthenticator, TokenVerifier};
 use ztlib::authorize::CacheBounds;
-use ztlib::authorize::policy::{Budget, PolicySetBuilder};
 use ztlib::enforce::{Guard, MatchedRoute};
+use ztlib::policies::{Budget, PolicySetBuilder};
 use ztlib_testing::stack::ask_matched;
 use ztlib_testing::{ManualClock, TokenIssuer};
 

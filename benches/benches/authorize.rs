@@ -10,8 +10,8 @@ use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main};
 use serde_json::{Value, json};
 use ztlib::authenticate::Principal;
 use ztlib::authenticate::token::{Algorithm, BearerToken};
-use ztlib::authorize::policy::{Budget, Policies, PolicySetBuilder};
 use ztlib::authorize::{Decision, Labels};
+use ztlib::policies::{Budget, Policies, PolicySetBuilder};
 use ztlib_benches::{ALLOW_ALL, Caller, RBAC};
 
 /// rbac that goes through its rules one by one.

@@ -9,12 +9,14 @@ use axum::body::Body;
 use criterion::{Criterion, criterion_group, criterion_main};
 use http::{Request, Response};
 use tower::{Service, ServiceExt};
-use ztlib::authenticate::peer::{PeerAuthenticator, PeerIdentityLayer};
-use ztlib::authenticate::token::{Algorithm, TokenAuthenticator, TokenLayer};
-use ztlib::authorize::policy::PolicySetBuilder;
-use ztlib::authorize::policy::trial::{RecordingRules, Share};
+use ztlib::authenticate::peer::PeerAuthenticator;
+use ztlib::authenticate::token::{Algorithm, TokenAuthenticator};
 use ztlib::enforce::Guard;
+use ztlib::enforce::PeerIdentityLayer;
+use ztlib::enforce::TokenLayer;
 use ztlib::observe::JsonLinesSink;
+use ztlib::policies::PolicySetBuilder;
+use ztlib::policies::trial::{RecordingRules, Share};
 use ztlib_axum::GuardedRouter;
 use ztlib_benches::{ALLOW_ALL, Caller, allow_all, guard, rbac, request, router};
 

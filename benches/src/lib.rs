@@ -7,8 +7,8 @@ use axum::routing::get;
 use http::{Extensions, Request};
 use ztlib::authenticate::peer::{PeerAuthenticator, Trust};
 use ztlib::authenticate::token::{Algorithm, Issuer, KeySet, TokenAuthenticator, TokenVerifier};
-use ztlib::authorize::policy::{Policies, PolicySetBuilder};
 use ztlib::enforce::Guard;
+use ztlib::policies::{Policies, PolicySetBuilder};
 use ztlib::tls::Acceptor;
 use ztlib_testing::{Authority, Issued, TokenIssuer, peer_extensions};
 

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use ztlib::authorize::policy::Policies;
 use ztlib::observe::JsonLinesSink;
+use ztlib::policies::Policies;
 
 use crate::world::{Failure, World};
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ztlib::authorize::policy::trial::{PromotionRule, RecordingRules, Share};
+use ztlib::policies::trial::{PromotionRule, RecordingRules, Share};
 
 use crate::world::{Failure, World};
 use crate::{Services, client, scenes};

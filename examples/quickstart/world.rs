@@ -8,9 +8,9 @@ use std::time::Duration;
 use aws_lc_rs::digest::{SHA256, digest};
 use ztlib::authenticate::peer::{PeerAuthenticator, Trust};
 use ztlib::authenticate::token::{Algorithm, Issuer, KeySet, TokenAuthenticator, TokenVerifier};
-use ztlib::authorize::policy::Policies;
 use ztlib::enforce::Guard;
 use ztlib::observe::AuditSink;
+use ztlib::policies::Policies;
 use ztlib::tls::{Acceptor, Server};
 use ztlib_testing::{Authority, Issued, TokenIssuer};
 

@@ -18,14 +18,14 @@ use http_body_util::{BodyExt as _, Full};
 use serde_json::{Value as Json, json};
 use tower_layer::Layer as _;
 use tower_service::Service;
+use ztlib::RemoteAddr;
 use ztlib::authenticate::Principal;
 use ztlib::authenticate::peer::{PeerAuthenticator, PeerCertificates, Trust, TrustDomain};
 use ztlib::authenticate::token::{Algorithm, BearerToken, Issuer, TokenAuthenticator, TokenVerifier};
-use ztlib::authorize::policy::{Budget, Policies, PolicySetBuilder};
 use ztlib::authorize::{CacheBounds, Labels, SignalError, SignalSource};
 use ztlib::enforce::{Guard, MatchedRoute, ZeroTrustLayer};
 use ztlib::observe::{AuditEvent, Redaction, Verdict};
-use ztlib::tls::RemoteAddr;
+use ztlib::policies::{Budget, Policies, PolicySetBuilder};
 use ztlib_testing::{Authority, Events, ManualClock, TokenDraft, TokenIssuer};
 
 const PROBE: &[u8] = include_bytes!("../../plugins/artifacts/probe.wasm");

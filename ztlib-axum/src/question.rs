@@ -8,8 +8,8 @@ use std::task::{Context, Poll, Waker};
 use axum::extract::{ConnectInfo, FromRequestParts, MatchedPath, NestedPath, OriginalUri, RawPathParams};
 use http::Uri;
 use http::request::Parts;
+use ztlib::RemoteAddr;
 use ztlib::enforce::{MatchedRoute, Protocol};
-use ztlib::tls::RemoteAddr;
 
 /// The URI as a guarded router inside of another router was given it, before it routes.
 #[derive(Debug, Clone)]

@@ -5,7 +5,8 @@ use std::task::{Context, Poll};
 
 use axum::extract::ConnectInfo;
 use tower_service::Service;
-use ztlib::tls::{RemoteAddr, RequestBody, Server, ShutDown};
+use ztlib::RemoteAddr;
+use ztlib::tls::{RequestBody, Server, ShutDown};
 
 use crate::GuardedRouter;
 

@@ -29,10 +29,10 @@ use http_body_util::BodyExt as _;
 use tower::{ServiceExt as _, service_fn};
 use tower_http::cors::CorsLayer;
 use tower_http::trace::TraceLayer;
-use ztlib::authorize::policy::Policies;
+use ztlib::RemoteAddr;
 use ztlib::authorize::{Answer, Read, Value};
 use ztlib::enforce::{PathSpelling, Refusal};
-use ztlib::tls::RemoteAddr;
+use ztlib::policies::Policies;
 use ztlib_axum::GuardedRouter;
 
 use support::{World, deciding, deny, text};

@@ -26,10 +26,10 @@ use axum::routing::{any, get, post};
 use http_body_util::{BodyExt as _, Full};
 use proptest::prelude::*;
 use tower::{ServiceExt as _, service_fn};
-use ztlib::authorize::policy::Policies;
 use ztlib::authorize::{Answer, Read};
 use ztlib::enforce::{Guard, Refusal};
 use ztlib::observe::Verdict;
+use ztlib::policies::Policies;
 use ztlib_axum::GuardedRouter;
 
 use support::{World, deciding, deny, text};

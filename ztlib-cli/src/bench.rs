@@ -1,7 +1,7 @@
 //! `policy bench`: how long cases take.
 
 use serde_json::{Value, json};
-use ztlib::authorize::policy::cases::Draft;
+use ztlib::policies::cases::Draft;
 
 use crate::Ended;
 use crate::args::Bench;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use serde_json::{Value, json};
-use ztlib::authorize::policy::{Module, Pinned, pin};
+use ztlib::policies::{Module, Pinned, pin};
 
 use crate::Ended;
 use crate::args::Build;

@@ -6,7 +6,7 @@ use std::error::Error;
 use wasm_encoder::{ComponentSectionId, Encode as _, RawSection, Section as _};
 use wasmparser::{Encoding, Parser, Payload};
 use wit_component::ComponentEncoder;
-use ztlib::authorize::policy::{Budget, LoadError, Module};
+use ztlib::policies::{Budget, LoadError, Module};
 
 /// Makes the component. The encoder reads the contract from the custom sections that the bindings
 /// left.

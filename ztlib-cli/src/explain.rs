@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use serde_json::{Map, Value as Json, json};
-use ztlib::authorize::policy::cases::{Cases, Draft, Rehearsal, Timing};
 use ztlib::authorize::{Read, Value};
+use ztlib::policies::cases::{Cases, Draft, Rehearsal, Timing};
 
 use crate::Ended;
 use crate::args::Explain;

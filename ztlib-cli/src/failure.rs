@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
-use ztlib::authorize::policy::LoadError;
+use ztlib::policies::LoadError;
 
 /// A test or a lint failed, or a replay found a change.
 pub(crate) const FAILED: u8 = 1;

@@ -4,8 +4,8 @@ use std::ffi::OsStr;
 use std::fs;
 
 use serde_json::{Value, json};
-use ztlib::authorize::policy::cases::Draft;
-use ztlib::authorize::policy::{Budget, Module};
+use ztlib::policies::cases::Draft;
+use ztlib::policies::{Budget, Module};
 
 use crate::Ended;
 use crate::args::Inspect;

@@ -1,7 +1,7 @@
 //! `set lint`: what is odd about a set, as far as its cases show.
 
 use serde_json::{Value, json};
-use ztlib::authorize::policy::cases::{Draft, Routes};
+use ztlib::policies::cases::{Draft, Routes};
 
 use crate::Ended;
 use crate::args::Lint;

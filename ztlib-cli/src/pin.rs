@@ -1,7 +1,7 @@
 //! `policy pin`: the digests of what a manifest names, into the manifest.
 
 use serde_json::{Value, json};
-use ztlib::authorize::policy::pin;
+use ztlib::policies::pin;
 
 use crate::Ended;
 use crate::args::Pin;

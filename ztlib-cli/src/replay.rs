@@ -1,7 +1,7 @@
 //! `policy replay`: what a set would have decided on what a service recorded.
 
-use ztlib::authorize::policy::cases::Draft;
-use ztlib::authorize::policy::trial::Recording;
+use ztlib::policies::cases::Draft;
+use ztlib::policies::trial::Recording;
 
 use crate::Ended;
 use crate::args::Replay;

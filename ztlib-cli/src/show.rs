@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use ztlib::authorize::policy::cases::{Coverage, Rehearsal, Timing};
+use ztlib::policies::cases::{Coverage, Rehearsal, Timing};
 
 /// Where a command prints, and in which form.
 pub(crate) struct Desk<'o> {

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use ztlib::authorize::policy::cases::Draft;
-use ztlib::authorize::policy::{FileRole, KeyId, NamedFile, Policies, SigningKey, TrustedKey, Verified};
+use ztlib::policies::cases::Draft;
+use ztlib::policies::{FileRole, KeyId, NamedFile, Policies, SigningKey, TrustedKey, Verified};
 
 use crate::Ended;
 use crate::args::{Sign, Verify};

@@ -1,7 +1,7 @@
 //! `policy test`: the cases of a manifest, in the sandbox.
 
 use serde_json::{Value, json};
-use ztlib::authorize::policy::cases::Draft;
+use ztlib::policies::cases::Draft;
 
 use crate::Ended;
 use crate::args::Test;

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
-use ztlib::authorize::policy::{Policies, SigningKey, pin};
+use ztlib::policies::{Policies, SigningKey, pin};
 
 /// What openssl is told to make each kind of key, and how it signs with one.
 const KINDS: [(&str, &[&str], &[&str]); 2] = [

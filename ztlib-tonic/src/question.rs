@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 
 use axum::extract::{ConnectInfo, MatchedPath};
 use http::request::Parts;
+use ztlib::RemoteAddr;
 use ztlib::enforce::{MatchedRoute, Protocol};
-use ztlib::tls::RemoteAddr;
 
 /// A gRPC route is the path `/package.Service/Method`. Of an unknown service there is none. Of a
 /// known service the method may be unknown too: it is a route that no rule names.

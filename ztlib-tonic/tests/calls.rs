@@ -525,7 +525,7 @@ async fn the_address_of_the_caller_comes_from_connect_info_where_another_server_
     let guarded = GuardedRoutes::new(guard.build(), Routes::new(Echo::default()));
     for (address, seen) in [(Some("192.0.2.7:1234"), "192.0.2.7"), (None, "absent")] {
         let mut message = message_to(&world, &peer, "/test.Echo/Unary");
-        message.extensions_mut().remove::<ztlib::tls::RemoteAddr>();
+        message.extensions_mut().remove::<ztlib::RemoteAddr>();
         if let Some(address) = address {
             let address: SocketAddr = address.parse().unwrap();
             message.extensions_mut().insert(axum::extract::ConnectInfo(address));

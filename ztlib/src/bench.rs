@@ -8,10 +8,10 @@ use http::{Extensions, HeaderMap, Request};
 use crate::authenticate::Principal;
 use crate::authenticate::peer::PeerCertificates;
 use crate::authenticate::token::TokenAuthenticator;
-use crate::authorize::policy::Policies;
 use crate::authorize::{
     Asked, CacheBounds, Decided, Decision, DecisionCache, Labels, Params, Question, RequestFacts, Target,
 };
+use crate::policies::Policies;
 
 /// One question, asked again and again.
 pub struct Decisions {

@@ -14,6 +14,12 @@ pub mod enforce;
 // 4. What is left behind.
 pub mod observe;
 
+// Where policy sets come from: on the path of no request.
+pub mod policies;
+
+// The sandbox, which answers a question for one policy.
+mod wasm;
+
 // What the stages stand on.
 
 // The acceptor that both adapters use.
@@ -24,7 +30,12 @@ pub mod tls;
 pub mod bench;
 
 mod clock;
+mod digest;
 mod held;
 mod hex;
+mod load_error;
 mod pem;
+mod remote_addr;
+mod request_id;
 pub use clock::{Clock, SystemClock};
+pub use remote_addr::RemoteAddr;

@@ -13,9 +13,10 @@ use rustls::{ClientConfig, HandshakeKind, RootCertStore, ServerConfig};
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
+use ztlib::RemoteAddr;
 use ztlib::authenticate::peer::{PeerAuthenticator, PeerCertificates, Trust};
 use ztlib::tls::{
-    AcceptError, Acceptor, AcceptorBuilder, Connection, Protocol, RemoteAddr, ServerIdentity, WantsNothing,
+    AcceptError, Acceptor, AcceptorBuilder, Connection, Protocol, ServerIdentity, WantsNothing,
 };
 use ztlib_testing::{Authority, Issued, ManualClock, TlsClient, a_day, peer_extensions};
 

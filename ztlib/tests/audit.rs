@@ -784,7 +784,7 @@ fn a_recorder_in_the_place_of_another_counts_remembered_allows_too() {
     let world = World::new();
     let peer = runtime.block_on(world.frontend());
     let all = include_bytes!("../../plugins/artifacts/allow-all.wasm").as_slice();
-    let policies = ztlib::authorize::policy::PolicySetBuilder::new().component("all", all).load().unwrap();
+    let policies = ztlib::policies::PolicySetBuilder::new().component("all", all).load().unwrap();
     let guard = world.guard(policies).build();
     run(&world, &guard, world.request_of(&peer));
     let mut places = BTreeSet::new();

@@ -21,16 +21,16 @@ use std::time::Duration;
 use metrics::{Counter, Gauge, GaugeFn, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use serde_json::{Value as Json, json};
 use ztlib::authenticate::Principal;
-use ztlib::authorize::policy::PolicySetBuilder;
-use ztlib::authorize::policy::trial::RecordingRules;
 use ztlib::authorize::{Answer, Labels, Read, Value};
 use ztlib::enforce::{Ask, Guard, Permit};
 use ztlib::observe::{AuditEvent, AuditSink as _, JsonLinesSink, Redaction};
+use ztlib::policies::PolicySetBuilder;
+use ztlib::policies::trial::RecordingRules;
 
 use support::{Events, World, allow, deciding, text};
 
 /// The owner of an order may cancel it; who has its tenant may look.
-fn owners() -> ztlib::authorize::policy::Policies {
+fn owners() -> ztlib::policies::Policies {
     deciding(|question, outcome| {
         if question.read(Read::Action)? == Value::Absent {
             return Ok(Answer::Allow);
@@ -256,10 +256,10 @@ async fn a_recording_names_the_revision_that_the_event_and_the_status_name() {
     let candidate = candidate.unwrap();
     let mut text = Vec::new();
     recorder.recording().write(&mut text).unwrap();
-    let read = ztlib::authorize::policy::trial::Recording::parse("r".as_ref(), text.as_slice()).unwrap();
+    let read = ztlib::policies::trial::Recording::parse("r".as_ref(), text.as_slice()).unwrap();
     let found = candidate.replay(&read);
     assert_eq!((found.judged(), found.differing()), (4, 0));
-    let rule = ztlib::authorize::policy::trial::PromotionRule::new(1, Duration::ZERO);
+    let rule = ztlib::policies::trial::PromotionRule::new(1, Duration::ZERO);
     candidate.check(&rule, &found).unwrap();
 }
 

@@ -13,12 +13,12 @@ mod support;
 
 use http::{HeaderValue, Method, Request, Version};
 use serde_json::{Value as Json, json};
-use ztlib::authenticate::peer::PeerIdentityLayer;
-use ztlib::authenticate::token::TokenLayer;
-use ztlib::authorize::policy::{Policies, PolicySetBuilder};
 use ztlib::authorize::{Answer, FaultOrigin, Labels, Read, Value};
+use ztlib::enforce::PeerIdentityLayer;
+use ztlib::enforce::TokenLayer;
 use ztlib::enforce::{Cause, Guard, MatchedRoute, PathSpelling, Permit, Protocol, ZeroTrustLayer};
 use ztlib::observe::Verdict;
+use ztlib::policies::{Policies, PolicySetBuilder};
 
 use support::{World, allow, deciding, deny, over_grpc, text};
 

@@ -20,8 +20,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use guest::text;
 use ztlib::authenticate::Principal;
-use ztlib::authorize::policy::{Budget, Module, Policies, PolicySetBuilder};
 use ztlib::authorize::{Decision, Labels};
+use ztlib::policies::{Budget, Module, Policies, PolicySetBuilder};
 
 const FILE: &str = "ZTLIB_TEST_LOADS";
 

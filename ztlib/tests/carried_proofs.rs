@@ -16,13 +16,13 @@ use std::time::Duration;
 
 use tower::ServiceBuilder;
 use ztlib::authenticate::Principal;
-use ztlib::authenticate::peer::{PeerAuthenticator, PeerCertificates, PeerIdentityLayer, Trust};
-use ztlib::authenticate::token::{
-    Algorithm, Issuer, KeySet, Keys, TokenAuthenticator, TokenLayer, TokenVerifier,
-};
-use ztlib::authorize::policy::Policies;
+use ztlib::authenticate::peer::{PeerAuthenticator, PeerCertificates, Trust};
+use ztlib::authenticate::token::{Algorithm, Issuer, KeySet, Keys, TokenAuthenticator, TokenVerifier};
 use ztlib::authorize::{Answer, Labels, Read, Value};
+use ztlib::enforce::PeerIdentityLayer;
+use ztlib::enforce::TokenLayer;
 use ztlib::enforce::{Guard, Permit, ZeroTrustLayer};
+use ztlib::policies::Policies;
 use ztlib_testing::{Authority, TokenIssuer};
 
 use support::{FRONTEND, World, allow, deciding};

@@ -20,13 +20,13 @@ use base64::Engine as _;
 use http::{HeaderName, HeaderValue, Method, Version};
 use proptest::prelude::*;
 use tower::{Layer as _, Service as _, ServiceExt as _};
+use ztlib::RemoteAddr;
 use ztlib::authenticate::Principal;
 use ztlib::authenticate::peer::{SpiffeId, Trust, TrustDomain};
-use ztlib::authorize::policy::{Policies, PolicySetBuilder};
 use ztlib::authorize::{Answer, Labels, Read, SignalError, SignalSource, Value};
 use ztlib::enforce::{Guard, MAX_QUESTIONS, MatchedRoute, Permit, Protocol, ZeroTrustLayer};
 use ztlib::observe::{AuditEvent, AuditSink, Verdict};
-use ztlib::tls::RemoteAddr;
+use ztlib::policies::{Policies, PolicySetBuilder};
 use ztlib_testing::{Authority, peer_extensions};
 
 use support::{By, FRONTEND, REASONS, World, allow, deciding, deny, over_grpc, text};

@@ -18,9 +18,10 @@ use serde_json::{Value as Json, json};
 use support::{Answered, World};
 use ztlib::Clock as _;
 use ztlib::authenticate::token::{Algorithm, Issuer, KeySet, TokenAuthenticator, TokenVerifier};
-use ztlib::authorize::policy::{NativePolicy, Policies, PolicySetBuilder};
+use ztlib::authorize::NativePolicy;
 use ztlib::authorize::{Answer, Fault, Outcome, Read, Reader, Value};
 use ztlib::enforce::{Guard, MatchedRoute};
+use ztlib::policies::{Policies, PolicySetBuilder};
 use ztlib_testing::TokenIssuer;
 
 macro_rules! artifact {

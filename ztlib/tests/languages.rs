@@ -17,8 +17,8 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use serde_json::{Value, json};
-use ztlib::authorize::policy::cases::{Cases, Report};
-use ztlib::authorize::policy::{Budget, LoadError, Module, Policies, PolicySetBuilder};
+use ztlib::policies::cases::{Cases, Report};
+use ztlib::policies::{Budget, LoadError, Module, Policies, PolicySetBuilder};
 
 const REASONS: [&str; 4] = ["no-rule", "no-role", "closed", "login-too-old"];
 

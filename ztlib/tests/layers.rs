@@ -14,11 +14,11 @@ mod support;
 use std::time::Duration;
 
 use tower::{Layer as _, ServiceBuilder};
-use ztlib::authenticate::peer::PeerIdentityLayer;
-use ztlib::authenticate::token::TokenLayer;
-use ztlib::authorize::policy::Policies;
 use ztlib::authorize::{Answer, Labels, Read, Value};
+use ztlib::enforce::PeerIdentityLayer;
+use ztlib::enforce::TokenLayer;
 use ztlib::enforce::{Guard, ZeroTrustLayer};
+use ztlib::policies::Policies;
 use ztlib_testing::peer_extensions;
 
 use support::{World, allow, deciding, deny, over_grpc};

@@ -10,10 +10,11 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-use ztlib::authorize::policy::cases;
-use ztlib::authorize::policy::trial::Recording;
-use ztlib::authorize::policy::{NativePolicy, Policies, PolicySetBuilder, Status};
+use ztlib::authorize::NativePolicy;
 use ztlib::authorize::{Answer, Fault, Outcome, Read, Reader, Value};
+use ztlib::policies::cases;
+use ztlib::policies::trial::Recording;
+use ztlib::policies::{Policies, PolicySetBuilder, Status};
 
 use sets::{Folder, allows, ed25519};
 

@@ -15,9 +15,9 @@ use http::{HeaderMap, HeaderValue, Request, Response};
 use serde_json::{Value as Json, json};
 use tower::{ServiceExt as _, service_fn};
 use ztlib::authorize::Labels;
-use ztlib::authorize::policy::{Policies, PolicySetBuilder};
 use ztlib::enforce::{Guard, Permit, ZeroTrustLayer};
 use ztlib::observe::Verdict;
+use ztlib::policies::{Policies, PolicySetBuilder};
 use ztlib_testing::TokenDraft;
 
 use support::{Answered, FRONTEND, World, over_grpc};

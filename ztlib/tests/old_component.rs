@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 use ztlib::authenticate::Principal;
-use ztlib::authorize::policy::{Policies, PolicySetBuilder};
 use ztlib::authorize::{Decision, Labels, SignalError, SignalSource};
+use ztlib::policies::{Policies, PolicySetBuilder};
 
 const V0_1_0: &[u8] = include_bytes!("../../plugins/compat/v0_1_0.wasm");
 

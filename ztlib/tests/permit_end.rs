@@ -19,8 +19,8 @@ use ztlib::authenticate::Principal;
 use ztlib::authenticate::peer::{PeerAuthenticator, Trust};
 use ztlib::authenticate::token::{Algorithm, Issuer, KeySet, TokenAuthenticator, TokenVerifier};
 use ztlib::authorize::Labels;
-use ztlib::authorize::policy::{Policies, PolicySetBuilder};
 use ztlib::enforce::{Guard, MatchedRoute, Permit};
+use ztlib::policies::{Policies, PolicySetBuilder};
 use ztlib_testing::{TokenDraft, peer_extensions};
 
 use support::{FRONTEND, World};

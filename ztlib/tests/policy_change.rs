@@ -15,10 +15,11 @@ use std::time::{Duration, SystemTime};
 
 use proptest::prelude::*;
 use ztlib::authenticate::Principal;
-use ztlib::authorize::policy::{Evaluation, LoadError, NativePolicy, Policies, PolicySetBuilder};
 use ztlib::authorize::{
     Answer, Decision, Fault, Labels, Outcome, Read, Reader, SignalError, SignalSource, Value,
 };
+use ztlib::authorize::{Evaluation, NativePolicy};
+use ztlib::policies::{LoadError, Policies, PolicySetBuilder};
 
 const ALLOW_ALL: &[u8] = include_bytes!("../../plugins/artifacts/allow-all.wasm");
 /// Allows, too, and takes any configuration.

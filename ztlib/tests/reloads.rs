@@ -35,10 +35,11 @@ use support::World;
 use tower::{Layer as _, ServiceExt as _};
 use ztlib::Clock as _;
 use ztlib::authenticate::Principal;
-use ztlib::authorize::policy::{Policies, PolicySetBuilder, Revision, SigningKey, Status};
+use ztlib::authorize::Revision;
 use ztlib::authorize::{Decision, Labels, Value};
 use ztlib::enforce::{Guard, ZeroTrustLayer};
 use ztlib::observe::{AuditEvent, AuditSink, Redaction};
+use ztlib::policies::{Policies, PolicySetBuilder, SigningKey, Status};
 
 const LONG: Duration = Duration::from_secs(20);
 
@@ -1203,7 +1204,7 @@ fn a_document_and_a_rollback_do_not_wait_for_a_load_that_is_under_way() {
 
 struct Says(ztlib::authorize::Answer);
 
-impl ztlib::authorize::policy::NativePolicy for Says {
+impl ztlib::authorize::NativePolicy for Says {
     fn decide(
         &self,
         _: &mut ztlib::authorize::Reader,

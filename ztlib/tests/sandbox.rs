@@ -17,8 +17,9 @@ use guest::{ONE_PAGE, guest, guest_with, text};
 
 use proptest::prelude::*;
 use ztlib::authenticate::Principal;
-use ztlib::authorize::policy::{Budget, Evaluation, LoadError, Policies, PolicySetBuilder};
+use ztlib::authorize::Evaluation;
 use ztlib::authorize::{Decision, Labels};
+use ztlib::policies::{Budget, LoadError, Policies, PolicySetBuilder};
 
 const ALLOW_ALL: &[u8] = include_bytes!("../../plugins/artifacts/allow-all.wasm");
 const DENY_ALL: &[u8] = include_bytes!("../../plugins/artifacts/deny-all.wasm");

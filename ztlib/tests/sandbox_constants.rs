@@ -7,8 +7,9 @@ use std::time::SystemTime;
 
 use serde_json::{Value, json};
 use ztlib::authenticate::Principal;
-use ztlib::authorize::policy::{Budget, Evaluation, LoadError, Policies, PolicySetBuilder};
+use ztlib::authorize::Evaluation;
 use ztlib::authorize::{Decision, Labels};
+use ztlib::policies::{Budget, LoadError, Policies, PolicySetBuilder};
 
 macro_rules! guest {
     ($name:literal) => {

@@ -27,8 +27,10 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 use tower::ServiceBuilder;
 use tower::service_fn;
-use ztlib::authenticate::peer::{PeerAuthenticator, PeerIdentity, PeerIdentityLayer, Trust};
-use ztlib::tls::{Acceptor, RemoteAddr, RequestBody, Server, ShutDown};
+use ztlib::RemoteAddr;
+use ztlib::authenticate::peer::{PeerAuthenticator, PeerIdentity, Trust};
+use ztlib::enforce::PeerIdentityLayer;
+use ztlib::tls::{Acceptor, RequestBody, Server, ShutDown};
 use ztlib_testing::{Authority, Issued, Load, ManualClock, TlsClient, a_day};
 
 /// Longer than anything good takes here, shorter than any deadline.

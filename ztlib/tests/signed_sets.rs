@@ -18,7 +18,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sets::{ALLOW_ALL, Folder, allows, digest, document, ed25519, installed, p256, pem};
-use ztlib::authorize::policy::{Policies, SigningKey, TrustedKey};
+use ztlib::policies::{Policies, SigningKey, TrustedKey};
 
 #[test]
 fn a_set_that_a_trusted_key_signed_loads_and_says_who_signed() {

@@ -8,7 +8,7 @@ use axum::body::Body;
 use http::{Response, StatusCode};
 use tower::Service as _;
 use ztlib::authenticate::peer::PeerAuthenticator;
-use ztlib::authorize::policy::Policies;
+use ztlib::policies::Policies;
 use ztlib::enforce::Guard;
 use ztlib::observe::{AuditEvent, AuditSink};
 use ztlib_axum::GuardedRouter;

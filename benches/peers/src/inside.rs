@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, HeaderValue};
-use ztlib::authorize::policy::Policies;
+use ztlib::policies::Policies;
 use ztlib::bench::{Decisions, From, token_is_known};
 
 use crate::Failure;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde_json::{Value, json};
 use ztlib::authenticate::Principal;
 use ztlib::authenticate::token::Algorithm;
-use ztlib::authorize::policy::{Policies, PolicySetBuilder};
+use ztlib::policies::{Policies, PolicySetBuilder};
 use ztlib::authorize::{CacheBounds, Labels};
 use ztlib::enforce::Guard;
 use ztlib::observe::{AuditEvent, AuditSink};

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use ztlib::authenticate::Principal;
 use ztlib::authenticate::token::Algorithm;
-use ztlib::authorize::policy::Policies;
+use ztlib::policies::Policies;
 use ztlib::authorize::{CacheBounds, Labels};
 use ztlib::enforce::Guard;
 use ztlib::observe::{AuditEvent, AuditSink};

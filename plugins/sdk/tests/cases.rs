@@ -159,7 +159,7 @@ fn mistake(case: &str) -> (&'static str, Option<usize>) {
     (problem.code(), problem.line())
 }
 
-/// The rows of the host (`ztlib/src/authorize/policy/cases/file.rs`), and what the harness cannot compare. What the format itself refuses is in `ztlib_cases`.
+/// The rows of the host (`ztlib/src/policies/cases/file.rs`), and what the harness cannot compare. What the format itself refuses is in `ztlib_cases`.
 #[test]
 fn each_mistake_is_named_with_the_code_and_the_line_that_the_host_gives() {
     assert_eq!(differences("path = '/'\nexpect = 'fault'"), Vec::<String>::new());

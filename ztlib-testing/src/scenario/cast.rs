@@ -8,8 +8,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ztlib::authenticate::peer::{PeerAuthenticator, Trust};
 use ztlib::authenticate::token::{Algorithm, Issuer, KeySet, TokenAuthenticator, TokenVerifier};
-use ztlib::authorize::policy::{Policies, PolicySetBuilder};
 use ztlib::enforce::{Guard, PathSpelling};
+use ztlib::policies::{Policies, PolicySetBuilder};
 
 use super::{
     Case, Exchange, IssuerPlan, Key, Lifetime, PeerPlan, Proof, ScenarioError, Scenarios, Signature,

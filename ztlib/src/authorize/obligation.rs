@@ -12,11 +12,11 @@ use http::{HeaderName, HeaderValue};
 
 use super::decision::{Fault, FaultOrigin, Obligations};
 use super::outcome_fault::OutcomeFault;
-use super::policy::Digest;
 use super::question::{Asked, Question, View};
 use super::read::{Read, ReadFault};
 use super::source::Source;
-use crate::observe::RequestId;
+use crate::digest::Digest;
+use crate::request_id::RequestId;
 
 /// What is to become of one header.
 #[derive(Debug, Clone, PartialEq, Eq)]

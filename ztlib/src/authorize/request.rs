@@ -138,7 +138,7 @@ impl RequestFacts {
         Ok(Fact::list(values?))
     }
 
-    pub(super) fn query<'q>(&'q self, name: &str) -> Result<Fact<'q>, ReadFault> {
+    pub(crate) fn query<'q>(&'q self, name: &str) -> Result<Fact<'q>, ReadFault> {
         let mut found = None;
         for pair in self.parts.uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -155,7 +155,7 @@ pub(super) const SECRET_HEADERS: [&str; 5] =
     ["authorization", "proxy-authorization", "cookie", "set-cookie", "dpop"];
 
 /// Secrets cannot be read at all, whoever asks.
-pub(super) fn readable(name: &str, view: &View) -> Result<HeaderName, ReadFault> {
+pub(crate) fn readable(name: &str, view: &View) -> Result<HeaderName, ReadFault> {
     if name.len() > 128 {
         return Err(ReadFault::Malformed("a header name is at most 128 bytes"));
     }

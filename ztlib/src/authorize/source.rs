@@ -13,7 +13,7 @@ use super::outcome_fault::OutcomeFault;
 use super::question::{Question, View};
 use super::read::{Read, ReadFault, Value};
 use super::request::SECRET_HEADERS;
-use crate::observe::RequestId;
+use crate::request_id::RequestId;
 
 /// The longest name of a parameter, a header or a label, in bytes.
 const MAX_NAME_BYTES: usize = 128;

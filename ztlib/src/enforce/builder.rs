@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use super::guard::{Guard, Settings, Stage, next_number};
 use super::hints::Hints;
-use super::spelling::{AllowedSpellings, PathSpelling};
 use crate::authenticate::peer::PeerAuthenticator;
 use crate::authenticate::token::TokenAuthenticator;
-use crate::authorize::policy::Policies;
+use crate::authorize::spelling::{AllowedSpellings, PathSpelling};
 use crate::authorize::{CacheBounds, DecisionCache};
 use crate::clock::{Clock, SharedClock};
 use crate::observe::{AuditSink, Place, Redaction};
+use crate::policies::Policies;
 
 /// A guard under construction; the type says which choice comes next, and you never write it.
 #[must_use = "a builder guards nothing until `build`"]
@@ -54,7 +54,7 @@ impl GuardBuilder<WantsPeers> {
     }
 
     /// The peer was established by a
-    /// [`PeerIdentityLayer`](crate::authenticate::peer::PeerIdentityLayer) outside of the guard.
+    /// [`PeerIdentityLayer`](super::layers::PeerIdentityLayer) outside of the guard.
     /// Where that layer did not run, every request is refused as a fault.
     ///
     /// The guard does not know the roots of that layer: [`Guard::ask`] looks again at the peer's
@@ -77,7 +77,7 @@ impl GuardBuilder<WantsTokens> {
         GuardBuilder(WantsPolicies { peers: self.0.peers, tokens: Stage::Verify(tokens.into()) })
     }
 
-    /// The token was verified by a [`TokenLayer`](crate::authenticate::token::TokenLayer) outside
+    /// The token was verified by a [`TokenLayer`](super::layers::TokenLayer) outside
     /// of the guard. Where that layer did not run, every request is refused as a fault.
     /// [`Guard::ask`] takes only the principal of a permit of this guard.
     pub fn tokens_from_layer(self) -> GuardBuilder<WantsPolicies> {
@@ -190,7 +190,7 @@ impl GuardBuilder<Ready> {
     /// (`docs/paths.md`).
     ///
     /// ```
-    /// # use ztlib::authorize::policy::Policies;
+    /// # use ztlib::policies::Policies;
     /// use ztlib::enforce::{Guard, PathSpelling};
     /// # fn f(policies: Policies) {
     /// let guard = Guard::builder().allow_unauthenticated_peers().allow_requests_without_token();

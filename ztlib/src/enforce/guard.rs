@@ -12,15 +12,15 @@ use super::hints::Hints;
 use super::judgement::{InForce, Judgement, Passage};
 use super::matched::MatchedRoute;
 use super::permit::Permit;
-use super::refusal::{Cause, Challenge, Refusal};
-use super::spelling::AllowedSpellings;
+use super::respond::{Cause, Challenge, Refusal};
 use crate::authenticate::Principal;
 use crate::authenticate::peer::PeerAuthenticator;
 use crate::authenticate::token::TokenAuthenticator;
-use crate::authorize::policy::Policies;
+use crate::authorize::spelling::AllowedSpellings;
 use crate::authorize::{CacheStatus, DecisionCache, Fault, Labels};
 use crate::clock::SharedClock;
 use crate::observe::{AuditSink, Place, Redaction};
+use crate::policies::Policies;
 
 /// The most questions in one [`Guard::ask_all`].
 pub const MAX_QUESTIONS: usize = 1000;

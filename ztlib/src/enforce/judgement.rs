@@ -15,19 +15,23 @@ use super::guard::{Established, Judged, Settings, Stage};
 use super::matched::MatchedRoute;
 use super::obligations;
 use super::permit::Permit;
-use super::refusal::{Cause, Refusal};
-use super::target::{self, TargetError};
+use super::respond::{Cause, Refusal};
 use crate::authenticate::Principal;
 use crate::authenticate::peer::{PeerCertificates, PeerIdentity};
 use crate::authenticate::token::VerifiedClaims;
-use crate::authorize::policy::{PolicySet, Revision, Seen};
+use crate::authorize::Seen;
+use crate::authorize::target;
+use crate::authorize::target::TargetError;
 use crate::authorize::{
     Asked, Decided, Decision, Denial, Fault, FaultOrigin, HeaderChange, Labels, Question, Read, RequestFacts,
     Settled, Target, Trace,
 };
+use crate::authorize::{PolicySet, Revision};
 use crate::clock::{Stopwatch, unix_seconds};
-use crate::observe::{self, AuditEvent, Objection, Origin, RequestId, Story, Subject, Verdict};
-use crate::tls::RemoteAddr;
+use crate::observe;
+use crate::observe::{AuditEvent, Objection, Origin, Story, Subject, Verdict};
+use crate::remote_addr::RemoteAddr;
+use crate::request_id::RequestId;
 
 /// The longest path, the longest route and the longest action that is kept for an audit event, in
 /// bytes; it is shown cut.

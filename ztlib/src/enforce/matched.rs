@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::caller::Protocol;
+use super::respond::Protocol;
 use crate::authorize::Params;
 
 /// What the router found for a request: the template of the route, its parameters decoded, and the

@@ -9,37 +9,26 @@
 
 mod arrival;
 mod ask;
-mod body;
 mod builder;
-mod caller;
-mod future;
-mod grpc_status;
 mod guard;
 mod hints;
 mod judgement;
-mod layer;
+mod layers;
 mod matched;
 mod obligations;
 mod permit;
-mod refusal;
-mod service;
-mod spelling;
-mod target;
+mod respond;
 
+pub use crate::authorize::spelling::PathSpelling;
+pub use crate::authorize::target::{MAX_PATH_BYTES, TargetError};
 pub use ask::Ask;
-pub use body::ResponseBody;
 pub use builder::{GuardBuilder, Ready, WantsPeers, WantsPolicies, WantsTokens};
-pub use caller::Protocol;
-pub use future::ResponseFuture;
 pub use guard::{Guard, MAX_QUESTIONS};
-pub use layer::ZeroTrustLayer;
+pub use layers::{
+    PeerIdentityLayer, PeerIdentityService, TokenLayer, TokenService, ZeroTrust, ZeroTrustLayer,
+};
 pub use matched::MatchedRoute;
 pub use permit::Permit;
-pub use refusal::{Cause, Refusal};
-pub use service::ZeroTrust;
-pub use spelling::PathSpelling;
-pub use target::{MAX_PATH_BYTES, TargetError};
+pub use respond::{Cause, Protocol, Refusal, ResponseBody, ResponseFuture};
 
-pub(crate) use caller::Caller;
 pub(crate) use guard::Established;
-pub(crate) use target::{check_parameter, check_strictly as check_target};

@@ -5,8 +5,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::authenticate::Principal;
 use crate::authenticate::token::VerifiedClaims;
-use crate::authorize::policy::Revision;
-use crate::observe::{AuditEvent, RequestId, Verdict};
+use crate::authorize::Revision;
+use crate::observe::{AuditEvent, Verdict};
+use crate::request_id::RequestId;
 
 /// Proof that the guard let this request through. A handler that takes a `Permit` cannot run
 /// without the guard.
@@ -56,7 +57,8 @@ impl Permit {
     /// use std::time::Duration;
     /// use ztlib::Clock as _;
     /// use ztlib::authenticate::Principal;
-    /// use ztlib::authorize::policy::{NativePolicy, PolicySetBuilder};
+    /// use ztlib::authorize::NativePolicy;
+    /// use ztlib::policies::PolicySetBuilder;
     /// use ztlib::authorize::{Answer, Fault, Labels, Outcome, Read, Reader, Value};
     /// use ztlib::enforce::Guard;
     /// use ztlib_testing::ManualClock;

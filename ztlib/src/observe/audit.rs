@@ -8,12 +8,12 @@ use http::Method;
 
 use super::line;
 use super::redaction::AuditedRead;
-use super::request_id::RequestId;
 use super::story::Story;
 use crate::authenticate::Principal;
+use crate::authorize::Revision;
 use crate::authorize::next_change;
-use crate::authorize::policy::Revision;
 use crate::clock::unix_seconds;
+use crate::request_id::RequestId;
 
 /// Takes audit events. It is called on the path of the request: it must not block and must not
 /// panic.

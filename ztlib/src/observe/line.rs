@@ -8,10 +8,10 @@ use serde::{Serialize, Serializer};
 
 use super::audit::AuditEvent;
 use super::redaction::AuditedRead;
-use super::request_id::RequestId;
 use crate::authenticate::peer::PeerIdentity;
+use crate::authorize::Revision;
 use crate::authorize::Value;
-use crate::authorize::policy::Revision;
+use crate::request_id::RequestId;
 
 /// The members of a line, in their order; what is absent is left out.
 #[derive(Serialize)]

@@ -16,7 +16,7 @@
 //! | `ztlib::cache` | info | decisions of a set with a native policy are not remembered |
 //! | | warn | decisions of a site are not remembered, or hardly ever found again: which read it is, and what to change |
 //! | `ztlib::trial` | warn | what a candidate on trial would decide otherwise: once for each kind of change |
-//! | `ztlib::authorize::policy::…` | info | a set is in force: revision, version, signer |
+//! | `ztlib::policies::…` | info | a set is in force: revision, version, signer |
 //! | | warn | a rollback; files that are looked at twice a second instead of being watched; sandboxes that run slower than they could |
 //! | | error | a set was refused: code, file, line, what stays in force |
 //! | `ztlib::tls::…` | warn | connections that were cut at the end of the shutdown limit |
@@ -51,13 +51,12 @@ mod line;
 pub(crate) mod metrics;
 mod queue;
 mod redaction;
-mod request_id;
 mod story;
 
+pub use crate::request_id::RequestId;
 pub use audit::{AuditEvent, AuditSink, Verdict};
 pub use json_lines::JsonLinesSink;
 pub use redaction::{AuditedRead, Redaction};
-pub use request_id::RequestId;
 pub(crate) use story::{Forwarded, Object, Objection, Origin, Place, Story, Subject};
 
 /// Leaves an event behind: metrics, `tracing`, and the sink.

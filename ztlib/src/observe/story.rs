@@ -7,10 +7,10 @@ use http::Method;
 
 use super::audit::Verdict;
 use super::redaction::Redaction;
-use super::request_id::RequestId;
 use crate::authenticate::Principal;
-use crate::authorize::policy::Revision;
+use crate::authorize::Revision;
 use crate::authorize::{Labels, Target, Trace};
+use crate::request_id::RequestId;
 
 /// What an event holds: filled in once, by the judgement.
 pub(crate) struct Story {

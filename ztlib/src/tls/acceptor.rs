@@ -17,7 +17,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
 
-use super::connection::{Connection, Protocol, RemoteAddr};
+use super::connection::{Connection, Protocol};
 use super::handshakes::Handshakes;
 use super::identity::provider;
 use super::limits::{TIMEOUTS, within};
@@ -27,6 +27,7 @@ use super::{AcceptError, ServerIdentity, TlsConfigError};
 use crate::Clock;
 use crate::authenticate::peer::{PeerError, Trust};
 use crate::clock::{SharedClock, unix_seconds};
+use crate::remote_addr::RemoteAddr;
 
 /// Takes transports, gives verified connections. Cloning shares the count of handshakes under way.
 ///

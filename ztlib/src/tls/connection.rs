@@ -1,25 +1,11 @@
 //! What every request of a connection carries.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use http::Extensions;
 
 use crate::authenticate::peer::PeerCertificates;
-
-/// The address of the other end of the connection, in the extensions of each request. It is the
-/// transport's; no header changes it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct RemoteAddr(
-    /// Address and port.
-    pub SocketAddr,
-);
-
-impl RemoteAddr {
-    /// The address without the port.
-    pub fn ip(&self) -> IpAddr {
-        self.0.ip()
-    }
-}
+use crate::remote_addr::RemoteAddr;
 
 /// What is known about an accepted connection. Cloning is cheap.
 #[derive(Debug, Clone)]

@@ -2,7 +2,7 @@
 //!
 //! [`Acceptor`] makes handshakes and verifies peers; [`Server`] is a whole server around it. Every
 //! request carries [`PeerCertificates`](crate::authenticate::peer::PeerCertificates) and
-//! [`RemoteAddr`] in its extensions, where the guard looks for them.
+//! [`RemoteAddr`](crate::RemoteAddr) in its extensions, where the guard looks for them.
 //!
 //! | loosening | verb |
 //! |---|---|
@@ -38,7 +38,7 @@ mod tests;
 
 pub use acceptor::{Acceptor, AcceptorBuilder, WantsIdentity, WantsNothing, WantsPeers};
 pub use body::{RequestBody, RequestBodyError};
-pub use connection::{Connection, Protocol, RemoteAddr};
+pub use connection::{Connection, Protocol};
 pub use error::{AcceptError, TlsConfigError};
 pub use identity::ServerIdentity;
 pub use server::{Server, ShutDown};

@@ -51,7 +51,7 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// project's `docs/connections.md`.
 ///
 /// Each request carries [`PeerCertificates`](crate::authenticate::peer::PeerCertificates) and
-/// [`RemoteAddr`](super::RemoteAddr) in its extensions. A panic in the service ends its own
+/// [`RemoteAddr`](crate::remote_addr::RemoteAddr) in its extensions. A panic in the service ends its own
 /// connection or stream only.
 ///
 /// ```

@@ -27,7 +27,8 @@ use super::limits::HttpLimits;
 use super::places::Places;
 use super::serve_connection::serve_connection;
 use super::transport::{Meter, Metered};
-use super::{Connection, Protocol, RemoteAddr, RequestBody};
+use super::{Connection, Protocol, RequestBody};
+use crate::remote_addr::RemoteAddr;
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use serde_json::json;
 use ztlib::authenticate::Principal;
-use ztlib::authorize::policy::{Budget, NativePolicy, PolicySetBuilder};
+use ztlib::authorize::NativePolicy;
 use ztlib::authorize::{Answer, Fault, Labels, Outcome, Reader, SignalError, SignalSource};
+use ztlib::policies::{Budget, PolicySetBuilder};
 
 use crate::stage::{
     Ask, Feed, PROBE, START, Stage, allow_after, allow_if, at, call, deny_if, fresh, probe, remembered,

@@ -9,8 +9,9 @@ use std::thread;
 
 use serde_json::{Value as Json, json};
 use ztlib::authenticate::Principal;
-use ztlib::authorize::policy::{PolicySetBuilder, Revision};
+use ztlib::authorize::Revision;
 use ztlib::authorize::{CacheBounds, SignalError, SignalSource};
+use ztlib::policies::PolicySetBuilder;
 
 use crate::stage::{Ask, Stage, allow_after, call, deny_if, fresh, probe, remembered, told};
 

@@ -11,14 +11,14 @@ use bytes::Bytes;
 use http::Request;
 use http_body_util::Full;
 use serde_json::{Value as Json, json};
+use ztlib::RemoteAddr;
 use ztlib::authenticate::Principal;
 use ztlib::authenticate::peer::{PeerAuthenticator, PeerCertificates, Trust};
 use ztlib::authenticate::token::{Algorithm, Issuer, KeySet, Keys, TokenAuthenticator, TokenVerifier};
-use ztlib::authorize::policy::{Budget, Policies, PolicySetBuilder};
 use ztlib::authorize::{CacheBounds, Labels, SignalError, SignalSource};
 use ztlib::enforce::{Guard, GuardBuilder, MatchedRoute, Ready};
 use ztlib::observe::{AuditEvent, AuditSink};
-use ztlib::tls::RemoteAddr;
+use ztlib::policies::{Budget, Policies, PolicySetBuilder};
 use ztlib_testing::stack::ask_matched;
 use ztlib_testing::{Authority, ManualClock, TokenDraft, TokenIssuer};
 

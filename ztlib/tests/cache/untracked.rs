@@ -2,7 +2,7 @@
 //! those of `plugins/hostile` (`ztlib/tests/sandbox.rs`). `plugins/hostile/README.md` lists all
 //! that were tried.
 
-use ztlib::authorize::policy::{Budget, PolicySetBuilder};
+use ztlib::policies::{Budget, PolicySetBuilder};
 
 use crate::guest::{guest, guest_with};
 use crate::stage::{Ask, Stage, fresh, remembered};

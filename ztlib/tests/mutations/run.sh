@@ -75,7 +75,7 @@ mutant() {
     printf '%-4s %-70s %s\n' "$condition" "$what" "$verdict"
 }
 
-sandbox=authorize/policy/wasm
+sandbox=wasm
 
 mutant T1 'an instance is asked twice, and its second answer counts' \
     cache a_policy_that_keeps_state_says_the_same_whether_it_is_asked_or_remembered \
@@ -115,7 +115,7 @@ mutant T3 'starting an instance costs nothing' \
 
 mutant T3 'what was cut off is a denial, and kept' \
     cache what_was_cut_off_is_never_remembered \
-    authorize/policy/set.rs 's/^( *)Err\(fault\) => Err\(fault\),/\1Err(_) => Ok(bare_denial(\&entry.name, "denied")),/'
+    authorize/set.rs 's/^( *)Err\(fault\) => Err\(fault\),/\1Err(_) => Ok(bare_denial(\&entry.name, "denied")),/'
 
 # What the reader does not write down.
 unrecorded() {
@@ -135,7 +135,7 @@ unrecorded T6 'signals are not recorded' documents_labels_and_signals_are_reads 
 
 mutant T6 'all sets have one root' \
     cache a_set_that_differs_in_anything_shares_no_entry_with_another \
-    authorize/policy/set.rs 's/^        self\.root$/        Digester::new("every set").finish()/'
+    authorize/set.rs 's/^        self\.root$/        Digester::new("every set").finish()/'
 
 mutant T7 'a token that was verified before is not looked at again' \
     cache an_expired_token_is_refused_though_its_decision_is_remembered \
@@ -164,7 +164,7 @@ mutant T9 'a read that fails is an absence' \
 
 mutant T9 'a fault is a denial, and kept' \
     cache a_fault_is_never_remembered_and_a_failed_read_is_no_absence \
-    authorize/policy/set.rs 's/^( *)Err\(fault\) => Err\(fault\),/\1Err(_) => Ok(bare_denial(\&entry.name, "denied")),/'
+    authorize/set.rs 's/^( *)Err\(fault\) => Err\(fault\),/\1Err(_) => Ok(bare_denial(\&entry.name, "denied")),/'
 
 mutant T10 'the first value that was copied stays' \
     obligations callers_of_different_tenants_share_one_entry_and_get_their_own_header_each \
@@ -180,7 +180,7 @@ mutant T12 'a signal is asked each time it is read' \
 
 mutant T12 'what an older revision said is served after a reload' \
     cache a_look_up_in_flight_when_reload_returns_answers_nobody_who_comes_later \
-    authorize/policy/set.rs 's/^        self\.root$/        Digester::new("every set").finish()/'
+    authorize/set.rs 's/^        self\.root$/        Digester::new("every set").finish()/'
 
 mutant T13 'a policy may read while it is started and configured' \
     sandbox reading_or_saying_anything_before_decide_is_a_load_error \
@@ -188,7 +188,7 @@ mutant T13 'a policy may read while it is started and configured' \
 
 mutant T13 'sets with a native policy are remembered' \
     cache a_set_with_a_native_policy_is_asked_each_time \
-    authorize/policy/set.rs 's/entries\.iter\(\)\.all\(\|entry\| matches!\(entry\.policy, Policy::Wasm\(_\)\)\)/true/'
+    authorize/set.rs 's/entries\.iter\(\)\.all\(\|entry\| matches!\(entry\.policy, Policy::Wasm\(_\)\)\)/true/'
 
 mutant P8 'what a policy read of a label is shown' \
     audit_trail labels_stand_in_the_event_by_the_rule_of_redaction \

@@ -15,12 +15,13 @@ use tower::{Layer, Service, ServiceExt as _, service_fn};
 use ztlib::Clock as _;
 use ztlib::authenticate::peer::{PeerAuthenticator, Trust};
 use ztlib::authenticate::token::{Algorithm, Issuer, KeySet, TokenAuthenticator, TokenVerifier};
-use ztlib::authorize::policy::{NativePolicy, Policies, PolicySetBuilder};
+use ztlib::authorize::NativePolicy;
 use ztlib::authorize::{Answer, Fault, Outcome, Read, Reader, Value};
 use ztlib::enforce::{
     Guard, GuardBuilder, MatchedRoute, Protocol, Ready, Refusal, ResponseBody, ZeroTrustLayer,
 };
 use ztlib::observe::{AuditEvent, AuditSink};
+use ztlib::policies::{Policies, PolicySetBuilder};
 use ztlib_testing::{Authority, ManualClock, TokenDraft, TokenIssuer, peer_extensions};
 
 pub const FRONTEND: &str = "spiffe://example.org/frontend";

@@ -12,8 +12,9 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ztlib::authenticate::Principal;
-use ztlib::authorize::policy::{Evaluation, ManifestLoader, Policies, SigningKey};
+use ztlib::authorize::Evaluation;
 use ztlib::authorize::{Decision, Labels};
+use ztlib::policies::{ManifestLoader, Policies, SigningKey};
 
 pub const ALLOW_ALL: &[u8] = include_bytes!("../../../plugins/artifacts/allow-all.wasm");
 pub const DENY_ALL: &[u8] = include_bytes!("../../../plugins/artifacts/deny-all.wasm");

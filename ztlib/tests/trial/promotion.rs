@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use ztlib::authorize::Answer;
-use ztlib::authorize::policy::PolicySetBuilder;
-use ztlib::authorize::policy::trial::{PromotionRule, RecordingRules};
+use ztlib::policies::PolicySetBuilder;
+use ztlib::policies::trial::{PromotionRule, RecordingRules};
 
 use crate::sets::{ALLOW_ALL, Folder, allows, ed25519};
 use crate::stage::{Stage, classes, judged};

@@ -2,9 +2,9 @@
 
 use ztlib::authenticate::Principal;
 use ztlib::authorize::Labels;
-use ztlib::authorize::policy::PolicySetBuilder;
-use ztlib::authorize::policy::trial::{Attribute, Recording, RecordingRules};
 use ztlib::authorize::{Answer, Outcome, Read, Reader};
+use ztlib::policies::PolicySetBuilder;
+use ztlib::policies::trial::{Attribute, Recording, RecordingRules};
 
 use crate::sets::Folder;
 use crate::stage::{Stage, classes};

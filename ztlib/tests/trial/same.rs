@@ -6,9 +6,9 @@ use serde_json::{Value as Json, json};
 use tokio::runtime::Runtime;
 use ztlib::authenticate::Principal;
 use ztlib::authorize::Labels;
-use ztlib::authorize::policy::trial::{Attribute, Candidate, Change, Recorder, RecordingRules, Share};
-use ztlib::authorize::policy::{Policies, PolicySetBuilder};
 use ztlib::enforce::{Guard, MatchedRoute};
+use ztlib::policies::trial::{Attribute, Candidate, Change, Recorder, RecordingRules, Share};
+use ztlib::policies::{Policies, PolicySetBuilder};
 use ztlib_testing::peer_extensions;
 
 use crate::stage::PATIENCE;
@@ -177,7 +177,7 @@ fn try_out(
     candidate: &Candidate,
     random: &mut Random,
     number: usize,
-) -> (ztlib::authorize::policy::trial::Differences, u64) {
+) -> (ztlib::policies::trial::Differences, u64) {
     recorder.clear();
     let policies: &Policies = guard.policies();
     let shadow = policies.shadow(candidate, Share::ALL).unwrap();
@@ -241,7 +241,7 @@ fn compare(
         // And so does what went through a file.
         let mut file = Vec::new();
         recording.write(&mut file).unwrap();
-        let again = ztlib::authorize::policy::trial::Recording::parse("r".as_ref(), &*file).unwrap();
+        let again = ztlib::policies::trial::Recording::parse("r".as_ref(), &*file).unwrap();
         assert_eq!(candidate.replay(&again), live, "{index}");
     }
 }

@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex};
 
 use http::Method;
 use ztlib::authenticate::Principal;
-use ztlib::authorize::policy::cases::Verdict;
-use ztlib::authorize::policy::trial::{Change, Share};
-use ztlib::authorize::policy::{NativePolicy, PolicySetBuilder};
+use ztlib::authorize::NativePolicy;
 use ztlib::authorize::{Answer, Fault, Labels, Outcome, Read, Reader, SignalError, SignalSource, Value};
+use ztlib::policies::PolicySetBuilder;
+use ztlib::policies::cases::Verdict;
+use ztlib::policies::trial::{Change, Share};
 
 use crate::stage::{PATIENCE, Stage, classes, judged};
 use crate::support::{self, By, World};
@@ -45,7 +46,7 @@ async fn answers(world: &World, guard: &ztlib::enforce::Guard, peer: &http::Exte
 }
 
 /// Allows GET, and says so in a header.
-fn only_get() -> ztlib::authorize::policy::Policies {
+fn only_get() -> ztlib::policies::Policies {
     support::deciding(|question, outcome| {
         if support::text(question, Read::Method)?.as_deref() == Some("GET") {
             outcome.set_response_header("x-method", "get")?;
@@ -224,7 +225,7 @@ fn a_candidate_is_judged_with_the_documents_of_today() {
     let own = stage.policies.candidate(set("own", &["open"])).unwrap();
     let recorder = stage.policies.record(Default::default()).unwrap();
     assert!(!stage.ask("x"));
-    let differing = |candidate: &ztlib::authorize::policy::trial::Candidate| {
+    let differing = |candidate: &ztlib::policies::trial::Candidate| {
         candidate.replay(&recorder.recording()).changes(Change::Loosened)
     };
     assert_eq!((differing(&follows), differing(&own)), (0, 0));
@@ -237,7 +238,7 @@ fn a_candidate_is_judged_with_the_documents_of_today() {
     recorder.clear();
     assert!(stage.ask("x"));
     stage.policies.set_document("roles", ["closed"]).unwrap();
-    let tightened = |candidate: &ztlib::authorize::policy::trial::Candidate| {
+    let tightened = |candidate: &ztlib::policies::trial::Candidate| {
         candidate.replay(&recorder.recording()).changes(Change::OtherDenial)
             + candidate.replay(&recorder.recording()).changes(Change::Tightened)
     };

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use ztlib::authenticate::Principal;
-use ztlib::authorize::policy::trial::{Candidate, Shadow};
-use ztlib::authorize::policy::{Policies, PolicySetBuilder};
 use ztlib::authorize::{Answer, Labels, Read, Value};
 use ztlib::enforce::Guard;
+use ztlib::policies::trial::{Candidate, Shadow};
+use ztlib::policies::{Policies, PolicySetBuilder};
 use ztlib_testing::ManualClock;
 
 use crate::support::By;
@@ -50,7 +50,7 @@ impl Stage {
     }
 
     pub(crate) fn shadow(&self, candidate: &Candidate) -> Shadow {
-        self.policies.shadow(candidate, ztlib::authorize::policy::trial::Share::ALL).unwrap()
+        self.policies.shadow(candidate, ztlib::policies::trial::Share::ALL).unwrap()
     }
 }
 

@@ -1,5 +1,5 @@
 //~ compiles
-use ztlib::authorize::policy::Policies;
+use ztlib::policies::Policies;
 use ztlib::authorize::Decision;
 use ztlib::enforce::{Guard, Permit, ZeroTrustLayer};
 

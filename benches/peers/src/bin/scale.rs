@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use ztlib::authenticate::token::Algorithm;
 use ztlib::authorize::CacheBounds;
-use ztlib::authorize::policy::{Policies, PolicySetBuilder};
+use ztlib::policies::{Policies, PolicySetBuilder};
 use ztlib::enforce::Guard;
 use ztlib_benches::RBAC;
 use ztlib_peers::engines;

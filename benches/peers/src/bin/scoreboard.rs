@@ -16,7 +16,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use axum::body::Body;
 use http::{HeaderValue, StatusCode};
-use ztlib::authenticate::token::{Algorithm, BearerToken, TokenLayer};
+use ztlib::authenticate::token::{Algorithm, BearerToken};
+use ztlib::enforce::TokenLayer;
 use ztlib::enforce::Guard;
 use ztlib_axum::GuardedRouter;
 use ztlib_peers::crowd::{CALLERS, Crowd, Draw};

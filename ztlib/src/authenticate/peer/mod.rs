@@ -43,7 +43,6 @@ mod distinguished_name;
 mod error;
 mod host;
 mod identity;
-mod layer;
 mod leaf;
 mod path;
 mod printable;
@@ -53,7 +52,6 @@ mod roots;
 mod rules;
 #[cfg(test)]
 mod rules_tests;
-mod service;
 mod signature;
 mod spiffe_id;
 mod trust;
@@ -63,9 +61,7 @@ pub use certificates::PeerCertificates;
 pub use chain_member::{ChainMember, Position};
 pub use error::PeerError;
 pub use identity::PeerIdentity;
-pub use layer::PeerIdentityLayer;
 pub use revocation::RevocationListFault;
-pub use service::PeerIdentityService;
 pub use spiffe_id::{SpiffeId, SpiffeIdError, TrustDomain};
 pub use trust::{Trust, TrustBuilder, TrustError};
 

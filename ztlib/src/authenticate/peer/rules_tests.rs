@@ -7,9 +7,7 @@ use http::Extensions;
 use rustls_pki_types::CertificateDer;
 use ztlib_testing::{Authority, AuthorityDraft, LeafDraft, a_day};
 
-use crate::authenticate::peer::{
-    ChainMember, PeerAuthenticator, PeerCertificates, PeerError, Position, Trust,
-};
+use super::{ChainMember, PeerAuthenticator, PeerCertificates, PeerError, Position, Trust};
 
 const DNS: u8 = 0x82;
 const MAIL: u8 = 0x81;

@@ -416,8 +416,8 @@ mod tests {
 
     use ztlib_testing::TokenIssuer;
 
-    use super::super::{BearerToken, Issuer, TokenVerifier};
     use super::*;
+    use crate::authenticate::token::{BearerToken, Issuer, TokenVerifier};
 
     /// Whoever replays a record is not told where an issuer has its scopes and audiences: the
     /// record has them where they are looked for.

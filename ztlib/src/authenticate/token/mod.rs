@@ -61,11 +61,9 @@ mod key;
 mod key_error;
 mod keys;
 mod last;
-mod layer;
 mod limits;
 mod registered;
 mod rehearsed;
-mod service;
 mod trusted;
 #[cfg(test)]
 mod vectors;
@@ -82,8 +80,6 @@ pub use json::JsonFault;
 pub use jws::MAX_TOKEN_BYTES;
 pub use key_error::{KeyRefusal, KeySetError, KeyWarning};
 pub use keys::{KeySet, Keys, MAX_KEY_SET_BYTES};
-pub use layer::TokenLayer;
-pub use service::TokenService;
 pub use trusted::TokenConfigError;
 pub use verifier::{TokenVerifier, TokenVerifierBuilder};
 

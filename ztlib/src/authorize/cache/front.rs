@@ -16,9 +16,10 @@ use crate::authenticate::Principal;
 use crate::authenticate::peer::PeerMark;
 use crate::authenticate::token::ClaimsMark;
 use crate::authorize::decision::Decision;
-use crate::authorize::policy::{Digest, PolicySet};
 use crate::authorize::question::{Asked, Question};
+use crate::authorize::set::PolicySet;
 use crate::authorize::trace::Trace;
+use crate::digest::Digest;
 
 /// Sets of places, a power of two, and places in each.
 const SETS: usize = 64;

@@ -34,11 +34,12 @@ use moka::sync::Cache;
 use smallvec::SmallVec;
 
 use super::decision::{Decision, Fault};
-use super::policy::{Digest, PolicySet};
 use super::question::{Asked, Question};
 use super::read::Read;
+use super::set::PolicySet;
 use super::trace::Trace;
 use crate::clock::Stopwatch;
+use crate::digest::Digest;
 use crate::observe::metrics;
 
 use key::{Key, NoKey};

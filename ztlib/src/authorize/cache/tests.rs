@@ -17,8 +17,10 @@ use ztlib_testing::TokenIssuer;
 use super::*;
 use crate::authenticate::Principal;
 use crate::authenticate::token::{Algorithm, BearerToken, Issuer, KeySet, TokenVerifier, VerifiedClaims};
-use crate::authorize::policy::{Budget, Policies, PolicySetBuilder};
 use crate::authorize::{Labels, Params, RequestFacts, SignalError, SignalSource, Target, next_change};
+use crate::policies::Policies;
+use crate::policies::PolicySetBuilder;
+use crate::wasm::Budget;
 
 const START: u64 = 1_795_392_000;
 

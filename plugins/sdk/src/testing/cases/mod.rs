@@ -1,6 +1,6 @@
 //! Tests as data: the files of cases that the sandbox runs and that stand as the gate at load, run natively.
 //!
-//! The format is that of `ztlib::authorize::policy::cases`, with the same keys, defaults and errors:
+//! The format is that of `ztlib::policies::cases`, with the same keys, defaults and errors:
 //!
 //! ```
 //! use std::path::Path;

@@ -8,12 +8,13 @@ use http::Request;
 use serde_json::{Value as Json, json};
 use ztlib_testing::{Authority, TokenIssuer};
 
-use super::super::*;
 use crate::authenticate::Principal;
 use crate::authenticate::peer::{PeerAuthenticator, PeerCertificates, PeerIdentity, Trust};
 use crate::authenticate::token::{Algorithm, BearerToken, Issuer, KeySet, TokenVerifier, VerifiedClaims};
-use crate::authorize::policy::{Policies, PolicySetBuilder};
+use crate::authorize::cache::*;
 use crate::authorize::{Labels, Params, RequestFacts, SignalError, SignalSource, Target};
+use crate::policies::Policies;
+use crate::policies::PolicySetBuilder;
 
 /// 2026-01-01, a Thursday, at midnight.
 const START: u64 = 1_767_225_600;

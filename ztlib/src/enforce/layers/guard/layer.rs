@@ -1,0 +1,43 @@
+//! The layer: settings, and nothing else.
+
+use http::request::Parts;
+use tower_layer::Layer;
+
+use super::service::ZeroTrust;
+use crate::enforce::guard::Guard;
+use crate::enforce::matched::MatchedRoute;
+
+/// Guards the service that it wraps: every request is authenticated, authorized, enforced and
+/// observed.
+#[derive(Debug, Clone)]
+pub struct ZeroTrustLayer {
+    guard: Guard,
+    find_route: FindRoute,
+}
+
+/// Finds what a router found for a request.
+pub(super) type FindRoute = fn(&mut Parts) -> MatchedRoute;
+
+impl ZeroTrustLayer {
+    /// A layer that guards with this.
+    pub fn new(guard: Guard) -> Self {
+        let find_route = |parts: &mut Parts| parts.extensions.remove::<MatchedRoute>().unwrap_or_default();
+        Self { guard, find_route }
+    }
+
+    /// Finds the route by this function, instead of a [`MatchedRoute`] in the extensions: for
+    /// adapters, whose router leaves what it found in a form of its own.
+    #[must_use]
+    pub fn find_route(mut self, find_route: fn(&mut Parts) -> MatchedRoute) -> Self {
+        self.find_route = find_route;
+        self
+    }
+}
+
+impl<S> Layer<S> for ZeroTrustLayer {
+    type Service = ZeroTrust<S>;
+
+    fn layer(&self, inner: S) -> ZeroTrust<S> {
+        ZeroTrust::new(inner, self.guard.clone(), self.find_route)
+    }
+}

@@ -1,0 +1,58 @@
+//! The service: a shell around the judgement.
+
+use std::task::{Context, Poll};
+
+use http::{Request, Response};
+use tower_service::Service;
+
+use super::layer::FindRoute;
+use crate::enforce::guard::Guard;
+use crate::enforce::respond::Caller;
+use crate::enforce::respond::ResponseBody;
+use crate::enforce::respond::ResponseFuture;
+
+/// A guarded service. Refusing is a response, not an error.
+#[derive(Debug, Clone)]
+pub struct ZeroTrust<S> {
+    inner: S,
+    guard: Guard,
+    find_route: FindRoute,
+}
+
+impl<S> ZeroTrust<S> {
+    pub(super) fn new(inner: S, guard: Guard, find_route: FindRoute) -> Self {
+        Self { inner, guard, find_route }
+    }
+}
+
+impl<S, B, R> Service<Request<B>> for ZeroTrust<S>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+{
+    type Response = Response<ResponseBody<R>>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future, R>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    /// The judgement needs no waiting, so the very service that was polled ready is the one that is
+    /// called (see the note on `Service::poll_ready` in tower's documentation), and nothing is
+    /// left to cancel.
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let (parts, body) = request.into_parts();
+        let mut parts = Box::new(parts);
+        let caller = Caller::of(&parts.method, parts.version, &parts.headers);
+        let matched = (self.find_route)(&mut parts);
+        let served = matched.protocol;
+        let judged = self.guard.judge(parts, matched);
+        match judged.result {
+            Ok(passage) => {
+                let inner = self.inner.call(Request::from_parts(*judged.parts, body));
+                ResponseFuture::obliged(inner, passage.response_headers, caller)
+            }
+            Err(refusal) => ResponseFuture::refused(refusal.answer(caller, served)),
+        }
+    }
+}

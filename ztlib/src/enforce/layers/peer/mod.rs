@@ -1,0 +1,7 @@
+//! The layer that authenticates the mTLS peer, alone.
+
+mod layer;
+mod service;
+
+pub use layer::PeerIdentityLayer;
+pub use service::PeerIdentityService;

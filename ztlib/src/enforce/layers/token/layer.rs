@@ -1,0 +1,85 @@
+//! The layer: a clock and a [`TokenAuthenticator`].
+
+use tower_layer::Layer;
+
+use super::service::TokenService;
+use crate::authenticate::token::TokenAuthenticator;
+use crate::clock::{Clock, SharedClock};
+use crate::enforce::respond::Protocol;
+
+/// Verifies the token of each request and puts [`VerifiedClaims`](crate::authenticate::token::VerifiedClaims) into its
+/// extensions; answers 401 itself where there is none to believe.
+///
+/// It works alone, on any body, where who calls is all that matters. What callers may do is asked
+/// by the whole guard.
+///
+/// ```
+/// # use std::convert::Infallible;
+/// # use http::{Request, Response, StatusCode};
+/// # use http_body_util::BodyExt as _;
+/// # use tower::{Layer as _, ServiceExt as _, service_fn};
+/// # use ztlib::Clock as _;
+/// # use ztlib::authenticate::token::{/// #, /// # Algorithm, Issuer, KeySet, TokenAuthenticator, TokenVerifier, VerifiedClaims};
+/// # use ztlib::enforce::TokenLayer;
+/// # use ztlib_testing::{ManualClock, TokenIssuer};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let clock = ManualClock::default();
+/// # let id = TokenIssuer::new("https://id.example");
+/// # let issuer = Issuer::new(id.name()).audience("shop").algorithms([Algorithm::ES256]);
+/// # let verifier = TokenVerifier::builder().issuer(issuer.keys(KeySet::from_jwks(&id.jwks())?)).build()?;
+/// let handler = service_fn(async |request: Request<()>| {
+///     let claims = request.extensions().get::<VerifiedClaims>();
+///     Ok::<_, Infallible>(Response::new(claims.and_then(|claims| claims.subject()).unwrap_or("nobody").to_owned()))
+/// });
+/// let guarded = TokenLayer::new(TokenAuthenticator::new(verifier)).clock(clock.clone()).layer(handler);
+///
+/// let token = id.token_at(clock.now()).subject("u1").audience("shop").sign();
+/// let request = Request::builder().header("authorization", format!("Bearer {token}")).body(())?;
+/// let answer = guarded.clone().oneshot(request).await?;
+/// assert_eq!(answer.into_body().collect().await?.to_bytes(), "u1");
+///
+/// let refused = guarded.oneshot(Request::new(())).await?;
+/// assert_eq!(refused.status(), StatusCode::UNAUTHORIZED);
+/// assert_eq!(refused.headers()["www-authenticate"], "Bearer");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct TokenLayer {
+    authenticator: TokenAuthenticator,
+    clock: SharedClock,
+    protocol: Protocol,
+}
+
+impl TokenLayer {
+    /// A layer on the machine's clock.
+    #[must_use]
+    pub fn new(authenticator: TokenAuthenticator) -> Self {
+        Self { authenticator, clock: SharedClock::default(), protocol: Protocol::Http }
+    }
+
+    /// Asks this clock instead, once a request.
+    #[must_use]
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = SharedClock::new(clock);
+        self
+    }
+
+    /// Says that the service behind serves gRPC: what can be a gRPC call (a POST over HTTP/2 with a
+    /// gRPC content type) is refused in gRPC's words, everything else in HTTP's. Without it a
+    /// refusal is a 401 to everybody, which a client of gRPC takes for UNAUTHENTICATED too.
+    #[must_use]
+    pub fn serves_grpc(mut self) -> Self {
+        self.protocol = Protocol::Grpc;
+        self
+    }
+}
+
+impl<S> Layer<S> for TokenLayer {
+    type Service = TokenService<S>;
+
+    fn layer(&self, inner: S) -> TokenService<S> {
+        TokenService::new(inner, self.authenticator.clone(), self.clock.clone(), self.protocol)
+    }
+}

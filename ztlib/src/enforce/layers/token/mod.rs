@@ -1,0 +1,7 @@
+//! The layer that authenticates the bearer token, alone.
+
+mod layer;
+mod service;
+
+pub use layer::TokenLayer;
+pub use service::TokenService;

@@ -1,0 +1,71 @@
+//! The future of a guarded call: the service's own, or a refusal that is ready.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use http::Response;
+use pin_project_lite::pin_project;
+
+use super::body::ResponseBody;
+use super::caller::Caller;
+use crate::authorize::HeaderChange;
+use crate::enforce::obligations;
+
+pin_project! {
+    /// The future of a guarded call.
+    #[must_use = "futures do nothing unless polled"]
+    pub struct ResponseFuture<F, R> {
+        #[pin]
+        state: State<F, R>,
+    }
+}
+
+pin_project! {
+    #[project = StateProjection]
+    enum State<F, R> {
+        Passed { #[pin] inner: F, headers: Vec<HeaderChange>, caller: Caller },
+        Refused { response: Option<Response<ResponseBody<R>>> },
+    }
+}
+
+impl<F, R> ResponseFuture<F, R> {
+    pub(crate) fn passed(inner: F, caller: Caller) -> Self {
+        Self::obliged(inner, Vec::new(), caller)
+    }
+
+    pub(crate) fn obliged(inner: F, headers: Vec<HeaderChange>, caller: Caller) -> Self {
+        Self { state: State::Passed { inner, headers, caller } }
+    }
+
+    pub(crate) fn refused(response: Response<ResponseBody<R>>) -> Self {
+        Self { state: State::Refused { response: Some(response) } }
+    }
+}
+
+impl<F, R> std::fmt::Debug for ResponseFuture<F, R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ResponseFuture")
+    }
+}
+
+impl<F, R, E> Future for ResponseFuture<F, R>
+where
+    F: Future<Output = Result<Response<R>, E>>,
+{
+    type Output = Result<Response<ResponseBody<R>>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project().state.project() {
+            StateProjection::Passed { inner, headers, caller } => inner.poll(cx).map_ok(|mut response| {
+                obligations::apply(headers, response.headers_mut());
+                caller.fit(response)
+            }),
+            StateProjection::Refused { response } => match response.take() {
+                Some(response) => Poll::Ready(Ok(response)),
+                // Polled after it was ready, which a future's contract forbids.
+                None => Poll::Pending,
+            },
+        }
+    }
+}

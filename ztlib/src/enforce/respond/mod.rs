@@ -1,0 +1,15 @@
+//! What the caller gets: the response of a refusal, and the future that the layers give.
+
+mod body;
+mod caller;
+mod future;
+mod grpc_status;
+mod refusal;
+
+pub use body::ResponseBody;
+pub use caller::Protocol;
+pub use future::ResponseFuture;
+pub use refusal::{Cause, Refusal};
+
+pub(crate) use caller::Caller;
+pub(crate) use refusal::Challenge;

@@ -1,0 +1,188 @@
+//! What a file of cases says, as the guard would take it: peers, claims and requests of its own
+//! types.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, Method, Version};
+use serde_json::{Map, Value as Json};
+use ztlib_cases::{Asked, Checks};
+
+use super::case::{Case, Facts, Request, Subject};
+use crate::authenticate::Principal;
+use crate::authenticate::peer::{PeerIdentity, SpiffeId};
+use crate::authenticate::token::VerifiedClaims;
+use crate::authorize::Labels;
+use crate::authorize::{Params, Target};
+use crate::authorize::{check_parameter, check_target};
+use crate::clock::from_unix_seconds;
+use crate::load_error::LoadError;
+
+/// Reads a file of cases. `bare` are cases that need expect nothing: questions.
+pub(crate) fn parse(file: &Path, text: &str, bare: bool) -> Result<Vec<Case>, LoadError> {
+    Ok(ztlib_cases::read::<Guarded>(file, text, bare)?.into_iter().map(case).collect())
+}
+
+fn case(case: ztlib_cases::Case<Guarded>) -> Case {
+    let subject = match case.asked {
+        Asked::Action(name) => Subject::Action(name.into()),
+        Asked::Request { target: (parts, target), route, params: pairs } => {
+            let mut params = Params::default();
+            for (name, value) in &pairs {
+                params.push(name, value);
+            }
+            Subject::Request(Box::new(Request { parts, target, route: route.map(Into::into), params }))
+        }
+    };
+    let labels = case.labels.into_iter();
+    let documents = case.documents.into_iter();
+    let facts = Facts {
+        subject,
+        principal: Principal::new(case.peer, case.claims).from_address(case.remote_ip),
+        labels: labels.fold(Labels::new(), |labels, (name, value)| labels.with(name, value)),
+        now: from_unix_seconds(case.now),
+        signals: case.signals.into_iter().map(|(name, value)| (name.into(), value)).collect(),
+        documents: documents.map(|(name, json)| (name.into(), Arc::new(json))).collect(),
+    };
+    Case { name: case.name.into(), line: case.line, facts, expect: case.expect }
+}
+
+/// What the guard would take.
+enum Guarded {}
+
+impl Checks for Guarded {
+    const READER: &'static str = "ztlib";
+
+    type Peer = PeerIdentity;
+    type Claims = VerifiedClaims;
+    type Target = (Parts, Target);
+
+    fn spiffe_peer(id: &str) -> Result<PeerIdentity, String> {
+        SpiffeId::parse(id).map(PeerIdentity::rehearsed).map_err(|error| error.to_string())
+    }
+
+    fn named_peer(authority: &str, dns_names: &[&str]) -> PeerIdentity {
+        PeerIdentity::rehearsed_named(authority, dns_names)
+    }
+
+    fn claims(
+        claims: Map<String, Json>,
+        now: u64,
+        is_home: bool,
+    ) -> Result<VerifiedClaims, (&'static str, String)> {
+        VerifiedClaims::rehearsed_of(claims, now, is_home)
+            .map_err(|error| ("bad-claims", format!("no verified token has such claims: {error}")))
+    }
+
+    fn is_method(method: &str) -> bool {
+        Method::from_bytes(method.as_bytes()).is_ok()
+    }
+
+    fn is_header(name: &str, values: &[String]) -> bool {
+        name.parse::<HeaderName>().is_ok() && values.iter().all(|value| HeaderValue::from_str(value).is_ok())
+    }
+
+    fn target(request: ztlib_cases::Request) -> Result<(Parts, Target), String> {
+        // The host stands in the target alone, as in HTTP/2.
+        let mut built = http::Request::builder().method(request.method.as_str()).uri(request.uri());
+        built = built.version(Version::HTTP_2);
+        for (name, values) in &request.headers {
+            for value in values {
+                built = built.header(name, value);
+            }
+        }
+        let parts = built.body(()).map_err(|error| format!("this is no request: {error}"))?.into_parts().0;
+        let checked = check_target(&parts, &request.path)
+            .map_err(|error| format!("no policy is asked about this request: {error} ({})", error.code()))?;
+        let target = Target::new(&checked.host, &request.path);
+        Ok((parts, target))
+    }
+
+    fn check_parameter(value: &str) -> Result<(), String> {
+        check_parameter(value).map_err(|error| error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(case: &str) -> Result<Vec<Case>, LoadError> {
+        parse(Path::new("t.toml"), &format!("format = 1\n[[case]]\nname = 'c'\n{case}\n"), false)
+    }
+
+    /// The code and the line.
+    fn error(case: &str) -> (&'static str, usize) {
+        let error = read(case).err().unwrap_or_else(|| panic!("{case} is taken"));
+        assert_eq!(error.file(), Some("t.toml"), "{error}");
+        (error.code(), error.line().unwrap())
+    }
+
+    /// The mistakes that the format itself knows are in `ztlib_cases`; the SDK has these rows, too.
+    #[test]
+    fn what_the_guard_would_not_take_is_named_with_its_line() {
+        let good = "path = '/'\nexpect = 'allow'";
+        assert!(read(good).is_ok());
+        for (case, code, line) in [
+            ("path = '/'", "missing-key", 2),
+            ("path = '/'\nexpect = 'allow'\nexpect = 'deny'", "malformed-file", 6),
+            ("path = '/a/../b'\nexpect = 'allow'", "bad-request", 4),
+            ("path = '/a/%2e%2E'\nexpect = 'allow'", "bad-request", 4),
+            ("path = '/a//b'\nexpect = 'allow'", "bad-request", 4),
+            ("path = '/a%5C'\nexpect = 'allow'", "bad-request", 4),
+            ("path = '/a%41'\nexpect = 'allow'", "bad-request", 4),
+            ("path = '/a%FF'\nexpect = 'allow'", "bad-request", 4),
+            ("path = 'a'\nexpect = 'allow'", "bad-request", 4),
+            ("path = '/'\nmethod = 'G T'\nexpect = 'allow'", "bad-request", 5),
+            ("path = '/'\nmethod = 'CONNECT'\nexpect = 'allow'", "bad-request", 4),
+            ("path = '/'\nhost = 'a b'\nexpect = 'allow'", "bad-request", 5),
+            ("path = '/'\nhost = 'a.test?b='\nexpect = 'allow'", "bad-request", 5),
+            ("path = '/'\nhost = 'a.test:99999'\nexpect = 'allow'", "bad-request", 4),
+            ("path = '/'\nheaders = { content-type = ['a/b', 'c/d'] }\nexpect = 'allow'", "bad-request", 4),
+            ("path = '/'\nheaders = { host = 'other.test' }\nexpect = 'allow'", "bad-request", 4),
+            ("path = '/'\nheaders = { 'a b' = 'c' }\nexpect = 'allow'", "wrong-type", 5),
+            ("path = '/a%2F..%2Fb'\nroute = '/{id}'\nexpect = 'allow'", "bad-request", 4),
+            ("path = '/a%2Fb'\nexpect = 'allow'", "bad-request", 4),
+            ("path = '/'\nparams = { id = '7' }\nexpect = 'allow'", "contradiction", 5),
+            ("path = '/o/7'\nroute = '/o/{id}'\nparams = { id = 8 }\nexpect = 'allow'", "contradiction", 6),
+            ("path = '/o/7'\nroute = '/p/{id}'\nexpect = 'allow'", "contradiction", 5),
+            ("path = '/o/7'\nroute = 'o'\nexpect = 'allow'", "bad-route", 5),
+            ("path = '/'\nheaders = { X-A = '1', x-a = '2' }\nexpect = 'allow'", "duplicate-name", 5),
+            ("path = '/'\nheaders = { ztlib-peer = 'a' }\nexpect = 'allow'", "bad-request", 5),
+            (
+                "path = '/'\npeer = { authority = 'p', dns-names = ['127.1'] }\nexpect = 'allow'",
+                "bad-peer",
+                5,
+            ),
+            ("path = '/'\nclaims = { exp = 1 }\nexpect = 'allow'", "bad-claims", 5),
+            ("path = '/'\npeer = 'http://a'\nexpect = 'allow'", "bad-peer", 5),
+            ("path = '/'\npeer = 'spiffe://a.test/../x'\nexpect = 'allow'", "bad-peer", 5),
+            ("path = '/'\npeer = 'spiffe://a.test'\nexpect = 'allow'", "bad-peer", 5),
+            ("path = '/'\nclaims = { sub = 7 }\nexpect = 'allow'", "bad-claims", 5),
+            ("path = '/'\nclaims = { aud = [] }\nexpect = 'allow'", "bad-claims", 5),
+        ] {
+            assert_eq!(error(case), (code, line), "{case}");
+        }
+    }
+
+    #[test]
+    fn what_stands_in_a_case_is_in_the_place_of_the_callers() {
+        let text = "format = 1\n[caller.a]\npeer = 'spiffe://a.test/x'\nclaims = { sub = 'a' }\nremote-ip = '192.0.2.1'\n[[case]]\nname = 'c'\ncaller = 'a'\nclaims = { sub = 'b' }\npath = '/'\nexpect = 'allow'";
+        let cases = parse(Path::new("t.toml"), text, false).unwrap();
+        let principal = &cases[0].facts.principal;
+        assert_eq!(principal.claims().unwrap().subject(), Some("b"));
+        assert_eq!(principal.peer().unwrap().to_string(), "spiffe://a.test/x");
+        assert_eq!(principal.remote_ip().unwrap().to_string(), "192.0.2.1");
+    }
+
+    #[test]
+    fn a_query_is_what_the_policy_decodes_from_it() {
+        let cases = read("path = '/'\nquery = { 'a b' = 'c&d=é', n = 7 }\nexpect = 'allow'").unwrap();
+        let Subject::Request(request) = &cases[0].facts.subject else { panic!() };
+        let mut pairs: Vec<&str> = request.parts.uri.query().unwrap().split('&').collect();
+        pairs.sort_unstable();
+        assert_eq!(pairs, ["a%20b=c%26d%3D%C3%A9", "n=7"]);
+        assert_eq!(request.target.host(), "service.test");
+    }
+}

@@ -1,0 +1,139 @@
+//! Who answers: policies and sets of them.
+//!
+//! A *policy* is a WebAssembly component of the world in `wit/policy.wit`, or (natively, without
+//! sandbox) a [`NativePolicy`]. A *policy set* is an ordered list of them, named by its
+//! [`Revision`]. [`Policies`] is the handle on the set that is in force: load it from a manifest or
+//! build it in code, hand clones of it around, reload it while the service runs.
+//!
+//! **How a set decides.** Each policy is *required* (the default: it must allow) or *may abstain*.
+//! They are asked in order. The first deny wins and ends the evaluation. The set allows where every
+//! required policy allows, at least one policy allows and none denies; everything else is a deny.
+//! Whatever goes wrong on the way is a [`Fault`]: the request is refused, and nobody mistakes it
+//! for a denial.
+//!
+//! # The manifest
+//!
+//! ```toml
+//! format = 1
+//! version = 12                     # of a signed set: grows with every change
+//! for = "shop-production"          # of a signed set: the service, or a list of them
+//! signals = ["risk"]               # what the service supplies while it runs; nothing else can be asked for
+//! secret-headers = ["x-api-key"]   # that no policy may read, besides those that none may read anyway
+//!
+//! [[policy]]                       # policies are asked in this order
+//! name = "rbac"
+//! module = "rbac.wasm"             # paths are relative to the manifest's folder and stay in it
+//! sha256 = "9c56cc51b374c3ba189210d5b6d4bf57790d351c96c47c02190ecf1e430635ab"
+//! config = "rbac.yaml"             # .yaml, .json or .toml; the policy is given it as JSON
+//! config-sha256 = "…"              # of that file; may be left out where the set is not signed
+//! reasons = ["no-role", "no-rule"] # with which it may deny
+//! may-abstain = false              # the default: it must allow
+//! tests = ["tests/rbac/*.toml"]    # cases that it must pass alone, see `cases`; also at the top, for the whole set
+//!
+//! [policy.budget]                  # what differs from the default `Budget`
+//! fuel = 2_000_000
+//! wall-clock-ms = 50
+//!
+//! [[document]]                     # what policies look things up in
+//! name = "roles"
+//! file = "roles.json"
+//! sha256 = "…"                     # may be left out where the set is not signed
+//! # allow-unsigned = true          # instead of `sha256` in a signed set: whoever can write the file decides what is in it
+//! ```
+//!
+//! The keys of a budget are those of [`Budget`] with dashes: `fuel`, `config-fuel`, `memory-bytes`,
+//! `table-elements`, `wall-clock-ms`, `argument-bytes`, `reads`, `read-bytes`, `message-bytes`,
+//! `headers`, `header-value-bytes`, `log-bytes`, `module-bytes`, `functions`, `function-bytes`,
+//! `config-bytes`, `constants`, `constant-bytes`, `constant-key-bytes`. A manifest is at most 256
+//! KiB, a document at most 16 MiB in JSON and 2 MiB in YAML or TOML, and 128 MiB of memory; a set
+//! has at most 64 policies, documents, signals and secret headers. Unknown keys, members that are
+//! there twice, dates and merge keys are errors.
+//!
+//! # Signed sets
+//!
+//! A set from files is signed, unless [`allow_unsigned`](ManifestLoader::allow_unsigned) says
+//! otherwise: beside `policies.toml` lies `policies.toml.sig`, a signature over the exact bytes of
+//! the manifest by a key that the service [trusts](ManifestLoader::trust_key). The manifest
+//! binds everything else: each module, configuration and document by its SHA-256 digest, all of
+//! which are then required. Nothing of a manifest is parsed before its signature holds, and no file
+//! is read twice. Keys are Ed25519 (RFC 8032) or ECDSA on P-256 with SHA-256; the signature is
+//! base64 or the bytes themselves (DER for ECDSA), so that these all make one:
+//!
+//! ```sh
+//! # from cosign 3 on also: --new-bundle-format=false --use-signing-config=false
+//! cosign sign-blob --tlog-upload=false --key cosign.key --output-signature policies.toml.sig policies.toml
+//! openssl dgst -sha256 -sign p256.pem -out policies.toml.sig policies.toml
+//! openssl pkeyutl -sign -rawin -inkey ed25519.pem -in policies.toml -out policies.toml.sig
+//! ```
+//!
+//! (cosign's own bundles are not read), and [`SigningKey::sign_manifest`] does (`ztlib policy
+//! sign`), which first checks that the manifest is complete. [`ManifestLoader::verify`]
+//! (`ztlib policy verify`) says of each file whether it is [bound](NamedFile::bound). Not bound are
+//! documents that the manifest leaves open, see below, and files of cases: they decide nothing
+//! about a request, but whoever can write them decides what the set has to pass. Use the key for
+//! policy sets alone: a signature does not say what it was meant for.
+//!
+//! *Old sets.* A signed manifest has a `version`. Once a set has been in force, a lower version is
+//! refused (`older-version`), and so is the same version with another manifest (`version-reused`).
+//! Within a process this needs nothing. Across restarts it needs either
+//! [`least_version`](ManifestLoader::least_version), which is delivered with the service, or
+//! [`keep_version_in`](ManifestLoader::keep_version_in), a file that the service writes;
+//! without either, a restart believes whatever signed set it finds. To go back, sign the older
+//! contents under a higher version.
+//!
+//! *Documents* change more often than policies. There are three ways: sign the manifest again with
+//! the new digest (nothing is compiled or configured again); give them to the service in another
+//! way that it trusts and call [`Policies::set_document`]; or write `allow-unsigned = true`
+//! in the signed manifest, which leaves that one document to whoever can write its file.
+//! [`Status::unsigned_documents`] names those.
+//!
+//! *What it does not do.* Whoever can keep new sets from arriving can keep an old one in force: a
+//! signature does not expire.
+//!
+//! # Changing what is in force
+//!
+//! [`Policies::watch`] loads whenever the files change: renamed over, written in place, swapped
+//! behind a symbolic link. A candidate is read, verified, compiled and configured in a thread of
+//! its own, one at a time, and takes the place of the whole set by one pointer; what does not load
+//! changes nothing, and [`Policies::status`], a log line at `error` and
+//! `ztlib_policy_loads_total{result="refused", code}` say why. What this process has compiled and
+//! still keeps (the set in force and three before it) is not compiled again. Put files in place by
+//! a rename, the signature before the manifest; in between the candidate is refused
+//! (`bad-signature`), and loads when it is whole.
+//!
+//! To learn what a set would change before it is in force, load it as a [`trial::Candidate`].
+//!
+//! [`Policies::rollback`] returns to the policies before, without a file.
+//! [`max_policy_age`](ManifestLoader::max_policy_age) bounds how long a service goes on with a set
+//! that could not be replaced.
+//!
+//! # Codes of faults
+//!
+//! | code | what happened |
+//! |---|---|
+//! | `fuel-spent` | the policy used up its fuel |
+//! | `deadline-passed` | it ran into the wall clock |
+//! | `memory-limit`, `table-limit` | it wanted more memory or table than it may have |
+//! | `stack-overflow` | it called itself too deep |
+//! | `trap` | anything else that WebAssembly traps on: `unreachable` (a panic in Rust), a division by zero, an access out of range |
+//! | `bad-argument` | what it handed to a call of the host, or the memory that it gave for an answer, is no value of the contract, or is too large |
+//! | `bad-answer` | what it answered is none of allow, deny, abstain |
+//! | `read-…` | a read failed: see [`ReadFault`](crate::authorize::ReadFault::code). `read-several-values`, `read-malformed-query`, `read-not-utf8`, `read-too-long` and, of a claim, `read-wrong-type` are the caller's doing ([`FaultOrigin::Request`](crate::authorize::FaultOrigin::Request)): 400, verdict `bad-request` |
+//! | `obligation-source-absent`, `obligation-unusable-value` | a header cannot be copied; the caller's doing, too, where the source is what they sent |
+//! | `outcome-…` | what it attached cannot be used: see [`OutcomeFault`](crate::authorize::OutcomeFault::code) |
+//! | `read-outside-decide` | it read or said something while it was started or configured |
+//! | `configure-refused` | it refused a configuration that it had taken when it was loaded |
+//! | `pool-exhausted` | more evaluations at once than there are places for (512) |
+//! | `policy-too-old` | the policies were not confirmed for longer than [`max_policy_age`](ManifestLoader::max_policy_age) |
+//! | `panicked` | the application's own code, a native policy or a source of signals, panicked |
+
+pub mod cases;
+pub mod trial;
+
+mod files;
+mod store;
+
+pub use crate::load_error::LoadError;
+pub use crate::wasm::{Allocator, Budget, Module};
+pub use files::{FileRole, KeyId, NamedFile, Pinned, SigningKey, TrustedKey, pin};
+pub use store::{ManifestLoader, Policies, PolicySetBuilder, Status, Verified};

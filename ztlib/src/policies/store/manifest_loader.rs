@@ -1,0 +1,207 @@
+//! A manifest that is about to be loaded: what it may, and what supplies it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::loader::{FromManifest, Service};
+use crate::authorize::SignalSource;
+use crate::clock::{Clock, SharedClock};
+use crate::load_error::LoadError;
+use crate::policies::files::NamedFile;
+use crate::policies::files::manifest;
+use crate::policies::files::{KeyId, Trust, Versions};
+
+/// A manifest that is about to be loaded. By default it has to be signed, by a key that is trusted
+/// here; mistakes are reported by [`load`](Self::load). How sets are signed is described with the
+/// [module](super#signed-sets).
+///
+/// ```
+/// use std::time::Duration;
+/// use ztlib::policies::{Policies, SigningKey};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = std::env::temp_dir().join(format!("ztlib-manifest-loader-{}", std::process::id()));
+/// # std::fs::create_dir_all(&folder)?;
+/// # let manifest = folder.join("policies.toml");
+/// # std::fs::write(&manifest, "format = 1\nversion = 3\nfor = 'shop-production'\n")?;
+/// let (signer, _private_key_pem) = SigningKey::generate()?;
+/// let load = || {
+///     Policies::from_manifest(&manifest)
+///         .trust_key(signer.public_key_pem())
+///         .service("shop-production")
+///         .keep_version_in(folder.join("highest-version"))
+///         .max_policy_age(Duration::from_secs(3600))
+/// };
+/// assert_eq!(load().load().unwrap_err().code(), "unsigned-set");
+/// signer.sign_manifest(&manifest)?;
+/// let verified = load().verify()?;
+/// assert_eq!((verified.version, verified.signer), (Some(3), Some(signer.id())));
+/// std::fs::write(&manifest, "format = 1\nversion = 4\nfor = 'shop-production'\n")?;
+/// assert_eq!(load().verify().unwrap_err().code(), "bad-signature");
+/// # std::fs::remove_dir_all(&folder)?;
+/// # Ok(())
+/// # }
+/// ```
+#[must_use]
+pub struct ManifestLoader {
+    path: PathBuf,
+    trust: Trust,
+    versions: Versions,
+    service: Service,
+    pub(crate) signal_source: Option<Arc<dyn SignalSource>>,
+    pub(crate) clock: SharedClock,
+    pub(crate) max_age: Option<Duration>,
+    /// The first mistake made while building.
+    mistake: Option<LoadError>,
+}
+
+/// What is known of a manifest whose signature and digests hold.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Verified {
+    /// The key that vouches for the set; none where nobody does and that is allowed.
+    pub signer: Option<KeyId>,
+    /// What the manifest calls itself.
+    pub version: Option<u64>,
+    /// The services that it says it is for.
+    pub services: Vec<Box<str>>,
+    /// Documents that the signer left open: whoever can write to their files decides what is in
+    /// them.
+    pub unsigned_documents: Vec<Box<str>>,
+    /// Every file that the manifest names, in its order, with its digest and whether the manifest
+    /// binds it.
+    pub files: Vec<NamedFile>,
+}
+
+impl ManifestLoader {
+    pub(crate) fn new(path: PathBuf) -> Self {
+        Self {
+            path,
+            trust: Trust::default(),
+            versions: Versions::default(),
+            service: Service::default(),
+            signal_source: None,
+            clock: SharedClock::default(),
+            max_age: None,
+            mistake: None,
+        }
+    }
+
+    /// Trusts a key (or all keys of a PEM text, 16 together) to sign the set: public keys in PEM,
+    /// Ed25519 or ECDSA on P-256. A set signed by any one of them is taken. So keys are
+    /// rotated: trust the new one beside the old one, sign with the new one, then trust it alone.
+    pub fn trust_key(mut self, pem: impl AsRef<[u8]>) -> Self {
+        if let Err(error) = self.trust.add_pem(pem.as_ref()) {
+            self.mistake.get_or_insert(error);
+        }
+        self
+    }
+
+    /// Takes the set although nobody signed it: whoever can write to its folder decides what the
+    /// service allows. Where keys are trusted, too, a signature that is there must still be
+    /// good.
+    pub fn allow_unsigned(mut self) -> Self {
+        self.trust.allow_unsigned();
+        self
+    }
+
+    /// Says which service this is. A signed set is taken where its manifest names this service
+    /// (`for = "shop-production"`, or a list): a signature says who made a set, and this for
+    /// what, so that the set of another service, or of the same one's test environment, is refused
+    /// however good its signature is. An unsigned set may say it, too, and is then refused
+    /// elsewhere.
+    ///
+    /// A name has 1 to 128 visible ASCII characters and is compared byte for byte. Without it,
+    /// signed sets are refused (`service-unnamed`).
+    pub fn service(mut self, name: &str) -> Self {
+        if manifest::is_service(name) {
+            self.service = Service::Named(name.into());
+        } else {
+            let text = "the name of a service has 1 to 128 visible ASCII characters";
+            self.mistake.get_or_insert(LoadError::new("bad-service", text));
+        }
+        self
+    }
+
+    /// Takes signed sets whichever service they are for: whoever can put a file there chooses
+    /// between all sets that the trusted keys have ever signed. It is for tools that look at
+    /// sets of all services, and for keys that sign for one service only.
+    pub fn allow_any_service(mut self) -> Self {
+        self.service = Service::Any;
+        self
+    }
+
+    /// The least `version` of a signed set that is taken. It protects from the first start on, and
+    /// where nothing can be written.
+    pub fn least_version(mut self, version: u64) -> Self {
+        self.versions.least = version;
+        self
+    }
+
+    /// Where the highest version that was in force is written down, so that an older signed set is
+    /// refused after a restart, too. The file is made when it is missing, and belongs to one
+    /// process at a time. Keep it where whoever delivers policies cannot write: who can remove it
+    /// can bring back an old set.
+    ///
+    /// Within a process the highest version is known without a file.
+    pub fn keep_version_in(mut self, file: impl Into<PathBuf>) -> Self {
+        self.versions.file = Some(file.into());
+        self
+    }
+
+    /// Refuses everything that the policies judge, as the fault `policy-too-old`, once what is in
+    /// force has not been confirmed for so long. It is confirmed when it is loaded, when
+    /// [`Policies::reload`](super::reload::Policies::reload) succeeds, and, while
+    /// [`Policies::watch`](super::reload::Policies::watch) watches, twice a second as long as the files are
+    /// those that were loaded. A candidate that cannot be loaded confirms nothing: so a service
+    /// does not go on for ever with policies that were meant to be replaced.
+    ///
+    /// From a second to 3650 days; [`load`](Self::load) refuses others (`policy-age-out-of-range`).
+    pub fn max_policy_age(mut self, age: Duration) -> Self {
+        self.max_age = Some(age);
+        self
+    }
+
+    /// Where the signals that the manifest declares come from.
+    pub fn signals(mut self, source: impl SignalSource) -> Self {
+        self.signal_source = Some(Arc::new(source));
+        self
+    }
+
+    /// The clock that tells since when a revision is in force and when it was confirmed: the
+    /// guard's.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = SharedClock::new(clock);
+        self
+    }
+
+    /// Checks the signature, the service, the version and all digests without compiling anything or
+    /// writing down the version.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn verify(self) -> Result<Verified, LoadError> {
+        let (manifest, _) = self.finish()?.read();
+        let manifest = manifest?;
+        Ok(Verified {
+            signer: manifest.signed.map(|signed| signed.signer),
+            version: manifest.version,
+            services: manifest.services,
+            unsigned_documents: manifest.unsigned_documents,
+            files: manifest.files,
+        })
+    }
+
+    pub(crate) fn finish(self) -> Result<FromManifest, LoadError> {
+        match self.mistake {
+            Some(mistake) => Err(mistake),
+            None => Ok(FromManifest {
+                path: self.path,
+                trust: self.trust,
+                versions: self.versions,
+                service: self.service,
+            }),
+        }
+    }
+}

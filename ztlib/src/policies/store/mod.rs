@@ -1,0 +1,16 @@
+//! The set in force: where it comes from, and how another takes its place.
+
+mod builder;
+mod in_force;
+mod loader;
+mod manifest_loader;
+mod reload;
+mod status;
+mod watch;
+
+pub use builder::PolicySetBuilder;
+pub(crate) use in_force::{Shared, milliseconds};
+pub(crate) use loader::{FromManifest, Loaded, Loader, Origin, Source};
+pub use manifest_loader::{ManifestLoader, Verified};
+pub use reload::Policies;
+pub use status::Status;

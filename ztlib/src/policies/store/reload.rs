@@ -1,0 +1,433 @@
+//! The handle on the set that is in force, and how another one takes its place: whole or not at
+//! all.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwap;
+use serde::Serialize;
+
+use super::builder::{PolicySetBuilder, json};
+use super::in_force::{By, Change, Shared, milliseconds};
+use super::loader::{Loaded, Loader, Origin, Source};
+use super::manifest_loader::ManifestLoader;
+use super::status::{self, Status, count};
+use super::watch::Watch;
+use crate::authenticate::Principal;
+use crate::authorize::Fault;
+use crate::authorize::SignalSource;
+use crate::authorize::{Asked, Labels, Question};
+use crate::authorize::{Evaluation, PolicySet, Revision};
+use crate::authorize::{Observers, Seen};
+use crate::clock::SharedClock;
+use crate::load_error::LoadError;
+use crate::policies::cases;
+use crate::policies::cases::{Cases, Report};
+use crate::wasm::Engine;
+
+/// What may be said with `max_policy_age`. Watching confirms twice a second, so less would refuse
+/// in between; more would bound nothing, whoever meant to.
+const POLICY_AGES: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3650 * 24 * 3600);
+
+/// The policy set that is in force. Clones are handles on the same one.
+///
+/// A request takes the set once and is judged by it to the end; after [`reload`](Self::reload) has
+/// returned, requests that arrive are judged by the new revision. A candidate that does not load
+/// changes nothing: the last good revision stays in force, and [`status`](Self::status) says why
+/// the newest one is not.
+#[derive(Clone)]
+pub struct Policies(pub(crate) Arc<Shared>);
+
+/// What a handle begins with.
+pub(crate) struct Start {
+    pub(crate) origin: Origin,
+    pub(crate) signal_source: Option<Arc<dyn SignalSource>>,
+    pub(crate) clock: SharedClock,
+    pub(crate) max_age: Option<Duration>,
+}
+
+impl Policies {
+    /// Begins loading a set from a manifest.
+    ///
+    /// ```no_run
+    /// use ztlib::policies::Policies;
+    ///
+    /// let key = std::fs::read("/etc/shop/policy-signer.pub")?;
+    /// let policies = Policies::from_manifest("/etc/shop/policies.toml").trust_key(key).service("shop").load()?;
+    /// policies.watch()?; // from now on a change of the files is in force within a second
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn from_manifest(path: impl Into<PathBuf>) -> ManifestLoader {
+        ManifestLoader::new(path.into())
+    }
+
+    pub(crate) fn load(start: Start) -> Result<Self, LoadError> {
+        if let Some(age) = start.max_age.filter(|age| !POLICY_AGES.contains(age)) {
+            return Err(LoadError::new(
+                "policy-age-out-of-range",
+                format!("`max_policy_age` is {age:?}, and may be from a second to 3650 days"),
+            ));
+        }
+        let engine = Engine::shared()?;
+        let mut loader = Loader::new(start.origin, start.signal_source);
+        let Loaded { set, provenance } = loader.load(&engine, None)?;
+        loader.raise_version(&provenance)?;
+        loader.last_manifest = provenance.manifest();
+        (loader.last_loaded, loader.provenance) = (Some(set.root()), provenance);
+        let now = start.clock.now();
+        let mut status = Status {
+            revision: set.revision,
+            since: now,
+            confirmed: now,
+            version: None,
+            signer: None,
+            highest_version: None,
+            unsigned_documents: Vec::new(),
+            loads: 1,
+            failures: 0,
+            last_error: None,
+            rolled_back_from: None,
+            kept: Vec::new(),
+            allocator: engine.allocator(),
+        };
+        loader.describe(&mut status);
+        count("loaded", "");
+        status::in_force_since(now);
+        status::revision(status.revision, None);
+        status::confirmed(now);
+        status::version(status.version);
+        tracing::info!(
+            revision = %status.revision, version = ?status.version, signer = ?status.signer, allocator = %status.allocator,
+            "a policy set is in force"
+        );
+        Ok(Self(Arc::new(Shared {
+            current: ArcSwap::new(set),
+            loading: Mutex::new(()),
+            loader: Mutex::new(loader),
+            status: Mutex::new(status),
+            changed: Condvar::new(),
+            watch: Mutex::new(None),
+            engine,
+            clock: start.clock,
+            max_age: start.max_age,
+            observers: Observers::default(),
+            confirmed: AtomicU64::new(milliseconds(now)),
+        })))
+    }
+
+    /// Loads the set again from where it came from and puts it in force. Modules that have not
+    /// changed are not compiled again. A rollback ends here: what is loaded is in force, even
+    /// if it was rolled back from.
+    ///
+    /// It blocks for as long as compiling takes (milliseconds to seconds): call it where blocking
+    /// is allowed.
+    ///
+    /// # Errors
+    /// [`LoadError`]; what was in force stays in force.
+    pub fn reload(&self) -> Result<Revision, LoadError> {
+        self.0.reload(By::Program)
+    }
+
+    /// Puts back in force what was before: the newest set with other policies that this process
+    /// still keeps (it keeps three). Documents go on as they are now, because they may hold
+    /// what somebody has lost since.
+    ///
+    /// It waits for no load that is under way; one that ends later puts its policies in force
+    /// unless they are those that were rolled back from. It holds until the files describe
+    /// other policies, or [`reload`](Self::reload) or [`replace`](Self::replace) is called;
+    /// meanwhile changes of documents go on being taken over. It does not outlast the process:
+    /// put the older manifest back, too (when signed, under a higher version).
+    ///
+    /// ```
+    /// use ztlib::authorize::NativePolicy;
+    /// use ztlib::policies::{Policies, PolicySetBuilder};
+    /// use ztlib::authorize::{Answer, Fault, Outcome, Reader};
+    ///
+    /// struct Says(Answer);
+    /// impl NativePolicy for Says {
+    ///     fn decide(&self, _: &mut Reader, _: &mut Outcome) -> Result<Answer, Fault> {
+    ///         Ok(self.0)
+    ///     }
+    /// }
+    ///
+    /// let policies = PolicySetBuilder::new().native("careful", Says(Answer::Deny)).load()?;
+    /// let first = policies.status().revision;
+    /// policies.replace(PolicySetBuilder::new().native("hasty", Says(Answer::Allow)))?;
+    /// assert_eq!(policies.rollback()?, first);
+    /// assert_eq!(policies.rollback().unwrap_err().code(), "nothing-kept");
+    /// # Ok::<(), ztlib::policies::LoadError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `nothing-kept` where no set with other policies was in force before, or none is kept any
+    /// more; `stale-document` where they need a document that those in force do not have: it
+    /// may have changed since, and nobody looked.
+    pub fn rollback(&self) -> Result<Revision, LoadError> {
+        let mut loader = self.0.loader();
+        let current = self.0.current.load_full();
+        let known = |name: &str| {
+            current.view.documents.0.contains_key(name) || loader.set_documents.contains_key(name)
+        };
+        if let Some(kept) = loader.kept.back()
+            && let Some(name) = kept.set.view.documents.0.keys().find(|name| !known(name))
+        {
+            return Err(LoadError::new(
+                "stale-document",
+                format!(
+                    "the policies before need the document `{}`, of which nobody has looked at a change since: put the older manifest back (where it is signed, sign it again under a higher `version`) and reload",
+                    ztlib_cases::shown(name)
+                ),
+            ));
+        }
+        let Some(kept) = loader.kept.pop_back() else {
+            return Err(LoadError::new(
+                "nothing-kept",
+                "no earlier policies are kept: put the older manifest back (where it is signed, sign it again under a higher `version`) and reload",
+            ));
+        };
+        let documents = &current.view.documents;
+        let set = Arc::new(kept.set.with_documents(documents));
+        let set = loader.with_set_documents(set);
+        loader.held = loader.last_loaded;
+        loader.leave();
+        loader.provenance = kept.provenance.with_documents(&kept.set, &loader.provenance, documents);
+        count("rolled-back", "");
+        tracing::warn!(revision = %set.revision, from = %current.revision, "the policies were rolled back");
+        Ok(self.0.install(set, &loader, Change::RolledBack { from: current.revision }))
+    }
+
+    /// Puts another set in force, made in code, and reloads from that from now on. Documents that
+    /// were set stay set.
+    ///
+    /// # Errors
+    /// [`LoadError`]; what was in force stays in force.
+    pub fn replace(&self, builder: PolicySetBuilder) -> Result<Revision, LoadError> {
+        let signal_source = builder.signal_source.clone().or_else(|| self.0.loader().signal_source.clone());
+        let blueprint = builder.finish().map_err(|error| self.0.refuse(error))?;
+        let source = Source { origin: Origin::Code(Box::new(blueprint)), signal_source };
+        self.0.put_in_force(Some(source), By::Program)
+    }
+
+    /// Gives a declared document new contents, from now on and across reloads: the program's word
+    /// is newer than the file's. Nothing is compiled. Requests that are being judged keep what
+    /// they began with.
+    ///
+    /// # Errors
+    /// `undeclared-document` where the set has no document of this name, `not-json` where the value
+    /// cannot be written as JSON.
+    pub fn set_document(&self, name: &str, document: impl Serialize) -> Result<Revision, LoadError> {
+        let document = Arc::new(json(&document)?);
+        let mut loader = self.0.loader();
+        if !self.0.current.load().view.documents.0.contains_key(name) {
+            return Err(LoadError::new(
+                "undeclared-document",
+                format!(
+                    "the set declares no document `{}`: declare it in the manifest or with `document(…)`",
+                    ztlib_cases::shown(name)
+                ),
+            ));
+        }
+        let set = self.0.current.load().with_document(name, document.clone());
+        loader.set_documents.insert(name.into(), document);
+        Ok(self.0.install(Arc::new(set), &loader, Change::Document))
+    }
+
+    /// Reloads whenever the manifest or a file that it names changes, is replaced by a rename, or
+    /// is reached through a symbolic link that changes: within a second, after the files have
+    /// been left alone for a moment. A thread of its own does so until the last
+    /// handle is dropped. Calling it again changes nothing.
+    ///
+    /// # Errors
+    /// `not-watchable` where the set does not come from a manifest or no thread can be had.
+    pub fn watch(&self) -> Result<(), LoadError> {
+        if !matches!(self.0.loader().origin, Origin::Manifest(_)) {
+            return Err(LoadError::new(
+                "not-watchable",
+                "the set was made in code: there is no file to watch",
+            ));
+        }
+        let mut watch = self.0.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        if watch.is_none() {
+            *watch = Some(Watch::start(Arc::downgrade(&self.0))?);
+        }
+        Ok(())
+    }
+
+    /// Blocks until the status is as wanted, or for at most `timeout`; says whether it is. `wanted`
+    /// must not call this handle. With no time it only looks; `Duration::MAX` is for ever.
+    pub fn wait_until(&self, timeout: Duration, mut wanted: impl FnMut(&Status) -> bool) -> bool {
+        let status = self.0.status();
+        let waited = self.0.changed.wait_timeout_while(status, timeout, |status| !wanted(status));
+        let (status, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        wanted(&status)
+    }
+
+    /// What is in force, since when, and why nothing newer is.
+    pub fn status(&self) -> Status {
+        self.0.status().clone()
+    }
+
+    /// Asks the set that is in force a question of the application's own, without a guard: nothing
+    /// is enforced, counted or audited. For tests of policies and for tools; a service asks its
+    /// guard.
+    pub fn rehearse(
+        &self,
+        principal: Principal,
+        action: &str,
+        labels: Labels,
+        now: SystemTime,
+    ) -> Evaluation {
+        self.current().evaluate(Box::new(Question::new(principal, Asked::Action(action.into()), labels, now)))
+    }
+
+    /// Runs cases against the set that is in force. Nothing is enforced, counted or audited.
+    ///
+    /// ```
+    /// use std::path::Path;
+    /// use ztlib::policies::cases::Cases;
+    /// use ztlib::authorize::NativePolicy;
+    /// use ztlib::policies::PolicySetBuilder;
+    /// use ztlib::authorize::{Answer, Fault, Outcome, Read, Reader, Value};
+    ///
+    /// struct Clerks;
+    /// impl NativePolicy for Clerks {
+    ///     fn decide(&self, question: &mut Reader, outcome: &mut Outcome) -> Result<Answer, Fault> {
+    ///         if question.read(Read::ClaimContains("/roles".into(), "clerk".into()))? == Value::Bool(true) {
+    ///             return Ok(Answer::Allow);
+    ///         }
+    ///         outcome.reason("no-role")?;
+    ///         Ok(Answer::Deny)
+    ///     }
+    /// }
+    ///
+    /// let policies = PolicySetBuilder::new().native("clerks", Clerks).reasons(["no-role"]).load()?;
+    /// let text = r#"
+    /// format = 1
+    /// [[case]]
+    /// name = "a clerk may"
+    /// path = "/orders"
+    /// claims = { roles = ["clerk"] }
+    /// expect = "allow"
+    /// reads = ['claim-contains("/roles", "clerk")=yes']
+    /// [[case]]
+    /// name = "a guest may"
+    /// path = "/orders"
+    /// claims = { roles = ["guest"] }
+    /// expect = "allow"
+    /// "#;
+    /// let report = policies.test(&Cases::parse(Path::new("t.toml"), text)?)?;
+    /// let failures: Vec<String> = report.failures().map(|difference| difference.to_string()).collect();
+    /// assert_eq!(failures, ["t.toml:13: case `a guest may`: expected allow, got deny `no-role` by `clerks`"]);
+    /// # Ok::<(), ztlib::policies::LoadError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`LoadError`] where a case is about a policy, a document or a signal that the set does not
+    /// have.
+    pub fn test(&self, cases: &Cases) -> Result<Report, LoadError> {
+        cases::rehearse(&self.current(), std::slice::from_ref(cases), usize::MAX)
+    }
+
+    /// Why nothing is judged any more: what is in force was not confirmed for too long.
+    pub(crate) fn too_old(&self, now: SystemTime) -> Option<Fault> {
+        let most = self.0.max_age?;
+        let confirmed = self.0.confirmed.load(Ordering::Relaxed);
+        let age = Duration::from_millis(milliseconds(now).saturating_sub(confirmed));
+        (age > most).then(|| {
+            Fault::new(
+                "policy-too-old",
+                format!(
+                    "the policies were last confirmed {} s ago and may be {} s old: see why the newest did not load",
+                    age.as_secs(),
+                    most.as_secs()
+                ),
+            )
+        })
+    }
+
+    /// Whether anybody looks on as questions are decided.
+    pub(crate) fn is_looked_on(&self) -> bool {
+        self.0.observers.is_anybody()
+    }
+
+    /// Shows a question that was decided to those who look on. Nothing of it comes back.
+    pub(crate) fn show(&self, seen: &Seen<'_>) {
+        self.0.observers.show(seen);
+    }
+
+    /// The set that is in force: taken once a request, without touching a count that all threads
+    /// share.
+    pub(crate) fn in_force(&self) -> arc_swap::Guard<Arc<PolicySet>> {
+        self.0.current.load()
+    }
+
+    /// The set that is in force, to keep.
+    pub(crate) fn current(&self) -> Arc<PolicySet> {
+        self.0.current.load_full()
+    }
+}
+
+impl PolicySetBuilder {
+    /// Compiles, links, starts and configures all policies. It takes milliseconds to seconds and
+    /// blocks meanwhile.
+    ///
+    /// # Errors
+    /// [`LoadError`], naming the policy and what to do.
+    pub fn load(self) -> Result<Policies, LoadError> {
+        let (signal_source, clock, max_age) = (self.signal_source.clone(), self.clock.clone(), self.max_age);
+        let origin = Origin::Code(Box::new(self.finish()?));
+        Policies::load(Start { origin, signal_source, clock, max_age })
+    }
+}
+
+impl ManifestLoader {
+    /// Reads, checks, compiles and configures. It takes milliseconds to seconds and blocks
+    /// meanwhile.
+    ///
+    /// # Errors
+    /// [`LoadError`], naming the file, the line and what to do; `unsigned-set` where nobody signed
+    /// it and that is not allowed.
+    pub fn load(self) -> Result<Policies, LoadError> {
+        let (signal_source, clock, max_age) = (self.signal_source.clone(), self.clock.clone(), self.max_age);
+        let origin = Origin::Manifest(Box::new(self.finish()?));
+        Policies::load(Start { origin, signal_source, clock, max_age })
+    }
+}
+
+impl fmt::Debug for Policies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Policies").field("status", &*self.0.status()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn watching_does_not_keep_a_set_alive() {
+        let folder = std::env::temp_dir().join(format!("ztlib-watch-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let bytes = include_bytes!("../../../../plugins/artifacts/allow-all.wasm");
+        std::fs::write(folder.join("p.wasm"), bytes).unwrap();
+        let digest = crate::digest::Digest::of(bytes);
+        let manifest =
+            format!("format = 1\n[[policy]]\nname = 'p'\nmodule = 'p.wasm'\nsha256 = '{digest}'\n");
+        std::fs::write(folder.join("policies.toml"), manifest).unwrap();
+        let policies = Policies::from_manifest(folder.join("policies.toml")).allow_unsigned().load().unwrap();
+        policies.watch().unwrap();
+        let (shared, clone) = (Arc::downgrade(&policies.0), policies.clone());
+        drop(policies);
+        assert!(shared.upgrade().is_some());
+        drop(clone);
+        // The thread may be looking at the files just now; it lets go when it has looked.
+        while shared.upgrade().is_some() {
+            std::thread::yield_now();
+        }
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+}

@@ -1,0 +1,168 @@
+//! A candidate: a set that is loaded beside the one in force, to be tried.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::differences::Differences;
+use super::promotion::{PromotionError, PromotionRule};
+use super::recording::Recording;
+use super::replay::replay;
+use crate::authorize::Documents;
+use crate::authorize::SignalSource;
+use crate::authorize::{PolicySet, Revision};
+use crate::load_error::LoadError;
+use crate::policies::Policies;
+use crate::policies::PolicySetBuilder;
+use crate::policies::store::{FromManifest, Loaded, Loader, Origin, Source};
+
+/// A policy set that is loaded, verified and tested as if it were to be enforced, and is not. It is
+/// tried by [`Policies::shadow`] and [`replay`](Self::replay), and [`check`](Self::check) says
+/// whether what they found is enough for a [`PromotionRule`].
+///
+/// A candidate never comes into force by itself: what was tried in the memory of one process would
+/// differ from its neighbours, and be gone after a restart. To promote it, put its files in the
+/// place of the manifest's (with a higher `version` where it is signed), or call
+/// [`Policies::replace`] where policies are made in code.
+///
+/// Its documents are those in force at any time, whatever it brings under their names: policies are
+/// tried, data is data, and data of another day could give back what somebody has lost since. Only
+/// a document that the set in force does not have is the candidate's own, as it was when the
+/// candidate was loaded.
+///
+/// What the desk looks at, signed or not, is a
+/// [`cases::Draft`](crate::policies::cases::Draft).
+///
+/// ```
+/// use std::time::Duration;
+/// use ztlib::authenticate::Principal;
+/// use ztlib::policies::trial::{PromotionRule, RecordingRules};
+/// use ztlib::authorize::NativePolicy;
+/// use ztlib::policies::PolicySetBuilder;
+/// use ztlib::authorize::{Answer, Fault, Labels, Outcome, Reader};
+/// use ztlib::enforce::Guard;
+///
+/// struct Says(Answer);
+/// impl NativePolicy for Says {
+///     fn decide(&self, _: &mut Reader, _: &mut Outcome) -> Result<Answer, Fault> {
+///         Ok(self.0)
+///     }
+/// }
+/// let policies = PolicySetBuilder::new().native("careful", Says(Answer::Deny)).load()?;
+/// let guard = Guard::builder().allow_unauthenticated_peers().allow_requests_without_token();
+/// let guard = guard.policies(policies.clone()).build();
+/// let recorder = policies.record(RecordingRules::new())?;
+/// assert!(guard.ask(&Principal::anonymous(), "read", Labels::new()).is_err());
+///
+/// let hasty = policies.candidate(PolicySetBuilder::new().native("hasty", Says(Answer::Allow)))?;
+/// let found = hasty.replay(&recorder.recording());
+/// let rule = PromotionRule::new(1, Duration::ZERO);
+/// assert_eq!(hasty.check(&rule, &found).unwrap_err().code(), "would-change");
+/// assert!(hasty.check(&rule.allow_loosening(), &found).is_ok());
+/// assert!(guard.ask(&Principal::anonymous(), "read", Labels::new()).is_err(), "nothing has changed");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Candidate {
+    pub(crate) loaded: Arc<Loaded>,
+    pub(crate) policies: Policies,
+}
+
+impl Policies {
+    /// Loads a candidate made in code. It compiles what is not compiled yet, runs its cases, and
+    /// blocks meanwhile; requests do not wait.
+    ///
+    /// # Errors
+    /// [`LoadError`]. It is told to whoever asked and stands in no [`status`](Policies::status):
+    /// nothing that is in force has failed.
+    pub fn candidate(&self, builder: PolicySetBuilder) -> Result<Candidate, LoadError> {
+        let signal_source = builder.signal_source.clone();
+        let blueprint = builder.finish()?;
+        self.load_candidate(signal_source, |_| Ok(Origin::Code(Box::new(blueprint))))
+    }
+
+    /// Loads a candidate from a manifest: under the same keys, and not below the same version, as
+    /// the manifest in force. Trying it raises no version.
+    ///
+    /// # Errors
+    /// [`LoadError`], as for [`candidate`](Self::candidate); `not-from-manifest` where the policies
+    /// in force were made in code, and trust no keys.
+    pub fn candidate_from_manifest(&self, path: impl Into<PathBuf>) -> Result<Candidate, LoadError> {
+        let path = path.into();
+        self.load_candidate(None, |loader| match &loader.origin {
+            Origin::Manifest(from) => {
+                Ok(Origin::Manifest(Box::new(FromManifest { path, ..from.as_ref().clone() })))
+            }
+            Origin::Code(_) => Err(LoadError::new(
+                "not-from-manifest",
+                "the policies in force were made in code and trust no keys: make the candidate in code, too",
+            )),
+        })
+    }
+
+    fn load_candidate(
+        &self,
+        signal_source: Option<Arc<dyn SignalSource>>,
+        origin: impl FnOnce(&Loader) -> Result<Origin, LoadError>,
+    ) -> Result<Candidate, LoadError> {
+        // Loaded beside what is in force, so that a reload or a new document does not wait for it.
+        let mut beside = {
+            let loader = self.0.loader();
+            let signal_source = signal_source.or_else(|| loader.signal_source.clone());
+            loader.beside(Source { origin: origin(&loader)?, signal_source })
+        };
+        let current = self.current();
+        let loaded = beside.load(&self.0.engine, Some(&current))?;
+        let mut loader = self.0.loader();
+        loader.candidates.retain(|set| set.strong_count() > 0);
+        loader.candidates.push(Arc::downgrade(&loaded.set));
+        drop(loader);
+        Ok(Candidate { loaded: Arc::new(loaded), policies: self.clone() })
+    }
+}
+
+impl Candidate {
+    /// Its revision, as it was loaded.
+    pub fn revision(&self) -> Revision {
+        self.loaded.set.revision
+    }
+
+    /// What it would have decided on recorded questions: each as of its own time, with the signals
+    /// that it was answered with, and the documents of today. It takes about as long as
+    /// deciding them did, and touches nothing in force.
+    pub fn replay(&self, recording: &Recording) -> Differences {
+        let loader = self.policies.0.loader();
+        let set = set_now(&self.loaded, &self.policies.current(), &loader);
+        drop(loader);
+        replay(&set, self.revision(), recording)
+    }
+
+    /// Whether a rule would let it take the place of what is in force now, after what a shadow of
+    /// it or a replay found.
+    ///
+    /// # Errors
+    /// [`PromotionError`]: what was found is about another candidate, is not enough, or was found against other policies.
+    pub fn check(&self, rule: &PromotionRule, found: &Differences) -> Result<(), PromotionError> {
+        if found.candidate != self.revision() {
+            return Err(PromotionError::OtherCandidate);
+        }
+        rule.check(found)?;
+        if found.against != Some(self.policies.in_force().root()) || found.against_others > 0 {
+            return Err(PromotionError::StaleEvidence);
+        }
+        Ok(())
+    }
+}
+
+/// The candidate's set with the documents that it would have, were it in force.
+pub(crate) fn set_now(candidate: &Loaded, current: &PolicySet, loader: &Loader) -> Arc<PolicySet> {
+    let mut documents = Documents::clone(&current.view.documents);
+    documents.0.extend(loader.set_documents.iter().map(|(name, document)| (name.clone(), document.clone())));
+    Arc::new(candidate.set.with_documents(&documents))
+}
+
+impl fmt::Debug for Candidate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Candidate").field("revision", &self.revision()).finish_non_exhaustive()
+    }
+}

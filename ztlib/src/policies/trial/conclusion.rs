@@ -1,0 +1,116 @@
+//! A conclusion: what a set came to, in a form that can be compared, printed and kept.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::authorize::Obligation;
+use crate::authorize::{Decision, Fault, FaultOrigin};
+use crate::policies::cases::Verdict;
+
+/// What a policy set came to on one question: a decision or a fault, as it can be compared with
+/// what another set came to.
+///
+/// It prints as `allow`, `deny (rbac: no-role)`, `fault (rbac: trap)`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct Conclusion {
+    #[serde(serialize_with = "super::shown")]
+    pub(crate) verdict: Verdict,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) policy: Option<Box<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<Box<str>>,
+    #[serde(rename = "step-up", skip_serializing_if = "Option::is_none")]
+    pub(crate) step_up: Option<Box<str>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) obligations: Vec<Box<str>>,
+}
+
+impl Conclusion {
+    pub(crate) fn of(result: &Result<Decision, Fault>) -> Self {
+        let bare =
+            |verdict| Self { verdict, policy: None, reason: None, step_up: None, obligations: Vec::new() };
+        match result {
+            Ok(Decision::Allow(obligations)) => {
+                let all = |of: &str, obligations: &[Obligation]| -> Vec<Box<str>> {
+                    obligations.iter().map(|one| format!("{of} {one}").into()).collect()
+                };
+                let mut allow = bare(Verdict::Allow);
+                if !obligations.is_empty() {
+                    allow.obligations = all("request", &obligations.request);
+                    allow.obligations.extend(all("response", &obligations.response));
+                    // In which order policies said it does not matter.
+                    allow.obligations.sort_unstable();
+                }
+                allow
+            }
+            Ok(Decision::Deny(denial)) => Self {
+                policy: Some(denial.policy().into()),
+                reason: Some(denial.reason().as_str().into()),
+                step_up: denial.step_up().map(|step_up| {
+                    let age = step_up.max_age().map(|age| format!("max-age={age}"));
+                    let acr = step_up.acr().map(|acr| format!("acr={acr}"));
+                    [acr, age].into_iter().flatten().collect::<Vec<_>>().join(" ").into()
+                }),
+                ..bare(Verdict::Deny)
+            },
+            Err(fault) => Self {
+                policy: fault.policy().map(Into::into),
+                reason: Some(fault.code().into()),
+                ..bare(match fault.origin() {
+                    FaultOrigin::Request => Verdict::BadRequest,
+                    FaultOrigin::Service => Verdict::Fault,
+                })
+            },
+        }
+    }
+
+    /// Allow, deny, fault or bad-request.
+    pub fn verdict(&self) -> Verdict {
+        self.verdict
+    }
+
+    /// The policy that denied or failed.
+    pub fn policy(&self) -> Option<&str> {
+        self.policy.as_deref()
+    }
+
+    /// The reason of a denial, the code of a fault.
+    pub fn reason(&self) -> Option<&str> {
+        self.reason.as_deref()
+    }
+
+    /// The login that a denial asks for: `acr=urn:example:strong max-age=300`.
+    pub fn step_up(&self) -> Option<&str> {
+        self.step_up.as_deref()
+    }
+
+    /// What goes with an allow, sorted: `request x-tenant := {claim:/tenant}`, `response x-old
+    /// removed`. A value that a policy set stands as the beginning of its digest (`x-a =
+    /// #3f5a…`), since the policy may have made it from what must not be kept.
+    pub fn obligations(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.obligations.iter().map(AsRef::as_ref)
+    }
+
+    /// The bytes that it holds, for bounds.
+    pub(crate) fn size(&self) -> usize {
+        let texts = [&self.policy, &self.reason, &self.step_up].into_iter().flatten();
+        texts.chain(&self.obligations).map(|text| text.len() + 16).sum()
+    }
+}
+
+impl fmt::Display for Conclusion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.verdict)?;
+        match (self.policy(), self.reason()) {
+            (Some(policy), Some(reason)) => write!(f, " ({policy}: {reason}")?,
+            (None, Some(reason)) => write!(f, " ({reason}")?,
+            _ if self.obligations.is_empty() => return Ok(()),
+            _ => return write!(f, " ({})", self.obligations.join(", ")),
+        }
+        if let Some(step_up) = self.step_up() {
+            write!(f, "; step-up {}", step_up.escape_debug())?;
+        }
+        f.write_str(")")
+    }
+}

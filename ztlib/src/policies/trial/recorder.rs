@@ -1,0 +1,267 @@
+//! The recorder: keeps the newest records within bounds, of what policies read.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use arc_swap::ArcSwap;
+
+use super::Seen;
+use super::attribute::{Attribute, Kind, behind, is_usable};
+use super::record::Record;
+use super::recording::Recording;
+use crate::authorize::Observer;
+use crate::authorize::Trace;
+use crate::load_error::LoadError;
+use crate::policies::Policies;
+use crate::policies::store::Shared;
+
+/// The most attributes that are recorded of one request.
+pub(crate) const MAX_ATTRIBUTES: usize = 256;
+
+/// What is recorded, and how much of it. Recording is off until [`Policies::record`] is called.
+///
+/// Of each request a record holds the method, the route (or the action), the time, whether there
+/// was a token, what was decided, and of every [`Attribute`] that a policy has read since recording
+/// began its value, or that it was absent. Header values, claims and labels stand in it as they
+/// are: keep a recording where you keep your audit log. Headers that policies cannot read
+/// (`authorization`, `cookie`, the manifest's `secret-headers`) are never in it, nor is a token, a
+/// key or a certificate.
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct RecordingRules {
+    records: usize,
+    bytes: usize,
+    also: Vec<Attribute>,
+    hidden: Vec<Attribute>,
+}
+
+impl Default for RecordingRules {
+    fn default() -> Self {
+        Self { records: 10_000, bytes: 16 << 20, also: Vec::new(), hidden: Vec::new() }
+    }
+}
+
+impl RecordingRules {
+    /// The newest 10 000 records within 16 MiB, of what policies read; nothing is hidden.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The most records, at least 1; then the oldest go.
+    pub fn records(self, records: usize) -> Self {
+        Self { records: records.max(1), ..self }
+    }
+
+    /// The most bytes of all records together; then the oldest go. A record that is larger alone is
+    /// not kept.
+    pub fn bytes(self, bytes: usize) -> Self {
+        Self { bytes, ..self }
+    }
+
+    /// Records this attribute, too: a candidate will read it. A signal is recorded where a policy
+    /// in force asks for it.
+    pub fn also(mut self, attribute: Attribute) -> Self {
+        self.also.push(attribute);
+        self
+    }
+
+    /// Never records this attribute, whoever reads it, nor a claim that it is a part of, or that is
+    /// a part of it. A candidate that reads it is told that it is hidden, and does not judge
+    /// the record. Of a read of it that a policy in force makes nothing but the name of its
+    /// function is kept. What is in every record (method, route, action, time, whether there is
+    /// a token) cannot be hidden.
+    pub fn hide(mut self, attribute: Attribute) -> Self {
+        self.hidden.push(attribute);
+        self
+    }
+}
+
+/// Records until it is dropped.
+///
+/// ```
+/// use ztlib::policies::trial::{Attribute, RecordingRules};
+/// use ztlib::authorize::NativePolicy;
+/// use ztlib::policies::PolicySetBuilder;
+/// use ztlib::authorize::{Answer, Fault, Outcome, Reader};
+///
+/// # struct Allow;
+/// # impl NativePolicy for Allow {
+/// #     fn decide(&self, _: &mut Reader, _: &mut Outcome) -> Result<Answer, Fault> { Ok(Answer::Allow) }
+/// # }
+/// let policies = PolicySetBuilder::new().native("allow", Allow).load()?;
+/// let rules = RecordingRules::new().also(Attribute::claim("/tenant")).hide(Attribute::claim("/ssn"));
+/// let recorder = policies.record(rules.clone())?;
+/// assert_eq!(policies.record(rules).unwrap_err().code(), "already-recording");
+/// assert_eq!(recorder.recording().len(), 0);
+/// # Ok::<(), ztlib::policies::LoadError>(())
+/// ```
+pub struct Recorder {
+    tape: Arc<Tape>,
+    shared: Weak<Shared>,
+}
+
+/// What is recorded on.
+pub(crate) struct Tape {
+    records: usize,
+    bytes: usize,
+    hidden: Arc<[Attribute]>,
+    /// It only grows.
+    wanted: ArcSwap<Arc<[Attribute]>>,
+    ring: Mutex<Ring>,
+}
+
+#[derive(Default)]
+struct Ring {
+    records: VecDeque<Arc<Record>>,
+    bytes: usize,
+    evicted: u64,
+}
+
+impl Policies {
+    /// Begins to record what is asked and decided, so that candidates can be judged by it. It costs
+    /// each request about a microsecond.
+    ///
+    /// # Errors
+    /// `already-recording`: two would cost twice, and neither would know what the other hides.
+    /// `cannot-hide` for what is in every record.
+    pub fn record(&self, rules: RecordingRules) -> Result<Recorder, LoadError> {
+        if let Some(open) = rules.hidden.iter().find(|attribute| attribute.kind.is_always_recorded()) {
+            let text = format!(
+                "`{open}` is in every record and cannot be hidden: do not record where it must not be kept"
+            );
+            return Err(LoadError::new("cannot-hide", text));
+        }
+        let tape = Arc::new(Tape {
+            records: rules.records,
+            bytes: rules.bytes,
+            hidden: rules.hidden.into(),
+            wanted: ArcSwap::new(Arc::new(Arc::new([]))),
+            ring: Mutex::new(Ring::default()),
+        });
+        tape.want(&rules.also);
+        if !self.0.observers.add("recorder", tape.clone()) {
+            let text = "these policies are recorded already: drop the other recorder first";
+            return Err(LoadError::new("already-recording", text));
+        }
+        Ok(Recorder { tape, shared: Arc::downgrade(&self.0) })
+    }
+}
+
+impl Recorder {
+    /// What has been recorded so far.
+    pub fn recording(&self) -> Recording {
+        let ring = self.tape.ring();
+        Recording {
+            records: ring.records.iter().cloned().collect(),
+            hidden: self.tape.hidden.clone(),
+            evicted: ring.evicted,
+        }
+    }
+
+    /// What is recorded of each request from now on, besides what is in every record.
+    pub fn attributes(&self) -> Vec<Attribute> {
+        self.tape.wanted.load().to_vec()
+    }
+
+    /// Records this attribute, too, from now on; see [`RecordingRules::also`].
+    pub fn also(&self, attribute: Attribute) {
+        self.tape.want(&[attribute]);
+    }
+
+    /// Forgets what was recorded so far.
+    pub fn clear(&self) {
+        *self.tape.ring() = Ring::default();
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        if let Some(shared) = self.shared.upgrade() {
+            let own: Arc<dyn Observer> = self.tape.clone();
+            shared.observers.remove(&own);
+        }
+    }
+}
+
+impl fmt::Debug for Recorder {
+    /// How much, without what.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ring = self.tape.ring();
+        f.debug_struct("Recorder")
+            .field("records", &ring.records.len())
+            .field("bytes", &ring.bytes)
+            .field("evicted", &ring.evicted)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Observer for Tape {
+    /// Takes one question down.
+    fn see(&self, seen: &Seen<'_>) {
+        self.want_all(seen.trace);
+        let record = Record::of(seen, &self.wanted.load(), &self.hidden);
+        let bytes = record.size();
+        let record = Arc::new(record);
+        let mut gone = Vec::new();
+        let mut ring = self.ring();
+        if bytes > self.bytes {
+            ring.evicted = ring.evicted.saturating_add(1);
+            return;
+        }
+        while ring.records.len() >= self.records || ring.bytes.saturating_add(bytes) > self.bytes {
+            let Some(oldest) = ring.records.pop_front() else { break };
+            ring.bytes = ring.bytes.saturating_sub(oldest.size());
+            ring.evicted = ring.evicted.saturating_add(1);
+            gone.push(oldest);
+        }
+        ring.bytes = ring.bytes.saturating_add(bytes);
+        ring.records.push_back(record);
+        drop(ring);
+        // Freed when nobody waits for it.
+        drop(gone);
+    }
+}
+
+impl Tape {
+    /// What a decision read is wanted of every request from now on.
+    fn want_all(&self, trace: &Trace) {
+        let wanted = self.wanted.load();
+        let mut new = Vec::new();
+        for (read, _) in trace.reads() {
+            behind(read, |kind, name| {
+                if self.is_new(&wanted, kind, name) {
+                    new.push(Attribute::named(kind, name));
+                }
+            });
+        }
+        if !new.is_empty() {
+            self.want(&new);
+        }
+    }
+
+    fn want(&self, attributes: &[Attribute]) {
+        self.wanted.rcu(|wanted| {
+            let mut grown = wanted.to_vec();
+            for one in attributes {
+                if self.is_new(&grown, one.kind, &one.name) {
+                    grown.push(one.clone());
+                }
+            }
+            Arc::<[Attribute]>::from(grown)
+        });
+    }
+
+    /// Whether it is not recorded yet, and may be.
+    fn is_new(&self, wanted: &[Attribute], kind: Kind, name: &str) -> bool {
+        !kind.is_always_recorded()
+            && !wanted.iter().any(|attribute| attribute.covers(kind, name))
+            && wanted.len() < MAX_ATTRIBUTES
+            && is_usable(kind, name)
+            && !self.hidden.iter().any(|hidden| hidden.overlaps(kind, name))
+    }
+
+    fn ring(&self) -> MutexGuard<'_, Ring> {
+        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,551 @@
+//! The contract's host side: one function of `wit/policy.wit` a line, and nothing else that a
+//! policy could call.
+//!
+//! By hand rather than by `bindgen!`: arguments are checked and counted before they are copied, and
+//! each call copies a text once.
+
+use std::sync::Arc;
+
+use wasmtime::StoreContextMut;
+use wasmtime::component::{ComponentNamedList, Linker, LinkerInstance, Lower, WasmList, WasmStr};
+
+use super::evaluate::State;
+use super::stop::Stop;
+use crate::authorize::{Outcome, OutcomeFault, Read, ReadFault, Value};
+
+/// The interfaces that a policy may import, without version.
+pub(super) const IMPORTS: [&str; 5] = [
+    "ztlib:policy/request",
+    "ztlib:policy/principal",
+    "ztlib:policy/context",
+    "ztlib:policy/outcome",
+    "ztlib:policy/constants",
+];
+/// The interface that a policy exports, without version.
+pub(super) const EXPORT: &str = "ztlib:policy/guard";
+/// The version that this host speaks. A policy of an older one of the same line runs too.
+const VERSION: &str = "0.1.2";
+
+/// What a host call costs before its arguments are looked at.
+const CALL_FUEL: u64 = 200;
+
+/// Whether a versioned name is of the line of versions that this host speaks: `name@0.1.x`.
+pub(super) fn is_spoken(name: &str, interface: &str) -> bool {
+    let patch = name.strip_prefix(interface).and_then(|rest| rest.strip_prefix("@0.1."));
+    patch.is_some_and(|patch| (1..=9).contains(&patch.len()) && patch.bytes().all(|b| b.is_ascii_digit()))
+}
+
+/// Offers the whole contract to policies.
+pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    let [request, principal, context, outcome, constants] = IMPORTS.map(|name| format!("{name}@{VERSION}"));
+
+    let to = &mut linker.instance(&request)?;
+    read::<Option<Arc<str>>>(to, Read::Action)?;
+    read::<Arc<str>>(to, Read::Method)?;
+    read::<Arc<str>>(to, Read::Host)?;
+    read::<Arc<str>>(to, Read::Path)?;
+    read::<Option<Arc<str>>>(to, Read::Route)?;
+    read_text::<Option<Arc<str>>>(to, Read::Param)?;
+    read_text::<bool>(to, Read::PathMatches)?;
+    read_text::<Option<Arc<str>>>(to, Read::Header)?;
+    read_text::<Texts>(to, Read::HeaderValues)?;
+    read::<Texts>(to, Read::HeaderNames)?;
+    read_text::<Option<Arc<str>>>(to, Read::Query)?;
+    read_text::<Option<Arc<str>>>(to, Read::Label)?;
+
+    let to = &mut linker.instance(&principal)?;
+    read::<bool>(to, Read::HasPeer)?;
+    read::<Option<Arc<str>>>(to, Read::PeerSpiffeId)?;
+    read::<Option<Arc<str>>>(to, Read::PeerTrustDomain)?;
+    read::<Option<Arc<str>>>(to, Read::PeerAuthority)?;
+    read::<Texts>(to, Read::PeerDnsNames)?;
+    read_text::<bool>(to, Read::PeerMatches)?;
+    read_text::<bool>(to, Read::PeerHasDnsName)?;
+    read::<bool>(to, Read::HasToken)?;
+    read::<bool>(to, Read::FromHomeIssuer)?;
+    read::<Option<Arc<str>>>(to, Read::Issuer)?;
+    read::<Option<Arc<str>>>(to, Read::Subject)?;
+    read_text::<bool>(to, Read::HasScope)?;
+    read::<Texts>(to, Read::Scopes)?;
+    read_text::<bool>(to, Read::HasAudience)?;
+    read_text::<Option<Arc<str>>>(to, Read::ClaimString)?;
+    read_text::<Option<i64>>(to, Read::ClaimInt)?;
+    read_text::<Option<bool>>(to, Read::ClaimBool)?;
+    read_text::<Option<Arc<str>>>(to, Read::ClaimJson)?;
+    read_two_texts::<bool>(to, Read::ClaimContains)?;
+    to.func_wrap("authenticated-within", |store: StoreContextMut<'_, State>, (seconds,): (u32,)| {
+        answer::<bool>(store, Read::AuthenticatedWithin(seconds))
+    })?;
+    read_text::<bool>(to, Read::UsesMethod)?;
+    read_text::<bool>(to, Read::AcrIs)?;
+
+    link_context(&mut linker.instance(&context)?, Values::Plain)?;
+    for version in ["0.1.0", "0.1.1"] {
+        let [_, _, context, ..] = IMPORTS;
+        link_context(&mut linker.instance(&format!("{context}@{version}"))?, Values::Templates)?;
+    }
+
+    let to = &mut linker.instance(&outcome)?;
+    say_text(to, "reason", Outcome::reason)?;
+    say_text(to, "message", Outcome::message)?;
+    to.func_wrap(
+        "challenge-step-up",
+        |store: StoreContextMut<'_, State>, (acr, max_age): (Option<WasmStr>, Option<u32>)| {
+            let acr = acr.map(|acr| text(&store, &acr)).transpose()?;
+            let bytes = acr.as_ref().map_or(0, |acr| acr.len());
+            say(store, "challenge-step-up", bytes, |outcome| {
+                outcome.challenge_step_up(acr.as_deref(), max_age)
+            })
+        },
+    )?;
+    say_two_texts(to, "set-request-header", Outcome::set_request_header)?;
+    say_text(to, "remove-request-header", Outcome::remove_request_header)?;
+    say_two_texts(to, "set-response-header", Outcome::set_response_header)?;
+    say_two_texts(to, "copy-to-request-header", Outcome::copy_to_request_header)?;
+    say_two_texts(to, "copy-to-request-header-or-remove", Outcome::copy_to_request_header_or_remove)?;
+    say_two_texts(to, "copy-to-response-header", Outcome::copy_to_response_header)?;
+    say_two_texts(to, "copy-to-response-header-or-remove", Outcome::copy_to_response_header_or_remove)?;
+    say_text(to, "remove-response-header", Outcome::remove_response_header)?;
+    say_text(to, "log", Outcome::log)?;
+
+    let to = &mut linker.instance(&constants)?;
+    to.func_wrap("put", put)?;
+    to.func_wrap("seal", |mut store: StoreContextMut<'_, State>, ()| {
+        pay(&mut store, CALL_FUEL)?;
+        store.data_mut().loading("seal")?.seal();
+        Ok(())
+    })?;
+    to.func_wrap("get", get)
+}
+
+/// What a value to be looked for in a document may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Values {
+    /// Whatever: it is compared as it is.
+    Plain,
+    /// Up to 0.1.1 it was a template. A policy of then may mean a symbol by `{subject}`, or have it
+    /// from a header, and nobody can tell which: what is not plain is a fault.
+    Templates,
+}
+
+fn link_context(to: &mut LinkerInstance<'_, State>, values: Values) -> wasmtime::Result<()> {
+    read::<Option<Arc<str>>>(to, Read::RemoteIp)?;
+    read_text::<bool>(to, Read::RemoteIpIn)?;
+    to.func_wrap("before", |store: StoreContextMut<'_, State>, (seconds,): (u64,)| {
+        answer::<bool>(store, Read::Before(seconds))
+    })?;
+    read_text::<bool>(to, Read::BeforeClaim)?;
+    read_text::<bool>(to, Read::InWindow)?;
+    read::<u64>(to, Read::Now)?;
+    read_text::<Option<Arc<str>>>(to, Read::Signal)?;
+    to.func_wrap("signal-at-least", |store: StoreContextMut<'_, State>, (name, number): (WasmStr, i64)| {
+        let name = text(&store, &name)?;
+        answer::<bool>(store, Read::SignalAtLeast(name, number))
+    })?;
+    read_two_texts::<Option<Arc<str>>>(to, Read::DataString)?;
+    read_two_texts::<Option<Arc<str>>>(to, Read::DataJson)?;
+    to.func_wrap(
+        "data-contains",
+        move |store: StoreContextMut<'_, State>, (document, pointer, value): (WasmStr, WasmStr, WasmStr)| {
+            let value = text(&store, &value)?;
+            if values == Values::Templates && value.contains(['{', '}', '~']) {
+                let what = "a policy of a contract before 0.1.2 looks for a value with `{`, `}` or `~`: build it again";
+                return Err(Stop::Read(ReadFault::Malformed(what)).into());
+            }
+            let read = Read::DataContains(text(&store, &document)?, text(&store, &pointer)?, value);
+            answer::<bool>(store, read)
+        },
+    )
+}
+
+/// A `list<string>`.
+type Texts = Arc<[Box<str>]>;
+
+/// A type of the contract, taken out of what a read gave.
+trait Answer: Sized + Send + Sync + Lower + 'static
+where
+    (Self,): ComponentNamedList + Lower,
+{
+    fn of(value: Value) -> Option<Self>;
+}
+
+impl Answer for bool {
+    fn of(value: Value) -> Option<Self> {
+        if let Value::Bool(yes) = value { Some(yes) } else { None }
+    }
+}
+
+impl Answer for u64 {
+    fn of(value: Value) -> Option<Self> {
+        if let Value::Time(seconds) = value { Some(seconds) } else { None }
+    }
+}
+
+impl Answer for Arc<str> {
+    fn of(value: Value) -> Option<Self> {
+        if let Value::Text(text) = value { Some(text) } else { None }
+    }
+}
+
+impl Answer for Texts {
+    fn of(value: Value) -> Option<Self> {
+        if let Value::List(items) = value { Some(items) } else { None }
+    }
+}
+
+impl Answer for Option<Arc<str>> {
+    fn of(value: Value) -> Option<Self> {
+        if value == Value::Absent { Some(None) } else { Arc::of(value).map(Some) }
+    }
+}
+
+impl Answer for Option<bool> {
+    fn of(value: Value) -> Option<Self> {
+        if value == Value::Absent { Some(None) } else { bool::of(value).map(Some) }
+    }
+}
+
+impl Answer for Option<i64> {
+    fn of(value: Value) -> Option<Self> {
+        match value {
+            Value::Absent => Some(None),
+            Value::Int(number) => Some(Some(number)),
+            _ => None,
+        }
+    }
+}
+
+/// A read without arguments. Its name is the one that traces show.
+fn read<A: Answer>(to: &mut LinkerInstance<'_, State>, read: Read) -> wasmtime::Result<()>
+where
+    (A,): ComponentNamedList + Lower,
+{
+    to.func_wrap(read.function(), move |store: StoreContextMut<'_, State>, ()| {
+        answer::<A>(store, read.clone())
+    })
+}
+
+fn read_text<A: Answer>(
+    to: &mut LinkerInstance<'_, State>,
+    read: fn(Box<str>) -> Read,
+) -> wasmtime::Result<()>
+where
+    (A,): ComponentNamedList + Lower,
+{
+    to.func_wrap(read("".into()).function(), move |store: StoreContextMut<'_, State>, (one,): (WasmStr,)| {
+        let one = text(&store, &one)?;
+        answer::<A>(store, read(one))
+    })
+}
+
+fn read_two_texts<A: Answer>(
+    to: &mut LinkerInstance<'_, State>,
+    read: fn(Box<str>, Box<str>) -> Read,
+) -> wasmtime::Result<()>
+where
+    (A,): ComponentNamedList + Lower,
+{
+    to.func_wrap(
+        read("".into(), "".into()).function(),
+        move |store: StoreContextMut<'_, State>, (one, two): (WasmStr, WasmStr)| {
+            let read = read(text(&store, &one)?, text(&store, &two)?);
+            answer::<A>(store, read)
+        },
+    )
+}
+
+fn say_text(
+    to: &mut LinkerInstance<'_, State>,
+    name: &'static str,
+    of: fn(&mut Outcome, &str) -> Result<(), OutcomeFault>,
+) -> wasmtime::Result<()> {
+    to.func_wrap(name, move |store: StoreContextMut<'_, State>, (one,): (WasmStr,)| {
+        let one = text(&store, &one)?;
+        say(store, name, one.len(), |outcome| of(outcome, &one))
+    })
+}
+
+fn say_two_texts(
+    to: &mut LinkerInstance<'_, State>,
+    name: &'static str,
+    of: fn(&mut Outcome, &str, &str) -> Result<(), OutcomeFault>,
+) -> wasmtime::Result<()> {
+    to.func_wrap(name, move |store: StoreContextMut<'_, State>, (one, two): (WasmStr, WasmStr)| {
+        let (one, two) = (text(&store, &one)?, text(&store, &two)?);
+        say(store, name, one.len().saturating_add(two.len()), |outcome| of(outcome, &one, &two))
+    })
+}
+
+/// A text that the guest hands over. Where it lies and how long it may be was checked before.
+fn text(store: &StoreContextMut<'_, State>, text: &WasmStr) -> wasmtime::Result<Box<str>> {
+    Ok(text.to_str(store).map_err(|_| Stop::NotUtf8)?.into())
+}
+
+/// Makes a read. The guest pays for the call and its arguments before they are looked at, for the
+/// value before it is handed on.
+fn answer<A: Answer>(mut store: StoreContextMut<'_, State>, read: Read) -> wasmtime::Result<(A,)>
+where
+    (A,): ComponentNamedList + Lower,
+{
+    let function = read.function();
+    pay(&mut store, CALL_FUEL.saturating_add(read.size() as u64))?;
+    let value = store.data_mut().deciding(function)?.reader.read(read).map_err(Stop::Read)?;
+    pay(&mut store, value.size() as u64)?;
+    Ok((A::of(value).ok_or(Stop::Mismatch(function))?,))
+}
+
+/// Attaches something to the answer.
+fn say(
+    mut store: StoreContextMut<'_, State>,
+    function: &'static str,
+    bytes: usize,
+    of: impl FnOnce(&mut Outcome) -> Result<(), OutcomeFault>,
+) -> wasmtime::Result<()> {
+    pay(&mut store, CALL_FUEL.saturating_add(bytes as u64))?;
+    of(&mut store.data_mut().deciding(function)?.outcome).map_err(Stop::Outcome)?;
+    Ok(())
+}
+
+/// Puts a constant aside. The policy pays before its bytes are copied.
+fn put(mut store: StoreContextMut<'_, State>, (key, value): (WasmStr, WasmList<u8>)) -> wasmtime::Result<()> {
+    let key = text(&store, &key)?;
+    let bytes = key.len().saturating_add(value.len());
+    pay(&mut store, CALL_FUEL.saturating_add(bytes as u64))?;
+    store.data_mut().loading("put")?.admit(&key, value.len()).map_err(Stop::Constant)?;
+    let value = value.as_le_slice(&store).into();
+    store.data_mut().loading("put")?.put(key, value).map_err(Stop::Constant)?;
+    Ok(())
+}
+
+/// Gets a constant. It is the same in every evaluation of a revision: nothing is recorded.
+fn get(mut store: StoreContextMut<'_, State>, (key,): (WasmStr,)) -> wasmtime::Result<(Option<Arc<[u8]>>,)> {
+    let (value, bytes) = {
+        let key = key.to_str(&store).map_err(|_| Stop::NotUtf8)?;
+        let value = store.data().constant("get", &key)?;
+        let bytes = key.len().saturating_add(value.as_ref().map_or(0, |value| value.len()));
+        (value, bytes)
+    };
+    pay(&mut store, CALL_FUEL.saturating_add(bytes as u64))?;
+    Ok((value,))
+}
+
+fn pay(store: &mut StoreContextMut<'_, State>, fuel: u64) -> wasmtime::Result<()> {
+    let left = store.get_fuel()?.checked_sub(fuel).ok_or(Stop::FuelSpent)?;
+    store.set_fuel(left)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::authenticate::Principal;
+    use crate::authorize::Evaluation;
+    use crate::authorize::{Asked, Question};
+    use crate::authorize::{Decision, Labels, SignalError, SignalSource};
+    use crate::authorize::{Params, RequestFacts, Target};
+    use crate::policies::PolicySetBuilder;
+    use crate::wasm::Budget;
+
+    struct Risk;
+    impl SignalSource for Risk {
+        fn signal(&self, name: &str, _: &Principal) -> Result<Option<String>, SignalError> {
+            assert_eq!(name, "risk", "the source's own mistake");
+            Ok(Some("7".to_owned()))
+        }
+    }
+
+    /// Asks one policy about `DELETE https://shop.test/orders/7?q=1`.
+    fn ask(bytes: &[u8], budget: Budget) -> Evaluation {
+        ask_with_signal(bytes, budget, "risk")
+    }
+
+    fn ask_with_signal(bytes: &[u8], budget: Budget, signal: &str) -> Evaluation {
+        let request = http::Request::delete("https://shop.test/orders/7?q=1")
+            .header("x-a", "one")
+            .header("x-b", "two")
+            .header("x-b", "three")
+            .header("authorization", "Bearer secret");
+        let (parts, ()) = request.body(()).unwrap().into_parts();
+        let mut params = Params::default();
+        params.push("id", "7");
+        let facts = RequestFacts {
+            parts: Box::new(parts),
+            target: Target::new("shop.test", "/orders/7"),
+            route: Some("/orders/{id}".into()),
+            params,
+        };
+        let principal = Principal::anonymous().from_address(Some([10, 1, 2, 3].into()));
+        let labels = Labels::new().with("owner", "alice");
+        let now = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_800_000_000);
+        let policies = PolicySetBuilder::new()
+            .component("policy", bytes)
+            .budget(budget)
+            .signal(signal)
+            .signals(Risk)
+            .document("roles", serde_json::json!({"alice": "admin", "users": ["alice"]}))
+            .load()
+            .unwrap();
+        policies.current().evaluate(Box::new(Question::new(principal, Asked::Request(facts), labels, now)))
+    }
+
+    macro_rules! guest {
+        ($name:literal) => {
+            include_bytes!(concat!("../../../plugins/artifacts/", $name, ".wasm"))
+        };
+    }
+
+    #[test]
+    fn a_policy_that_was_compiled_against_0_1_0_goes_on_working() {
+        let evaluation = ask(include_bytes!("../../tests/contract/0.1.0.wasm"), Budget::default());
+        let Ok(Decision::Allow(obligations)) = evaluation.result() else {
+            panic!("{:?}", evaluation.result())
+        };
+        assert_eq!((obligations.request.len(), obligations.response.len()), (2, 2));
+        assert_eq!(evaluation.log().collect::<Vec<_>>(), [("policy", "all was read")]);
+        assert_eq!(reads_of(&evaluation), expected_reads());
+    }
+
+    /// It also puts a constant aside, and copies headers by symbols.
+    #[test]
+    fn a_policy_that_was_compiled_against_0_1_1_goes_on_working() {
+        let evaluation = ask(include_bytes!("../../tests/contract/0.1.1.wasm"), Budget::default());
+        let Ok(Decision::Allow(obligations)) = evaluation.result() else {
+            panic!("{:?}", evaluation.result())
+        };
+        assert_eq!((obligations.request.len(), obligations.response.len()), (4, 4));
+        let log: Vec<_> = evaluation.log().collect();
+        assert_eq!(log, [("policy", "all was read"), ("policy", "what was kept")]);
+        assert_eq!(reads_of(&evaluation), expected_reads(), "neither a constant nor a copy is a read");
+    }
+
+    fn reads_of(evaluation: &Evaluation) -> Vec<String> {
+        evaluation.trace().reads().map(|(read, value)| format!("{read} = {value}")).collect()
+    }
+
+    fn expected_reads() -> Vec<&'static str> {
+        EVERY_READ.lines().map(str::trim).filter(|line| !line.is_empty()).collect()
+    }
+
+    /// What both guests in `tests/contract` read, in their order.
+    const EVERY_READ: &str = r#"
+            action = absent
+            method = "DELETE"
+            host = "shop.test"
+            path = "/orders/7"
+            route = "/orders/{id}"
+            param("id") = "7"
+            path-matches("/orders/*") = yes
+            header("x-a") = "one"
+            header-values("x-b") = ["two", "three"]
+            header-names = ["authorization", "x-a", "x-b"]
+            query("q") = "1"
+            label("owner") = "alice"
+            has-peer = no
+            peer-spiffe-id = absent
+            peer-trust-domain = absent
+            peer-authority = absent
+            peer-dns-names = []
+            peer-matches("spiffe://td/*") = no
+            peer-has-dns-name("a.test") = no
+            has-token = no
+            issuer = absent
+            subject = absent
+            has-scope("orders:write") = no
+            scopes = []
+            has-audience("shop") = no
+            claim-string("/tenant") = absent
+            claim-int("/n") = absent
+            claim-bool("/b") = absent
+            claim-json("/org") = absent
+            claim-contains("/groups", "admin") = no
+            authenticated-within(300) = no
+            uses-method("mfa") = no
+            acr-is("urn:mfa") = no
+            remote-ip = "10.1.2.3"
+            remote-ip-in("10.0.0.0/8") = yes
+            before(4102444800) = yes
+            before-claim("/until") = no
+            in-window("mon-sun 00:00-24:00") = yes
+            now = 1800000000
+            signal("risk") = "7"
+            signal-at-least("risk", 3) = yes
+            data-string("roles", "/alice") = "admin"
+            data-json("roles", "") = "{\"alice\":\"admin\",\"users\":[\"alice\"]}"
+            data-contains("roles", "/users", "alice") = yes
+        "#;
+
+    #[test]
+    fn reads_of_a_request_that_fail_are_faults() {
+        for (guest, code) in [
+            (guest!("secret-header").as_slice(), "read-secret"),
+            (guest!("bad-pattern"), "read-malformed-argument"),
+            (guest!("undeclared-document"), "read-undeclared-document"),
+            (guest!("undeclared-signal"), "read-undeclared-signal"),
+        ] {
+            let evaluation = ask(guest, Budget::default());
+            assert_eq!(evaluation.result().clone().unwrap_err().code(), code);
+            assert_eq!(evaluation.trace().reads().len(), 0, "a failed read has no value");
+        }
+    }
+
+    #[test]
+    fn a_source_of_signals_that_panics_is_a_fault_and_the_question_comes_back() {
+        let evaluation = ask_with_signal(guest!("undeclared-signal"), Budget::default(), "never-declared");
+        assert_eq!(evaluation.result().clone().unwrap_err().code(), "panicked");
+        assert_eq!(evaluation.question.request().unwrap().target.host(), "shop.test");
+    }
+
+    #[test]
+    fn no_credential_is_in_the_debug_form_of_an_evaluation() {
+        let evaluation = ask(guest!("trap"), Budget::default());
+        assert!(!format!("{evaluation:?}").contains("secret"));
+    }
+
+    #[test]
+    fn memory_for_an_answer_that_cannot_be_used_is_a_fault() {
+        for (guest, code) in [
+            (guest!("realloc-misaligned").as_slice(), "bad-argument"),
+            (guest!("realloc-out-of-range"), "bad-argument"),
+            (guest!("endless-realloc"), "fuel-spent"),
+            (guest!("read-during-realloc"), "trap"),
+        ] {
+            let fault = ask(guest, Budget::default()).result().clone().unwrap_err();
+            assert_eq!(fault.code(), code);
+        }
+    }
+
+    #[test]
+    fn host_calls_and_what_they_carry_cost_fuel() {
+        let bytes = include_bytes!("../../tests/contract/0.1.0.wasm");
+        let used = ask(bytes, Budget::default()).fuel();
+        // 52 calls of at least 200.
+        assert!((10_400..40_000).contains(&used), "{used}");
+        let budget = Budget { fuel: 5_000, ..Budget::default() };
+        let fault = ask(bytes, budget).result().clone().unwrap_err();
+        assert_eq!(fault.code(), "fuel-spent");
+    }
+
+    #[test]
+    fn the_question_comes_back_after_a_fault() {
+        let evaluation = ask(guest!("trap"), Budget::default());
+        assert_eq!(evaluation.result().clone().unwrap_err().code(), "trap");
+        assert_eq!(evaluation.question.request().unwrap().target.host(), "shop.test");
+    }
+
+    #[test]
+    fn versions_of_one_line_are_spoken() {
+        for (name, spoken) in [
+            ("ztlib:policy/request@0.1.0", true),
+            ("ztlib:policy/request@0.1.27", true),
+            ("ztlib:policy/request@0.1.", false),
+            ("ztlib:policy/request@0.1.0-rc", false),
+            ("ztlib:policy/request@0.10.0", false),
+            ("ztlib:policy/request@0.1", false),
+            ("ztlib:policy/request", false),
+            ("ztlib:policy/requests@0.1.0", false),
+        ] {
+            assert_eq!(is_spoken(name, "ztlib:policy/request"), spoken, "{name}");
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Bytes → checked component → compiled code that is linked to the contract and nothing else.
+
+use std::sync::Arc;
+
+use wasmtime::Store;
+use wasmtime::component::{Component, ComponentExportIndex, Instance, InstancePre, TypedFunc};
+use ztlib_cases::shown;
+
+use super::budget::Budget;
+use super::contract::{self, EXPORT};
+use super::engine::Engine;
+use super::evaluate::{State, WitAnswer};
+use super::weigh::Weight;
+use crate::digest::Digest;
+use crate::load_error::LoadError;
+
+/// A module, compiled and linked once.
+pub(crate) struct Compiled {
+    digest: Digest,
+    weight: Weight,
+    /// Keeps the engine's settings beside the code that was made with them.
+    engine: Arc<Engine>,
+    pre: InstancePre<State>,
+    configure: ComponentExportIndex,
+    decide: ComponentExportIndex,
+}
+
+/// `configure: func(config: list<u8>) -> result<_, string>`
+pub(super) type Configure = TypedFunc<(Arc<[u8]>,), (Result<(), String>,)>;
+/// `decide: func() -> answer`
+pub(super) type Decide = TypedFunc<(), (WitAnswer,)>;
+
+impl Compiled {
+    /// Checks, compiles and links. It takes milliseconds to seconds: never on the path of a
+    /// request.
+    pub(crate) fn new(engine: Arc<Engine>, bytes: &[u8], budget: &Budget) -> Result<Self, LoadError> {
+        // Everything that can be said before a compiler has seen the module: what it is, how much it is,
+        // what it wants.
+        let weight = Weight::of(bytes, budget)?;
+        let component = Component::from_binary(&engine.engine, bytes).map_err(|error| {
+            LoadError::new("not-compilable", format!("the module does not compile: {}", chain(&error)))
+        })?;
+        let pre = engine.linker.instantiate_pre(&component).map_err(|error| {
+            LoadError::new(
+                "wrong-contract",
+                format!(
+                    "the module imports the contract in a form that this host does not have: {}: build it against this host's `wit/policy.wit`",
+                    chain(&error)
+                ),
+            )
+        })?;
+        let (configure, decide) = exports(&engine, &component)?;
+        Ok(Self { digest: Digest::of(bytes), weight, engine, pre, configure, decide })
+    }
+
+    pub(crate) fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// Whether compiling it was within this budget: compiled code is shared by policies with
+    /// budgets of their own.
+    pub(crate) fn fits(&self, budget: &Budget) -> Result<(), LoadError> {
+        self.weight.fits(budget)
+    }
+
+    /// Fuel that each start of it costs, besides what its own code takes.
+    pub(super) fn start_fuel(&self) -> u64 {
+        self.weight.start()
+    }
+
+    pub(super) fn engine(&self) -> &wasmtime::Engine {
+        &self.engine.engine
+    }
+
+    pub(super) fn instance(&self, store: &mut Store<State>) -> wasmtime::Result<Instance> {
+        self.pre.instantiate(store)
+    }
+
+    pub(super) fn configure(
+        &self,
+        instance: &Instance,
+        store: &mut Store<State>,
+    ) -> wasmtime::Result<Configure> {
+        instance.get_typed_func(store, self.configure)
+    }
+
+    pub(super) fn decide(&self, instance: &Instance, store: &mut Store<State>) -> wasmtime::Result<Decide> {
+        instance.get_typed_func(store, self.decide)
+    }
+}
+
+fn exports(
+    engine: &Engine,
+    component: &Component,
+) -> Result<(ComponentExportIndex, ComponentExportIndex), LoadError> {
+    let ty = component.component_type();
+    let missing = |what: &str| {
+        LoadError::new(
+            "missing-export",
+            format!(
+                "the module does not export {what}: a policy is a component of the world `ztlib:policy/policy`"
+            ),
+        )
+    };
+    let name = ty
+        .exports(&engine.engine)
+        .map(|(name, _)| name)
+        .find(|name| contract::is_spoken(name, EXPORT))
+        .ok_or_else(|| missing("`ztlib:policy/guard@0.1`"))?;
+    let guard = component.get_export_index(None, name).ok_or_else(|| missing("`ztlib:policy/guard@0.1`"))?;
+    let function = |function: &str| {
+        component.get_export_index(Some(&guard), function).ok_or_else(|| missing(&format!("`{function}`")))
+    };
+    Ok((function("configure")?, function("decide")?))
+}
+
+/// An error of the engine with its causes, in one line.
+fn chain(error: &wasmtime::Error) -> String {
+    shown(&error.chain().map(ToString::to_string).collect::<Vec<_>>().join(": "))
+}
