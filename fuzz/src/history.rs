@@ -119,7 +119,7 @@ impl Feed {
 }
 
 impl SignalSource for Feed {
-    fn signal(&self, _: &str, _: &Principal) -> Result<Option<String>, SignalError> {
+    fn signal(&self, _: &str, _: &ztlib::authorize::Caller) -> Result<Option<String>, SignalError> {
         let risk = *self.0.lock().expect("a feed");
         match risk {
             Risk::Is(value) => Ok(Some(value.to_owned())),

@@ -2,7 +2,8 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime};
+pub(crate) use ztlib_contract::{from_unix_seconds, unix_seconds};
 
 /// Tells the time. The service uses [`SystemClock`]; tests use `ztlib_testing::ManualClock`.
 ///
@@ -47,18 +48,6 @@ impl fmt::Debug for SharedClock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Clock")
     }
-}
-
-/// Whole seconds since 1970-01-01T00:00:00Z; a clock before that is 1970.
-pub(crate) fn unix_seconds(time: SystemTime) -> u64 {
-    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}
-
-/// The moment this many seconds after 1970-01-01T00:00:00Z; one that the platform cannot represent
-/// is the last that it can be sure of (the year 9999).
-pub(crate) fn from_unix_seconds(seconds: u64) -> SystemTime {
-    const END_OF_9999: u64 = 253_402_300_799;
-    UNIX_EPOCH + Duration::from_secs(seconds.min(END_OF_9999))
 }
 
 /// Measures how long something took. It decides nothing, so tests need not own it.

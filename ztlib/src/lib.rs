@@ -30,10 +30,12 @@ pub mod tls;
 pub mod bench;
 
 mod clock;
+mod counters;
 mod digest;
 mod held;
 mod hex;
 mod load_error;
+mod origin;
 mod pem;
 mod remote_addr;
 mod request_id;

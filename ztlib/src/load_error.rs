@@ -27,6 +27,12 @@ impl std::fmt::Debug for LoadError {
     }
 }
 
+impl From<ztlib_contract::UnknownAttribute> for LoadError {
+    fn from(error: ztlib_contract::UnknownAttribute) -> Self {
+        Self::new("unknown-attribute", error.to_string())
+    }
+}
+
 impl LoadError {
     pub(crate) fn new(code: &'static str, text: impl Into<Box<str>>) -> Self {
         Self { code, file: None, line: None, policy: None, text: text.into() }

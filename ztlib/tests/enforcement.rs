@@ -349,7 +349,7 @@ async fn identities_that_a_proxy_would_claim_never_reach_the_handler() {
 struct Signals;
 
 impl SignalSource for Signals {
-    fn signal(&self, name: &str, _: &Principal) -> Result<Option<String>, SignalError> {
+    fn signal(&self, name: &str, _: &ztlib::authorize::Caller) -> Result<Option<String>, SignalError> {
         match name {
             "panics" => panic!("the source of signals panicked"),
             _ => Err(SignalError::new("the feed is down")),

@@ -26,7 +26,7 @@ const V0_1_2_RBAC: &[u8] = include_bytes!("../../plugins/compat/v0_1_2_rbac.wasm
 struct Risk;
 
 impl SignalSource for Risk {
-    fn signal(&self, _name: &str, _about: &Principal) -> Result<Option<String>, SignalError> {
+    fn signal(&self, _name: &str, _about: &ztlib::authorize::Caller) -> Result<Option<String>, SignalError> {
         Ok(Some("3".to_owned()))
     }
 }

@@ -82,7 +82,7 @@ impl Drop for Folder {
 
 struct NoSignals;
 impl SignalSource for NoSignals {
-    fn signal(&self, _: &str, _: &Principal) -> Result<Option<String>, SignalError> {
+    fn signal(&self, _: &str, _: &ztlib::authorize::Caller) -> Result<Option<String>, SignalError> {
         Ok(None)
     }
 }

@@ -3,9 +3,11 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use ztlib_contract::facts::Caller;
+
 use super::peer::PeerIdentity;
 use super::token::VerifiedClaims;
-use crate::observe::Origin;
+use crate::origin::Origin;
 
 /// Who is calling: the verified mTLS peer, the verified bearer token, and the address they call
 /// from.
@@ -75,6 +77,15 @@ impl Principal {
         self.origin.as_ref()
     }
 
+    /// What policies may ask about this caller: the facts, without their proofs.
+    pub fn facts(&self) -> Caller {
+        Caller::new(
+            self.peer.as_ref().map(|peer| peer.facts().clone()),
+            self.claims.as_ref().map(|claims| claims.facts().clone()),
+            self.remote_ip,
+        )
+    }
+
     /// The peer at the other end of the connection.
     pub fn peer(&self) -> Option<&PeerIdentity> {
         self.peer.as_ref()
@@ -88,6 +99,18 @@ impl Principal {
     /// The address that the connection comes from.
     pub fn remote_ip(&self) -> Option<IpAddr> {
         self.remote_ip
+    }
+}
+
+impl From<&Principal> for Caller {
+    fn from(principal: &Principal) -> Self {
+        principal.facts()
+    }
+}
+
+impl From<Principal> for Caller {
+    fn from(principal: Principal) -> Self {
+        principal.facts()
     }
 }
 

@@ -2,11 +2,11 @@
 
 use std::time::UNIX_EPOCH;
 
-use super::decision::Fault;
-use super::outcome::{Answer, Outcome, OutcomeLimits};
-use super::question::{Asked, Labels, Question, View};
-use super::reader::{ReadLimits, Reader};
-use crate::authenticate::Principal;
+use super::Caller;
+use super::Fault;
+use super::{Answer, Outcome, OutcomeLimits};
+use super::{Asked, Labels, Question, View};
+use super::{ReadLimits, Reader};
 
 /// What one evaluation of one policy is given and gives back: the sandbox holds it for as long as
 /// the policy runs.
@@ -18,8 +18,7 @@ pub(crate) struct Call {
 impl Call {
     /// For starting a policy when there is no question: there is nothing to read.
     pub(crate) fn nobody_asks() -> Self {
-        let question =
-            Question::new(Principal::anonymous(), Asked::Action("".into()), Labels::new(), UNIX_EPOCH);
+        let question = Question::new(Caller::default(), Asked::Action("".into()), Labels::new(), UNIX_EPOCH);
         let nothing = ReadLimits { calls: 0, bytes: 0 };
         Self {
             reader: Reader::new(Box::new(question), View::default(), nothing),

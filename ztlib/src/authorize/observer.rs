@@ -5,15 +5,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 
-use super::decision::{Decision, Fault};
-use super::question::Question;
+use super::Question;
+use super::Trace;
 use super::set::PolicySet;
-use super::trace::Trace;
+use super::{Decision, Fault};
 use crate::request_id::RequestId;
 
 /// A question that was decided.
 pub(crate) struct Seen<'s> {
     pub(crate) id: RequestId,
+    /// The request from which a handler asked.
+    pub(crate) parent: Option<RequestId>,
     pub(crate) question: &'s Question,
     pub(crate) result: &'s Result<Decision, Fault>,
     pub(crate) trace: &'s Arc<Trace>,

@@ -8,14 +8,14 @@ use std::sync::Arc;
 
 use serde_json::Value as Json;
 
-use super::decision::{Decision, Denial, Fault, Obligations};
-use super::documents::Documents;
+use super::Documents;
+use super::OutcomeFault;
+use super::Trace;
 use super::native::{Call, NativePolicy};
-use super::outcome::{Answer, Outcome, OutcomeLimits, Reason};
-use super::outcome_fault::OutcomeFault;
-use super::question::{Question, View};
-use super::reader::{ReadLimits, Reader};
-use super::trace::Trace;
+use super::{Answer, Outcome, OutcomeLimits, Reason};
+use super::{Decision, Denial, Fault, Obligations};
+use super::{Question, View};
+use super::{ReadLimits, Reader};
 use crate::digest::{Digest, Digester};
 use crate::hex::hex;
 use crate::wasm::{Budget, Compiled, Evaluated, WasmPolicy};
@@ -287,7 +287,7 @@ impl PolicySet {
         let result = decided.unwrap_or_else(|| Ok(judgement.in_the_end()));
         let (question, trace) = call.reader.into_parts();
         let result = result.and_then(|decision| {
-            decision.check_issuer(&question.principal)?;
+            decision.check_issuer(&question.caller)?;
             Ok(decision)
         });
         Evaluation { question, result, trace, log, answers, fuel, revision: self.revision }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderValue};
 
 use crate::authorize::same_spelling;
-use crate::observe::Forwarded;
+use crate::origin::Forwarded;
 
 /// Takes out what nobody may claim of themselves, and gives what the caller sent to be found again
 /// by, where it is well-formed.

@@ -8,11 +8,11 @@ use super::guard::{Guard, Settings, Stage, next_number};
 use super::hints::Hints;
 use crate::authenticate::peer::PeerAuthenticator;
 use crate::authenticate::token::TokenAuthenticator;
-use crate::authorize::spelling::{AllowedSpellings, PathSpelling};
 use crate::authorize::{CacheBounds, DecisionCache};
 use crate::clock::{Clock, SharedClock};
-use crate::observe::{AuditSink, Place, Redaction};
+use crate::observe::{AuditSink, Place, Redaction, Remembered};
 use crate::policies::Policies;
+use ztlib_contract::{AllowedSpellings, PathSpelling};
 
 /// A guard under construction; the type says which choice comes next, and you never write it.
 #[must_use = "a builder guards nothing until `build`"]
@@ -108,6 +108,7 @@ impl GuardBuilder<WantsPolicies> {
             encoded_slash_routes: BTreeSet::new(),
             spellings: AllowedSpellings::default(),
             hints: Hints::default(),
+            counters: Remembered::new(),
         }))
     }
 }

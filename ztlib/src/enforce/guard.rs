@@ -16,11 +16,11 @@ use super::respond::{Cause, Challenge, Refusal};
 use crate::authenticate::Principal;
 use crate::authenticate::peer::PeerAuthenticator;
 use crate::authenticate::token::TokenAuthenticator;
-use crate::authorize::spelling::AllowedSpellings;
 use crate::authorize::{CacheStatus, DecisionCache, Fault, Labels};
 use crate::clock::SharedClock;
-use crate::observe::{AuditSink, Place, Redaction};
+use crate::observe::{AuditSink, Place, Redaction, Remembered};
 use crate::policies::Policies;
+use ztlib_contract::AllowedSpellings;
 
 /// The most questions in one [`Guard::ask_all`].
 pub const MAX_QUESTIONS: usize = 1000;
@@ -53,6 +53,7 @@ pub(super) struct Settings {
     pub(super) encoded_slash_routes: BTreeSet<Box<str>>,
     pub(super) spellings: AllowedSpellings,
     pub(super) hints: Hints,
+    pub(super) counters: Remembered,
 }
 
 /// The number of the next guard.

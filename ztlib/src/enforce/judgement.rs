@@ -20,8 +20,6 @@ use crate::authenticate::Principal;
 use crate::authenticate::peer::{PeerCertificates, PeerIdentity};
 use crate::authenticate::token::VerifiedClaims;
 use crate::authorize::Seen;
-use crate::authorize::target;
-use crate::authorize::target::TargetError;
 use crate::authorize::{
     Asked, Decided, Decision, Denial, Fault, FaultOrigin, HeaderChange, Labels, Question, Read, RequestFacts,
     Settled, Target, Trace,
@@ -29,9 +27,12 @@ use crate::authorize::{
 use crate::authorize::{PolicySet, Revision};
 use crate::clock::{Stopwatch, unix_seconds};
 use crate::observe;
-use crate::observe::{AuditEvent, Objection, Origin, Story, Subject, Verdict};
+use crate::observe::{AuditEvent, Objection, Story, Subject, Verdict};
+use crate::origin::Origin;
 use crate::remote_addr::RemoteAddr;
 use crate::request_id::RequestId;
+use ztlib_contract::target;
+use ztlib_contract::target::TargetError;
 
 /// The longest path, the longest route and the longest action that is kept for an audit event, in
 /// bytes; it is shown cut.
@@ -279,8 +280,7 @@ impl<'g> Judgement<'g> {
             self.revision = Some(*self.policies.revision());
             return (asked, Err(Cause::Fault(fault)));
         }
-        let principal = std::mem::take(&mut self.principal);
-        let question = Question::new(principal, asked, labels, self.now);
+        let question = Question::new(self.principal.facts(), asked, labels, self.now);
         let mut decided = match &self.settings.cache {
             Some(cache) => cache.decide(self.policies, question),
             None => Decided::fresh(self.policies, question),
@@ -289,6 +289,11 @@ impl<'g> Judgement<'g> {
         if self.settings.policies.is_looked_on() {
             self.settings.policies.show(&Seen {
                 id: self.id,
+                parent: self
+                    .principal
+                    .origin()
+                    .filter(|_| decided.question.request().is_err())
+                    .map(|origin| origin.id),
                 question: &decided.question,
                 result: &decided.result,
                 trace: &decided.trace,
@@ -298,7 +303,7 @@ impl<'g> Judgement<'g> {
         self.cached = decided.cached;
         self.authorize = decided.took;
         self.revision = Some(*self.policies.revision());
-        if decided.question.principal.remote_ip().is_none() {
+        if self.principal.remote_ip().is_none() {
             self.settings.hints.without_address(&decided.trace);
         }
         self.trace = Some(decided.trace);
@@ -306,16 +311,15 @@ impl<'g> Judgement<'g> {
         self.fuel = decided.fuel;
         let result = match decided.result {
             // What is copied is taken from this request, whoever the decision was first made for.
-            Ok(Decision::Allow(obligations)) => {
-                obligations.settle(&mut decided.question, self.policies.view(), self.id).map_err(Cause::Fault)
-            }
+            Ok(Decision::Allow(obligations)) => obligations
+                .settle(&mut decided.question, self.policies.view(), &self.id)
+                .map_err(Cause::Fault),
             Ok(Decision::Deny(denial)) if self.is_for_want_of_a_route(&decided.question.asked, &denial) => {
                 Err(Cause::NoRoute(denial))
             }
             Ok(Decision::Deny(denial)) => Err(Cause::Denial(denial)),
             Err(fault) => Err(Cause::Fault(fault)),
         };
-        self.principal = decided.question.principal;
         (decided.question.asked, result)
     }
 
@@ -401,7 +405,7 @@ impl<'g> Judgement<'g> {
             redaction: settings.redaction.clone(),
             place: settings.place.clone(),
         });
-        observe::emit(&event, settings.sink.as_deref());
+        observe::emit(&event, &settings.counters, settings.sink.as_deref());
         match decided {
             Err(cause) if !settings.observe_only => Err(Refusal::new(id, cause, settings.challenge())),
             _ => Ok(Permit::new(event)),

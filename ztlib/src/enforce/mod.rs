@@ -19,8 +19,6 @@ mod obligations;
 mod permit;
 mod respond;
 
-pub use crate::authorize::spelling::PathSpelling;
-pub use crate::authorize::target::{MAX_PATH_BYTES, TargetError};
 pub use ask::Ask;
 pub use builder::{GuardBuilder, Ready, WantsPeers, WantsPolicies, WantsTokens};
 pub use guard::{Guard, MAX_QUESTIONS};
@@ -30,5 +28,7 @@ pub use layers::{
 pub use matched::MatchedRoute;
 pub use permit::Permit;
 pub use respond::{Cause, Protocol, Refusal, ResponseBody, ResponseFuture};
+pub use ztlib_contract::PathSpelling;
+pub use ztlib_contract::target::{MAX_PATH_BYTES, TargetError};
 
 pub(crate) use guard::Established;

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use http::Method;
 
 use super::line;
-use super::redaction::AuditedRead;
+use super::redaction::{AuditedRead, Redaction};
 use super::story::Story;
 use crate::authenticate::Principal;
 use crate::authorize::Revision;
@@ -269,17 +269,17 @@ impl AuditEvent {
     /// The second since 1970 in which time would change a read of the decision, for this principal.
     pub(crate) fn changes_at(&self) -> Option<u64> {
         let reads = self.0.trace.as_deref()?.reads().map(|(read, _)| read);
-        next_change(reads, self.principal(), unix_seconds(self.time()))
+        next_change(reads, &self.principal().facts(), unix_seconds(self.time()))
     }
 
     /// What the policies read, in order, values hidden by the rule of
     /// [`Redaction`](super::Redaction).
     pub fn reads(&self) -> Vec<AuditedRead> {
-        self.shown().to_vec()
-    }
-
-    pub(super) fn shown(&self) -> &[AuditedRead] {
-        self.0.trace.as_ref().map_or(&[][..], |trace| trace.shown(self.0.redaction.as_deref()))
+        let Some(trace) = &self.0.trace else { return Vec::new() };
+        match &self.0.redaction {
+            Some(redaction) => redaction.apply(trace),
+            None => Redaction::new().apply(trace),
+        }
     }
 
     /// The event as one line of JSON, without the line break. Every control character is escaped,

@@ -7,8 +7,8 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::audit::AuditEvent;
-use super::metrics;
 use super::queue::Queue;
+use crate::counters;
 
 /// How long the writer leaves events alone while more are coming: they are written in larger
 /// pieces, and nobody has to wake it for each.
@@ -233,7 +233,7 @@ impl Shared {
         }
         let before = self.lost.fetch_add(events, Ordering::Relaxed);
         let lost = before.saturating_add(events);
-        metrics::audit_events_lost(events);
+        counters::audit_events_lost(events);
         if before == 0 || before.leading_zeros() > lost.leading_zeros() {
             tracing::error!(target: "ztlib::audit", lost, "audit events are lost");
         }

@@ -112,6 +112,7 @@ pub(super) fn of(event: &AuditEvent) -> String {
             None => labels_hidden.push(name),
         }
     }
+    let reads = event.reads();
     let line = Line {
         time: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
         service: event.service(),
@@ -124,8 +125,7 @@ pub(super) fn of(event: &AuditEvent) -> String {
         detail: event.detail(),
         policy: event.policy(),
         revision: event.revision(),
-        reads: event
-            .shown()
+        reads: reads
             .iter()
             .map(|read: &AuditedRead| Read { read: read.read(), value: read.value() })
             .collect(),

@@ -48,7 +48,7 @@ mod audit_file;
 mod audit_writer;
 mod json_lines;
 mod line;
-pub(crate) mod metrics;
+mod metrics;
 mod queue;
 mod redaction;
 mod story;
@@ -56,12 +56,13 @@ mod story;
 pub use crate::request_id::RequestId;
 pub use audit::{AuditEvent, AuditSink, Verdict};
 pub use json_lines::JsonLinesSink;
+pub(crate) use metrics::Remembered;
 pub use redaction::{AuditedRead, Redaction};
-pub(crate) use story::{Forwarded, Object, Objection, Origin, Place, Story, Subject};
+pub(crate) use story::{Object, Objection, Place, Story, Subject};
 
 /// Leaves an event behind: metrics, `tracing`, and the sink.
-pub(crate) fn emit(event: &AuditEvent, sink: Option<&dyn AuditSink>) {
-    metrics::judged(event);
+pub(crate) fn emit(event: &AuditEvent, counters: &Remembered, sink: Option<&dyn AuditSink>) {
+    metrics::judged(event, counters);
     // Debug formatting (`?`) escapes what callers sent.
     tracing::info!(
         target: "ztlib::audit",

@@ -39,37 +39,19 @@ impl Redaction {
     /// Whether the value of this label is shown.
     pub(super) fn shows_label(&self, name: &str) -> bool {
         let read = Read::Label(name.into());
-        !is_private(&read) || self.shown.contains(&read.to_string())
+        !read.is_private() || self.shown.contains(&read.to_string())
     }
 
     pub(crate) fn apply(&self, trace: &Trace) -> Vec<AuditedRead> {
         let one = |(read, value): (&Read, &Value)| {
             let name = read.to_string();
-            let shown = !is_private(read)
+            let shown = !read.is_private()
                 || matches!(value, Value::Bool(_) | Value::Absent)
                 || self.shown.contains(&name);
             AuditedRead { value: shown.then(|| value.clone()), read: name }
         };
         trace.reads().map(one).collect()
     }
-}
-
-fn is_private(read: &Read) -> bool {
-    matches!(
-        read,
-        Read::Header(_)
-            | Read::HeaderValues(_)
-            | Read::Query(_)
-            | Read::Label(_)
-            | Read::ClaimString(_)
-            | Read::ClaimInt(_)
-            | Read::ClaimJson(_)
-            | Read::Scopes
-            | Read::HeaderNames
-            | Read::Signal(_)
-            | Read::DataString(..)
-            | Read::DataJson(..)
-    )
 }
 
 /// One read as an audit event shows it.

@@ -10,6 +10,7 @@ use super::redaction::Redaction;
 use crate::authenticate::Principal;
 use crate::authorize::Revision;
 use crate::authorize::{Labels, Target, Trace};
+use crate::origin::Forwarded;
 use crate::request_id::RequestId;
 
 /// What an event holds: filled in once, by the judgement.
@@ -56,24 +57,10 @@ pub(crate) struct Subject {
     pub(crate) forwarded: Option<Arc<Forwarded>>,
 }
 
-/// The request in which a principal was established, for the questions that handlers ask about it.
-#[derive(Clone)]
-pub(crate) struct Origin {
-    pub(crate) id: RequestId,
-    pub(crate) route: Option<Arc<str>>,
-    pub(crate) forwarded: Option<Arc<Forwarded>>,
-}
-
 /// What a question of the application's own is about, as its author names it.
 pub(crate) struct Object {
     pub(crate) kind: Box<str>,
     pub(crate) id: Box<str>,
-}
-
-/// What the caller sent to be found again by.
-pub(crate) struct Forwarded {
-    pub(crate) trace_parent: Option<Box<str>>,
-    pub(crate) request_id: Option<Box<str>>,
 }
 
 /// Why a request was not let through.

@@ -349,7 +349,7 @@ mod tests {
 
     struct Risk;
     impl SignalSource for Risk {
-        fn signal(&self, name: &str, _: &Principal) -> Result<Option<String>, SignalError> {
+        fn signal(&self, name: &str, _: &crate::authorize::Caller) -> Result<Option<String>, SignalError> {
             assert_eq!(name, "risk", "the source's own mistake");
             Ok(Some("7".to_owned()))
         }
@@ -386,7 +386,12 @@ mod tests {
             .document("roles", serde_json::json!({"alice": "admin", "users": ["alice"]}))
             .load()
             .unwrap();
-        policies.current().evaluate(Box::new(Question::new(principal, Asked::Request(facts), labels, now)))
+        policies.current().evaluate(Box::new(Question::new(
+            principal.facts(),
+            Asked::Request(facts),
+            labels,
+            now,
+        )))
     }
 
     macro_rules! guest {

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::json;
-use ztlib::authenticate::Principal;
 use ztlib::authorize::NativePolicy;
 use ztlib::authorize::{Answer, Fault, Labels, Outcome, Reader, SignalError, SignalSource};
 use ztlib::policies::{Budget, PolicySetBuilder};
@@ -309,7 +308,7 @@ fn questions_that_differ_only_in_what_a_symbol_stands_for_share_an_entry() {
 struct Fickle(Arc<AtomicUsize>);
 
 impl SignalSource for Fickle {
-    fn signal(&self, _: &str, _: &Principal) -> Result<Option<String>, SignalError> {
+    fn signal(&self, _: &str, _: &ztlib::authorize::Caller) -> Result<Option<String>, SignalError> {
         Ok(Some(self.0.fetch_add(1, Ordering::SeqCst).to_string()))
     }
 }

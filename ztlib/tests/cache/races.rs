@@ -8,7 +8,6 @@ use std::sync::{Arc, Barrier};
 use std::thread;
 
 use serde_json::{Value as Json, json};
-use ztlib::authenticate::Principal;
 use ztlib::authorize::Revision;
 use ztlib::authorize::{CacheBounds, SignalError, SignalSource};
 use ztlib::policies::PolicySetBuilder;
@@ -45,7 +44,7 @@ impl Drop for Held<'_> {
 }
 
 impl SignalSource for Gate {
-    fn signal(&self, _: &str, _: &Principal) -> Result<Option<String>, SignalError> {
+    fn signal(&self, _: &str, _: &ztlib::authorize::Caller) -> Result<Option<String>, SignalError> {
         if self.0.0.swap(false, Ordering::SeqCst) {
             self.0.1.wait();
             self.0.1.wait();
@@ -165,7 +164,7 @@ fn a_question_that_is_held_up_holds_up_no_other() {
 struct Pair(Arc<(AtomicUsize, Barrier)>);
 
 impl SignalSource for Pair {
-    fn signal(&self, _: &str, _: &Principal) -> Result<Option<String>, SignalError> {
+    fn signal(&self, _: &str, _: &ztlib::authorize::Caller) -> Result<Option<String>, SignalError> {
         let (left, barrier) = &*self.0;
         if left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok() {
             barrier.wait();
@@ -271,7 +270,7 @@ fn under_reloads_new_documents_and_evictions_each_remembered_answer_is_that_of_i
 struct BreaksOnce(Arc<AtomicBool>);
 
 impl SignalSource for BreaksOnce {
-    fn signal(&self, _: &str, _: &Principal) -> Result<Option<String>, SignalError> {
+    fn signal(&self, _: &str, _: &ztlib::authorize::Caller) -> Result<Option<String>, SignalError> {
         if !self.0.swap(true, Ordering::SeqCst) {
             std::panic::resume_unwind(Box::new("the feed broke"));
         }

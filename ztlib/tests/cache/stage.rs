@@ -12,7 +12,6 @@ use http::Request;
 use http_body_util::Full;
 use serde_json::{Value as Json, json};
 use ztlib::RemoteAddr;
-use ztlib::authenticate::Principal;
 use ztlib::authenticate::peer::{PeerAuthenticator, PeerCertificates, Trust};
 use ztlib::authenticate::token::{Algorithm, Issuer, KeySet, Keys, TokenAuthenticator, TokenVerifier};
 use ztlib::authorize::{CacheBounds, Labels, SignalError, SignalSource};
@@ -271,7 +270,7 @@ impl Feed {
 }
 
 impl SignalSource for Feed {
-    fn signal(&self, name: &str, _: &Principal) -> Result<Option<String>, SignalError> {
+    fn signal(&self, name: &str, _: &ztlib::authorize::Caller) -> Result<Option<String>, SignalError> {
         *self.asked.lock().unwrap() += 1;
         self.values.lock().unwrap().get(name).cloned().ok_or_else(|| SignalError::new("down"))
     }

@@ -252,7 +252,7 @@ fn a_signal_is_asked_once_for_both_where_both_ask() {
     #[derive(Clone, Default)]
     struct Risk(Arc<AtomicUsize>, Arc<AtomicUsize>);
     impl SignalSource for Risk {
-        fn signal(&self, name: &str, _: &Principal) -> Result<Option<String>, SignalError> {
+        fn signal(&self, name: &str, _: &ztlib::authorize::Caller) -> Result<Option<String>, SignalError> {
             let asked = if name == "risk" { &self.0 } else { &self.1 };
             // Each time another answer.
             Ok(Some(asked.fetch_add(1, Ordering::SeqCst).to_string()))

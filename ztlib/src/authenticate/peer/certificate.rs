@@ -18,7 +18,7 @@ use super::PeerError;
 use super::chain_member::{ChainMember, Position};
 use super::constraints::NameConstraints;
 use super::distinguished_name::DistinguishedName;
-use super::printable::printable;
+use ztlib_contract::printable;
 
 /// A serial number may have this many bytes (RFC 5280 section 4.1.2.2).
 const MAX_SERIAL_BYTES: usize = 20;

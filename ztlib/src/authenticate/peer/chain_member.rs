@@ -4,7 +4,7 @@ use std::fmt;
 
 use x509_parser::x509::X509Name;
 
-use super::printable::printable;
+use ztlib_contract::printable;
 
 /// Where a certificate stands in the chain that a peer sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

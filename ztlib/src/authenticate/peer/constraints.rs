@@ -10,7 +10,7 @@ use super::PeerError;
 use super::certificate::{Certificate, GeneralName, general_name, sequence};
 use super::chain_member::ChainMember;
 use super::distinguished_name::DistinguishedName;
-use super::printable::printable;
+use ztlib_contract::printable;
 
 /// Comparisons of a name with a constraint that one peer may cost. What an authority may sign is
 /// bounded by the size of the chain, but the product of names and constraints is not.

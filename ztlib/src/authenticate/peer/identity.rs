@@ -1,18 +1,20 @@
 //! Who the peer is: proven, and not to be made anywhere else.
 
 use std::fmt;
-use std::sync::{Arc, Weak};
+use std::ops::Deref;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use arc_swap::ArcSwapOption;
 use rustls_pki_types::CertificateDer;
 
+use super::PeerError;
 use super::certificate::Validity;
 use super::leaf::{Claim, Leaf};
 use super::roots::Vouched;
 use super::trust::TrustView;
-use super::{PeerError, SpiffeId};
 use crate::clock::from_unix_seconds;
+use ztlib_contract::facts::PeerFacts;
 
 /// The identity of the workload at the other end of the connection, read from a certificate chain
 /// that was verified under the roots of exactly the trust domain or authority that may vouch for
@@ -23,9 +25,10 @@ use crate::clock::from_unix_seconds;
 /// peer that a named authority vouches for; never a common name, an e-mail address, an IP address.
 /// Cloning is cheap. `Debug` shows the identity and the fingerprint, never the certificate.
 #[derive(Clone)]
-pub struct PeerIdentity(Arc<Facts>);
+pub struct PeerIdentity(Arc<Proof>);
 
-struct Facts {
+struct Proof {
+    facts: Arc<PeerFacts>,
     leaf: Arc<Leaf>,
     chain: Arc<[CertificateDer<'static>]>,
     vouched: Vouched,
@@ -43,13 +46,12 @@ struct Again {
     vouched: Vouched,
 }
 
-/// Which identity somebody had: while a mark is there, no other can come to lie where it lay.
-pub(crate) struct PeerMark(Weak<Facts>);
+/// Who the peer is, as facts.
+impl Deref for PeerIdentity {
+    type Target = PeerFacts;
 
-impl PeerMark {
-    /// Whether this is the identity that was marked.
-    pub(crate) fn is_of(&self, peer: &PeerIdentity) -> bool {
-        self.0.as_ptr() == Arc::as_ptr(&peer.0)
+    fn deref(&self) -> &PeerFacts {
+        &self.0.facts
     }
 }
 
@@ -61,7 +63,12 @@ impl PeerIdentity {
         ours: bool,
         generation: u64,
     ) -> Self {
-        Self(Arc::new(Facts { leaf, chain, vouched, ours, generation, again: ArcSwapOption::empty() }))
+        let facts = Arc::new(match &leaf.claim {
+            Claim::Spiffe(id) => PeerFacts::spiffe(id.clone()),
+            Claim::Dns(names) => PeerFacts::named(vouched.authority.as_deref().unwrap_or_default(), names),
+        });
+        let again = ArcSwapOption::empty();
+        Self(Arc::new(Proof { facts, leaf, chain, vouched, ours, generation, again }))
     }
 
     /// Whether our own acceptor saw the peer prove that it holds the leaf's key.
@@ -69,37 +76,9 @@ impl PeerIdentity {
         self.0.ours
     }
 
-    /// Where it lies in memory: tells two of them apart for as long as both are there.
-    pub(crate) fn address(&self) -> usize {
-        Arc::as_ptr(&self.0).addr()
-    }
-
-    /// This identity and no other, without keeping it.
-    pub(crate) fn mark(&self) -> PeerMark {
-        PeerMark(Arc::downgrade(&self.0))
-    }
-
-    /// The SPIFFE ID, unless a named authority vouches for this peer.
-    pub fn spiffe_id(&self) -> Option<&SpiffeId> {
-        match &self.0.leaf.claim {
-            Claim::Spiffe(id) => Some(id),
-            Claim::Dns(_) => None,
-        }
-    }
-
-    /// The name given to [`TrustBuilder::authority`](super::TrustBuilder::authority) for the roots
-    /// that vouch for a peer without a SPIFFE ID.
-    pub fn authority(&self) -> Option<&str> {
-        self.0.vouched.authority.as_deref()
-    }
-
-    /// The DNS names of a peer without a SPIFFE ID: sorted, lower case, without repetitions. Empty
-    /// for a SPIFFE peer, whatever DNS names its certificate may have.
-    pub fn dns_names(&self) -> &[Box<str>] {
-        match &self.0.leaf.claim {
-            Claim::Spiffe(_) => &[],
-            Claim::Dns(names) => names,
-        }
+    /// Who the peer is, without the proof.
+    pub(crate) fn facts(&self) -> &Arc<PeerFacts> {
+        &self.0.facts
     }
 
     /// SHA-256 of the leaf certificate in DER.
@@ -176,8 +155,16 @@ impl PeerIdentity {
     }
 
     fn vouched_again(&self, again: &Again) -> Self {
-        let Facts { leaf, chain, ours, .. } = self.0.as_ref();
-        Self::new(leaf.clone(), chain.clone(), again.vouched.clone(), *ours, again.generation)
+        let Proof { facts, leaf, chain, ours, .. } = self.0.as_ref();
+        Self(Arc::new(Proof {
+            facts: facts.clone(),
+            leaf: leaf.clone(),
+            chain: chain.clone(),
+            vouched: again.vouched.clone(),
+            ours: *ours,
+            generation: again.generation,
+            again: ArcSwapOption::empty(),
+        }))
     }
 
     fn is_valid_as(&self, vouched: &Vouched, now: u64) -> Result<(), PeerError> {
@@ -206,19 +193,10 @@ impl PeerIdentity {
     }
 }
 
-/// The SPIFFE ID; or `authority/name,name` of a peer without one.
+/// As [`PeerFacts`] are: the SPIFFE ID, or `authority/name,name` of a peer without one.
 impl fmt::Display for PeerIdentity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0.leaf.claim {
-            Claim::Spiffe(id) => f.write_str(id.as_str()),
-            Claim::Dns(names) => {
-                write!(f, "{}/", self.authority().unwrap_or_default())?;
-                for (at, name) in names.iter().enumerate() {
-                    write!(f, "{}{name}", if at == 0 { "" } else { "," })?;
-                }
-                Ok(())
-            }
-        }
+        fmt::Display::fmt(&self.0.facts, f)
     }
 }
 

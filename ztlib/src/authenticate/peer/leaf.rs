@@ -4,9 +4,9 @@ use rustls_pki_types::CertificateDer;
 
 use super::certificate::{Certificate, GeneralName, Validity};
 use super::chain_member::Position;
-use super::printable::printable;
 use super::{PeerError, SpiffeId, host};
 use crate::hex::hex;
+use ztlib_contract::printable;
 
 /// A peer may be known by this many DNS names, equal ones counted once. Public authorities sign up
 /// to 100, some private ones up to 250. Beyond it the peer is refused rather than known by some of

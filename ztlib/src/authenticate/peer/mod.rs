@@ -45,15 +45,12 @@ mod host;
 mod identity;
 mod leaf;
 mod path;
-mod printable;
-mod rehearsed;
 mod revocation;
 mod roots;
 mod rules;
 #[cfg(test)]
 mod rules_tests;
 mod signature;
-mod spiffe_id;
 mod trust;
 
 pub use authenticator::PeerAuthenticator;
@@ -62,7 +59,5 @@ pub use chain_member::{ChainMember, Position};
 pub use error::PeerError;
 pub use identity::PeerIdentity;
 pub use revocation::RevocationListFault;
-pub use spiffe_id::{SpiffeId, SpiffeIdError, TrustDomain};
 pub use trust::{Trust, TrustBuilder, TrustError};
-
-pub(crate) use identity::PeerMark;
+pub use ztlib_contract::facts::{SpiffeId, SpiffeIdError, TrustDomain};

@@ -9,11 +9,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arc_swap::ArcSwap;
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
 
-use super::printable::printable;
 use super::revocation::{RevocationListFault, RevocationPolicy};
 use super::roots::{Given, Roots};
 use super::{PeerError, TrustDomain};
 use crate::pem;
+use ztlib_contract::printable;
 
 /// Generations are numbered through the whole process, so that one number never stands for two sets
 /// of roots, not even those of two `Trust`s.

@@ -1,21 +1,20 @@
 //! What a verified token says.
 
-use std::borrow::Cow;
 use std::fmt;
-use std::sync::{Arc, Weak};
+use std::ops::Deref;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
+use serde_json::Value;
+use ztlib_contract::facts::Claims;
 
 use super::algorithm::Algorithm;
-use super::error::{ClaimError, Shown, TokenError, shown};
-use super::json::canonical_text;
+use super::error::{Shown, TokenError};
 use super::jws::not_accepted;
 use super::key::Key;
 use super::keys::{KeySet, NoKey};
-use super::registered::Registered;
-use super::trusted::{SCOPE, TrustedIssuer};
+use super::times::Times;
+use super::trusted::TrustedIssuer;
 use crate::clock::{from_unix_seconds, unix_seconds};
 use crate::held;
 
@@ -57,18 +56,16 @@ pub(super) struct Verified {
     /// The `typ` of the header.
     pub(super) typ: Option<Box<str>>,
     pub(super) generation: u64,
-    pub(super) registered: Registered,
-    /// An object.
-    pub(super) claims: Value,
+    pub(super) times: Times,
+    pub(super) claims: Arc<Claims>,
 }
 
-/// Which claims somebody had: while a mark is there, no others can come to lie where they lay.
-pub(crate) struct ClaimsMark(Weak<Verified>);
+/// What the token says, as facts.
+impl Deref for VerifiedClaims {
+    type Target = Claims;
 
-impl ClaimsMark {
-    /// Whether these are the claims that were marked.
-    pub(crate) fn is_of(&self, claims: &VerifiedClaims) -> bool {
-        self.0.as_ptr() == Arc::as_ptr(&claims.0)
+    fn deref(&self) -> &Claims {
+        &self.0.claims
     }
 }
 
@@ -98,8 +95,8 @@ impl VerifiedClaims {
         }
         let (set, generation) = issuer.keys.now();
         let key = self.key_in(&set)?;
-        let Value::Object(members) = claims else { return Err(TokenError::Malformed) };
-        let registered = issuer.accept(typ.as_deref(), members, now)?;
+        let Value::Object(members) = claims.members() else { return Err(TokenError::Malformed) };
+        let (claims, times) = issuer.accept(typ.as_deref(), members.clone(), now)?;
         Ok(Self::new(Verified {
             issuer: Arc::clone(issuer),
             key,
@@ -107,8 +104,8 @@ impl VerifiedClaims {
             names_key: *names_key,
             typ: typ.clone(),
             generation,
-            registered,
-            claims: claims.clone(),
+            times,
+            claims: Arc::new(claims),
         }))
     }
 
@@ -122,110 +119,30 @@ impl VerifiedClaims {
         }
     }
 
-    /// The issuer (`iss`, RFC 7519 section 4.1.1), as configured.
-    pub fn issuer(&self) -> &str {
-        &self.0.issuer.name
-    }
-
-    /// Whether the issuer is the home issuer: the first that was given to
-    /// [`TokenVerifierBuilder::issuer`](super::TokenVerifierBuilder::issuer). What a rule says of
-    /// subjects, roles and scopes without naming an issuer is said of the home issuer's: the
-    /// `admin` of another is another's.
-    pub fn is_home_issuer(&self) -> bool {
-        self.0.issuer.is_home
-    }
-
-    /// The subject (`sub`, RFC 7519 section 4.1.2), unique within the issuer. Never empty.
-    pub fn subject(&self) -> Option<&str> {
-        self.0.registered.subject.as_deref()
-    }
-
-    /// The audiences (`aud`, RFC 7519 section 4.1.3), as the token has them; where it has no `aud`,
-    /// those of the claim that [`Issuer::audience_from`](super::Issuer::audience_from) names.
-    /// At least one is this service; there are none only after
-    /// [`Issuer::allow_missing_audience`](super::Issuer::allow_missing_audience).
-    pub fn audiences(&self) -> &[String] {
-        &self.0.registered.audiences
-    }
-
-    /// Whether the token names this audience.
-    pub fn has_audience(&self, audience: &str) -> bool {
-        self.audiences().iter().any(|one| one == audience)
-    }
-
-    /// The scopes (`scope`, RFC 8693 section 4.2, or what
-    /// [`Issuer::scopes_from`](super::Issuer::scopes_from) names), sorted, each once; none
-    /// where there is no such claim.
-    ///
-    /// # Errors
-    /// [`ClaimError::WrongType`] where the claim is neither a string of scopes nor an array of
-    /// them.
-    pub fn scopes(&self) -> Result<&[String], ClaimError> {
-        self.0.registered.scopes.as_deref().map_err(Clone::clone)
-    }
-
-    /// Whether the token has this scope. Letter case counts.
-    ///
-    /// # Errors
-    /// As [`scopes`](Self::scopes).
-    pub fn has_scope(&self, scope: &str) -> Result<bool, ClaimError> {
-        Ok(self.scopes()?.binary_search_by(|one| one.as_str().cmp(scope)).is_ok())
+    /// What the token says, without the proof that it does.
+    pub(crate) fn facts(&self) -> &Arc<Claims> {
+        &self.0.claims
     }
 
     /// When the token expires (`exp`, RFC 7519 section 4.1.4).
     pub fn expires_at(&self) -> SystemTime {
-        from_unix_seconds(self.0.registered.expires_at)
+        from_unix_seconds(self.0.times.expires_at)
     }
 
     /// The moment from which [`recheck`](Self::recheck) refuses whatever happens: `exp` with the
     /// issuer's leeway, or its maximum age, whichever comes first.
     pub fn valid_until(&self) -> SystemTime {
-        from_unix_seconds(self.0.registered.ends_at(&self.0.issuer))
+        from_unix_seconds(self.0.times.ends_at(&self.0.issuer))
     }
 
     /// When the token was issued (`iat`, RFC 7519 section 4.1.6).
     pub fn issued_at(&self) -> Option<SystemTime> {
-        self.0.registered.issued_at.map(from_unix_seconds)
+        self.0.times.issued_at.map(from_unix_seconds)
     }
 
     /// From when the token is valid (`nbf`, RFC 7519 section 4.1.5).
     pub fn not_before(&self) -> Option<SystemTime> {
-        self.0.registered.not_before.map(from_unix_seconds)
-    }
-
-    /// When the user last logged in actively (`auth_time`, OpenID Connect Core section 2).
-    ///
-    /// # Errors
-    /// [`ClaimError::WrongType`] where the claim is not a date.
-    pub fn auth_time(&self) -> Result<Option<SystemTime>, ClaimError> {
-        let time = self.0.registered.auth_time.as_ref().map_err(Clone::clone)?;
-        Ok(time.map(from_unix_seconds))
-    }
-
-    /// The authentication context class of the login (`acr`, OpenID Connect Core section 2). An
-    /// empty one is none.
-    ///
-    /// # Errors
-    /// [`ClaimError::WrongType`] where the claim is not a string.
-    pub fn acr(&self) -> Result<Option<&str>, ClaimError> {
-        self.0.registered.acr.as_ref().map(Option::as_deref).map_err(Clone::clone)
-    }
-
-    /// The methods of the login (`amr`, RFC 8176), as the token has them; empty where it does not
-    /// say.
-    ///
-    /// # Errors
-    /// [`ClaimError::WrongType`] where the claim is not an array of strings that say something.
-    pub fn amr(&self) -> Result<&[String], ClaimError> {
-        self.0.registered.amr.as_deref().map_err(Clone::clone)
-    }
-
-    /// The token's id (`jti`, RFC 7519 section 4.1.7). An empty one is none.
-    ///
-    /// # Errors
-    /// [`ClaimError::WrongType`] where the claim is not a string.
-    pub fn token_id(&self) -> Result<Option<&str>, ClaimError> {
-        self.0.registered.token_id.as_ref().map(Option::as_deref).map_err(Clone::clone)
+        self.0.times.not_before.map(from_unix_seconds)
     }
 
     /// The id of the key that signed the token, where it has one.
@@ -244,64 +161,6 @@ impl VerifiedClaims {
         self.0.generation
     }
 
-    /// A claim that is a string.
-    ///
-    /// # Errors
-    /// [`ClaimError`] where the pointer is malformed or the claim is of another type.
-    pub fn claim_string(&self, pointer: &str) -> Result<Option<&str>, ClaimError> {
-        self.typed(pointer, "a string", Value::as_str)
-    }
-
-    /// A claim that is an integer: a number without fraction or exponent that fits 64 bits with
-    /// sign.
-    ///
-    /// # Errors
-    /// As [`claim_string`](Self::claim_string).
-    pub fn claim_int(&self, pointer: &str) -> Result<Option<i64>, ClaimError> {
-        self.typed(pointer, "an integer", Value::as_i64)
-    }
-
-    /// A claim that is `true` or `false`.
-    ///
-    /// # Errors
-    /// As [`claim_string`](Self::claim_string).
-    pub fn claim_bool(&self, pointer: &str) -> Result<Option<bool>, ClaimError> {
-        self.typed(pointer, "a boolean", Value::as_bool)
-    }
-
-    /// A claim of any type, as JSON text: members in the order of their names (by code point), no
-    /// white space.
-    ///
-    /// # Errors
-    /// [`ClaimError::MalformedPointer`].
-    pub fn claim_json(&self, pointer: &str) -> Result<Option<String>, ClaimError> {
-        Ok(self.value(pointer)?.map(canonical_text))
-    }
-
-    /// Whether a claim is this string, or an array with this string in it; `false` where there is
-    /// no such claim.
-    ///
-    /// # Errors
-    /// [`ClaimError`] where the pointer is malformed or the claim is neither a string nor an array.
-    pub fn claim_contains(&self, pointer: &str, value: &str) -> Result<bool, ClaimError> {
-        match self.value(pointer)? {
-            None => Ok(false),
-            Some(Value::String(text)) => Ok(text == value),
-            Some(Value::Array(items)) => Ok(items.iter().any(|item| item == value)),
-            Some(_) => {
-                Err(ClaimError::WrongType { pointer: shown(pointer), expected: "a string or an array" })
-            }
-        }
-    }
-
-    /// All claims as a type of the application's.
-    ///
-    /// # Errors
-    /// [`ClaimError::Shape`].
-    pub fn deserialize<T: DeserializeOwned>(&self) -> Result<T, ClaimError> {
-        T::deserialize(&self.0.claims).map_err(|_| ClaimError::Shape)
-    }
-
     /// Checks again what may have changed since the token was verified: time has gone on (or back),
     /// and the issuer's keys may have been replaced. It is what must be asked before a decision
     /// that is based on these claims.
@@ -312,7 +171,7 @@ impl VerifiedClaims {
     /// where several of the new ones would fit.
     pub fn recheck(&self, now: SystemTime) -> Result<(), TokenError> {
         let now = seconds(now)?;
-        self.0.registered.check_time(&self.0.issuer, now)?;
+        self.0.times.check(&self.0.issuer, now)?;
         if self.0.issuer.keys.generation() == self.0.generation {
             return Ok(());
         }
@@ -328,58 +187,9 @@ impl VerifiedClaims {
     /// counted when a token is read.
     pub(super) fn held_bytes(&self) -> usize {
         // Some stand there twice: once more where they were read for good.
-        let Registered { audiences, scopes, amr, .. } = &self.0.registered;
-        let lists = [scopes, amr].into_iter().filter_map(|list| list.as_ref().ok());
-        let again = lists.chain([audiences]).flatten().map(|text| 2 * held::BLOCK + text.len());
-        held::by(&self.0.claims) + again.sum::<usize>()
-    }
-
-    /// Where it lies in memory: tells two of them apart for as long as both are there.
-    pub(crate) fn address(&self) -> usize {
-        Arc::as_ptr(&self.0).addr()
-    }
-
-    /// These claims and no others, without keeping them.
-    pub(crate) fn mark(&self) -> ClaimsMark {
-        ClaimsMark(Arc::downgrade(&self.0))
-    }
-
-    /// The claim at a pointer.
-    pub(crate) fn value(&self, pointer: &str) -> Result<Option<&Value>, ClaimError> {
-        // By far the most pointers are one plain name, and `Value::pointer` copies each.
-        let plain = |name: &&str| !name.bytes().any(|byte| matches!(byte, b'/' | b'~'));
-        if let Some(name) = pointer.strip_prefix('/').filter(plain) {
-            return Ok(self.0.claims.get(name));
-        }
-        check_pointer(pointer)?;
-        Ok(self.0.claims.pointer(pointer))
-    }
-
-    /// What a record keeps of a claim, so that the same is read of it by whoever is not told the
-    /// issuer's terms: the scopes as `scope` and the audience as `aud`, wherever they are.
-    pub(crate) fn recorded(&self, pointer: &str) -> Result<Option<Cow<'_, Value>>, ClaimError> {
-        let Registered { audiences, scopes, .. } = &self.0.registered;
-        let texts = |texts: &[String]| Value::Array(texts.iter().map(|text| text.as_str().into()).collect());
-        match pointer {
-            "/scope" if self.0.issuer.scopes_from != [SCOPE] => {
-                // Null is no scope to anybody, as what stands there is none.
-                Ok(Some(Cow::Owned(scopes.as_deref().map_or(Value::Null, texts))))
-            }
-            "/aud" if self.0.claims.get("aud").is_none() && !audiences.is_empty() => {
-                Ok(Some(Cow::Owned(texts(audiences))))
-            }
-            _ => Ok(self.value(pointer)?.map(Cow::Borrowed)),
-        }
-    }
-
-    fn typed<'c, T>(
-        &'c self,
-        pointer: &str,
-        expected: &'static str,
-        read: impl Fn(&'c Value) -> Option<T>,
-    ) -> Result<Option<T>, ClaimError> {
-        let Some(value) = self.value(pointer)? else { return Ok(None) };
-        read(value).map(Some).ok_or_else(|| ClaimError::WrongType { pointer: shown(pointer), expected })
+        let lists = [self.scopes(), self.amr()].into_iter().filter_map(Result::ok);
+        let again = lists.chain([self.audiences()]).flatten().map(|text| 2 * held::BLOCK + text.len());
+        held::by(self.members()) + again.sum::<usize>()
     }
 }
 
@@ -388,7 +198,7 @@ impl fmt::Debug for VerifiedClaims {
         f.debug_struct("VerifiedClaims")
             .field("issuer", &self.issuer())
             .field("subject", &self.subject().map(Shown))
-            .field("expires_at", &self.0.registered.expires_at)
+            .field("expires_at", &self.0.times.expires_at)
             .finish_non_exhaustive()
     }
 }
@@ -398,22 +208,12 @@ pub(super) fn seconds(now: SystemTime) -> Result<u64, TokenError> {
     if now < UNIX_EPOCH { Err(TokenError::Clock) } else { Ok(unix_seconds(now)) }
 }
 
-/// RFC 6901 section 3: empty, or `/` before each token; `~` only as `~0` and `~1`.
-fn check_pointer(pointer: &str) -> Result<(), ClaimError> {
-    let begins = pointer.is_empty() || pointer.starts_with('/');
-    let escapes = pointer.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']));
-    if begins && escapes { Ok(()) } else { Err(ClaimError::MalformedPointer { pointer: shown(pointer) }) }
-}
-
-/// The claims as the value that they are read from.
-pub(super) fn object(claims: Map<String, Value>) -> Value {
-    Value::Object(claims)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
     use std::time::Duration;
 
+    use ztlib_contract::facts::ClaimLimits;
     use ztlib_testing::TokenIssuer;
 
     use super::*;
@@ -439,7 +239,7 @@ mod tests {
                 .into_iter()
                 .filter_map(|(name, pointer)| Some((name.to_owned(), recorded(pointer)?)))
                 .collect();
-            let rebuilt = VerifiedClaims::rebuilt(record, 0, true).unwrap();
+            let rebuilt = Claims::described(record, 0, true, ClaimLimits::RECORD).unwrap();
             assert_eq!(rebuilt.has_scope("a").map_err(|error| error.code()), has);
             assert_ne!(rebuilt.has_scope("admin"), Ok(true));
             assert!(rebuilt.has_audience("shop"));

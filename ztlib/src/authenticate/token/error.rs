@@ -5,6 +5,7 @@ use std::fmt;
 use super::algorithm::Algorithm;
 use super::json::JsonFault;
 use super::key_error::KeyRefusal;
+pub(super) use ztlib_contract::shown;
 
 /// Why no [`VerifiedClaims`](super::VerifiedClaims) came of a request.
 ///
@@ -269,59 +270,6 @@ impl TokenErrorKind {
             Self::InvalidToken => Some("invalid_token"),
         }
     }
-}
-
-/// Why a claim could not be read as asked. An absent claim is not an error.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ClaimError {
-    /// The pointer is not a JSON pointer (RFC 6901 section 3): it must be empty or start with `/`,
-    /// with `~` only in `~0` and `~1`.
-    #[error("`{pointer}` is not a JSON pointer: write it like `/org/id`")]
-    MalformedPointer {
-        /// The pointer, escaped and cut.
-        pointer: Box<str>,
-    },
-    /// The claim is there and of another type.
-    #[error("the claim `{pointer}` is not {expected}")]
-    WrongType {
-        /// The pointer, escaped and cut.
-        pointer: Box<str>,
-        /// What was asked for: "a string", "an integer", …
-        expected: &'static str,
-    },
-    /// The claims do not have the shape of the type asked for. What is in them is not shown.
-    #[error("the claims do not have the shape of the type asked for")]
-    Shape,
-}
-
-impl ClaimError {
-    /// A stable name for logs and metrics.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::MalformedPointer { .. } => "claim-malformed-pointer",
-            Self::WrongType { .. } => "claim-wrong-type",
-            Self::Shape => "claim-shape",
-        }
-    }
-}
-
-/// Text of a caller as errors may show it: escaped, one line, at most 64 characters.
-pub(super) fn shown(text: &str) -> Box<str> {
-    const LONGEST: usize = 64;
-    let mut shown = String::new();
-    for (at, character) in text.chars().enumerate() {
-        if at == LONGEST {
-            shown.push('…');
-            break;
-        }
-        if character == '`' || !(character.is_ascii_graphic() || character == ' ') {
-            shown.extend(character.escape_unicode());
-        } else {
-            shown.extend(character.escape_default());
-        }
-    }
-    shown.into()
 }
 
 /// The first few of several texts, each [`shown`] in quotes.

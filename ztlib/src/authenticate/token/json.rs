@@ -6,7 +6,6 @@
 //! and bounds the rest.
 
 use std::cell::Cell;
-use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::LazyLock;
 
@@ -85,45 +84,6 @@ pub(super) fn read_object(bytes: &[u8], limits: Limits) -> Result<Map<String, Va
     match value {
         Value::Object(members) => Ok(members),
         _ => Err(JsonFault::NotAnObject),
-    }
-}
-
-/// Text with members in the order of their names and no white space, whatever features `serde_json`
-/// was built with.
-pub(crate) fn canonical_text(value: &Value) -> String {
-    let mut text = String::new();
-    write_canonical(value, &mut text);
-    text
-}
-
-fn write_canonical(value: &Value, text: &mut String) {
-    match value {
-        Value::Array(items) => {
-            text.push('[');
-            for (at, item) in items.iter().enumerate() {
-                if at > 0 {
-                    text.push(',');
-                }
-                write_canonical(item, text);
-            }
-            text.push(']');
-        }
-        Value::Object(members) => {
-            text.push('{');
-            let names: BTreeSet<&String> = members.keys().collect();
-            for (at, name) in names.into_iter().enumerate() {
-                if at > 0 {
-                    text.push(',');
-                }
-                text.push_str(&Value::from(name.as_str()).to_string());
-                text.push(':');
-                if let Some(member) = members.get(name) {
-                    write_canonical(member, text);
-                }
-            }
-            text.push('}');
-        }
-        leaf => text.push_str(&leaf.to_string()),
     }
 }
 
@@ -357,12 +317,6 @@ mod tests {
         for text in ["[]", "1", "null", "\"{}\""] {
             assert_eq!(read(text), Err(JsonFault::NotAnObject), "{text}");
         }
-    }
-
-    #[test]
-    fn canonical_text_sorts_members() {
-        let object = read(r#" {"b":[1, {"z":null,"y":"\n"}], "a":-1.5} "#).unwrap();
-        assert_eq!(canonical_text(&Value::Object(object)), r#"{"a":-1.5,"b":[1,{"y":"\n","z":null}]}"#);
     }
 
     proptest! {

@@ -85,18 +85,6 @@ impl Key {
         })
     }
 
-    /// A key for no algorithm: it checks no signature.
-    pub(super) fn of_nobody() -> Self {
-        Self {
-            id: None,
-            family: Family::Hmac,
-            algorithms: Vec::new(),
-            signature_len: None,
-            fingerprint: [0; 32],
-            engine: DecodingKey::from_secret(&[]),
-        }
-    }
-
     /// Takes `kid` and `alg`, which narrows what the key is for.
     fn named(mut self, jwk: &Map<String, Value>) -> Result<Self, KeyRefusal> {
         self.id = text(jwk, "kid")?.map(str::to_owned);

@@ -86,12 +86,21 @@ impl fmt::Debug for LastTokens {
 
 #[cfg(test)]
 mod tests {
+    use ztlib_testing::TokenIssuer;
+
     use super::*;
+    use crate::authenticate::token::{Algorithm, BearerToken, Issuer, KeySet, TokenVerifier};
 
     #[test]
     fn a_connection_keeps_two_tokens_of_a_bounded_length_each_for_the_verifier_that_believed_it() {
-        let (last, claims) =
-            (LastTokens::default(), VerifiedClaims::rehearsed(serde_json::Map::new(), 0).unwrap());
+        let now = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_767_225_600);
+        let id = TokenIssuer::new("https://id.example");
+        let issuer = Issuer::new(id.name()).audience("shop").algorithms([Algorithm::ES256]);
+        let issuer = issuer.keys(KeySet::from_jwks(&id.jwks()).unwrap());
+        let verifier = TokenVerifier::builder().issuer(issuer).build().unwrap();
+        let token = id.token_at(now).audience("shop").sign();
+        let claims = verifier.verify(&BearerToken::new(&token).unwrap(), now).unwrap();
+        let last = LastTokens::default();
         let found = |verifier, header: &[u8]| last.find(verifier, header).is_some();
         let longest = vec![b'x'; MAX_KEPT_BYTES];
         last.keep(1, &longest, &claims);

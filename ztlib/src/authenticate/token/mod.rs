@@ -5,7 +5,7 @@
 //! | find the one token of a request | `bearer`, `authenticator` | [`BearerToken`] |
 //! | take it apart, refuse what can be read in two ways | `jws`, `json` | header and payload, not believed yet |
 //! | choose the key, check the signature | `keys`, `key`, `key_error` | the issuer's words |
-//! | check what they mean, here and now | `registered`, `trusted`, `verifier` | [`VerifiedClaims`] |
+//! | check what they mean, here and now | `times`, `trusted`, `verifier` | [`VerifiedClaims`] |
 //!
 //! The signature itself is checked by jsonwebtoken on aws-lc. All else is checked here, since a
 //! library for everybody accepts more than a service should: claims of a wrong type, unknown
@@ -62,8 +62,7 @@ mod key_error;
 mod keys;
 mod last;
 mod limits;
-mod registered;
-mod rehearsed;
+mod times;
 mod trusted;
 #[cfg(test)]
 mod vectors;
@@ -74,7 +73,7 @@ pub use algorithm::Algorithm;
 pub use authenticator::TokenAuthenticator;
 pub use bearer::{BearerSource, BearerToken};
 pub use claims::VerifiedClaims;
-pub use error::{ClaimError, TokenError, TokenErrorKind};
+pub use error::{TokenError, TokenErrorKind};
 pub use issuer::{Issuer, MAX_LEEWAY};
 pub use json::JsonFault;
 pub use jws::MAX_TOKEN_BYTES;
@@ -82,7 +81,6 @@ pub use key_error::{KeyRefusal, KeySetError, KeyWarning};
 pub use keys::{KeySet, Keys, MAX_KEY_SET_BYTES};
 pub use trusted::TokenConfigError;
 pub use verifier::{TokenVerifier, TokenVerifierBuilder};
+pub use ztlib_contract::facts::ClaimError;
 
-pub(crate) use claims::ClaimsMark;
-pub(crate) use json::canonical_text;
 pub(crate) use last::LastTokens;

@@ -1,15 +1,15 @@
 //! An issuer's terms, checked once, in the form in which each token meets them.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 
 use super::algorithm::{Algorithm, Family};
 use super::error::{TokenError, listed, shown};
 use super::issuer::{Issuer, MAX_LEEWAY};
 use super::keys::Keys;
-use super::registered::{Registered, missing};
-
-/// Where scopes are, unless the issuer is told otherwise (RFC 8693 section 4.2).
-pub(super) const SCOPE: &str = "scope";
+use super::times::{Times, missing};
+use ztlib_contract::facts::{ClaimNames, Claims};
 
 /// The types that are accepted, besides none, where an issuer is told nothing about them.
 const DEFAULT_TYPES: [&str; 2] = ["at+jwt", "JWT"];
@@ -19,7 +19,7 @@ pub(super) const LATEST_DATE: u64 = 253_402_300_799;
 
 /// An [`Issuer`] that was checked.
 pub(super) struct TrustedIssuer {
-    pub(super) name: String,
+    pub(super) name: Arc<str>,
     /// Whether it is the first of its verifier.
     pub(super) is_home: bool,
     pub(super) audiences: Vec<String>,
@@ -88,10 +88,8 @@ impl TrustedIssuer {
         if issuer.scopes_from.iter().any(String::is_empty) {
             return Err(Error::ClaimName(name, "scopes_from"));
         }
-        let scopes_from =
-            if issuer.scopes_from.is_empty() { vec![SCOPE.to_owned()] } else { issuer.scopes_from };
         Ok(Self {
-            name,
+            name: name.into(),
             is_home,
             audiences,
             algorithms,
@@ -100,7 +98,7 @@ impl TrustedIssuer {
             missing_type: issuer.missing_type,
             audience_from: issuer.audience_from,
             missing_audience: issuer.missing_audience,
-            scopes_from,
+            scopes_from: issuer.scopes_from,
             leeway: issuer.leeway.as_secs(),
             clock_skew: issuer.clock_skew.as_secs(),
             max_lifetime: issuer.max_lifetime.as_secs().min(LATEST_DATE),
@@ -114,15 +112,17 @@ impl TrustedIssuer {
     pub(super) fn accept(
         &self,
         typ: Option<&str>,
-        claims: &Map<String, Value>,
+        claims: Map<String, Value>,
         now: u64,
-    ) -> Result<Registered, TokenError> {
+    ) -> Result<(Claims, Times), TokenError> {
         if !self.accepts_type(typ) {
             return Err(self.type_not_accepted(typ));
         }
-        let registered = Registered::read(claims, self)?;
+        let names = ClaimNames::new(&self.scopes_from, self.audience_from.as_deref(), self.missing_audience);
+        let times = Times::read(&claims)?;
+        let claims = Claims::read(self.name.clone(), self.is_home, names, claims)?;
         // None at all is let through by the reader only where the terms say so.
-        let audiences = &registered.audiences;
+        let audiences = claims.audiences();
         if !audiences.is_empty() && !audiences.iter().any(|audience| self.audiences.contains(audience)) {
             return Err(TokenError::Audience {
                 issuer: shown(&self.name),
@@ -130,11 +130,11 @@ impl TrustedIssuer {
                 wanted: listed(self.audiences.iter().map(String::as_str)),
             });
         }
-        registered.check_time(self, now)?;
-        let present = |name: &String| claims.get(name).is_some_and(|claim| *claim != Value::Null);
+        times.check(self, now)?;
+        let present = |name: &String| claims.members().get(name).is_some_and(|claim| *claim != Value::Null);
         match self.required.iter().find(|name| !present(name)) {
             Some(name) => Err(missing(name)),
-            None => Ok(registered),
+            None => Ok((claims, times)),
         }
     }
 

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::bearer::BearerToken;
-use super::claims::{Verified, VerifiedClaims, object, seconds};
+use super::claims::{Verified, VerifiedClaims, seconds};
 use super::error::{TokenError, shown};
 use super::issuer::Issuer;
 use super::json::read_object;
 use super::jws::Jws;
 use super::limits::TokenLimits;
-use super::registered::issuer_hint;
+use super::times::issuer_hint;
 use super::trusted::{TokenConfigError, TrustedIssuer};
 
 /// Decides whether a token is to be believed. A pure function with configuration: no socket, no
@@ -58,7 +58,7 @@ use super::trusted::{TokenConfigError, TrustedIssuer};
 /// ```
 #[derive(Clone)]
 pub struct TokenVerifier {
-    issuers: Arc<HashMap<String, Arc<TrustedIssuer>>>,
+    issuers: Arc<HashMap<Arc<str>, Arc<TrustedIssuer>>>,
     limits: TokenLimits,
 }
 
@@ -83,7 +83,7 @@ impl TokenVerifier {
         let key = Arc::clone(jws.verify(&issuer.name, &keys, &issuer.algorithms)?);
 
         // From here on the claims are the issuer's words.
-        let registered = issuer.accept(jws.header.typ.as_deref(), &claims, now)?;
+        let (claims, times) = issuer.accept(jws.header.typ.as_deref(), claims, now)?;
         Ok(VerifiedClaims::new(Verified {
             issuer: Arc::clone(issuer),
             key,
@@ -91,8 +91,8 @@ impl TokenVerifier {
             names_key: jws.header.key_id.is_some(),
             typ: jws.header.typ.map(Into::into),
             generation,
-            registered,
-            claims: object(claims),
+            times,
+            claims: Arc::new(claims),
         }))
     }
 
@@ -118,7 +118,7 @@ impl TokenVerifier {
 
 impl fmt::Debug for TokenVerifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut issuers: Vec<&String> = self.issuers.keys().collect();
+        let mut issuers: Vec<&Arc<str>> = self.issuers.keys().collect();
         issuers.sort_unstable();
         f.debug_struct("TokenVerifier").field("issuers", &issuers).finish()
     }
@@ -175,7 +175,9 @@ impl TokenVerifierBuilder {
         for (at, issuer) in self.issuers.into_iter().enumerate() {
             let issuer = TrustedIssuer::check(issuer, at == 0)?;
             match issuers.entry(issuer.name.clone()) {
-                Entry::Occupied(taken) => return Err(TokenConfigError::DuplicateIssuer(taken.key().clone())),
+                Entry::Occupied(taken) => {
+                    return Err(TokenConfigError::DuplicateIssuer(taken.key().to_string()));
+                }
                 Entry::Vacant(free) => free.insert(Arc::new(issuer)),
             };
         }

@@ -9,16 +9,14 @@
 //! not change.
 
 use std::cell::RefCell;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use super::read_list::ReadList;
-use crate::authenticate::Principal;
-use crate::authenticate::peer::PeerMark;
-use crate::authenticate::token::ClaimsMark;
-use crate::authorize::decision::Decision;
-use crate::authorize::question::{Asked, Question};
+use crate::authorize::Decision;
+use crate::authorize::Trace;
 use crate::authorize::set::PolicySet;
-use crate::authorize::trace::Trace;
+use crate::authorize::{Asked, Question};
+use crate::authorize::{Caller, Claims, PeerFacts};
 use crate::digest::Digest;
 
 /// Sets of places, a power of two, and places in each.
@@ -43,7 +41,7 @@ struct Entry {
     root: Digest,
     trace: Arc<Trace>,
     /// For whom all of the trace was compared last.
-    caller: Caller,
+    caller: Mark,
     decision: Decision,
     list: Arc<ReadList>,
     /// How often it was found, and of how many times the read list was told.
@@ -51,31 +49,29 @@ struct Entry {
     told: u64,
 }
 
-/// Peer and claims, told apart by where they lie. They are not kept: only their places are not
-/// given to others.
-struct Caller {
-    peer: Option<PeerMark>,
-    claims: Option<ClaimsMark>,
+/// Whose facts somebody had: while a mark is there, no others can come to lie where they lay.
+struct Mark {
+    peer: Option<Weak<PeerFacts>>,
+    claims: Option<Weak<Claims>>,
 }
 
-impl Caller {
-    fn of(principal: &Principal) -> Self {
+impl Mark {
+    fn of(caller: &Caller) -> Self {
         Self {
-            peer: principal.peer().map(|peer| peer.mark()),
-            claims: principal.claims().map(|claims| claims.mark()),
+            peer: caller.peer.as_ref().map(Arc::downgrade),
+            claims: caller.claims.as_ref().map(Arc::downgrade),
         }
     }
 
-    fn is(&self, principal: &Principal) -> bool {
-        let same_peer = match (&self.peer, principal.peer()) {
-            (Some(mark), Some(peer)) => mark.is_of(peer),
-            (mark, peer) => mark.is_none() && peer.is_none(),
-        };
-        same_peer
-            && match (&self.claims, principal.claims()) {
-                (Some(mark), Some(claims)) => mark.is_of(claims),
-                (mark, claims) => mark.is_none() && claims.is_none(),
+    /// Whether these are the very facts that were marked.
+    fn is_of(&self, caller: &Caller) -> bool {
+        fn same<T>(mark: Option<&Weak<T>>, facts: Option<&Arc<T>>) -> bool {
+            match (mark, facts) {
+                (Some(mark), Some(facts)) => mark.as_ptr() == Arc::as_ptr(facts),
+                (mark, facts) => mark.is_none() && facts.is_none(),
             }
+        }
+        same(self.peer.as_ref(), caller.peer.as_ref()) && same(self.claims.as_ref(), caller.claims.as_ref())
     }
 }
 
@@ -105,13 +101,13 @@ impl Entry {
 
     /// Whether every read of the trace gives for this question what it gave.
     fn answers(&mut self, question: &mut Question, policies: &PolicySet) -> bool {
-        let known = self.caller.is(&question.principal);
+        let known = self.caller.is_of(&question.caller);
         let same = self.trace.reads().all(|(read, value)| {
             (known && read.is_of_caller())
                 || question.fact(read, policies.view()).is_ok_and(|fact| fact.is(value))
         });
         if same && !known {
-            self.caller = Caller::of(&question.principal);
+            self.caller = Mark::of(&question.caller);
         }
         same
     }
@@ -165,7 +161,7 @@ pub(super) fn put(
             cache,
             root,
             trace: trace.clone(),
-            caller: Caller::of(&question.principal),
+            caller: Mark::of(&question.caller),
             decision: decision.clone(),
             list: list.clone(),
             found: 0,
@@ -181,9 +177,8 @@ pub(super) fn put(
 fn places(cache: u64, question: &Question) -> std::ops::Range<usize> {
     let mut hint = cache;
     let mut mix = |part: u64| hint = (hint ^ part).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29);
-    let principal = &question.principal;
-    mix(principal.claims().map_or(0, |claims| claims.address() as u64));
-    mix(principal.peer().map_or(0, |peer| peer.address() as u64));
+    mix(question.caller.claims.as_ref().map_or(0, |claims| Arc::as_ptr(claims).addr() as u64));
+    mix(question.caller.peer.as_ref().map_or(0, |peer| Arc::as_ptr(peer).addr() as u64));
     match &question.asked {
         Asked::Action(action) => mix(action.len() as u64),
         Asked::Request(facts) => {

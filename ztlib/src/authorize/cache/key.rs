@@ -4,8 +4,8 @@ use std::borrow::Borrow;
 use std::hash::{Hash, Hasher};
 
 use super::read_list::ReadList;
-use crate::authorize::question::{Question, View};
-use crate::authorize::read::Read;
+use crate::authorize::Read;
+use crate::authorize::{Question, View};
 
 /// A list's number and the exact values, each with its length: two different lists of values never
 /// have the same bytes.

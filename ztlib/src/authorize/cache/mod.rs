@@ -33,14 +33,11 @@ use foldhash::quality::FixedState;
 use moka::sync::Cache;
 use smallvec::SmallVec;
 
-use super::decision::{Decision, Fault};
-use super::question::{Asked, Question};
-use super::read::Read;
 use super::set::PolicySet;
-use super::trace::Trace;
+use super::{Asked, Decision, Fault, Question, Read, Trace};
 use crate::clock::Stopwatch;
+use crate::counters;
 use crate::digest::Digest;
-use crate::observe::metrics;
 
 use key::{Key, NoKey};
 use read_list::ReadList;
@@ -231,7 +228,7 @@ impl DecisionCache {
     /// the same, otherwise fresh.
     pub(crate) fn decide(&self, policies: &PolicySet, mut question: Question) -> Decided {
         if let Some(why) = not_cacheable(policies, &question) {
-            metrics::decision_not_cacheable(why);
+            counters::decision_not_cacheable(why);
             if !policies.is_pure() && !self.told_native.swap(true, Ordering::Relaxed) {
                 tracing::info!(
                     target: "ztlib::cache",
@@ -249,8 +246,7 @@ impl DecisionCache {
         };
         // What was remembered of a caller of the home issuer may be nothing that can be said of one of
         // another.
-        let stands =
-            |(decision, _): &(Decision, Arc<Trace>)| decision.check_issuer(&question.principal).is_ok();
+        let stands = |(decision, _): &(Decision, Arc<Trace>)| decision.check_issuer(&question.caller).is_ok();
         if let Some((decision, trace)) = remembered.filter(stands) {
             return Decided::remembered(question, decision, trace);
         }
@@ -295,10 +291,10 @@ impl DecisionCache {
         // and the rest of the list is added.
         let key = match self.with_key(&list, policies, &mut decided.question, |key| Key(key.into())) {
             Ok(key) => key,
-            Err(NoKey::Unreadable) => return metrics::decision_not_cacheable("unreadable"),
+            Err(NoKey::Unreadable) => return counters::decision_not_cacheable("unreadable"),
             Err(NoKey::TooLong(read)) => {
                 list.too_long(&kind, read, self.bounds.key_bytes);
-                return metrics::decision_not_cacheable("too-long-values");
+                return counters::decision_not_cacheable("too-long-values");
             }
         };
         list.usefulness.missed(&kind, &key, &decided.trace);
@@ -352,7 +348,7 @@ impl DecisionCache {
         let in_force = || sites.keys().filter(|other| other.root == site.root).count();
         let is_full = sites.len() >= self.bounds.sites && in_force() >= self.bounds.sites;
         let site = if is_full && !sites.contains_key(&site) {
-            metrics::decision_not_cacheable("too-many-sites");
+            counters::decision_not_cacheable("too-many-sites");
             site.others()
         } else {
             site
@@ -388,7 +384,7 @@ impl DecisionCache {
         let known = list.map_or(&[][..], |list| &list.reads);
         let new = || trace.reads().map(|(read, _)| read).filter(|read| !known.contains(read));
         if known.len() + new().take(self.bounds.reads + 1).count() > self.bounds.reads {
-            metrics::decision_not_cacheable("too-many-reads");
+            counters::decision_not_cacheable("too-many-reads");
             if !self.told_reads.swap(true, Ordering::Relaxed) {
                 tracing::warn!(
                     target: "ztlib::cache", ?site, limit = self.bounds.reads,
@@ -398,7 +394,7 @@ impl DecisionCache {
             return false;
         }
         if known.iter().chain(new()).map(Read::size).sum::<usize>() > MAX_LIST_BYTES {
-            metrics::decision_not_cacheable("too-long-reads");
+            counters::decision_not_cacheable("too-long-reads");
             return false;
         }
         true

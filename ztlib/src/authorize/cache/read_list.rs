@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use smallvec::SmallVec;
 
 use super::usefulness::Usefulness;
-use crate::authorize::question::{Question, View};
-use crate::authorize::read::Read;
-use crate::authorize::trace::Trace;
+use crate::authorize::Read;
+use crate::authorize::Trace;
+use crate::authorize::{Question, View};
 
 /// The reads that the evaluations of a site have made so far. Immutable: a longer one takes its
 /// place under another number.

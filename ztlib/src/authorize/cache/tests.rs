@@ -46,7 +46,7 @@ impl Dice {
 struct Feed(Arc<Mutex<BTreeMap<&'static str, Option<String>>>>);
 
 impl SignalSource for Feed {
-    fn signal(&self, name: &str, _: &Principal) -> Result<Option<String>, SignalError> {
+    fn signal(&self, name: &str, _: &crate::authorize::Caller) -> Result<Option<String>, SignalError> {
         match self.0.lock().unwrap().get(name) {
             None => Err(SignalError::new("down")),
             Some(value) => Ok(value.clone()),
@@ -247,7 +247,7 @@ impl Sketch {
             self.labels.iter().fold(Labels::new(), |labels, (name, value)| labels.with(*name, *value));
         if self.action {
             return Box::new(Question::new(
-                principal,
+                principal.facts(),
                 Asked::Action("orders.cancel".into()),
                 labels,
                 self.now,
@@ -267,7 +267,7 @@ impl Sketch {
             route: self.route.map(Into::into),
             params,
         };
-        Box::new(Question::new(principal, Asked::Request(facts), labels, self.now))
+        Box::new(Question::new(principal.facts(), Asked::Request(facts), labels, self.now))
     }
 }
 
@@ -306,7 +306,7 @@ fn at_route(route: &str) -> Box<Question> {
 struct Breaks(std::sync::atomic::AtomicBool);
 
 impl SignalSource for Breaks {
-    fn signal(&self, _: &str, _: &Principal) -> Result<Option<String>, SignalError> {
+    fn signal(&self, _: &str, _: &crate::authorize::Caller) -> Result<Option<String>, SignalError> {
         assert!(!self.0.swap(true, std::sync::atomic::Ordering::SeqCst), "the feed broke");
         Ok(Some("3".to_owned()))
     }
@@ -350,7 +350,7 @@ fn a_source_of_signals_that_panics_for_what_others_read_harms_no_decision() {
 struct Asks(Arc<(DecisionCache, Policies)>);
 
 impl SignalSource for Asks {
-    fn signal(&self, _: &str, _: &Principal) -> Result<Option<String>, SignalError> {
+    fn signal(&self, _: &str, _: &crate::authorize::Caller) -> Result<Option<String>, SignalError> {
         let (cache, policies) = &*self.0;
         let decided = cache.decide(&policies.current(), *sketch().question());
         Ok(Some(decided.result.is_ok().to_string()))
@@ -401,7 +401,7 @@ fn a_decision_holds_until_the_end_that_its_reads_have() {
                 continue;
             }
             let reads = evaluation.trace.reads().map(|(read, _)| read);
-            let end = next_change(reads, &evaluation.question.principal, now);
+            let end = next_change(reads, &evaluation.question.caller, now);
             ends += usize::from(end.is_some());
             let last = end.map_or(now + 1_000_000, |end| end - 1);
             let between = now + (dice.roll(1 << 20) as u64) % (last - now + 1);

@@ -12,9 +12,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::key::Key;
-use crate::authorize::read::Read;
-use crate::authorize::trace::Trace;
-use crate::observe::metrics;
+use crate::authorize::Read;
+use crate::authorize::Trace;
+use crate::counters;
 
 /// Look-ups of a window. Fewer than one in eight found is hardly any.
 const WINDOW: u64 = 2048;
@@ -179,14 +179,14 @@ impl Sample {
         let (misses, questions) = (self.misses, self.keys.len());
         let blamed = self.blamed();
         if blamed.is_empty() {
-            metrics::cache_report("cache-too-small");
+            counters::cache_report("cache-too-small");
             tracing::warn!(
                 target: "ztlib::cache", ?site, misses, questions,
                 "decisions here fall out before they are asked for again: the cache is too small (`GuardBuilder::cache_bounds`)"
             );
             return;
         }
-        metrics::cache_report("values-vary");
+        counters::cache_report("values-vary");
         for Varying { read, made, values } in blamed {
             let instead = read.narrower().unwrap_or("fewer things at once");
             tracing::warn!(
@@ -212,7 +212,7 @@ fn hash(bytes: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::authorize::read::Value;
+    use crate::authorize::Value;
 
     /// What is blamed for misses with these values of `now`, a header and a label.
     fn blamed(questions: impl Iterator<Item = (u64, String, &'static str)>) -> Vec<String> {

@@ -11,9 +11,9 @@ use super::caller::{Caller, Protocol};
 use super::grpc_status;
 use crate::authenticate::peer::PeerError;
 use crate::authenticate::token::{TokenError, TokenErrorKind};
-use crate::authorize::target::TargetError;
 use crate::authorize::{Denial, Fault, FaultOrigin, StepUp};
 use crate::request_id::RequestId;
+use ztlib_contract::target::TargetError;
 
 /// What the caller gets for a denial, a fault, a failed authentication, or a request that cannot be
 /// judged.

@@ -8,7 +8,7 @@ use http::request::Parts;
 use serde_json::Value as Json;
 use ztlib_cases::Expectation;
 
-use crate::authenticate::Principal;
+use crate::authorize::Caller;
 use crate::authorize::Documents;
 use crate::authorize::{Asked, Labels, Question, View};
 use crate::authorize::{Params, RequestFacts, Target};
@@ -27,7 +27,7 @@ pub(crate) struct Case {
 #[derive(Debug, Clone)]
 pub(crate) struct Facts {
     pub(crate) subject: Subject,
-    pub(crate) principal: Principal,
+    pub(crate) caller: Caller,
     pub(crate) labels: Labels,
     pub(crate) now: SystemTime,
     /// What the service supplies; none: known to be absent.
@@ -62,7 +62,7 @@ impl Facts {
                 params: request.params.clone(),
             }),
         };
-        Question::new(self.principal.clone(), asked, self.labels.clone(), self.now)
+        Question::new(self.caller.clone(), asked, self.labels.clone(), self.now)
     }
 
     /// What the set brings to this case: its own view, with the case's signals and documents.
@@ -83,7 +83,7 @@ impl Facts {
 struct Given(BTreeMap<Box<str>, Option<String>>);
 
 impl SignalSource for Given {
-    fn signal(&self, name: &str, _about: &Principal) -> Result<Option<String>, SignalError> {
+    fn signal(&self, name: &str, _about: &Caller) -> Result<Option<String>, SignalError> {
         self.0.get(name).cloned().ok_or_else(|| SignalError::new("the case does not give it"))
     }
 }

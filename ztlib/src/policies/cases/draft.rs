@@ -7,7 +7,7 @@ use super::coverage::Coverage;
 use super::lint::{Finding, Routes, lint};
 use super::report::{Report, Timing, time};
 use super::{Cases, rehearse};
-use crate::authenticate::Principal;
+use crate::authorize::Caller;
 use crate::authorize::Known;
 use crate::authorize::{PolicySet, Revision};
 use crate::authorize::{SignalError, SignalSource};
@@ -156,7 +156,7 @@ impl Draft {
 struct Nobody;
 
 impl SignalSource for Nobody {
-    fn signal(&self, _name: &str, _about: &Principal) -> Result<Option<String>, SignalError> {
+    fn signal(&self, _name: &str, _about: &Caller) -> Result<Option<String>, SignalError> {
         Err(SignalError::new("nobody supplies signals on the desk"))
     }
 }

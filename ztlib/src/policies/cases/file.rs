@@ -10,14 +10,12 @@ use serde_json::{Map, Value as Json};
 use ztlib_cases::{Asked, Checks};
 
 use super::case::{Case, Facts, Request, Subject};
-use crate::authenticate::Principal;
-use crate::authenticate::peer::{PeerIdentity, SpiffeId};
-use crate::authenticate::token::VerifiedClaims;
-use crate::authorize::Labels;
+use crate::authorize::{Caller, Claims, Labels, PeerFacts};
 use crate::authorize::{Params, Target};
 use crate::authorize::{check_parameter, check_target};
 use crate::clock::from_unix_seconds;
 use crate::load_error::LoadError;
+use ztlib_contract::facts::{ClaimLimits, SpiffeId};
 
 /// Reads a file of cases. `bare` are cases that need expect nothing: questions.
 pub(crate) fn parse(file: &Path, text: &str, bare: bool) -> Result<Vec<Case>, LoadError> {
@@ -39,7 +37,7 @@ fn case(case: ztlib_cases::Case<Guarded>) -> Case {
     let documents = case.documents.into_iter();
     let facts = Facts {
         subject,
-        principal: Principal::new(case.peer, case.claims).from_address(case.remote_ip),
+        caller: Caller::new(case.peer.map(Arc::new), case.claims, case.remote_ip),
         labels: labels.fold(Labels::new(), |labels, (name, value)| labels.with(name, value)),
         now: from_unix_seconds(case.now),
         signals: case.signals.into_iter().map(|(name, value)| (name.into(), value)).collect(),
@@ -54,24 +52,25 @@ enum Guarded {}
 impl Checks for Guarded {
     const READER: &'static str = "ztlib";
 
-    type Peer = PeerIdentity;
-    type Claims = VerifiedClaims;
+    type Peer = PeerFacts;
+    type Claims = Arc<Claims>;
     type Target = (Parts, Target);
 
-    fn spiffe_peer(id: &str) -> Result<PeerIdentity, String> {
-        SpiffeId::parse(id).map(PeerIdentity::rehearsed).map_err(|error| error.to_string())
+    fn spiffe_peer(id: &str) -> Result<PeerFacts, String> {
+        SpiffeId::parse(id).map(PeerFacts::spiffe).map_err(|error| error.to_string())
     }
 
-    fn named_peer(authority: &str, dns_names: &[&str]) -> PeerIdentity {
-        PeerIdentity::rehearsed_named(authority, dns_names)
+    fn named_peer(authority: &str, dns_names: &[&str]) -> PeerFacts {
+        PeerFacts::named(authority, dns_names)
     }
 
     fn claims(
         claims: Map<String, Json>,
         now: u64,
         is_home: bool,
-    ) -> Result<VerifiedClaims, (&'static str, String)> {
-        VerifiedClaims::rehearsed_of(claims, now, is_home)
+    ) -> Result<Arc<Claims>, (&'static str, String)> {
+        Claims::described(claims, now, is_home, ClaimLimits::CASE)
+            .map(Arc::new)
             .map_err(|error| ("bad-claims", format!("no verified token has such claims: {error}")))
     }
 
@@ -170,10 +169,10 @@ mod tests {
     fn what_stands_in_a_case_is_in_the_place_of_the_callers() {
         let text = "format = 1\n[caller.a]\npeer = 'spiffe://a.test/x'\nclaims = { sub = 'a' }\nremote-ip = '192.0.2.1'\n[[case]]\nname = 'c'\ncaller = 'a'\nclaims = { sub = 'b' }\npath = '/'\nexpect = 'allow'";
         let cases = parse(Path::new("t.toml"), text, false).unwrap();
-        let principal = &cases[0].facts.principal;
-        assert_eq!(principal.claims().unwrap().subject(), Some("b"));
-        assert_eq!(principal.peer().unwrap().to_string(), "spiffe://a.test/x");
-        assert_eq!(principal.remote_ip().unwrap().to_string(), "192.0.2.1");
+        let caller = &cases[0].facts.caller;
+        assert_eq!(caller.claims.as_ref().unwrap().subject(), Some("b"));
+        assert_eq!(caller.peer.as_ref().unwrap().to_string(), "spiffe://a.test/x");
+        assert_eq!(caller.remote_ip.unwrap().to_string(), "192.0.2.1");
     }
 
     #[test]

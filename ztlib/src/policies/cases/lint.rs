@@ -169,7 +169,7 @@ pub(crate) fn lint(
 fn by_any_issuers_word(draft: &Draft, report: &Report) -> BTreeSet<String> {
     let claims = || {
         let cases = draft.cases().iter().flat_map(|cases| &cases.cases);
-        cases.filter_map(|case| case.facts.principal.claims())
+        cases.filter_map(|case| case.facts.caller.claims.as_ref())
     };
     let issuers: BTreeSet<&str> = claims().map(|claims| claims.issuer()).collect();
     if issuers.len() < 2 && claims().all(|claims| claims.is_home_issuer()) {

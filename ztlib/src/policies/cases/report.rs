@@ -10,7 +10,6 @@ use ztlib_cases::{HeaderChange, Said, StepUp, Verdict, closest, shown};
 use super::Cases;
 use super::case::Case;
 use crate::authorize::Answer;
-use crate::authorize::obligation;
 use crate::authorize::{CacheBounds, DecisionCache};
 use crate::authorize::{Decision, Fault, FaultOrigin};
 use crate::authorize::{Evaluation, PolicySet};
@@ -304,7 +303,7 @@ fn said(stage: &PolicySet, evaluation: &mut Evaluation, alone: bool) -> Said<Hea
         }
         // What is to be copied from the request is looked up as it would be for one.
         Ok(Decision::Allow(obligations)) => {
-            match obligations.settle(&mut evaluation.question, stage.view(), RequestId::next()) {
+            match obligations.settle(&mut evaluation.question, stage.view(), &RequestId::next()) {
                 Ok(settled) => Said {
                     request_headers: changes(settled.request),
                     response_headers: changes(settled.response),
@@ -316,7 +315,7 @@ fn said(stage: &PolicySet, evaluation: &mut Evaluation, alone: bool) -> Said<Hea
     }
 }
 
-fn changes(settled: Vec<obligation::HeaderChange>) -> Vec<HeaderChange<HeaderValue>> {
+fn changes(settled: Vec<ztlib_contract::HeaderChange>) -> Vec<HeaderChange<HeaderValue>> {
     let changes = settled.into_iter();
     changes.map(|change| HeaderChange { name: change.name.as_str().into(), value: change.value }).collect()
 }

@@ -17,7 +17,7 @@ use super::loader::{Loaded, Loader, Origin, Source};
 use super::manifest_loader::ManifestLoader;
 use super::status::{self, Status, count};
 use super::watch::Watch;
-use crate::authenticate::Principal;
+use crate::authorize::Caller;
 use crate::authorize::Fault;
 use crate::authorize::SignalSource;
 use crate::authorize::{Asked, Labels, Question};
@@ -276,12 +276,17 @@ impl Policies {
     /// guard.
     pub fn rehearse(
         &self,
-        principal: Principal,
+        caller: impl Into<Caller>,
         action: &str,
         labels: Labels,
         now: SystemTime,
     ) -> Evaluation {
-        self.current().evaluate(Box::new(Question::new(principal, Asked::Action(action.into()), labels, now)))
+        self.current().evaluate(Box::new(Question::new(
+            caller.into(),
+            Asked::Action(action.into()),
+            labels,
+            now,
+        )))
     }
 
     /// Runs cases against the set that is in force. Nothing is enforced, counted or audited.

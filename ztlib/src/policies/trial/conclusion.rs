@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::authorize::Obligation;
 use crate::authorize::{Decision, Fault, FaultOrigin};
+use crate::digest::Digest;
 use crate::policies::cases::Verdict;
 
 /// What a policy set came to on one question: a decision or a fault, as it can be compared with
@@ -33,7 +34,8 @@ impl Conclusion {
         match result {
             Ok(Decision::Allow(obligations)) => {
                 let all = |of: &str, obligations: &[Obligation]| -> Vec<Box<str>> {
-                    obligations.iter().map(|one| format!("{of} {one}").into()).collect()
+                    let digest = |value: &[u8]| Digest::of(value).to_string();
+                    obligations.iter().map(|one| format!("{of} {}", one.describe(digest)).into()).collect()
                 };
                 let mut allow = bare(Verdict::Allow);
                 if !obligations.is_empty() {

@@ -5,7 +5,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
-use super::attribute::{Attribute, behind};
 use super::conclusion::Conclusion;
 use super::printed;
 use super::record::Subject;
@@ -15,6 +14,7 @@ use crate::authorize::{Read, ReadFault};
 use crate::digest::Digest;
 use crate::policies::cases::Verdict;
 use crate::request_id::RequestId;
+use ztlib_contract::{Attribute, behind};
 
 /// The most groups, and the most kinds of reads that were missing, that are told apart.
 const MAX_GROUPS: usize = 64;

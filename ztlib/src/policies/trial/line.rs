@@ -5,7 +5,6 @@ use std::sync::Arc;
 use serde_json::{Map, Value as Json, json};
 use ztlib_cases::verdict_named;
 
-use super::attribute::{Attribute, Kind};
 use super::conclusion::Conclusion;
 use super::record::{JudgedBy, Reads, Record, Recorded, Subject, Unreadable};
 use super::recorder::MAX_ATTRIBUTES;
@@ -16,6 +15,7 @@ use crate::load_error::LoadError;
 use crate::policies::cases::Verdict;
 use crate::policies::files::Format;
 use crate::request_id::RequestId;
+use ztlib_contract::{Attribute, Kind, UnknownAttribute};
 
 const KIND: &str = "ztlib-recording";
 const FORMAT: u64 = 1;
@@ -40,7 +40,7 @@ pub(crate) fn read_head(text: &str) -> Result<Vec<Attribute>, LoadError> {
     }
     let hidden = texts(head.take("hidden")).map_err(|why| wrong(&why))?;
     head.end().map_err(|why| wrong(&why))?;
-    hidden.iter().map(|name| name.parse()).collect()
+    hidden.iter().map(|name| Ok(name.parse()?)).collect()
 }
 
 pub(crate) fn of(record: &Record) -> Json {
@@ -134,7 +134,7 @@ pub(crate) fn read(text: &str) -> Result<Record, String> {
     }
     let (mut wanted, mut values) = (Vec::new(), Vec::new());
     for (name, value) in attributes {
-        let attribute: Attribute = name.parse().map_err(|error: LoadError| error.to_string())?;
+        let attribute: Attribute = name.parse().map_err(|error: UnknownAttribute| error.to_string())?;
         if wanted.contains(&attribute) {
             return Err(format!("the attribute `{attribute}` is there twice"));
         }

@@ -80,7 +80,6 @@
 //! said them. What callers would do after another answer is in no record. A candidate with native
 //! policies that look at more than the question may decide otherwise when it is enforced.
 
-mod attribute;
 mod candidate;
 mod conclusion;
 mod differences;
@@ -102,7 +101,6 @@ use crate::authorize::Seen;
 use crate::authorize::Trace;
 use crate::observe::Redaction;
 
-pub use attribute::Attribute;
 pub use candidate::Candidate;
 pub use conclusion::Conclusion;
 pub use differences::{Change, Differences, Example, Group, Missing};
@@ -111,6 +109,7 @@ pub use recorder::{Recorder, RecordingRules};
 pub use recording::Recording;
 pub use shadow::{Shadow, Share};
 pub use status::TrialStatus;
+pub use ztlib_contract::Attribute;
 
 /// Reads as they may be shown: values hidden by the rule, arguments escaped.
 fn printed(trace: &Trace) -> Vec<Box<str>> {

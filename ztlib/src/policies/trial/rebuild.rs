@@ -7,15 +7,14 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Map, Value as Json};
 use ztlib_cases::encoded;
 
-use super::attribute::{Attribute, Kind};
 use super::record::{Record, Recorded, Shelf, Subject, Unreadable};
-use crate::authenticate::Principal;
-use crate::authenticate::peer::PeerIdentity;
-use crate::authenticate::token::VerifiedClaims;
 use crate::authorize::ReadFault;
 use crate::authorize::{Asked, Labels, Question, Signalled};
+use crate::authorize::{Caller, Claims, PeerFacts};
 use crate::authorize::{Params, RequestFacts, Target};
 use crate::clock::unix_seconds;
+use ztlib_contract::facts::ClaimLimits;
+use ztlib_contract::{Attribute, Kind};
 
 /// The question that a record was made of, as far as the record goes: everything else is a fault to
 /// read. Or what is wrong with the record, which then comes from a file.
@@ -30,7 +29,7 @@ pub(crate) fn question(record: &Arc<Record>, hidden: &Arc<[Attribute]>) -> Resul
             labels = labels.with(attribute.name.clone(), value.as_ref());
         }
     }
-    let question = Question::new(principal(record)?, asked, labels, record.now());
+    let question = Question::new(caller(record)?, asked, labels, record.now());
     let shelf = Shelf { record: record.clone(), hidden: hidden.clone() };
     Ok(question.recorded(signals(record), Arc::new(shelf)))
 }
@@ -115,17 +114,17 @@ fn push_query(query: &mut String, name: &str) {
     }
 }
 
-fn principal(record: &Record) -> Result<Principal, String> {
+fn caller(record: &Record) -> Result<Caller, String> {
     let (mut peer, mut address, mut claims) = (None, None, Vec::new());
     for (attribute, value) in record.known() {
         match (attribute.kind, value) {
             (Kind::Peer, Recorded::Spiffe(id)) => {
                 let id = id.parse().map_err(|error| format!("the peer is no SPIFFE ID: {error}"))?;
-                peer = Some(PeerIdentity::rehearsed(id));
+                peer = Some(PeerFacts::spiffe(id));
             }
             (Kind::Peer, Recorded::Named { authority, dns_names }) => {
                 let names: Vec<&str> = dns_names.iter().map(AsRef::as_ref).collect();
-                peer = Some(PeerIdentity::rehearsed_named(authority, &names));
+                peer = Some(PeerFacts::named(authority, names));
             }
             (Kind::RemoteIp, Recorded::Address(ip)) => address = Some(*ip),
             (Kind::Claim, Recorded::Claim(value)) => claims.push((&*attribute.name, value)),
@@ -134,12 +133,13 @@ fn principal(record: &Record) -> Result<Principal, String> {
     }
     let claims = if record.has_token {
         let claims = put_together(claims)?;
-        let claims = VerifiedClaims::rebuilt(claims, unix_seconds(record.now()), !record.is_foreign);
+        let claims =
+            Claims::described(claims, unix_seconds(record.now()), !record.is_foreign, ClaimLimits::RECORD);
         Some(claims.map_err(|error| format!("no verified token has such claims: {error}"))?)
     } else {
         None
     };
-    Ok(Principal::new(peer, claims).from_address(address))
+    Ok(Caller::new(peer.map(Arc::new), claims.map(Arc::new), address))
 }
 
 /// An object in which each pointer leads to its value. Where a pointer led into an array, it leads

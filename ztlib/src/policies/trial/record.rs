@@ -8,7 +8,6 @@ use std::time::{Duration, UNIX_EPOCH};
 use http::Method;
 use serde_json::Value as Json;
 
-use super::attribute::{Attribute, Kind, behind};
 use super::conclusion::Conclusion;
 use super::{Seen, printed};
 use crate::authorize::RevisionName;
@@ -20,6 +19,7 @@ use crate::digest::Digest;
 use crate::held;
 use crate::policies::store::milliseconds;
 use crate::request_id::RequestId;
+use ztlib_contract::{Attribute, Kind, behind};
 
 /// The largest value that is kept, in bytes of memory.
 const MAX_VALUE_BYTES: usize = 32 << 10;
@@ -120,15 +120,11 @@ impl Record {
             id: seen.id,
             time: milliseconds(question.now),
             subject,
-            has_token: question.principal.claims().is_some(),
-            is_foreign: question.principal.claims().is_some_and(|claims| !claims.is_home_issuer()),
+            has_token: question.caller.claims.is_some(),
+            is_foreign: question.caller.claims.as_ref().is_some_and(|claims| !claims.is_home_issuer()),
             wanted: wanted.clone(),
             values: wanted.iter().map(|attribute| value(attribute, question, view)).collect(),
-            parent: question
-                .principal
-                .origin()
-                .filter(|_| question.request().is_err())
-                .map(|origin| origin.id),
+            parent: seen.parent,
             judged_by: JudgedBy { revision: seen.by.revision().name(), policies: seen.by.root() },
             enforced: Conclusion::of(seen.result),
             reads: reads(seen.trace, hidden),
@@ -254,7 +250,7 @@ pub(crate) fn value(attribute: &Attribute, question: &Question, view: &View) -> 
             Err(_) => Recorded::Unreadable(Unreadable::Malformed),
         },
         Kind::Label => text(question.labels.label(name)),
-        Kind::Peer => match question.principal.peer() {
+        Kind::Peer => match &question.caller.peer {
             None => Recorded::Absent,
             Some(peer) => match (peer.spiffe_id(), peer.authority()) {
                 (Some(id), _) => Recorded::Spiffe(id.as_str().into()),
@@ -264,13 +260,13 @@ pub(crate) fn value(attribute: &Attribute, question: &Question, view: &View) -> 
                 },
             },
         },
-        Kind::Claim => match question.principal.claims()?.recorded(name).ok()? {
+        Kind::Claim => match question.caller.claims.as_ref()?.recorded(name).ok()? {
             None => Recorded::Absent,
             // Measured before it is copied.
             Some(json) if held::by(&json) <= MAX_VALUE_BYTES => Recorded::Claim(json.into_owned()),
             Some(_) => return None,
         },
-        Kind::RemoteIp => question.principal.remote_ip().map_or(Recorded::Absent, Recorded::Address),
+        Kind::RemoteIp => question.caller.remote_ip.map_or(Recorded::Absent, Recorded::Address),
         Kind::Signal => match question.signalled(name)? {
             Ok(value) => text(value.as_deref()),
             Err(_) => Recorded::Unreadable(Unreadable::Failed),

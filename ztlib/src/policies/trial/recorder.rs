@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use arc_swap::ArcSwap;
 
 use super::Seen;
-use super::attribute::{Attribute, Kind, behind, is_usable};
 use super::record::Record;
 use super::recording::Recording;
 use crate::authorize::Observer;
@@ -15,6 +14,7 @@ use crate::authorize::Trace;
 use crate::load_error::LoadError;
 use crate::policies::Policies;
 use crate::policies::store::Shared;
+use ztlib_contract::{Attribute, Kind, behind, is_usable};
 
 /// The most attributes that are recorded of one request.
 pub(crate) const MAX_ATTRIBUTES: usize = 256;

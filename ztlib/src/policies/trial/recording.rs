@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use ztlib_cases::shown;
 
-use super::attribute::Attribute;
 use super::line;
 use super::record::Record;
 use crate::load_error::LoadError;
 use crate::policies::files::Access;
 use crate::policies::files::whole_file;
+use ztlib_contract::Attribute;
 
 /// The largest file that is read, in bytes, its longest line, and its most records.
 const MAX_FILE_BYTES: u64 = 256 << 20;

@@ -17,9 +17,9 @@ use crate::authorize::Observer;
 use crate::authorize::Trace;
 use crate::authorize::{Asked, Question};
 use crate::authorize::{Decision, Fault};
+use crate::counters;
 use crate::digest::Digest;
 use crate::load_error::LoadError;
-use crate::observe::metrics;
 use crate::policies::Policies;
 use crate::policies::store::Shared;
 use crate::request_id::RequestId;
@@ -231,7 +231,7 @@ impl Observer for Tap {
         if !has_place || self.items.try_send(item(())).is_err() {
             self.queue.bytes.fetch_sub(bytes, Ordering::Relaxed);
             self.queue.lost.fetch_add(1, Ordering::Relaxed);
-            metrics::trial_lost();
+            counters::trial_lost();
         }
     }
 }

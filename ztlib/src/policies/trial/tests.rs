@@ -7,7 +7,6 @@ use std::time::{Duration, UNIX_EPOCH};
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 
-use super::attribute::{Attribute, Kind};
 use super::conclusion::Conclusion;
 use super::record::{JudgedBy, Reads, Record, Recorded, Subject, Unreadable, value};
 use super::{Recording, line, rebuild};
@@ -16,6 +15,7 @@ use crate::authorize::View;
 use crate::authorize::{Fault, Read, ReadFault, Value};
 use crate::digest::Digest;
 use crate::request_id::RequestId;
+use ztlib_contract::{Attribute, Kind};
 
 type Known = Vec<(Attribute, Recorded)>;
 
@@ -186,8 +186,8 @@ proptest! {
             let again = value(attribute, &question, &View::default());
             prop_assert_eq!(again.as_ref(), Some(recorded), "{}", attribute);
         }
-        prop_assert_eq!(question.principal.claims().is_some(), record.has_token);
-        let is_foreign = question.principal.claims().is_some_and(|claims| !claims.is_home_issuer());
+        prop_assert_eq!(question.caller.claims.is_some(), record.has_token);
+        let is_foreign = question.caller.claims.as_ref().is_some_and(|claims| !claims.is_home_issuer());
         prop_assert_eq!(is_foreign, record.is_foreign);
         prop_assert_eq!(question.now, UNIX_EPOCH + Duration::from_millis(record.time));
     }
@@ -390,7 +390,7 @@ fn more_headers_than_a_request_can_have_are_an_error_and_no_panic() {
 /// What waits for a candidate holds no credential, and reads as the request does.
 #[test]
 fn a_copy_of_a_question_has_no_credentials_and_reads_the_same() {
-    use crate::authenticate::Principal;
+    use crate::authorize::Caller;
     use crate::authorize::{Asked, Labels, Params, Question, RequestFacts, Target};
     let request =
         http::Request::get("/orders/7?q=1").header("authorization", "Bearer t").header("cookie", "a=b");
@@ -405,7 +405,7 @@ fn a_copy_of_a_question_has_no_credentials_and_reads_the_same() {
         params,
     };
     let labels = Labels::new().with("owner", "alice");
-    let mut question = Question::new(Principal::anonymous(), Asked::Request(facts), labels, UNIX_EPOCH);
+    let mut question = Question::new(Caller::default(), Asked::Request(facts), labels, UNIX_EPOCH);
     let mut copy = question.copy(&View::default());
     let parts = &copy.request().unwrap().parts;
     assert!(parts.extensions.is_empty());

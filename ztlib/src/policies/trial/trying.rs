@@ -16,8 +16,8 @@ use crate::authorize::Asked;
 use crate::authorize::Fault;
 use crate::authorize::Trace;
 use crate::authorize::{PolicySet, Revision};
+use crate::counters;
 use crate::digest::Digest;
-use crate::observe::metrics;
 use crate::policies::store::Loaded;
 use crate::policies::store::{Shared, milliseconds};
 
@@ -110,7 +110,7 @@ impl Trying {
         let same = compared.from == compared.to;
         let (id, from, to) = (compared.id, compared.from.clone(), compared.to.clone());
         let is_new = tally.found.judge(compared, || printed(enforced));
-        metrics::tried(if same { "same" } else { "differs" });
+        counters::tried(if same { "same" } else { "differs" });
         if is_new {
             // Once a group, so that a candidate which differs in everything fills no log.
             tracing::warn!(target: "ztlib::trial", candidate = %tally.found.candidate(), %id, %from, %to, "the candidate would decide otherwise");

@@ -5,8 +5,8 @@ use std::fmt;
 use x509_parser::prelude::FromDer as _;
 use x509_parser::x509::X509Name;
 
-use crate::authenticate::peer::printable::printable;
 use crate::hex::hex;
+use ztlib_contract::printable;
 
 /// A list by its place among those given, its issuer and its number.
 #[derive(Debug, Clone, Default)]

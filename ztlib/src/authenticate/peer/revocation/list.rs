@@ -11,7 +11,7 @@ use super::name;
 use super::scope::{NoScope, Scope};
 use super::signer::{Signed, Signer};
 use crate::authenticate::peer::distinguished_name::DistinguishedName;
-use crate::authenticate::peer::printable::printable;
+use ztlib_contract::printable;
 
 /// A list may have this many bytes.
 const MAX_BYTES: usize = 64 * 1024 * 1024;

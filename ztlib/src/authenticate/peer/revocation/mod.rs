@@ -47,9 +47,9 @@ use super::certificate::Certificate;
 use super::chain_member::Position;
 use super::distinguished_name::DistinguishedName;
 use super::path::Path;
-use super::printable::printable;
 use super::{PeerError, TrustError};
 use crate::hex::hex;
+use ztlib_contract::printable;
 
 /// A trust domain or an authority may have this many lists.
 const MAX_LISTS: usize = 1024;

@@ -107,7 +107,10 @@ fn what_a_site_is_called_is_bounded_in_bytes_too() {
     let view = policies.current();
     let ask = |action: String| {
         let asked = Asked::Action(action.into());
-        cache.decide(&view, Question::new(Principal::anonymous(), asked, Labels::new(), sketch().now))
+        cache.decide(
+            &view,
+            Question::new(crate::authorize::Caller::default(), asked, Labels::new(), sketch().now),
+        )
     };
     for n in 0..20 {
         assert!(ask(format!("{n}{}", "x".repeat(100_000))).result.is_ok());

@@ -119,7 +119,7 @@ mod tests {
     async fn ask(authenticator: TokenAuthenticator, request: Request<()>) -> Response<String> {
         let handler = service_fn(|request: Request<()>| async move {
             let claims = request.extensions().get::<VerifiedClaims>();
-            Ok::<_, Infallible>(Response::new(format!("subject {:?}", claims.map(VerifiedClaims::subject))))
+            Ok::<_, Infallible>(Response::new(format!("subject {:?}", claims.map(|claims| claims.subject()))))
         });
         let answer =
             TokenLayer::new(authenticator).clock(At(now())).layer(handler).oneshot(request).await.unwrap();
