@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use serde_json::{Value, json};
-use ztlib::policies::{Module, Pinned, pin};
+use ztlib::policies::{LoadError, Module, Pinned, pin, sha256};
 
 use crate::Ended;
 use crate::args::Build;
@@ -48,14 +48,14 @@ pub(crate) fn run(build: &Build, desk: &mut Desk<'_>) -> Result<Ended, Failure> 
             format!("the module is no policy: {error}: does the crate call `export_policy!`?"),
         )
     })?;
-    let looked_at = Module::inspect(&component)?;
+    let (looked_at, sha256) = (Module::inspect(&component).map_err(LoadError::from)?, sha256(&component));
     let name = format!("{}.wasm", crate_.package);
     fs::write(folder.join(&name), &component)?;
     let manifest = folder.join("policies.toml");
     let pinned = if manifest.is_file() { pin(&manifest, |module| module == name)? } else { Vec::new() };
     if desk.json {
         desk.value(&json!({
-            "module": name, "bytes": looked_at.bytes, "sha256": looked_at.sha256, "functions": looked_at.functions,
+            "module": name, "bytes": looked_at.bytes, "sha256": sha256, "functions": looked_at.functions,
             "toolchain": toolchain.name(), "pinned": !pinned.is_empty(),
             "config_sha256": pinned.first().and_then(|pinned| pinned.config_sha256.as_deref()),
         }))?;
@@ -63,7 +63,7 @@ pub(crate) fn run(build: &Build, desk: &mut Desk<'_>) -> Result<Ended, Failure> 
         desk.line(&format!("built {name} with {}", toolchain.name()))?;
         desk.line(&format!(
             "module: {} bytes, {} functions, sha256 {}",
-            looked_at.bytes, looked_at.functions, looked_at.sha256
+            looked_at.bytes, looked_at.functions, sha256
         ))?;
         let told = match pinned.first() {
             None => "no policies.toml names it: write one",

@@ -19,7 +19,7 @@ pub(crate) fn componentize(module: &[u8]) -> Result<Vec<u8>, Box<dyn Error>> {
     let component =
         ComponentEncoder::default().debug_names(false).validate(true).module(&module)?.encode()?;
     let component = strip(&component, true)?;
-    Module::check(&component, &Budget::maximum())?;
+    Module::check(&component, &Budget::maximum()).map_err(LoadError::from)?;
     Ok(component)
 }
 
@@ -28,7 +28,7 @@ fn weigh(module: &[u8]) -> Result<(), LoadError> {
     let mut holding = wasm_encoder::Component::HEADER.to_vec();
     holding.push(ComponentSectionId::CoreModule.into());
     module.encode(&mut holding);
-    Module::check(&holding, &Budget::maximum())
+    Ok(Module::check(&holding, &Budget::maximum())?)
 }
 
 /// The same without custom sections, in all its parts. The sections that describe the contract stay

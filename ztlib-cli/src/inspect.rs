@@ -5,7 +5,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 use ztlib::policies::cases::Draft;
-use ztlib::policies::{Budget, Module};
+use ztlib::policies::{Budget, LoadError, Module, sha256};
 
 use crate::Ended;
 use crate::args::Inspect;
@@ -17,11 +17,11 @@ pub(crate) fn run(inspect: &Inspect, desk: &mut Desk<'_>) -> Result<Ended, Failu
         let bytes = fs::read(&inspect.file).map_err(|error| {
             Failure::new(BROKEN, "file-not-found", format!("{}: {error}", inspect.file.display()))
         })?;
-        let module = Module::inspect(&bytes)?;
+        let module = Module::inspect(&bytes).map_err(LoadError::from)?;
         if desk.json {
-            desk.value(&module_json(&module))?;
+            desk.value(&module_json(&module, &sha256(&bytes)))?;
         } else {
-            print(&module, desk)?;
+            print(&module, &sha256(&bytes), desk)?;
         }
         return Ok(Ended::Well);
     }
@@ -32,7 +32,7 @@ pub(crate) fn run(inspect: &Inspect, desk: &mut Desk<'_>) -> Result<Ended, Failu
         let policies = policies.iter().zip(&coverage).map(|(policy, coverage)| {
             json!({
                 "policy": policy.name, "line": policy.line, "may_abstain": policy.may_abstain, "reasons": policy.reasons,
-                "module": policy.module.as_ref().map(module_json), "budget": budget_json(&policy.budget),
+                "module": policy.module.as_ref().zip(policy.sha256.as_deref()).map(|(module, sha256)| module_json(module, sha256)), "budget": budget_json(&policy.budget),
                 "seen": coverage_json(coverage),
             })
         });
@@ -45,8 +45,8 @@ pub(crate) fn run(inspect: &Inspect, desk: &mut Desk<'_>) -> Result<Ended, Failu
     for (policy, coverage) in policies.iter().zip(&coverage) {
         let kind = if policy.may_abstain { "may abstain" } else { "required" };
         desk.line(&format!("policy `{}`: {kind}; reasons: {}", policy.name, policy.reasons.join(", ")))?;
-        if let Some(module) = &policy.module {
-            print(module, desk)?;
+        if let (Some(module), Some(sha256)) = (&policy.module, &policy.sha256) {
+            print(module, sha256, desk)?;
         }
         let budget = &policy.budget;
         desk.line(&format!(
@@ -64,10 +64,10 @@ pub(crate) fn run(inspect: &Inspect, desk: &mut Desk<'_>) -> Result<Ended, Failu
     Ok(Ended::Well)
 }
 
-fn print(module: &Module, desk: &mut Desk<'_>) -> std::io::Result<()> {
+fn print(module: &Module, sha256: &str, desk: &mut Desk<'_>) -> std::io::Result<()> {
     desk.line(&format!(
         "module: {} bytes, {} functions (the largest has {} bytes), memory {} bytes, sha256 {}",
-        module.bytes, module.functions, module.largest_function, module.memory_bytes, module.sha256
+        module.bytes, module.functions, module.largest_function, module.memory_bytes, sha256
     ))?;
     for name in &module.imports {
         desk.line(&format!("imports {name}"))?;
@@ -78,9 +78,9 @@ fn print(module: &Module, desk: &mut Desk<'_>) -> std::io::Result<()> {
     Ok(())
 }
 
-fn module_json(module: &Module) -> Value {
+fn module_json(module: &Module, sha256: &str) -> Value {
     json!({
-        "bytes": module.bytes, "sha256": module.sha256, "functions": module.functions,
+        "bytes": module.bytes, "sha256": sha256, "functions": module.functions,
         "largest_function": module.largest_function, "memory_bytes": module.memory_bytes,
         "imports": module.imports, "exports": module.exports,
     })

@@ -6,6 +6,10 @@ pub mod facts;
 // What stands behind the reads.
 mod attribute;
 
+// What answers: engines and their policies.
+mod budget;
+pub mod engine;
+
 // Asking: a question, what is read of it, and what came back.
 mod documents;
 mod fact;
@@ -33,6 +37,7 @@ mod printable;
 mod time;
 
 pub use attribute::{Attribute, Kind, UnknownAttribute, behind, is_usable};
+pub use budget::Budget;
 pub use decision::{Decision, Denial, Fault, FaultOrigin, Obligations};
 pub use documents::{Documents, check_pointer};
 pub use fact::Fact;

@@ -151,6 +151,11 @@ impl Reader {
                 || (copies(Read::is_word_of_an_issuer) && !copies(Read::asks_for_issuer)))
     }
 
+    /// What was read so far.
+    pub fn trace(&self) -> &Trace {
+        &self.trace
+    }
+
     /// The question, and everything that was read of it.
     pub fn into_parts(self) -> (Box<Question>, Trace) {
         (self.question, self.trace)

@@ -17,9 +17,6 @@ pub mod observe;
 // Where policy sets come from: on the path of no request.
 pub mod policies;
 
-// The sandbox, which answers a question for one policy.
-mod wasm;
-
 // What the stages stand on.
 
 // The acceptor that both adapters use.

@@ -27,6 +27,12 @@ impl std::fmt::Debug for LoadError {
     }
 }
 
+impl From<ztlib_contract::engine::EngineError> for LoadError {
+    fn from(error: ztlib_contract::engine::EngineError) -> Self {
+        Self::new(error.code(), error.text())
+    }
+}
+
 impl From<ztlib_contract::UnknownAttribute> for LoadError {
     fn from(error: ztlib_contract::UnknownAttribute) -> Self {
         Self::new("unknown-attribute", error.to_string())

@@ -9,6 +9,8 @@
 mod cache;
 mod native;
 mod observer;
+#[cfg(all(test, feature = "wasm"))]
+mod sandbox_tests;
 mod set;
 
 pub use cache::{CacheBounds, CacheStatus};
@@ -23,9 +25,9 @@ pub use ztlib_contract::{
 #[cfg(feature = "bench")]
 pub(crate) use cache::Entry as Remembered;
 pub(crate) use cache::{Decided, DecisionCache};
-pub(crate) use native::Call;
+pub(crate) use native::Native;
 pub(crate) use observer::{Observer, Observers, Seen};
-pub(crate) use set::{Entry, Known, Policy, PolicySet, RevisionName, SET_NAME};
+pub(crate) use set::{Entry, PolicySet, RevisionName, SET_NAME};
 pub(crate) use ztlib_contract::facts::{Params, RequestFacts, Target, readable};
 pub(crate) use ztlib_contract::target::{check_parameter, check_strictly as check_target};
 pub(crate) use ztlib_contract::{

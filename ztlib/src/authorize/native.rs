@@ -1,31 +1,10 @@
-//! Policies written in Rust, and what one evaluation of any policy works with.
+//! Policies written in Rust.
 
-use std::time::UNIX_EPOCH;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::Caller;
-use super::Fault;
-use super::{Answer, Outcome, OutcomeLimits};
-use super::{Asked, Labels, Question, View};
-use super::{ReadLimits, Reader};
+use ztlib_contract::engine::{Call, Evaluated, Policy};
 
-/// What one evaluation of one policy is given and gives back: the sandbox holds it for as long as
-/// the policy runs.
-pub(crate) struct Call {
-    pub(crate) reader: Reader,
-    pub(crate) outcome: Outcome,
-}
-
-impl Call {
-    /// For starting a policy when there is no question: there is nothing to read.
-    pub(crate) fn nobody_asks() -> Self {
-        let question = Question::new(Caller::default(), Asked::Action("".into()), Labels::new(), UNIX_EPOCH);
-        let nothing = ReadLimits { calls: 0, bytes: 0 };
-        Self {
-            reader: Reader::new(Box::new(question), View::default(), nothing),
-            outcome: Outcome::new(OutcomeLimits::default()),
-        }
-    }
-}
+use super::{Answer, Fault, Outcome, Reader};
 
 /// A policy written in Rust and run natively, without sandbox: the seam for what cannot be a
 /// component.
@@ -36,7 +15,8 @@ impl Call {
 /// ```
 /// use std::time::SystemTime;
 /// use ztlib::authenticate::Principal;
-/// use ztlib::authorize::policy::{NativePolicy, PolicySetBuilder};
+/// use ztlib::authorize::NativePolicy;
+/// use ztlib::policies::PolicySetBuilder;
 /// use ztlib::authorize::{Answer, Decision, Fault, Labels, Outcome, Read, Reader, Value};
 ///
 /// /// Only what is labelled "public" may pass.
@@ -60,7 +40,7 @@ impl Call {
 /// let evaluation = ask("secret");
 /// let Ok(Decision::Deny(denial)) = evaluation.result() else { panic!() };
 /// assert_eq!((denial.policy(), denial.reason().as_str()), ("public-only", "not-public"));
-/// # Ok::<(), ztlib::authorize::policy::LoadError>(())
+/// # Ok::<(), ztlib::policies::LoadError>(())
 /// ```
 pub trait NativePolicy: Send + Sync + 'static {
     /// Decides on one question.
@@ -69,4 +49,20 @@ pub trait NativePolicy: Send + Sync + 'static {
     /// Where no decision can be reached, above all where a read fails: the request is then refused
     /// as a fault.
     fn decide(&self, question: &mut Reader, outcome: &mut Outcome) -> Result<Answer, Fault>;
+}
+
+/// A native policy, as an engine's: nobody knows what it looks at.
+pub(crate) struct Native<P>(pub(crate) P);
+
+impl<P: NativePolicy> Policy for Native<P> {
+    fn evaluate(&self, mut call: Box<Call>) -> Evaluated {
+        // A panic of the application's own policy refuses this request and harms no other.
+        let asked = catch_unwind(AssertUnwindSafe(|| self.0.decide(&mut call.reader, &mut call.outcome)));
+        let result = asked.unwrap_or_else(|_| Err(Fault::new("panicked", "the native policy panicked")));
+        Evaluated { call, result, fuel: 0 }
+    }
+
+    fn is_tracked(&self) -> bool {
+        false
+    }
 }

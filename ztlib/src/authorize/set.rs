@@ -1,9 +1,8 @@
 //! The policy set: one immutable revision, and how its policies' answers become one decision.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::ControlFlow;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use serde_json::Value as Json;
@@ -11,14 +10,14 @@ use serde_json::Value as Json;
 use super::Documents;
 use super::OutcomeFault;
 use super::Trace;
-use super::native::{Call, NativePolicy};
 use super::{Answer, Outcome, OutcomeLimits, Reason};
 use super::{Decision, Denial, Fault, Obligations};
 use super::{Question, View};
 use super::{ReadLimits, Reader};
 use crate::digest::{Digest, Digester};
 use crate::hex::hex;
-use crate::wasm::{Budget, Compiled, Evaluated, WasmPolicy};
+use ztlib_contract::Budget;
+use ztlib_contract::engine::{Call, Evaluated, Policy};
 
 /// The name under which the set itself denies.
 pub(crate) const SET_NAME: &str = "policy-set";
@@ -93,26 +92,7 @@ pub(crate) struct Entry {
     pub(crate) may_abstain: bool,
     pub(crate) reasons: Arc<BTreeSet<Box<str>>>,
     pub(crate) budget: Arc<Budget>,
-    pub(crate) policy: Policy,
-    /// Of all that a configured sandbox is made of: module, configuration, budget.
-    pub(crate) made_of: Digest,
-}
-
-/// Who answers.
-#[derive(Clone)]
-pub(crate) enum Policy {
-    Wasm(WasmPolicy),
-    Native(Arc<dyn NativePolicy>),
-}
-
-/// What is there already: a reload compiles and configures only what has changed.
-#[derive(Default)]
-pub(crate) struct Known {
-    /// Modules, by their digest.
-    pub(crate) compiled: HashMap<Digest, Arc<Compiled>>,
-    /// Sandboxes with their constants, by the digest of what they are made of. `configure` reads
-    /// nothing but its argument, so that it would put the same aside again.
-    pub(crate) configured: HashMap<Digest, WasmPolicy>,
+    pub(crate) policy: Arc<dyn Policy>,
 }
 
 /// One revision. Everything that a decision can hang on besides the question is in here, and none
@@ -192,7 +172,7 @@ impl PolicySet {
             revision.part(name.as_bytes());
             revision.part(document.to_string().as_bytes());
         }
-        let is_pure = entries.iter().all(|entry| matches!(entry.policy, Policy::Wasm(_)));
+        let is_pure = entries.iter().all(|entry| entry.policy.is_tracked());
         Self { revision: Revision(revision.finish()), root, entries, is_pure, view }
     }
 
@@ -228,16 +208,6 @@ impl PolicySet {
         }
         let view = View { documents: Arc::new(documents), ..self.view.clone() };
         Self::new(self.root, self.entries.clone(), view)
-    }
-
-    /// Notes what this set has compiled and configured.
-    pub(crate) fn known(&self, known: &mut Known) {
-        for entry in &self.entries {
-            if let Policy::Wasm(policy) = &entry.policy {
-                known.compiled.insert(policy.compiled().digest(), policy.compiled().clone());
-                known.configured.insert(entry.made_of, policy.clone());
-            }
-        }
     }
 
     /// The revision's name.
@@ -299,17 +269,7 @@ impl Entry {
     fn ask(&self, mut call: Box<Call>, view: &View) -> Evaluated {
         call.reader.begin(self.budget.reads);
         call.outcome = Outcome::new(self.budget.outcome).keeping(&view.secret_headers);
-        match &self.policy {
-            Policy::Wasm(policy) => policy.evaluate(call),
-            Policy::Native(policy) => {
-                // A panic of the application's own policy refuses this request and harms no other.
-                let asked =
-                    catch_unwind(AssertUnwindSafe(|| policy.decide(&mut call.reader, &mut call.outcome)));
-                let result =
-                    asked.unwrap_or_else(|_| Err(Fault::new("panicked", "the native policy panicked")));
-                Evaluated { call, result, fuel: 0 }
-            }
-        }
+        self.policy.evaluate(call)
     }
 }
 
@@ -385,6 +345,7 @@ mod tests {
 
     use super::*;
     use crate::authenticate::Principal;
+    use crate::authorize::NativePolicy;
     use crate::authorize::{Labels, Read};
     use crate::policies::PolicySetBuilder;
 
@@ -566,32 +527,5 @@ mod tests {
         let fault = evaluation.result().clone().unwrap_err();
         assert_eq!((fault.policy(), fault.code()), (Some("two"), "read-budget"));
         assert_eq!(evaluation.trace().reads().len(), 200);
-    }
-
-    #[test]
-    fn modules_that_have_not_changed_are_not_compiled_again() {
-        let known = |policies: &crate::policies::Policies| {
-            let mut known = Known::default();
-            policies.current().known(&mut known);
-            known
-        };
-        let allow_all = include_bytes!("../../../plugins/artifacts/allow-all.wasm");
-        let policies =
-            PolicySetBuilder::new().component("a", allow_all).component("b", allow_all).load().unwrap();
-        let before = known(&policies);
-        assert_eq!((before.compiled.len(), before.configured.len()), (1, 1));
-        policies.replace(PolicySetBuilder::new().component("c", allow_all)).unwrap();
-        let after = known(&policies);
-        let same = |(digest, compiled): (_, &Arc<_>)| Arc::ptr_eq(compiled, &after.compiled[digest]);
-        assert!(before.compiled.iter().all(same));
-        // What is configured in another way, or has another budget, is a sandbox of its own.
-        let mut budget = Budget::default();
-        budget.fuel += 1;
-        let flip_flop = include_bytes!("../../../plugins/artifacts/flip-flop.wasm");
-        let builder = PolicySetBuilder::new().component("a", flip_flop).config("one");
-        let builder = builder.component("b", flip_flop).config("two");
-        policies.replace(builder.component("c", flip_flop).config("two").budget(budget)).unwrap();
-        let last = known(&policies);
-        assert_eq!((last.compiled.len(), last.configured.len()), (1, 3));
     }
 }

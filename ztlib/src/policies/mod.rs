@@ -130,10 +130,24 @@
 pub mod cases;
 pub mod trial;
 
+mod engine;
 mod files;
 mod store;
 
 pub use crate::load_error::LoadError;
-pub use crate::wasm::{Allocator, Budget, Module};
 pub use files::{FileRole, KeyId, NamedFile, Pinned, SigningKey, TrustedKey, pin};
 pub use store::{ManifestLoader, Policies, PolicySetBuilder, Status, Verified};
+pub use ztlib_contract::Budget;
+#[cfg(feature = "wasm")]
+pub use ztlib_wasm::Module;
+
+pub(crate) use engine::engine;
+
+/// The SHA-256 digest of a file in hexadecimal digits, as a manifest pins it.
+///
+/// ```
+/// assert!(ztlib::policies::sha256(b"").starts_with("e3b0c44298fc1c14"));
+/// ```
+pub fn sha256(bytes: &[u8]) -> String {
+    crate::digest::Digest::of(bytes).to_string()
+}

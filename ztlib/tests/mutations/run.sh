@@ -75,7 +75,7 @@ mutant() {
     printf '%-4s %-70s %s\n' "$condition" "$what" "$verdict"
 }
 
-sandbox=wasm
+sandbox=../../ztlib-wasm/src
 
 mutant T1 'an instance is asked twice, and its second answer counts' \
     cache a_policy_that_keeps_state_says_the_same_whether_it_is_asked_or_remembered \
@@ -119,7 +119,7 @@ mutant T3 'what was cut off is a denial, and kept' \
 
 # What the reader does not write down.
 unrecorded() {
-    mutant "$1" "$2" cache "$3" authorize/reader.rs \
+    mutant "$1" "$2" cache "$3" ../../ztlib-contract/src/reader.rs \
         "s/self\.trace\.record\(read, value\.clone\(\)\);/if !($4) { & }/"
 }
 
@@ -144,7 +144,7 @@ mutant T7 'a token that was verified before is not looked at again' \
 
 mutant T8 'texts go into the key without their length' \
     cache values_that_are_equal_when_put_together_are_not_equal \
-    authorize/fact.rs 's/bytes\.extend_from_slice\(&\(text\.len\(\) as u64\)\.to_le_bytes\(\)\);/let _ = \&bytes;/'
+    ../../ztlib-contract/src/fact.rs 's/bytes\.extend_from_slice\(&\(text\.len\(\) as u64\)\.to_le_bytes\(\)\);/let _ = \&bytes;/'
 
 mutant T8 'what this thread found last is taken without comparing it' \
     cache absence_is_a_read_and_what_appears_is_noticed \
@@ -160,7 +160,7 @@ mutant T8 'what the home issuer is believed for is found for another' \
 
 mutant T9 'a read that fails is an absence' \
     cache a_fault_is_never_remembered_and_a_failed_read_is_no_absence \
-    authorize/reader.rs 's/self\.question\.answer\(read, &self\.view\)\?;/self.question.answer(read, \&self.view).unwrap_or(Value::Absent);/'
+    ../../ztlib-contract/src/reader.rs 's/self\.question\.answer\(read, &self\.view\)\?;/self.question.answer(read, \&self.view).unwrap_or(Value::Absent);/'
 
 mutant T9 'a fault is a denial, and kept' \
     cache a_fault_is_never_remembered_and_a_failed_read_is_no_absence \
@@ -168,15 +168,15 @@ mutant T9 'a fault is a denial, and kept' \
 
 mutant T10 'the first value that was copied stays' \
     obligations callers_of_different_tenants_share_one_entry_and_get_their_own_header_each \
-    authorize/obligation.rs 's/let found = self\.source\.value\(question, view, id\);/static FIRST: std::sync::OnceLock<Result<Option<std::sync::Arc<str>>, crate::authorize::ReadFault>> = std::sync::OnceLock::new(); let found = FIRST.get_or_init(|| self.source.value(question, view, id)).clone();/'
+    ../../ztlib-contract/src/obligation.rs 's/let found = self\.source\.value\(question, view, id\);/static FIRST: std::sync::OnceLock<Result<Option<std::sync::Arc<str>>, crate::authorize::ReadFault>> = std::sync::OnceLock::new(); let found = FIRST.get_or_init(|| self.source.value(question, view, id)).clone();/'
 
 mutant T11 'what a symbol stands for counts as read' \
     cache questions_that_differ_only_in_what_a_symbol_stands_for_share_an_entry \
-    authorize/reader.rs 's/self\.trace\.record\(read, value\.clone\(\)\);/let who = self.question.answer(\&Read::Subject, \&self.view)?; self.trace.record(Read::Subject, who); &/'
+    ../../ztlib-contract/src/reader.rs 's/self\.trace\.record\(read, value\.clone\(\)\);/let who = self.question.answer(\&Read::Subject, \&self.view)?; self.trace.record(Read::Subject, who); &/'
 
 mutant T12 'a signal is asked each time it is read' \
     cache a_signal_is_asked_once_a_question_by_look_up_evaluation_and_storing_together \
-    authorize/question.rs 's/if self\.signals\.iter\(\)\.any\(.*\) \{/if false {/'
+    ../../ztlib-contract/src/question.rs 's/if self\.signals\.iter\(\)\.any\(.*\) \{/if false {/'
 
 mutant T12 'what an older revision said is served after a reload' \
     cache a_look_up_in_flight_when_reload_returns_answers_nobody_who_comes_later \
@@ -188,7 +188,7 @@ mutant T13 'a policy may read while it is started and configured' \
 
 mutant T13 'sets with a native policy are remembered' \
     cache a_set_with_a_native_policy_is_asked_each_time \
-    authorize/set.rs 's/entries\.iter\(\)\.all\(\|entry\| matches!\(entry\.policy, Policy::Wasm\(_\)\)\)/true/'
+    authorize/set.rs 's/entries\.iter\(\)\.all\(\|entry\| entry\.policy\.is_tracked\(\)\)/true/'
 
 mutant P8 'what a policy read of a label is shown' \
     audit_trail labels_stand_in_the_event_by_the_rule_of_redaction \

@@ -119,8 +119,9 @@ impl TrustedIssuer {
             return Err(self.type_not_accepted(typ));
         }
         let names = ClaimNames::new(&self.scopes_from, self.audience_from.as_deref(), self.missing_audience);
-        let times = Times::read(&claims)?;
+        let times = Times::read(&claims);
         let claims = Claims::read(self.name.clone(), self.is_home, names, claims)?;
+        let times = times?;
         // None at all is let through by the reader only where the terms say so.
         let audiences = claims.audiences();
         if !audiences.is_empty() && !audiences.iter().any(|audience| self.audiences.contains(audience)) {

@@ -20,7 +20,7 @@ use crate::authenticate::token::{Algorithm, BearerToken, Issuer, KeySet, TokenVe
 use crate::authorize::{Labels, Params, RequestFacts, SignalError, SignalSource, Target, next_change};
 use crate::policies::Policies;
 use crate::policies::PolicySetBuilder;
-use crate::wasm::Budget;
+use ztlib_contract::Budget;
 
 const START: u64 = 1_795_392_000;
 
@@ -274,7 +274,8 @@ impl Sketch {
 /// A set with one policy that makes these calls, and allows.
 fn allowing_after(calls: &Json, feed: impl SignalSource) -> Policies {
     // The wall clock depends on how busy the machine is.
-    let patient = Budget { wall_clock: Budget::maximum().wall_clock, ..Budget::default() };
+    let mut patient = Budget::default();
+    patient.wall_clock = Budget::maximum().wall_clock;
     let set = PolicySetBuilder::new().signal("risk").signals(feed).component("probe", probe());
     let set = set.budget(patient);
     set.config(json!({ "decide": { "do": calls, "answer": "allow" } })).load().unwrap()

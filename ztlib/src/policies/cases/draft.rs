@@ -8,16 +8,18 @@ use super::lint::{Finding, Routes, lint};
 use super::report::{Report, Timing, time};
 use super::{Cases, rehearse};
 use crate::authorize::Caller;
-use crate::authorize::Known;
 use crate::authorize::{PolicySet, Revision};
 use crate::authorize::{SignalError, SignalSource};
+use crate::digest::Digest;
 use crate::load_error::LoadError;
+use crate::policies::engine;
 use crate::policies::files::Folder;
 use crate::policies::files::Trust;
 use crate::policies::files::manifest;
 use crate::policies::files::{Blueprint, PolicySource};
-use crate::wasm::Budget;
-use crate::wasm::{Engine, Module};
+use ztlib_contract::Budget;
+#[cfg(feature = "wasm")]
+use ztlib_wasm::Module;
 
 /// A policy set that is loaded to be tested: from a manifest, signed or not, whether it passes its
 /// cases or not. It cannot be put in force, so nothing is loosened by it. (What can be is a
@@ -51,7 +53,10 @@ pub struct PolicyFacts {
     /// What it may use.
     pub budget: Budget,
     /// What it is made of; none for a policy written natively.
+    #[cfg(feature = "wasm")]
     pub module: Option<Module>,
+    /// The SHA-256 digest of the module in hexadecimal digits, as a manifest pins it.
+    pub sha256: Option<String>,
     /// The line of the manifest that names it.
     pub line: usize,
 }
@@ -66,7 +71,7 @@ impl Draft {
         let mut folder = Folder::of(&path)?;
         // Nothing is enforced by it, so who vouches for it does not matter.
         let blueprint = manifest::read(&path, &mut folder, &Trust::nobody())?.blueprint;
-        let set = blueprint.build(&Engine::shared()?, &Known::default(), Some(Arc::new(Nobody)))?;
+        let set = blueprint.build(&*engine()?, Some(Arc::new(Nobody)))?;
         Ok(Self { path, blueprint, set })
     }
 
@@ -92,8 +97,13 @@ impl Draft {
             reasons: plan.reasons.iter().map(|reason| reason.as_ref().to_owned()).collect(),
             may_abstain: plan.may_abstain,
             budget: plan.budget.clone(),
+            #[cfg(feature = "wasm")]
             module: match &plan.source {
                 PolicySource::Component(bytes) => Module::inspect(bytes).ok(),
+                PolicySource::Native { .. } => None,
+            },
+            sha256: match &plan.source {
+                PolicySource::Component(bytes) => Some(Digest::of(bytes).to_string()),
                 PolicySource::Native { .. } => None,
             },
             line: plan.place.as_ref().map_or(1, |place| place.line),

@@ -1,6 +1,6 @@
 //! The blueprint: everything that a set is made of, and how it becomes one.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,15 +10,15 @@ use ztlib_cases::shown;
 
 use super::config_file::ConfigFile;
 use crate::authorize::Documents;
-use crate::authorize::NativePolicy;
 use crate::authorize::Reason;
 use crate::authorize::SignalSource;
 use crate::authorize::View;
-use crate::authorize::{Entry, Known, Policy, PolicySet, SET_NAME};
+use crate::authorize::{Entry, PolicySet, SET_NAME};
 use crate::digest::{Digest, Digester};
 use crate::load_error::LoadError;
 use crate::policies::cases::Cases;
-use crate::wasm::{Budget, Compiled, Engine, WasmPolicy};
+use ztlib_contract::Budget;
+use ztlib_contract::engine::{Engine, Policy, Source};
 
 /// The most policies, reasons of one policy, documents, signals and secret headers that a set can
 /// have.
@@ -66,7 +66,7 @@ pub(crate) enum PolicySource {
     /// By a name that no other value has in this process: nobody can see whether two of them decide
     /// alike.
     Native {
-        policy: Arc<dyn NativePolicy>,
+        policy: Arc<dyn Policy>,
         name: String,
     },
 }
@@ -90,17 +90,15 @@ impl Blueprint {
     /// Compiles, links, starts and configures everything; all of it works or there is no set.
     pub(crate) fn build(
         &self,
-        engine: &Arc<Engine>,
-        known: &Known,
+        engine: &dyn Engine,
         signal_source: Option<Arc<dyn SignalSource>>,
     ) -> Result<PolicySet, LoadError> {
         self.check()?;
-        let mut fresh = HashMap::new();
         let mut root = Digester::new("ztlib policy set 1");
         root.part(&(self.policies.len() as u64).to_be_bytes());
         let mut entries = Vec::with_capacity(self.policies.len());
         for plan in &self.policies {
-            let entry = plan.build(engine, known, &mut fresh, &mut root);
+            let entry = plan.build(engine, &mut root);
             entries.push(entry.map_err(|error| plan.locate(error))?);
         }
         let secret_headers = self.secret_headers().collect::<Result<HashSet<_>, _>>()?;
@@ -195,40 +193,21 @@ impl PolicyPlan {
         Ok(())
     }
 
-    fn build(
-        &self,
-        engine: &Arc<Engine>,
-        known: &Known,
-        fresh: &mut HashMap<Digest, Arc<Compiled>>,
-        root: &mut Digester,
-    ) -> Result<Entry, LoadError> {
+    fn build(&self, engine: &dyn Engine, root: &mut Digester) -> Result<Entry, LoadError> {
         self.budget.check()?;
         // All of a budget's fields, by name.
         let budget = format!("{:?}", self.budget);
-        let mut made_of = Digester::new("ztlib sandbox 1");
-        made_of.part(&self.config);
-        made_of.part(budget.as_bytes());
-        let (policy, identity, made_of) = match &self.source {
+        let (policy, identity) = match &self.source {
             PolicySource::Component(bytes) => {
                 let digest = Digest::of(bytes);
+                let mut made_of = Digester::new("ztlib sandbox 1");
+                made_of.part(&self.config);
+                made_of.part(budget.as_bytes());
                 made_of.part(digest.as_bytes());
-                let made_of = made_of.finish();
-                let policy = match known.configured.get(&made_of) {
-                    Some(policy) => policy.clone(),
-                    None => {
-                        let compiled = match known.compiled.get(&digest).or_else(|| fresh.get(&digest)) {
-                            Some(compiled) => compiled.clone(),
-                            None => Arc::new(Compiled::new(engine.clone(), bytes, &self.budget)?),
-                        };
-                        fresh.insert(digest, compiled.clone());
-                        WasmPolicy::new(compiled, self.config.clone(), Arc::new(self.budget.clone()))?
-                    }
-                };
-                (Policy::Wasm(policy), digest.to_string(), made_of)
+                let source = Source { name: digest.into(), bytes, made_of: made_of.finish().into() };
+                (engine.load(source, self.config.clone(), &self.budget)?, digest.to_string())
             }
-            PolicySource::Native { policy, name } => {
-                (Policy::Native(policy.clone()), name.clone(), made_of.finish())
-            }
+            PolicySource::Native { policy, name } => (policy.clone(), name.clone()),
         };
         root.part(self.name.as_bytes());
         root.part(identity.as_bytes());
@@ -242,7 +221,6 @@ impl PolicyPlan {
             reasons: Arc::new(self.reasons.clone()),
             budget: Arc::new(self.budget.clone()),
             policy,
-            made_of,
         })
     }
 }

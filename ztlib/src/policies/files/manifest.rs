@@ -16,7 +16,7 @@ use super::signature::{KeyId, Trust};
 use crate::digest::Digest;
 use crate::load_error::LoadError;
 use crate::policies::cases;
-use crate::wasm::Budget;
+use ztlib_contract::Budget;
 
 /// The largest manifest, in bytes.
 pub(crate) const MAX_MANIFEST_BYTES: usize = 256 << 10;
@@ -358,6 +358,6 @@ fn budget(policy: &Table<'_>) -> Result<Budget, LoadError> {
     size("constants", &mut budget.constants)?;
     size("constant-bytes", &mut budget.constant_bytes)?;
     size("constant-key-bytes", &mut budget.constant_key_bytes)?;
-    budget.check().map_err(|error| error.at_key(policy, "budget"))?;
+    budget.check().map_err(|error| LoadError::from(error).at_key(policy, "budget"))?;
     Ok(budget)
 }

@@ -12,7 +12,7 @@ use super::manifest::MAX_MANIFEST_BYTES;
 use super::whole_file::{self, Access};
 use crate::digest::Digest;
 use crate::load_error::LoadError;
-use crate::wasm::Budget;
+use ztlib_contract::Budget;
 
 /// A module whose digest was looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::authorize::NativePolicy;
 use crate::authorize::SignalSource;
+use crate::authorize::{Native, NativePolicy};
 use crate::clock::{Clock, SharedClock};
 use crate::load_error::LoadError;
 use crate::policies::files::{Blueprint, PolicyPlan, PolicySource};
-use crate::wasm::Budget;
+use ztlib_contract::Budget;
 
 /// Native policies of this process so far.
 static NATIVES: AtomicU64 = AtomicU64::new(1);
@@ -61,7 +61,7 @@ impl PolicySetBuilder {
     /// Begins a policy that runs natively, without sandbox.
     pub fn native<P: NativePolicy>(mut self, name: &str, policy: P) -> Self {
         let source = PolicySource::Native {
-            policy: Arc::new(policy),
+            policy: Arc::new(Native(policy)),
             name: format!("{} {}", std::any::type_name::<P>(), NATIVES.fetch_add(1, Ordering::Relaxed)),
         };
         self.blueprint.policies.push(PolicyPlan::new(name, source));

@@ -16,7 +16,7 @@ use crate::authorize::{PolicySet, Revision};
 use crate::clock::{SharedClock, Stopwatch};
 use crate::load_error::LoadError;
 use crate::policies::files::{LookedFor, Stamp};
-use crate::wasm::Engine;
+use ztlib_contract::engine::Engine;
 
 /// What all handles on the same policies share.
 pub(crate) struct Shared {
@@ -29,7 +29,7 @@ pub(crate) struct Shared {
     /// Signalled after every change of the status.
     pub(crate) changed: Condvar,
     pub(crate) watch: Mutex<Option<Watch>>,
-    pub(crate) engine: Arc<Engine>,
+    pub(crate) engine: Arc<dyn Engine>,
     pub(crate) clock: SharedClock,
     pub(crate) max_age: Option<Duration>,
     pub(crate) observers: Observers,
@@ -100,7 +100,7 @@ impl Shared {
             let loader = self.loader();
             (loader.beside(instead.unwrap_or_else(|| loader.source())), loader.departures)
         };
-        let load = AssertUnwindSafe(|| beside.load(&self.engine, Some(&self.current.load_full())));
+        let load = AssertUnwindSafe(|| beside.load(&*self.engine));
         // Whoever watches goes on watching, whatever a module does to the compiler.
         let loaded = catch_unwind(load).unwrap_or_else(|_| {
             Err(LoadError::new("panicked", "loading the set panicked: please report it"))

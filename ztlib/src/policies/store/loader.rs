@@ -2,15 +2,15 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use serde_json::Value as Json;
 use ztlib_cases::shown;
 
 use super::status::Status;
 use crate::authorize::Documents;
+use crate::authorize::PolicySet;
 use crate::authorize::SignalSource;
-use crate::authorize::{Known, PolicySet};
 use crate::digest::Digest;
 use crate::load_error::LoadError;
 use crate::policies::cases;
@@ -20,7 +20,7 @@ use crate::policies::files::manifest;
 use crate::policies::files::{Folder, LookedFor, Stamp};
 use crate::policies::files::{Manifest, Signed};
 use crate::policies::files::{Trust, Versions};
-use crate::wasm::Engine;
+use ztlib_contract::engine::Engine;
 
 /// How many sets that were in force before are kept, so that one can return to them.
 const MAX_KEPT: usize = 3;
@@ -51,9 +51,6 @@ pub(crate) struct Loader {
     pub(crate) departures: u64,
     /// Sets that were in force before, each with other policies; the newest last.
     pub(crate) kept: VecDeque<Loaded>,
-    /// Candidates on trial, as far as somebody still has them: what they have compiled is not
-    /// compiled again.
-    pub(crate) candidates: Vec<Weak<PolicySet>>,
 }
 
 /// What a loader loads from.
@@ -167,7 +164,6 @@ impl Loader {
             passed: None,
             departures: 0,
             kept: VecDeque::new(),
-            candidates: Vec::new(),
         }
     }
 
@@ -182,7 +178,6 @@ impl Loader {
         beside.set_documents.clone_from(&self.set_documents);
         beside.kept.clone_from(&self.kept);
         beside.passed.clone_from(&self.passed);
-        beside.candidates.clone_from(&self.candidates);
         beside
     }
 
@@ -197,11 +192,7 @@ impl Loader {
 
     /// Reads, verifies, compiles and configures. What this process has compiled and still keeps is
     /// not compiled again.
-    pub(crate) fn load(
-        &mut self,
-        engine: &Arc<Engine>,
-        current: Option<&Arc<PolicySet>>,
-    ) -> Result<Loaded, LoadError> {
+    pub(crate) fn load(&mut self, engine: &dyn Engine) -> Result<Loaded, LoadError> {
         let (mut blueprint, provenance, case_files) = match &self.origin {
             Origin::Code(blueprint) => (blueprint.as_ref().clone(), Provenance::default(), Vec::new()),
             Origin::Manifest(from) => {
@@ -223,12 +214,8 @@ impl Loader {
                 *document = set.clone();
             }
         }
-        let mut known = Known::default();
-        let kept = self.kept.iter().map(|kept| &kept.set);
-        kept.chain(current).for_each(|set| set.known(&mut known));
-        self.candidates.iter().filter_map(Weak::upgrade).for_each(|set| set.known(&mut known));
         let cases = std::mem::take(&mut blueprint.cases);
-        let set = blueprint.build(engine, &known, self.signal_source.clone());
+        let set = blueprint.build(engine, self.signal_source.clone());
         // Policies that do not pass their own cases are not in force. A document that changes is not held
         // against those that have passed.
         let set = set.and_then(|set| {

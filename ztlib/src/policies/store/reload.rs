@@ -27,7 +27,7 @@ use crate::clock::SharedClock;
 use crate::load_error::LoadError;
 use crate::policies::cases;
 use crate::policies::cases::{Cases, Report};
-use crate::wasm::Engine;
+use crate::policies::engine;
 
 /// What may be said with `max_policy_age`. Watching confirms twice a second, so less would refuse
 /// in between; more would bound nothing, whoever meant to.
@@ -72,9 +72,9 @@ impl Policies {
                 format!("`max_policy_age` is {age:?}, and may be from a second to 3650 days"),
             ));
         }
-        let engine = Engine::shared()?;
+        let engine = engine()?;
         let mut loader = Loader::new(start.origin, start.signal_source);
-        let Loaded { set, provenance } = loader.load(&engine, None)?;
+        let Loaded { set, provenance } = loader.load(&*engine)?;
         loader.raise_version(&provenance)?;
         loader.last_manifest = provenance.manifest();
         (loader.last_loaded, loader.provenance) = (Some(set.root()), provenance);
@@ -92,7 +92,7 @@ impl Policies {
             last_error: None,
             rolled_back_from: None,
             kept: Vec::new(),
-            allocator: engine.allocator(),
+            engine: engine.describe().into(),
         };
         loader.describe(&mut status);
         count("loaded", "");
@@ -101,7 +101,7 @@ impl Policies {
         status::confirmed(now);
         status::version(status.version);
         tracing::info!(
-            revision = %status.revision, version = ?status.version, signer = ?status.signer, allocator = %status.allocator,
+            revision = %status.revision, version = ?status.version, signer = ?status.signer, engine = %status.engine,
             "a policy set is in force"
         );
         Ok(Self(Arc::new(Shared {

@@ -9,7 +9,6 @@ use crate::authorize::RevisionName;
 use crate::clock::unix_seconds;
 use crate::load_error::LoadError;
 use crate::policies::files::KeyId;
-use crate::wasm::Allocator;
 
 /// What is in force, since when, on whose word, and why nothing newer is.
 #[derive(Debug, Clone)]
@@ -42,8 +41,9 @@ pub struct Status {
     /// The revisions that [`rollback`](super::reload::Policies::rollback) can return to, the one that is
     /// next last.
     pub kept: Vec<Revision>,
-    /// Where the memory of policies comes from.
-    pub allocator: Allocator,
+    /// How the sandbox runs on this machine, in a word: `pool-with-scan` is the fastest way that it
+    /// can have, `on-demand` the slowest.
+    pub engine: Box<str>,
 }
 
 /// `ztlib_policy_loads_total{result, code}`: sets that were loaded, refused (and why), or rolled

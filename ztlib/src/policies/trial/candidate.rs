@@ -111,12 +111,7 @@ impl Policies {
             let signal_source = signal_source.or_else(|| loader.signal_source.clone());
             loader.beside(Source { origin: origin(&loader)?, signal_source })
         };
-        let current = self.current();
-        let loaded = beside.load(&self.0.engine, Some(&current))?;
-        let mut loader = self.0.loader();
-        loader.candidates.retain(|set| set.strong_count() > 0);
-        loader.candidates.push(Arc::downgrade(&loaded.set));
-        drop(loader);
+        let loaded = beside.load(&*self.0.engine)?;
         Ok(Candidate { loaded: Arc::new(loaded), policies: self.clone() })
     }
 }

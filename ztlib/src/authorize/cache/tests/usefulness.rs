@@ -47,7 +47,8 @@ fn a_list_that_is_left_while_its_misses_are_looked_at_holds_up_no_other() {
         "then": { "answer": "allow" },
         "else": { "do": [{ "call": "label", "with": ["owner"] }], "answer": "allow" },
     });
-    let patient = Budget { wall_clock: Budget::maximum().wall_clock, ..Budget::default() };
+    let mut patient = Budget::default();
+    patient.wall_clock = Budget::maximum().wall_clock;
     let set = PolicySetBuilder::new().component("probe", probe()).budget(patient);
     let more = set.config(json!({ "decide": more })).load().unwrap();
     let ask = |cache: &DecisionCache, policies: &Policies, user: Option<usize>| {

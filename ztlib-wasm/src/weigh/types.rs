@@ -9,12 +9,12 @@ use wasmtime::wasmparser::{
 
 use super::limits::TYPE_DEPTH;
 use super::wide;
-use crate::load_error::LoadError;
+use ztlib_contract::engine::EngineError;
 
 /// The index spaces of types, from the outermost component to the innermost type, each type by its
 /// size.
 #[derive(Default)]
-pub(super) struct Types {
+pub(crate) struct Types {
     scopes: Vec<Vec<u64>>,
     /// Of what comes out of an instance it is not known which type it is, only that it is none
     /// larger.
@@ -23,15 +23,15 @@ pub(super) struct Types {
 }
 
 impl Types {
-    pub(super) fn open(&mut self) {
+    pub(crate) fn open(&mut self) {
         self.scopes.push(Vec::new());
     }
 
-    pub(super) fn close(&mut self) {
+    pub(crate) fn close(&mut self) {
         self.scopes.pop();
     }
 
-    pub(super) fn push(&mut self, size: u64) {
+    pub(crate) fn push(&mut self, size: u64) {
         self.largest = self.largest.max(size);
         if let Some(scope) = self.scopes.last_mut() {
             scope.push(size);
@@ -40,7 +40,7 @@ impl Types {
 
     /// The size of a type of the innermost scope. One that is not there is refused later, as
     /// malformed.
-    pub(super) fn at(&self, index: u32) -> u64 {
+    pub(crate) fn at(&self, index: u32) -> u64 {
         self.outer(0, index)
     }
 
@@ -50,7 +50,7 @@ impl Types {
     }
 
     /// Follows an alias of a type; whether it was one.
-    pub(super) fn alias(&mut self, alias: &ComponentAlias<'_>) -> bool {
+    pub(crate) fn alias(&mut self, alias: &ComponentAlias<'_>) -> bool {
         let size = match alias {
             ComponentAlias::Outer { kind: ComponentOuterAliasKind::Type, count, index } => {
                 self.outer(*count, *index)
@@ -65,7 +65,7 @@ impl Types {
         true
     }
 
-    pub(super) fn size(&mut self, ty: &ComponentType<'_>) -> u64 {
+    pub(crate) fn size(&mut self, ty: &ComponentType<'_>) -> u64 {
         match ty {
             ComponentType::Defined(ty) => self.defined(ty),
             ComponentType::Func(ty) => self.function(ty),
@@ -110,7 +110,7 @@ impl Types {
     }
 
     /// Something that is imported or exported under a name; a type is one more of the scope.
-    pub(super) fn named(&mut self, ty: &ComponentTypeRef) -> u64 {
+    pub(crate) fn named(&mut self, ty: &ComponentTypeRef) -> u64 {
         let size = self.reference(ty);
         if let ComponentTypeRef::Type(_) = ty {
             self.push(size);
@@ -118,7 +118,7 @@ impl Types {
         size.saturating_add(1)
     }
 
-    pub(super) fn reference(&self, ty: &ComponentTypeRef) -> u64 {
+    pub(crate) fn reference(&self, ty: &ComponentTypeRef) -> u64 {
         match ty {
             ComponentTypeRef::Func(index)
             | ComponentTypeRef::Instance(index)
@@ -138,7 +138,7 @@ impl Types {
     }
 
     /// The size of the largest type of a function so far.
-    pub(super) fn largest_function(&self) -> u64 {
+    pub(crate) fn largest_function(&self) -> u64 {
         self.largest_function.max(1)
     }
 
@@ -171,7 +171,7 @@ impl Types {
 }
 
 /// A core type.
-pub(super) fn core(ty: &CoreType<'_>) -> u64 {
+pub(crate) fn core(ty: &CoreType<'_>) -> u64 {
     match ty {
         CoreType::Rec(_) => 1,
         CoreType::Module(declarations) => wide(declarations.len()).saturating_add(1),
@@ -185,7 +185,7 @@ fn sum(sizes: impl IntoIterator<Item = u64>) -> u64 {
 /// Refuses types that may lie too deep in each other, by their bytes: within a type, another begins
 /// with the byte that says "a type is declared" and the one that says "of an instance" or "of a
 /// component".
-pub(super) fn check_depth(section: &[u8]) -> Result<(), LoadError> {
+pub(crate) fn check_depth(section: &[u8]) -> Result<(), EngineError> {
     let begins = |pair: &&[u8]| matches!(pair, [0x01, 0x41 | 0x42]);
     TYPE_DEPTH.check(wide(section.windows(2).filter(begins).count()))
 }

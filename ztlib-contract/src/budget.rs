@@ -3,11 +3,9 @@
 
 use std::time::Duration;
 
-use crate::authorize::{OutcomeLimits, ReadLimits};
-use crate::load_error::LoadError;
-
-/// The stack of a policy in bytes: one for the whole process, since it is a property of the engine.
-pub(crate) const STACK_BYTES: usize = 512 * 1024;
+use super::engine::EngineError;
+use super::outcome::OutcomeLimits;
+use super::reader::ReadLimits;
 
 /// Everything that one policy may use in one evaluation, and what its module may cost to compile.
 ///
@@ -17,7 +15,7 @@ pub(crate) const STACK_BYTES: usize = 512 * 1024;
 /// stack of its own, which takes some microseconds more.
 ///
 /// ```
-/// use ztlib::policies::Budget;
+/// use ztlib_contract::Budget;
 ///
 /// let mut budget = Budget::default();
 /// budget.fuel = 1_000_000;
@@ -126,7 +124,7 @@ impl Budget {
     ///
     /// # Errors
     /// `budget-too-large`, naming the first part that is over [`Budget::maximum`].
-    pub fn check(&self) -> Result<(), LoadError> {
+    pub fn check(&self) -> Result<(), EngineError> {
         let most = Self::maximum();
         let parts = [
             ("fuel", self.fuel <= most.fuel),
@@ -151,7 +149,7 @@ impl Budget {
         ];
         match parts.into_iter().find(|(_, fits)| !fits) {
             None => Ok(()),
-            Some((part, _)) => Err(LoadError::new(
+            Some((part, _)) => Err(EngineError::new(
                 "budget-too-large",
                 format!(
                     "the budget's `{part}` is more than the engine gives to any policy: lower it (see `Budget::maximum`)"

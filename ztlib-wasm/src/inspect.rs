@@ -5,10 +5,9 @@ use std::ops::ControlFlow;
 use wasmtime::wasmparser::{Encoding, Parser, Payload};
 use ztlib_cases::shown;
 
-use super::budget::Budget;
 use super::weigh::Weight;
-use crate::digest::Digest;
-use crate::load_error::LoadError;
+use ztlib_contract::Budget;
+use ztlib_contract::engine::EngineError;
 
 /// What a module is made of.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -16,8 +15,6 @@ use crate::load_error::LoadError;
 pub struct Module {
     /// Its bytes.
     pub bytes: usize,
-    /// Its SHA-256 digest in hexadecimal digits, as a manifest pins it.
-    pub sha256: String,
     /// What it imports, by name. A policy imports nothing but `ztlib:policy/…`.
     pub imports: Vec<String>,
     /// What it exports, by name.
@@ -39,9 +36,8 @@ impl Module {
     ///
     /// # Errors
     /// `not-a-component` where the bytes are none.
-    pub fn inspect(bytes: &[u8]) -> Result<Self, LoadError> {
-        let mut module =
-            Self { bytes: bytes.len(), sha256: Digest::of(bytes).to_string(), ..Self::default() };
+    pub fn inspect(bytes: &[u8]) -> Result<Self, EngineError> {
+        let mut module = Self { bytes: bytes.len(), ..Self::default() };
         let mut depth = 0_u32;
         for payload in Parser::new(0).parse_all(bytes) {
             let payload = payload.map_err(|error| not_a_component(&error.to_string()))?;
@@ -65,9 +61,9 @@ impl Module {
     /// ```
     ///
     /// # Errors
-    /// [`LoadError`] as loading gives it: `forbidden-import`, `module-too-large`, `too-many-values`
+    /// [`EngineError`] as loading gives it: `forbidden-import`, `module-too-large`, `too-many-values`
     /// and the others that `docs/operations.md` lists.
-    pub fn check(bytes: &[u8], budget: &Budget) -> Result<(), LoadError> {
+    pub fn check(bytes: &[u8], budget: &Budget) -> Result<(), EngineError> {
         Weight::of(bytes, budget).map(drop)
     }
 
@@ -102,8 +98,8 @@ impl Module {
     }
 }
 
-fn not_a_component(why: &str) -> LoadError {
-    LoadError::new("not-a-component", format!("the file is not a WebAssembly component: {}", shown(why)))
+fn not_a_component(why: &str) -> EngineError {
+    EngineError::new("not-a-component", format!("the file is not a WebAssembly component: {}", shown(why)))
 }
 
 #[cfg(test)]
@@ -112,7 +108,7 @@ mod tests {
 
     #[test]
     fn a_policy_is_taken_apart_and_a_core_module_is_named() {
-        let module = Module::inspect(include_bytes!("../../../plugins/artifacts/rbac.wasm")).unwrap();
+        let module = Module::inspect(include_bytes!("../../plugins/artifacts/rbac.wasm")).unwrap();
         assert!(module.imports.iter().all(|name| name.starts_with("ztlib:policy/")), "{:?}", module.imports);
         assert!(module.exports.iter().any(|name| name.starts_with("ztlib:policy/guard")));
         assert!(module.functions > 1 && module.largest_function > 100 && module.memory_bytes >= 65_536);

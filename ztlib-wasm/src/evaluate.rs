@@ -6,14 +6,14 @@ use std::sync::Arc;
 use wasmtime::component::{ComponentType, Instance, Lift};
 use wasmtime::{ResourceLimiter, Store};
 
-use super::budget::{Budget, STACK_BYTES};
 use super::constants::{ConstantError, Constants, Gathering};
-use super::engine::{CORE_INSTANCES_EACH, TICK};
+use super::engine::{CORE_INSTANCES_EACH, STACK_BYTES, TICK};
 use super::load::Compiled;
 use super::stop::{self, Stop};
-use crate::authorize::Call;
-use crate::authorize::{Answer, Fault};
-use crate::load_error::LoadError;
+use ztlib_contract::Budget;
+use ztlib_contract::engine::EngineError;
+use ztlib_contract::engine::{Call, Evaluated, Policy};
+use ztlib_contract::{Answer, Fault};
 
 /// A policy that can be asked: compiled code, its configuration, its budget.
 #[derive(Clone)]
@@ -32,26 +32,17 @@ enum Configured {
     EachTime(Arc<[u8]>),
 }
 
-/// What came of one evaluation. The call comes back whatever happened.
-pub(crate) struct Evaluated {
-    pub(crate) call: Box<Call>,
-    pub(crate) result: Result<Answer, Fault>,
-    /// Fuel used, start and `configure` included; where it trapped, what was used up to the last
-    /// call out of it.
-    pub(crate) fuel: u64,
-}
-
 impl WasmPolicy {
     /// A policy that was started and configured once, to see that it can be.
     pub(crate) fn new(
         compiled: Arc<Compiled>,
         config: Arc<[u8]>,
         budget: Arc<Budget>,
-    ) -> Result<Self, LoadError> {
+    ) -> Result<Self, EngineError> {
         compiled.fits(&budget)?;
         if config.len() > budget.config_bytes {
             let (bytes, limit) = (config.len(), budget.config_bytes);
-            return Err(LoadError::new(
+            return Err(EngineError::new(
                 "config-too-large",
                 format!(
                     "the configuration is {bytes} bytes as JSON, and the budget's `config-bytes` is {limit}"
@@ -67,7 +58,7 @@ impl WasmPolicy {
 
     /// Starts and configures the policy; the constants that it sealed.
     fn configure_once(&self, config: Arc<[u8]>) -> wasmtime::Result<Option<Arc<Constants>>> {
-        let mut store = self.store(Box::new(Call::nobody_asks()));
+        let mut store = self.store(Box::new(Call::without_question()));
         // A constant may be as long as all of them together. What is a little longer is refused in words of
         // its own.
         let constant_bytes = self.budget.constant_bytes.saturating_mul(2);
@@ -85,12 +76,9 @@ impl WasmPolicy {
         }
     }
 
-    pub(crate) fn compiled(&self) -> &Arc<Compiled> {
-        &self.compiled
-    }
-
-    /// Evaluates in an instance of its own, which is thrown away.
-    pub(crate) fn evaluate(&self, call: Box<Call>) -> Evaluated {
+    /// Evaluates in an instance of its own, which is thrown away. Fuel is what was used, start and
+    /// `configure` included; where it trapped, what was used up to the last call out of it.
+    fn ask(&self, call: Box<Call>) -> Evaluated {
         let mut store = self.store(call);
         let mut given = self.budget.fuel;
         // A panic can only come from the application's own code behind a read (a source of signals): it
@@ -160,6 +148,17 @@ impl WasmPolicy {
     }
 }
 
+impl Policy for WasmPolicy {
+    fn evaluate(&self, call: Box<Call>) -> Evaluated {
+        self.ask(call)
+    }
+
+    /// A component has no other way to learn anything (T1, T2, T3).
+    fn is_tracked(&self) -> bool {
+        true
+    }
+}
+
 /// Runs a policy on this thread's own stack, or on one made for it where too little is left: what
 /// the engine may give a policy must be there, or its check for overflow comes after the end of the
 /// thread's stack, which ends the process.
@@ -174,7 +173,7 @@ fn on_enough_stack<T>(run: impl FnOnce() -> T) -> T {
 }
 
 /// What a store holds for its policy.
-pub(super) struct State {
+pub(crate) struct State {
     call: Box<Call>,
     phase: Phase,
     /// What a sealed policy put aside.
@@ -193,7 +192,7 @@ enum Phase {
 }
 
 impl State {
-    pub(super) fn deciding(&mut self, function: &'static str) -> Result<&mut Call, Stop> {
+    pub(crate) fn deciding(&mut self, function: &'static str) -> Result<&mut Call, Stop> {
         if matches!(self.phase, Phase::Deciding) {
             Ok(&mut self.call)
         } else {
@@ -202,14 +201,14 @@ impl State {
     }
 
     /// Where constants are put aside.
-    pub(super) fn loading(&mut self, function: &'static str) -> Result<&mut Gathering, Stop> {
+    pub(crate) fn loading(&mut self, function: &'static str) -> Result<&mut Gathering, Stop> {
         match &mut self.phase {
             Phase::Loading(gathering) => Ok(gathering),
             Phase::Starting | Phase::Deciding => Err(ConstantError::NotLoading(function).into()),
         }
     }
 
-    pub(super) fn constant(&self, function: &'static str, key: &str) -> Result<Option<Arc<[u8]>>, Stop> {
+    pub(crate) fn constant(&self, function: &'static str, key: &str) -> Result<Option<Arc<[u8]>>, Stop> {
         match self.phase {
             Phase::Deciding => Ok(self.constants.as_ref().and_then(|constants| constants.get(key))),
             Phase::Loading(_) | Phase::Starting => Err(Stop::OutsideDecide(function)),
@@ -222,7 +221,7 @@ impl State {
 #[component(enum)]
 #[repr(u8)]
 #[allow(dead_code, reason = "only the engine makes them, out of what a policy returns")]
-pub(super) enum WitAnswer {
+pub(crate) enum WitAnswer {
     #[component(name = "allow")]
     Allow,
     #[component(name = "deny")]

@@ -1,8 +1,9 @@
 //! The one engine of the process: how policies are compiled, where their memory comes from, and the
 //! clock that stops them.
 
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use wasmtime::component::Linker;
@@ -12,20 +13,24 @@ use wasmtime::{
 };
 use ztlib_cases::shown;
 
-use super::budget::{Budget, STACK_BYTES};
 use super::contract;
-use super::evaluate::State;
-use crate::load_error::LoadError;
+use super::evaluate::{State, WasmPolicy};
+use super::load::Compiled;
+use ztlib_contract::Budget;
+use ztlib_contract::engine::{EngineError, Policy, Source};
+
+/// The stack of a policy in bytes: one for the whole process, since it is a property of the engine.
+pub(crate) const STACK_BYTES: usize = 512 * 1024;
 
 /// How often the clock behind [`Budget::wall_clock`] ticks.
-pub(super) const TICK: Duration = Duration::from_millis(5);
+pub(crate) const TICK: Duration = Duration::from_millis(5);
 
 /// How many evaluations may run at once: each occupies a thread for microseconds.
 const PLACES: u32 = 512;
 /// What one policy's component may be made of. A Rust policy is one to four core instances, one
 /// memory, one or two tables; one in Python, whose interpreter is linked when it starts, 38 core
 /// instances. Nothing is set aside for core instances, only counted.
-pub(super) const CORE_INSTANCES_EACH: u32 = 64;
+pub(crate) const CORE_INSTANCES_EACH: u32 = 64;
 const TABLES_EACH: u32 = 4;
 const MEMORIES_EACH: u32 = 4;
 
@@ -59,36 +64,100 @@ impl fmt::Display for Allocator {
 }
 
 /// The engine with everything that policies are linked to. There is one a process: compiled code of
-/// one engine means nothing to another.
-pub(crate) struct Engine {
-    pub(super) engine: wasmtime::Engine,
-    pub(super) linker: Linker<State>,
+/// one engine means nothing to another. Cloning gives another handle on it.
+#[derive(Clone)]
+pub struct Engine(pub(crate) Arc<Sandbox>);
+
+pub(crate) struct Sandbox {
+    pub(crate) engine: wasmtime::Engine,
+    pub(crate) linker: Linker<State>,
     allocator: Allocator,
+    /// What is loaded somewhere: a reload compiles and configures only what has changed.
+    loaded: Mutex<Loaded>,
+}
+
+/// By the digests of what it is made of, for as long as somebody has it.
+#[derive(Default)]
+struct Loaded {
+    compiled: HashMap<[u8; 32], Weak<Compiled>>,
+    policies: HashMap<[u8; 32], Weak<WasmPolicy>>,
 }
 
 impl Engine {
     /// The process's engine. It is made when first asked for; where that fails it is tried again
     /// the next time.
-    pub(crate) fn shared() -> Result<Arc<Self>, LoadError> {
-        static SHARED: Mutex<Option<Arc<Engine>>> = Mutex::new(None);
+    ///
+    /// # Errors
+    /// `engine-unavailable` where the machine cannot run the sandbox.
+    pub fn shared() -> Result<Self, EngineError> {
+        static SHARED: Mutex<Option<Engine>> = Mutex::new(None);
         let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(engine) = &*shared {
             return Ok(engine.clone());
         }
-        let engine = Arc::new(Self::new().map_err(|error| {
-            LoadError::new(
+        let engine = Self(Arc::new(Sandbox::new().map_err(|error| {
+            EngineError::new(
                 "engine-unavailable",
                 format!("the sandbox cannot run here: {}", shown(&format!("{error:#}"))),
             )
-        })?);
+        })?));
         *shared = Some(engine.clone());
         Ok(engine)
     }
 
-    pub(crate) fn allocator(&self) -> Allocator {
-        self.allocator
+    /// Where the memory of instances comes from on this machine.
+    pub fn allocator(&self) -> Allocator {
+        self.0.allocator
     }
 
+    fn loaded(&self) -> MutexGuard<'_, Loaded> {
+        self.0.loaded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn compiled(&self, source: Source<'_>, budget: &Budget) -> Result<Arc<Compiled>, EngineError> {
+        let known = self.loaded().compiled.get(&source.name).and_then(Weak::upgrade);
+        if let Some(compiled) = known {
+            return Ok(compiled);
+        }
+        let compiled = Arc::new(Compiled::new(self.0.clone(), source.bytes, budget)?);
+        let mut loaded = self.loaded();
+        loaded.compiled.retain(|_, compiled| compiled.strong_count() > 0);
+        loaded.compiled.insert(source.name, Arc::downgrade(&compiled));
+        Ok(compiled)
+    }
+}
+
+impl ztlib_contract::engine::Engine for Engine {
+    fn load(
+        &self,
+        source: Source<'_>,
+        config: Arc<[u8]>,
+        budget: &Budget,
+    ) -> Result<Arc<dyn Policy>, EngineError> {
+        let known = self.loaded().policies.get(&source.made_of).and_then(Weak::upgrade);
+        if let Some(policy) = known {
+            return Ok(policy);
+        }
+        let compiled = self.compiled(source, budget)?;
+        let policy = Arc::new(WasmPolicy::new(compiled, config, Arc::new(budget.clone()))?);
+        let mut loaded = self.loaded();
+        loaded.policies.retain(|_, policy| policy.strong_count() > 0);
+        loaded.policies.insert(source.made_of, Arc::downgrade(&policy));
+        Ok(policy)
+    }
+
+    fn describe(&self) -> String {
+        self.0.allocator.to_string()
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").field("allocator", &self.0.allocator).finish_non_exhaustive()
+    }
+}
+
+impl Sandbox {
     fn new() -> wasmtime::Result<Self> {
         let (engine, allocator) = best_engine()?;
         match allocator {
@@ -105,7 +174,7 @@ impl Engine {
         tick(&engine)?;
         let mut linker = Linker::new(&engine);
         contract::link(&mut linker)?;
-        Ok(Self { engine, linker, allocator })
+        Ok(Self { engine, linker, allocator, loaded: Mutex::default() })
     }
 }
 
@@ -216,30 +285,55 @@ fn tick(engine: &wasmtime::Engine) -> wasmtime::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use ztlib_contract::Answer;
+    use ztlib_contract::engine::{Call, Engine as _};
+
     use super::*;
-    use crate::authorize::Answer;
-    use crate::authorize::Call;
-    use crate::wasm::{Compiled, WasmPolicy};
+
+    const ALLOW_ALL: &[u8] = include_bytes!("../../plugins/artifacts/allow-all.wasm");
 
     #[test]
     fn there_is_one_engine_a_process() {
         let (one, other) = (Engine::shared().unwrap(), Engine::shared().unwrap());
-        assert!(Arc::ptr_eq(&one, &other));
+        assert!(Arc::ptr_eq(&one.0, &other.0));
     }
 
     #[test]
     fn policies_run_on_every_allocator_that_we_fall_back_to() {
-        let bytes = include_bytes!("../../../plugins/artifacts/keeps-state.wasm");
+        let bytes = include_bytes!("../../plugins/artifacts/keeps-state.wasm");
         for allocator in [Allocator::Pool, Allocator::SmallPool, Allocator::OnDemand] {
             let engine = wasmtime::Engine::new(&config(allocator)).unwrap();
-            let engine = Arc::new(Engine::of(engine, allocator).unwrap());
-            let budget = Budget::default();
-            let compiled = Arc::new(Compiled::new(engine, bytes, &budget).unwrap());
-            let policy = WasmPolicy::new(compiled, Arc::new([]), Arc::new(budget)).unwrap();
+            let engine = Engine(Arc::new(Sandbox::of(engine, allocator).unwrap()));
+            let source = Source { name: [1; 32], bytes, made_of: [2; 32] };
+            let policy = engine.load(source, Arc::new([]), &Budget::default()).unwrap();
             for _ in 0..3 {
-                let evaluated = policy.evaluate(Box::new(Call::nobody_asks()));
+                let evaluated = policy.evaluate(Box::new(Call::without_question()));
                 assert_eq!(evaluated.result, Ok(Answer::Deny), "{allocator}");
             }
         }
+    }
+
+    #[test]
+    fn what_is_loaded_somewhere_is_not_made_again_and_what_nobody_has_is_forgotten() {
+        let engine = wasmtime::Engine::new(&config(Allocator::OnDemand)).unwrap();
+        let engine = Engine(Arc::new(Sandbox::of(engine, Allocator::OnDemand).unwrap()));
+        let budget = Budget::default();
+        let load = |made_of: u8| {
+            let source = Source { name: [0; 32], bytes: ALLOW_ALL, made_of: [made_of; 32] };
+            engine.load(source, Arc::new([]), &budget).unwrap()
+        };
+        let held = || {
+            let loaded = engine.loaded();
+            let alive = |count: usize| count > 0;
+            (
+                loaded.compiled.values().filter(|weak| alive(weak.strong_count())).count(),
+                loaded.policies.values().filter(|weak| alive(weak.strong_count())).count(),
+            )
+        };
+        let (one, same, other) = (load(1), load(1), load(2));
+        assert!(Arc::ptr_eq(&one, &same) && !Arc::ptr_eq(&one, &other));
+        assert_eq!(held(), (1, 2));
+        drop((one, same, other));
+        assert_eq!(held(), (0, 0));
     }
 }

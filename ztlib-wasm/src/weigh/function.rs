@@ -8,7 +8,7 @@ use wasmtime::wasmparser::{
 use super::limits::{FLOW, FREE_VALUES, FUNCTION_FLOW, FUNCTION_VALUES, LOOPED_LOCALS};
 use super::malformed;
 use super::module::{Arity, CoreModule, Totals};
-use crate::load_error::LoadError;
+use ztlib_contract::engine::EngineError;
 
 /// A block that is open.
 struct Frame {
@@ -45,12 +45,12 @@ struct Body<'m> {
 }
 
 impl CoreModule {
-    pub(super) fn weigh_body(
+    pub(crate) fn weigh_body(
         &self,
         index: u32,
         body: &FunctionBody<'_>,
         totals: &mut Totals,
-    ) -> Result<(), LoadError> {
+    ) -> Result<(), EngineError> {
         let mut locals = 0_u64;
         for group in body.get_locals_reader().map_err(|error| malformed(&error))? {
             let (count, _) = group.map_err(|error| malformed(&error))?;

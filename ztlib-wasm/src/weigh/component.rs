@@ -10,10 +10,10 @@ use super::limits::{COMPONENT_DEPTH, CORE_INSTANCES, MODULES, PARTS};
 use super::module::{CoreModule, Started, Totals};
 use super::types::{self, Types};
 use super::{malformed, wide};
-use crate::load_error::LoadError;
-use crate::wasm::budget::Budget;
-use crate::wasm::contract;
-use crate::wasm::contract::IMPORTS;
+use crate::contract;
+use crate::contract::IMPORTS;
+use ztlib_contract::Budget;
+use ztlib_contract::engine::EngineError;
 
 /// What an adapter between two parts of a component takes for each part of a type that goes through
 /// it.
@@ -21,7 +21,7 @@ const ADAPTED: u64 = 8;
 
 /// A whole component, while it is gone through.
 #[derive(Default)]
-pub(super) struct Components {
+pub(crate) struct Components {
     /// Those that are open, the innermost last.
     open: Vec<Component>,
     types: Types,
@@ -55,20 +55,20 @@ struct Nested {
 
 impl Components {
     /// Whether no component has begun.
-    pub(super) fn is_outside(&self) -> bool {
+    pub(crate) fn is_outside(&self) -> bool {
         self.open.is_empty()
     }
 
-    pub(super) fn totals(&mut self) -> &mut Totals {
+    pub(crate) fn totals(&mut self) -> &mut Totals {
         &mut self.totals
     }
 
     /// What the instances of the outermost one cost to be made.
-    pub(super) fn started(&self) -> Started {
+    pub(crate) fn started(&self) -> Started {
         self.started
     }
 
-    pub(super) fn add_module(&mut self, module: CoreModule, budget: &Budget) -> Result<(), LoadError> {
+    pub(crate) fn add_module(&mut self, module: CoreModule, budget: &Budget) -> Result<(), EngineError> {
         self.modules = self.modules.saturating_add(1);
         MODULES.check(self.modules)?;
         let started = module.finish(&mut self.totals, budget)?;
@@ -80,7 +80,7 @@ impl Components {
         self.open.last_mut().unwrap_or(&mut self.nowhere)
     }
 
-    fn take(&mut self, parts: u64) -> Result<(), LoadError> {
+    fn take(&mut self, parts: u64) -> Result<(), EngineError> {
         self.parsed = self.parsed.saturating_add(parts);
         // One that nothing instantiates is parsed and validated all the same.
         PARTS.check(self.parsed)?;
@@ -90,7 +90,7 @@ impl Components {
     }
 
     /// `bytes` is the whole file.
-    pub(super) fn look(&mut self, payload: Payload<'_>, bytes: &[u8]) -> Result<(), LoadError> {
+    pub(crate) fn look(&mut self, payload: Payload<'_>, bytes: &[u8]) -> Result<(), EngineError> {
         match payload {
             Payload::Version { .. } => {
                 self.open.push(Component::default());
@@ -203,7 +203,7 @@ impl Components {
         }
     }
 
-    fn add_core_instance(&mut self, instance: &Instance<'_>) -> Result<(), LoadError> {
+    fn add_core_instance(&mut self, instance: &Instance<'_>) -> Result<(), EngineError> {
         match instance {
             Instance::FromExports(exports) => self.take(wide(exports.len()).saturating_add(1)),
             Instance::Instantiate { module_index, args } => {
@@ -217,7 +217,7 @@ impl Components {
         }
     }
 
-    fn add_instance(&mut self, instance: &ComponentInstance<'_>) -> Result<(), LoadError> {
+    fn add_instance(&mut self, instance: &ComponentInstance<'_>) -> Result<(), EngineError> {
         match instance {
             ComponentInstance::FromExports(exports) => {
                 let mut size = 1_u64;
@@ -243,7 +243,7 @@ impl Components {
         }
     }
 
-    fn add_alias(&mut self, alias: &ComponentAlias<'_>) -> Result<(), LoadError> {
+    fn add_alias(&mut self, alias: &ComponentAlias<'_>) -> Result<(), EngineError> {
         if self.types.alias(alias) {
             return self.take(1);
         }
@@ -283,7 +283,7 @@ impl Components {
         }
     }
 
-    fn add_function(&mut self, function: &CanonicalFunction) -> Result<(), LoadError> {
+    fn add_function(&mut self, function: &CanonicalFunction) -> Result<(), EngineError> {
         match function {
             CanonicalFunction::Lift { type_index, .. } => {
                 let size = self.types.at(*type_index);
@@ -298,7 +298,7 @@ impl Components {
         }
     }
 
-    fn add_import(&mut self, ty: &ComponentTypeRef) -> Result<(), LoadError> {
+    fn add_import(&mut self, ty: &ComponentTypeRef) -> Result<(), EngineError> {
         let size = self.types.named(ty);
         match ty {
             ComponentTypeRef::Func(_) => self.here().functions.push(size),
@@ -314,20 +314,20 @@ impl Components {
 }
 
 /// A part whose size is not known where it is used.
-fn passed_on() -> LoadError {
-    LoadError::new(
+fn passed_on() -> EngineError {
+    EngineError::new(
         "component-too-complex",
         "the module is composed of components that hand components, modules or instances on to each other: compose it into one before, or build it as one",
     )
 }
 
-fn check_import(name: &str) -> Result<(), LoadError> {
+fn check_import(name: &str) -> Result<(), EngineError> {
     if IMPORTS.iter().any(|interface| contract::is_spoken(name, interface)) {
         return Ok(());
     }
     if IMPORTS.iter().any(|interface| name.strip_prefix(interface).is_some_and(|rest| rest.starts_with('@')))
     {
-        return Err(LoadError::new(
+        return Err(EngineError::new(
             "wrong-contract",
             format!(
                 "the module imports `{}`, and this host speaks 0.1: build it against this host's `wit/policy.wit`",
@@ -340,5 +340,5 @@ fn check_import(name: &str) -> Result<(), LoadError> {
     } else {
         "a policy imports nothing but `ztlib:policy`"
     };
-    Err(LoadError::new("forbidden-import", format!("the module imports `{}`: {advice}", shown(name))))
+    Err(EngineError::new("forbidden-import", format!("the module imports `{}`: {advice}", shown(name))))
 }

@@ -6,8 +6,8 @@ use wasmtime::wasmparser::{
 
 use super::limits::{FREE_VALUES, LOCALS, VALUES, check_defined, check_definitions};
 use super::{malformed, wide};
-use crate::load_error::LoadError;
-use crate::wasm::budget::Budget;
+use ztlib_contract::Budget;
+use ztlib_contract::engine::EngineError;
 
 /// Fuel for an instance, before anything is put into it; it is about what making one costs, as
 /// instructions.
@@ -19,10 +19,10 @@ const BYTES_A_FUEL: u64 = 8;
 
 /// What all modules of a component have together.
 #[derive(Default)]
-pub(super) struct Totals {
-    pub(super) values: u64,
-    pub(super) locals: u64,
-    pub(super) flow: u64,
+pub(crate) struct Totals {
+    pub(crate) values: u64,
+    pub(crate) locals: u64,
+    pub(crate) flow: u64,
     definitions: u64,
     memory: u64,
     table: u64,
@@ -30,14 +30,14 @@ pub(super) struct Totals {
 
 /// What instances cost to be made.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Started {
-    pub(super) fuel: u64,
-    pub(super) memory: u64,
-    pub(super) table: u64,
+pub(crate) struct Started {
+    pub(crate) fuel: u64,
+    pub(crate) memory: u64,
+    pub(crate) table: u64,
 }
 
 impl Started {
-    pub(super) fn add(&mut self, other: Self) {
+    pub(crate) fn add(&mut self, other: Self) {
         self.fuel = self.fuel.saturating_add(other.fuel);
         self.memory = self.memory.saturating_add(other.memory);
         self.table = self.table.saturating_add(other.table);
@@ -45,29 +45,29 @@ impl Started {
 }
 
 /// Parameters and results.
-pub(super) type Arity = (u64, u64);
+pub(crate) type Arity = (u64, u64);
 
 #[derive(Default)]
-pub(super) struct CoreModule {
+pub(crate) struct CoreModule {
     types: Vec<Arity>,
     /// The type of each function, imported ones first.
     functions: Vec<u32>,
     imported: usize,
     /// How many bodies were looked at.
     bodies: usize,
-    pub(super) started: Started,
+    pub(crate) started: Started,
 }
 
 impl CoreModule {
-    pub(super) fn type_at(&self, index: u32) -> Arity {
+    pub(crate) fn type_at(&self, index: u32) -> Arity {
         self.types.get(index as usize).copied().unwrap_or_default()
     }
 
-    pub(super) fn function(&self, index: u32) -> Arity {
+    pub(crate) fn function(&self, index: u32) -> Arity {
         self.functions.get(index as usize).map(|ty| self.type_at(*ty)).unwrap_or_default()
     }
 
-    fn add_function(&mut self, ty: u32, totals: &mut Totals) -> Result<(), LoadError> {
+    fn add_function(&mut self, ty: u32, totals: &mut Totals) -> Result<(), EngineError> {
         self.functions.push(ty);
         let (parameters, results) = self.type_at(ty);
         let values = parameters.saturating_add(results).saturating_sub(FREE_VALUES);
@@ -75,12 +75,12 @@ impl CoreModule {
         VALUES.check(totals.values)
     }
 
-    pub(super) fn look(
+    pub(crate) fn look(
         &mut self,
         payload: Payload<'_>,
         totals: &mut Totals,
         budget: &Budget,
-    ) -> Result<(), LoadError> {
+    ) -> Result<(), EngineError> {
         let definitions = match &payload {
             Payload::TypeSection(section) => section.count(),
             Payload::ImportSection(section) => section.count(),
@@ -138,7 +138,7 @@ impl CoreModule {
     }
 
     /// What is put into each instance.
-    fn look_at_start(&mut self, payload: Payload<'_>) -> Result<(), LoadError> {
+    fn look_at_start(&mut self, payload: Payload<'_>) -> Result<(), EngineError> {
         let started = &mut self.started;
         let mut fuel = 0_u64;
         match payload {
@@ -191,7 +191,7 @@ impl CoreModule {
 
     /// What an instance of it costs. An image of its memory is made when it is compiled, whether
     /// there will be an instance or not.
-    pub(super) fn finish(mut self, totals: &mut Totals, budget: &Budget) -> Result<Started, LoadError> {
+    pub(crate) fn finish(mut self, totals: &mut Totals, budget: &Budget) -> Result<Started, EngineError> {
         totals.memory = totals.memory.saturating_add(self.started.memory);
         totals.table = totals.table.saturating_add(self.started.table);
         check_defined("memory-limit", "memory-bytes", totals.memory, budget.memory_bytes)?;

@@ -6,42 +6,40 @@ use wasmtime::Store;
 use wasmtime::component::{Component, ComponentExportIndex, Instance, InstancePre, TypedFunc};
 use ztlib_cases::shown;
 
-use super::budget::Budget;
 use super::contract::{self, EXPORT};
-use super::engine::Engine;
+use super::engine::Sandbox;
 use super::evaluate::{State, WitAnswer};
 use super::weigh::Weight;
-use crate::digest::Digest;
-use crate::load_error::LoadError;
+use ztlib_contract::Budget;
+use ztlib_contract::engine::EngineError;
 
 /// A module, compiled and linked once.
 pub(crate) struct Compiled {
-    digest: Digest,
     weight: Weight,
     /// Keeps the engine's settings beside the code that was made with them.
-    engine: Arc<Engine>,
+    engine: Arc<Sandbox>,
     pre: InstancePre<State>,
     configure: ComponentExportIndex,
     decide: ComponentExportIndex,
 }
 
 /// `configure: func(config: list<u8>) -> result<_, string>`
-pub(super) type Configure = TypedFunc<(Arc<[u8]>,), (Result<(), String>,)>;
+pub(crate) type Configure = TypedFunc<(Arc<[u8]>,), (Result<(), String>,)>;
 /// `decide: func() -> answer`
-pub(super) type Decide = TypedFunc<(), (WitAnswer,)>;
+pub(crate) type Decide = TypedFunc<(), (WitAnswer,)>;
 
 impl Compiled {
     /// Checks, compiles and links. It takes milliseconds to seconds: never on the path of a
     /// request.
-    pub(crate) fn new(engine: Arc<Engine>, bytes: &[u8], budget: &Budget) -> Result<Self, LoadError> {
+    pub(crate) fn new(engine: Arc<Sandbox>, bytes: &[u8], budget: &Budget) -> Result<Self, EngineError> {
         // Everything that can be said before a compiler has seen the module: what it is, how much it is,
         // what it wants.
         let weight = Weight::of(bytes, budget)?;
         let component = Component::from_binary(&engine.engine, bytes).map_err(|error| {
-            LoadError::new("not-compilable", format!("the module does not compile: {}", chain(&error)))
+            EngineError::new("not-compilable", format!("the module does not compile: {}", chain(&error)))
         })?;
         let pre = engine.linker.instantiate_pre(&component).map_err(|error| {
-            LoadError::new(
+            EngineError::new(
                 "wrong-contract",
                 format!(
                     "the module imports the contract in a form that this host does not have: {}: build it against this host's `wit/policy.wit`",
@@ -50,33 +48,29 @@ impl Compiled {
             )
         })?;
         let (configure, decide) = exports(&engine, &component)?;
-        Ok(Self { digest: Digest::of(bytes), weight, engine, pre, configure, decide })
-    }
-
-    pub(crate) fn digest(&self) -> Digest {
-        self.digest
+        Ok(Self { weight, engine, pre, configure, decide })
     }
 
     /// Whether compiling it was within this budget: compiled code is shared by policies with
     /// budgets of their own.
-    pub(crate) fn fits(&self, budget: &Budget) -> Result<(), LoadError> {
+    pub(crate) fn fits(&self, budget: &Budget) -> Result<(), EngineError> {
         self.weight.fits(budget)
     }
 
     /// Fuel that each start of it costs, besides what its own code takes.
-    pub(super) fn start_fuel(&self) -> u64 {
+    pub(crate) fn start_fuel(&self) -> u64 {
         self.weight.start()
     }
 
-    pub(super) fn engine(&self) -> &wasmtime::Engine {
+    pub(crate) fn engine(&self) -> &wasmtime::Engine {
         &self.engine.engine
     }
 
-    pub(super) fn instance(&self, store: &mut Store<State>) -> wasmtime::Result<Instance> {
+    pub(crate) fn instance(&self, store: &mut Store<State>) -> wasmtime::Result<Instance> {
         self.pre.instantiate(store)
     }
 
-    pub(super) fn configure(
+    pub(crate) fn configure(
         &self,
         instance: &Instance,
         store: &mut Store<State>,
@@ -84,18 +78,18 @@ impl Compiled {
         instance.get_typed_func(store, self.configure)
     }
 
-    pub(super) fn decide(&self, instance: &Instance, store: &mut Store<State>) -> wasmtime::Result<Decide> {
+    pub(crate) fn decide(&self, instance: &Instance, store: &mut Store<State>) -> wasmtime::Result<Decide> {
         instance.get_typed_func(store, self.decide)
     }
 }
 
 fn exports(
-    engine: &Engine,
+    engine: &Sandbox,
     component: &Component,
-) -> Result<(ComponentExportIndex, ComponentExportIndex), LoadError> {
+) -> Result<(ComponentExportIndex, ComponentExportIndex), EngineError> {
     let ty = component.component_type();
     let missing = |what: &str| {
-        LoadError::new(
+        EngineError::new(
             "missing-export",
             format!(
                 "the module does not export {what}: a policy is a component of the world `ztlib:policy/policy`"

@@ -15,15 +15,15 @@ mod types;
 use wasmtime::wasmparser::{BinaryReaderError, Encoding, Parser, Payload};
 use ztlib_cases::shown;
 
-use super::budget::Budget;
-use crate::load_error::LoadError;
 use component::Components;
 use limits::check_defined;
 use module::CoreModule;
+use ztlib_contract::Budget;
+use ztlib_contract::engine::EngineError;
 
 /// What a module weighs: what its budget limits, and what each start of it costs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Weight {
+pub(crate) struct Weight {
     bytes: usize,
     functions: u32,
     largest_function: usize,
@@ -37,7 +37,7 @@ pub(super) struct Weight {
 
 impl Weight {
     /// Weighs a component.
-    pub(super) fn of(bytes: &[u8], budget: &Budget) -> Result<Self, LoadError> {
+    pub(crate) fn of(bytes: &[u8], budget: &Budget) -> Result<Self, EngineError> {
         let mut weight = Self { bytes: bytes.len(), ..Self::default() };
         // Before anything of it is looked at.
         weight.fits(budget)?;
@@ -55,7 +55,7 @@ impl Weight {
             match (&mut module, payload) {
                 (None, Payload::Version { encoding: Encoding::Module, .. }) => {
                     if components.is_outside() {
-                        return Err(LoadError::new(
+                        return Err(EngineError::new(
                             "not-a-component",
                             "the module is a core module: make it a component (`ztlib policy build`, or `wasm-tools component new`)",
                         ));
@@ -78,17 +78,17 @@ impl Weight {
     }
 
     /// Fuel that each start of it costs.
-    pub(super) fn start(&self) -> u64 {
+    pub(crate) fn start(&self) -> u64 {
         self.start
     }
 
     /// Whether it is within a budget.
-    pub(super) fn fits(&self, budget: &Budget) -> Result<(), LoadError> {
+    pub(crate) fn fits(&self, budget: &Budget) -> Result<(), EngineError> {
         let raise = |code, has: String, key, limit: u64| {
             let text = format!(
                 "the module {has}, the budget's `{key}` is {limit}: raise it if the policy needs more"
             );
-            Err(LoadError::new(code, text))
+            Err(EngineError::new(code, text))
         };
         if self.bytes > budget.module_bytes {
             let has = format!("is {} bytes", self.bytes);
@@ -112,8 +112,8 @@ impl Weight {
     }
 }
 
-fn malformed(error: &BinaryReaderError) -> LoadError {
-    LoadError::new(
+fn malformed(error: &BinaryReaderError) -> EngineError {
+    EngineError::new(
         "not-a-component",
         format!(
             "the module is not a WebAssembly component: {}: is the file whole?",

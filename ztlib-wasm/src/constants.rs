@@ -7,23 +7,23 @@ use std::sync::Arc;
 
 use ztlib_cases::shown;
 
-use super::budget::Budget;
+use ztlib_contract::Budget;
 
 /// The constants of a sealed policy. Nothing in here changes any more, so that all evaluations look
 /// things up at once, without locks.
 #[derive(Debug, Default)]
-pub(super) struct Constants(HashMap<Box<str>, Arc<[u8]>>);
+pub(crate) struct Constants(HashMap<Box<str>, Arc<[u8]>>);
 
 impl Constants {
     /// Keys are compared in full.
-    pub(super) fn get(&self, key: &str) -> Option<Arc<[u8]>> {
+    pub(crate) fn get(&self, key: &str) -> Option<Arc<[u8]>> {
         self.0.get(key).cloned()
     }
 }
 
 /// Constants while `configure` puts them aside, counted against the budget.
 #[derive(Debug)]
-pub(super) struct Gathering {
+pub(crate) struct Gathering {
     constants: Constants,
     bytes: usize,
     sealed: bool,
@@ -39,7 +39,7 @@ struct Limits {
 
 /// Why a constant cannot be put aside, or the policy not be loaded with those that were.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum ConstantError {
+pub(crate) enum ConstantError {
     #[error("`{0}` was called elsewhere than in the `configure` that runs when the policy is loaded")]
     NotLoading(&'static str),
     #[error("`put` was called after `seal`")]
@@ -53,7 +53,7 @@ pub(super) enum ConstantError {
 }
 
 impl ConstantError {
-    pub(super) fn code(&self) -> &'static str {
+    pub(crate) fn code(&self) -> &'static str {
         match self {
             Self::NotLoading(_) => "constant-outside-configure",
             Self::Sealed => "constants-sealed",
@@ -64,7 +64,7 @@ impl ConstantError {
     }
 
     /// What the policy's author does about it.
-    pub(super) fn advice(&self) -> &'static str {
+    pub(crate) fn advice(&self) -> &'static str {
         match self {
             Self::NotLoading(_) => "put all constants aside in `configure`",
             Self::Sealed => "call `seal` once everything is put aside",
@@ -80,7 +80,7 @@ impl ConstantError {
 }
 
 impl Gathering {
-    pub(super) fn new(budget: &Budget) -> Self {
+    pub(crate) fn new(budget: &Budget) -> Self {
         let limits = Limits {
             constants: budget.constants,
             bytes: budget.constant_bytes,
@@ -90,7 +90,7 @@ impl Gathering {
     }
 
     /// Whether there is room for one more, asked before its value is copied.
-    pub(super) fn admit(&self, key: &str, value_bytes: usize) -> Result<(), ConstantError> {
+    pub(crate) fn admit(&self, key: &str, value_bytes: usize) -> Result<(), ConstantError> {
         if self.sealed {
             return Err(ConstantError::Sealed);
         }
@@ -106,7 +106,7 @@ impl Gathering {
         }
     }
 
-    pub(super) fn put(&mut self, key: Box<str>, value: Arc<[u8]>) -> Result<(), ConstantError> {
+    pub(crate) fn put(&mut self, key: Box<str>, value: Arc<[u8]>) -> Result<(), ConstantError> {
         self.admit(&key, value.len())?;
         let bytes = self.bytes_with(&key, value.len());
         match self.constants.0.entry(key) {
@@ -118,13 +118,13 @@ impl Gathering {
         Ok(())
     }
 
-    pub(super) fn seal(&mut self) {
+    pub(crate) fn seal(&mut self) {
         self.sealed = true;
     }
 
     /// The constants, if the policy sealed them; none if it has none and is configured in every
     /// instance.
-    pub(super) fn finish(self) -> Result<Option<Arc<Constants>>, ConstantError> {
+    pub(crate) fn finish(self) -> Result<Option<Arc<Constants>>, ConstantError> {
         match (self.sealed, self.constants.0.is_empty()) {
             (true, _) => Ok(Some(Arc::new(self.constants))),
             (false, true) => Ok(None),

@@ -4,12 +4,12 @@ use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
 use ztlib_cases::shown;
 
 use super::constants::ConstantError;
-use crate::authorize::{Fault, OutcomeFault, ReadFault};
-use crate::load_error::LoadError;
+use ztlib_contract::engine::EngineError;
+use ztlib_contract::{Fault, OutcomeFault, ReadFault};
 
 /// Raised by the host's side of a call: it travels through the guest as a trap and comes out whole.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Stop {
+pub(crate) enum Stop {
     #[error(transparent)]
     Read(#[from] ReadFault),
     #[error(transparent)]
@@ -53,7 +53,7 @@ impl Stop {
 }
 
 /// The fault that ended an evaluation.
-pub(super) fn fault(error: &wasmtime::Error) -> Fault {
+pub(crate) fn fault(error: &wasmtime::Error) -> Fault {
     let (code, detail) = explain(error);
     let fault = Fault::new(code, detail);
     match error.downcast_ref::<Stop>() {
@@ -63,14 +63,16 @@ pub(super) fn fault(error: &wasmtime::Error) -> Fault {
 }
 
 /// Why a policy cannot start: the same, at load.
-pub(super) fn load_error(error: &wasmtime::Error) -> LoadError {
+pub(crate) fn load_error(error: &wasmtime::Error) -> EngineError {
     let (code, detail) = explain(error);
     if let Some(Stop::Constant(error)) = error.downcast_ref::<Stop>() {
-        return LoadError::new(code, format!("{detail}: {}", error.advice()));
+        return EngineError::new(code, format!("{detail}: {}", error.advice()));
     }
     match code {
-        "configure-refused" => LoadError::new(code, format!("{detail}: correct the policy's configuration")),
-        "read-outside-decide" => LoadError::new(
+        "configure-refused" => {
+            EngineError::new(code, format!("{detail}: correct the policy's configuration"))
+        }
+        "read-outside-decide" => EngineError::new(
             code,
             format!(
                 "{detail}, while the policy was started or configured: only `decide` may ask or say anything"
@@ -78,7 +80,7 @@ pub(super) fn load_error(error: &wasmtime::Error) -> LoadError {
         ),
         _ => {
             let error =
-                LoadError::new(code, format!("the policy cannot be started and configured: {detail}"));
+                EngineError::new(code, format!("the policy cannot be started and configured: {detail}"));
             match budget_key(code) {
                 Some(key) => error.advising(&format!("if it needs more, raise `{key}` in its `budget`")),
                 None => error,
