@@ -53,7 +53,7 @@ impl Decisions {
         let mut own = Params::default();
         params.iter().for_each(|(name, value)| own.push(name, value));
         let facts = RequestFacts { parts, target, route: Some(route.into()), params: own };
-        let question = Question::new(principal, Asked::Request(facts), Labels::new(), now);
+        let question = Question::new(principal.facts(), Asked::Request(facts), Labels::new(), now);
         let cache = DecisionCache::new(CacheBounds::default());
         Self { policies: policies.clone(), cache, question: Some(question) }
     }

@@ -20,6 +20,7 @@ pub mod policies;
 // What the stages stand on.
 
 // The acceptor that both adapters use.
+#[cfg(feature = "server")]
 pub mod tls;
 
 #[cfg(feature = "bench")]

@@ -49,6 +49,7 @@ impl GuardBuilder<WantsPeers> {
 
     /// Every caller presents a client certificate that this accepts; [`PeerAuthenticator`] has the
     /// verbs that loosen it.
+    #[cfg(feature = "peers")]
     pub fn peers(self, peers: impl Into<PeerAuthenticator>) -> GuardBuilder<WantsTokens> {
         GuardBuilder(WantsTokens { peers: Stage::Verify(peers.into()) })
     }
@@ -60,6 +61,7 @@ impl GuardBuilder<WantsPeers> {
     /// The guard does not know the roots of that layer: [`Guard::ask`] looks again at the peer's
     /// dates only, and takes only the principal of a permit of this guard. A request that the
     /// layer itself refuses leaves a `tracing` event and no audit event.
+    #[cfg(feature = "peers")]
     pub fn peers_from_layer(self) -> GuardBuilder<WantsTokens> {
         GuardBuilder(WantsTokens { peers: Stage::FromLayer })
     }
@@ -73,6 +75,7 @@ impl GuardBuilder<WantsPeers> {
 impl GuardBuilder<WantsTokens> {
     /// Every request brings a bearer token that this accepts; [`TokenAuthenticator`] has the verbs
     /// that loosen it.
+    #[cfg(feature = "tokens")]
     pub fn tokens(self, tokens: impl Into<TokenAuthenticator>) -> GuardBuilder<WantsPolicies> {
         GuardBuilder(WantsPolicies { peers: self.0.peers, tokens: Stage::Verify(tokens.into()) })
     }
@@ -80,6 +83,7 @@ impl GuardBuilder<WantsTokens> {
     /// The token was verified by a [`TokenLayer`](super::layers::TokenLayer) outside
     /// of the guard. Where that layer did not run, every request is refused as a fault.
     /// [`Guard::ask`] takes only the principal of a permit of this guard.
+    #[cfg(feature = "tokens")]
     pub fn tokens_from_layer(self) -> GuardBuilder<WantsPolicies> {
         GuardBuilder(WantsPolicies { peers: self.0.peers, tokens: Stage::FromLayer })
     }

@@ -22,13 +22,16 @@ mod respond;
 pub use ask::Ask;
 pub use builder::{GuardBuilder, Ready, WantsPeers, WantsPolicies, WantsTokens};
 pub use guard::{Guard, MAX_QUESTIONS};
-pub use layers::{
-    PeerIdentityLayer, PeerIdentityService, TokenLayer, TokenService, ZeroTrust, ZeroTrustLayer,
-};
+#[cfg(feature = "peers")]
+pub use layers::{PeerIdentityLayer, PeerIdentityService};
+#[cfg(feature = "tokens")]
+pub use layers::{TokenLayer, TokenService};
+pub use layers::{ZeroTrust, ZeroTrustLayer};
 pub use matched::MatchedRoute;
 pub use permit::Permit;
 pub use respond::{Cause, Protocol, Refusal, ResponseBody, ResponseFuture};
 pub use ztlib_contract::PathSpelling;
 pub use ztlib_contract::target::{MAX_PATH_BYTES, TargetError};
 
+#[cfg(any(feature = "peers", feature = "tokens"))]
 pub(crate) use guard::Established;

@@ -35,6 +35,7 @@ struct Inner {
     ours: bool,
     judged: ArcSwapOption<Judged>,
     /// Lives and goes with the connection.
+    #[cfg_attr(not(feature = "tokens"), allow(dead_code, reason = "only tokens ask"))]
     last_tokens: LastTokens,
 }
 
@@ -60,6 +61,7 @@ impl PeerCertificates {
 
     /// Only for a verifier that rustls asks during a handshake which goes on to check the peer's
     /// signature.
+    #[cfg(feature = "server")]
     pub(crate) fn presented(chain: impl IntoIterator<Item = CertificateDer<'static>>) -> Self {
         Self::read(chain, true)
     }
@@ -87,6 +89,7 @@ impl PeerCertificates {
     }
 
     /// The tokens that this connection sent last.
+    #[cfg_attr(not(feature = "tokens"), allow(dead_code, reason = "only tokens ask"))]
     pub(crate) fn last_tokens(&self) -> &LastTokens {
         &self.0.last_tokens
     }
