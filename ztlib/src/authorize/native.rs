@@ -36,8 +36,8 @@ impl Call {
 /// ```
 /// use std::time::SystemTime;
 /// use ztlib::authenticate::Principal;
-/// use ztlib::authorize::policy::{NativePolicy, PolicySetBuilder};
-/// use ztlib::authorize::{Answer, Decision, Fault, Labels, Outcome, Read, Reader, Value};
+/// use ztlib::authorize::{Answer, Decision, Fault, Labels, NativePolicy, Outcome, Read, Reader, Value};
+/// use ztlib::policies::PolicySetBuilder;
 ///
 /// /// Only what is labelled "public" may pass.
 /// struct PublicOnly;
@@ -60,7 +60,7 @@ impl Call {
 /// let evaluation = ask("secret");
 /// let Ok(Decision::Deny(denial)) = evaluation.result() else { panic!() };
 /// assert_eq!((denial.policy(), denial.reason().as_str()), ("public-only", "not-public"));
-/// # Ok::<(), ztlib::authorize::policy::LoadError>(())
+/// # Ok::<(), ztlib::policies::LoadError>(())
 /// ```
 pub trait NativePolicy: Send + Sync + 'static {
     /// Decides on one question.

@@ -19,7 +19,7 @@ use crate::enforce::respond::Protocol;
 /// # use http_body_util::BodyExt as _;
 /// # use tower::{Layer as _, ServiceExt as _, service_fn};
 /// # use ztlib::Clock as _;
-/// # use ztlib::authenticate::token::{/// #, /// # Algorithm, Issuer, KeySet, TokenAuthenticator, TokenVerifier, VerifiedClaims};
+/// # use ztlib::authenticate::token::{Algorithm, Issuer, KeySet, TokenAuthenticator, TokenVerifier, VerifiedClaims};
 /// # use ztlib::enforce::TokenLayer;
 /// # use ztlib_testing::{ManualClock, TokenIssuer};
 /// # #[tokio::main(flavor = "current_thread")]
