@@ -126,6 +126,12 @@
 //! | `pool-exhausted` | more evaluations at once than there are places for (512) |
 //! | `policy-too-old` | the policies were not confirmed for longer than [`max_policy_age`](ManifestLoader::max_policy_age) |
 //! | `panicked` | the application's own code, a native policy or a source of signals, panicked |
+//! | `issuer-not-asked` | it allowed by what a token of another issuer than the first says, and asked neither `from-home-issuer` nor `issuer` |
+//! | `stage-missing` | the guard takes its peer or token from a layer that did not run: put that layer outside of it |
+//! | `stage-foreign` | a handler asked with a principal that this guard did not establish: ask with the one of its permit |
+//! | `too-many-questions` | one `ask_all` had more questions than [`MAX_QUESTIONS`](crate::enforce::MAX_QUESTIONS) |
+//! | `question-lost` | the sandbox did not give the question back; report it |
+//! | `internal` | a call of the host gave a value of another type than the contract says; report it |
 
 pub mod cases;
 pub mod trial;
