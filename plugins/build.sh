@@ -26,6 +26,9 @@ packages=(
     ztlib-allow-all ztlib-deny-all ztlib-rbac-linear ztlib-probe ztlib-office-hours
 )
 
+# Those that the crate `ztlib-policies` holds: artifacts/ has links to its files.
+ready=(rbac peer-allow-list token-scope step-up)
+
 missing_toolchain() {
     cat >&2 <<'TEXT'
 No Rust toolchain for wasm32-unknown-unknown was found. There are two ways to get one:
@@ -118,6 +121,10 @@ build() {
     componentize "$out"
     describe_toolchain >"$out/TOOLCHAIN"
     (cd "$out" && sha256sum -- *.wasm >SHA256SUMS)
+    local name
+    for name in "${ready[@]}"; do
+        printf '%s' "$(sha256sum <"$out/$name.wasm" | cut -d ' ' -f 1)" >"$out/$name.sha256"
+    done
     no_paths "$out"
 }
 
@@ -170,7 +177,7 @@ fi
 if cmp -s "$rebuilt/TOOLCHAIN" "$artifacts/TOOLCHAIN"; then
     echo "the committed components are not what the source gives (same toolchain):" >&2
     diff "$artifacts/SHA256SUMS" "$rebuilt/SHA256SUMS" >&2 || true
-    echo "run plugins/build.sh and commit plugins/artifacts" >&2
+    echo "run plugins/build.sh and commit plugins/artifacts and ztlib-policies/components" >&2
     exit 1
 fi
 echo "another toolchain than that of the committed components, other bytes:"

@@ -6,7 +6,7 @@ use std::sync::Arc;
 /// What the application attaches to a request or to a question of its own: classification, owner,
 /// tenant.
 ///
-/// To a question of its own they are given with it ([`Guard::ask`](crate::enforce::Guard::ask)). To
+/// To a question of its own they are given with it (`Guard::ask`). To
 /// a request a layer outside of the guard attaches them: it inserts `Labels` into the
 /// request's extensions, where the guard looks for them.
 ///

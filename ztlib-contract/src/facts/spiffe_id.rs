@@ -96,7 +96,7 @@ pub struct SpiffeId {
 impl SpiffeId {
     /// Reads a SPIFFE ID of at most 2048 bytes. The path may be empty: that names a trust domain
     /// itself, and no workload (a leaf certificate with such an ID is refused by
-    /// [`PeerAuthenticator`](super::PeerAuthenticator)).
+    /// `PeerAuthenticator`).
     ///
     /// # Errors
     /// The first rule of SPIFFE-ID section 2 that the text breaks.

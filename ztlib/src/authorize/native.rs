@@ -15,9 +15,8 @@ use super::{Answer, Fault, Outcome, Reader};
 /// ```
 /// use std::time::SystemTime;
 /// use ztlib::authenticate::Principal;
-/// use ztlib::authorize::NativePolicy;
+/// use ztlib::authorize::{Answer, Decision, Fault, Labels, NativePolicy, Outcome, Read, Reader, Value};
 /// use ztlib::policies::PolicySetBuilder;
-/// use ztlib::authorize::{Answer, Decision, Fault, Labels, Outcome, Read, Reader, Value};
 ///
 /// /// Only what is labelled "public" may pass.
 /// struct PublicOnly;

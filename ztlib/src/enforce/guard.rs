@@ -31,6 +31,27 @@ pub const MAX_QUESTIONS: usize = 1000;
 /// Wrap a service in it with [`ZeroTrustLayer`](super::ZeroTrustLayer), or a whole router with the
 /// adapters `ztlib-axum` and `ztlib-tonic`; ask it about an object that a handler has loaded with
 /// [`Guard::ask`].
+///
+/// ```
+/// use ztlib::authenticate::Principal;
+/// use ztlib::authorize::Labels;
+/// use ztlib::enforce::Guard;
+/// use ztlib::policies::PolicySetBuilder;
+///
+/// let policies = PolicySetBuilder::new()
+///     .component("scopes", ztlib_policies::TOKEN_SCOPE)
+///     .reasons(ztlib_policies::TOKEN_SCOPE_REASONS)
+///     .config(serde_json::json!({ "rules": [{ "actions": ["catalogue.read"], "without-scope": true }] }))
+///     .load()?;
+/// let guard =
+///     Guard::builder().allow_unauthenticated_peers().allow_requests_without_token().policies(policies).build();
+///
+/// let nobody = Principal::anonymous();
+/// assert!(guard.ask(&nobody, "catalogue.read", Labels::new()).is_ok());
+/// let refusal = guard.ask(&nobody, "catalogue.write", Labels::new()).unwrap_err();
+/// assert_eq!((refusal.code(), refusal.status().as_u16()), ("no-rule", 403));
+/// # Ok::<(), ztlib::policies::LoadError>(())
+/// ```
 #[derive(Clone)]
 pub struct Guard(pub(super) Arc<Settings>);
 

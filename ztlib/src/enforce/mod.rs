@@ -1,11 +1,75 @@
-//! Let through or refuse. Only this folder can say yes: a [`Permit`] is made nowhere else.
+//! Lets a request through with a [`Permit`], or refuses it in the words of HTTP or gRPC.
 //!
-//! Order of reading: `builder` (what a service author chooses) → `guard` (with `ask`, a handler's
-//! question) → `judgement` (the life of a request, in order) → `permit` or `refusal` (one table for
-//! HTTP and gRPC). `layer`, `service` and `future` are the shell that makes a tower service of it;
-//! `arrival` looks at the headers once, `caller` at the form in which to answer; `target` checks
-//! path, host and method, `spelling` says which spellings of a path a verb lets pass; `obligations`
-//! carries out what an allow obliges to.
+//! A [`Guard`] protects a service from every caller that its settings and policies do not allow.
+//! For each request, in this order:
+//!
+//! 1. The path, the host and the method must be in normal form; otherwise 400. Nothing is rewritten.
+//! 2. A route named by [`allow_public_route`](GuardBuilder::allow_public_route) ends here with a
+//!    permit. Nobody is authenticated for it.
+//! 3. The peer's certificate and the bearer token must be good; otherwise 401. The same body is
+//!    sent for every fault of a token.
+//! 4. The policies must allow; otherwise 403, with the policy's reason code. A policy may ask for a
+//!    stronger login: 401 with the challenge of RFC 9470.
+//! 5. If no decision can be reached the answer is 503, or 400 if what the caller sent is the cause.
+//! 6. Every judgement leaves an [`AuditEvent`](crate::observe::AuditEvent). The handler runs only
+//!    with a [`Permit`] in the request's extensions, which nothing outside of this module can make.
+//!
+//! A refusal has a stable code and the id of its audit event, and puts a [`Refusal`] into the
+//! response's extensions for layers outside. Callers learn the codes of 400 and 403; of 401 and 503
+//! they learn `unauthenticated` and `fault`.
+//!
+//! **Deployment.** Layers *outside* of the guard see requests that nobody has judged; layers inside
+//! see neither preflights nor refusals, so put CORS and tracing outside. Certificates come from
+//! [`tls::Acceptor`](crate::tls::Acceptor). If another server ends TLS, its certificates are refused
+//! unless [`trust_foreign_acceptor`](crate::authenticate::peer::PeerAuthenticator::trust_foreign_acceptor)
+//! says otherwise. `ztlib-axum` and `ztlib-tonic` find the route; with another router, put a
+//! [`MatchedRoute`] into the extensions, since no rule matches a request without a route.
+//!
+//! ```
+//! # use std::convert::Infallible;
+//! # use http::{Request, Response, StatusCode};
+//! # use tower::{Layer, ServiceExt, service_fn};
+//! # use ztlib::authenticate::token::{Algorithm, Issuer, KeySet, TokenAuthenticator, TokenVerifier};
+//! # use ztlib::enforce::{Guard, MatchedRoute, Refusal, ZeroTrustLayer};
+//! # use ztlib::policies::PolicySetBuilder;
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let id = ztlib_testing::TokenIssuer::new("https://id.example");
+//! # let issuer = Issuer::new(id.name()).audience("shop").algorithms([Algorithm::ES256]);
+//! # let verifier = TokenVerifier::builder().issuer(issuer.keys(KeySet::from_jwks(&id.jwks())?)).build()?;
+//! let policies = PolicySetBuilder::new()
+//!     .component("scopes", ztlib_policies::TOKEN_SCOPE)
+//!     .reasons(ztlib_policies::TOKEN_SCOPE_REASONS)
+//!     .config(serde_json::json!({ "rules": [
+//!         { "methods": ["GET"], "routes": ["/orders/{id}"], "scopes": ["orders:read"] },
+//!     ] }))
+//!     .load()?;
+//! let guard = Guard::builder()
+//!     .allow_unauthenticated_peers()
+//!     .tokens(TokenAuthenticator::new(verifier))
+//!     .policies(policies)
+//!     .build();
+//! let orders = ZeroTrustLayer::new(guard)
+//!     .layer(service_fn(async |_: Request<()>| Ok::<_, Infallible>(Response::new("an order".to_owned()))));
+//!
+//! let request = |scope: &str| {
+//!     let token = id.token().subject("ann").audience("shop").scope(scope).sign();
+//!     Request::get("/orders/7")
+//!         .header("host", "shop.example")
+//!         .header("authorization", format!("Bearer {token}"))
+//!         .extension(MatchedRoute::new("/orders/{id}").with_param("id", "7")) // an adapter does this
+//!         .body(())
+//! };
+//! let response = orders.clone().oneshot(request("orders:read")?).await?;
+//! assert_eq!(response.status(), StatusCode::OK);
+//!
+//! let response = orders.oneshot(request("orders:list")?).await?;
+//! assert_eq!(response.status(), StatusCode::FORBIDDEN);
+//! let refusal = response.extensions().get::<Refusal>().ok_or("refused by the guard")?;
+//! assert_eq!(refusal.code(), "missing-scope");
+//! # Ok(())
+//! # }
+//! ```
 
 mod arrival;
 mod ask;

@@ -17,6 +17,39 @@ use crate::request_id::RequestId;
 
 /// Takes audit events. It is called on the path of the request: it must not block and must not
 /// panic.
+///
+/// ```
+/// use std::sync::{Arc, Mutex};
+/// use ztlib::authenticate::Principal;
+/// use ztlib::authorize::Labels;
+/// use ztlib::enforce::Guard;
+/// use ztlib::observe::{AuditEvent, AuditSink, Verdict};
+/// use ztlib::policies::PolicySetBuilder;
+///
+/// /// Keeps what was decided. A real one puts it into a bounded queue.
+/// #[derive(Clone, Default)]
+/// struct Verdicts(Arc<Mutex<Vec<Verdict>>>);
+/// impl AuditSink for Verdicts {
+///     fn record(&self, event: AuditEvent) {
+///         if let Ok(mut verdicts) = self.0.lock() {
+///             verdicts.push(event.verdict());
+///         }
+///     }
+/// }
+///
+/// # let policies = PolicySetBuilder::new()
+/// #     .component("scopes", ztlib_policies::TOKEN_SCOPE)
+/// #     .reasons(ztlib_policies::TOKEN_SCOPE_REASONS)
+/// #     .config(serde_json::json!({ "rules": [{ "actions": ["catalogue.read"], "without-scope": true }] }))
+/// #     .load()?;
+/// let sink = Verdicts::default();
+/// let guard = Guard::builder().allow_unauthenticated_peers().allow_requests_without_token();
+/// let guard = guard.policies(policies).audit(sink.clone()).build();
+/// assert!(guard.ask(&Principal::anonymous(), "catalogue.read", Labels::new()).is_ok());
+/// assert!(guard.ask(&Principal::anonymous(), "catalogue.write", Labels::new()).is_err());
+/// assert_eq!(*sink.0.lock().unwrap(), [Verdict::Allow, Verdict::Deny]);
+/// # Ok::<(), ztlib::policies::LoadError>(())
+/// ```
 pub trait AuditSink: Send + Sync + 'static {
     /// Takes one event.
     fn record(&self, event: AuditEvent);

@@ -1,14 +1,14 @@
 //! Who answers: policies and sets of them.
 //!
 //! A *policy* is a WebAssembly component of the world in `wit/policy.wit`, or (natively, without
-//! sandbox) a [`NativePolicy`]. A *policy set* is an ordered list of them, named by its
-//! [`Revision`]. [`Policies`] is the handle on the set that is in force: load it from a manifest or
+//! sandbox) a [`NativePolicy`](crate::authorize::NativePolicy). A *policy set* is an ordered list of them, named by its
+//! [`Revision`](crate::authorize::Revision). [`Policies`] is the handle on the set that is in force: load it from a manifest or
 //! build it in code, hand clones of it around, reload it while the service runs.
 //!
 //! **How a set decides.** Each policy is *required* (the default: it must allow) or *may abstain*.
 //! They are asked in order. The first deny wins and ends the evaluation. The set allows where every
 //! required policy allows, at least one policy allows and none denies; everything else is a deny.
-//! Whatever goes wrong on the way is a [`Fault`]: the request is refused, and nobody mistakes it
+//! Whatever goes wrong on the way is a [`Fault`](crate::authorize::Fault): the request is refused, and nobody mistakes it
 //! for a denial.
 //!
 //! # The manifest
@@ -126,6 +126,12 @@
 //! | `pool-exhausted` | more evaluations at once than there are places for (512) |
 //! | `policy-too-old` | the policies were not confirmed for longer than [`max_policy_age`](ManifestLoader::max_policy_age) |
 //! | `panicked` | the application's own code, a native policy or a source of signals, panicked |
+//! | `issuer-not-asked` | it allowed by what a token of another issuer than the first says, and asked neither `from-home-issuer` nor `issuer` |
+//! | `stage-missing` | the guard takes its peer or token from a layer that did not run: put that layer outside of it |
+//! | `stage-foreign` | a handler asked with a principal that this guard did not establish: ask with the one of its permit |
+//! | `too-many-questions` | one `ask_all` had more questions than [`MAX_QUESTIONS`](crate::enforce::MAX_QUESTIONS) |
+//! | `question-lost` | the sandbox did not give the question back; report it |
+//! | `internal` | a call of the host gave a value of another type than the contract says; report it |
 
 pub mod cases;
 pub mod trial;

@@ -19,6 +19,29 @@ const DEFAULT_CACHE_BYTES: u64 = 16 << 20;
 ///
 /// The token is expected in the `authorization` header. Other places are looked at only where a
 /// verb names them; a request with a token in two places is refused (RFC 6750 section 2).
+///
+/// ```
+/// use http::{HeaderMap, header::AUTHORIZATION};
+/// use ztlib::Clock as _;
+/// use ztlib::authenticate::token::{Algorithm, Issuer, KeySet, TokenAuthenticator, TokenVerifier};
+/// # let clock = ztlib_testing::ManualClock::default();
+/// # let id = ztlib_testing::TokenIssuer::new("https://id.example");
+///
+/// let issuer = Issuer::new(id.name()).audience("shop").algorithms([Algorithm::ES256]);
+/// let issuer = issuer.keys(KeySet::from_jwks(&id.jwks())?);
+/// let tokens = TokenAuthenticator::new(TokenVerifier::builder().issuer(issuer).build()?);
+///
+/// let request = |audience| -> Result<HeaderMap, http::Error> {
+///     let token = id.token_at(clock.now()).subject("ann").audience(audience).sign();
+///     Ok(HeaderMap::from_iter([(AUTHORIZATION, format!("Bearer {token}").parse()?)]))
+/// };
+/// let claims = tokens.authenticate(&request("shop")?, clock.now())?;
+/// assert_eq!(claims.as_ref().and_then(|claims| claims.subject()), Some("ann"));
+///
+/// let error = tokens.authenticate(&request("bank")?, clock.now()).unwrap_err();
+/// assert_eq!(error.code(), "token-audience");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct TokenAuthenticator {
     verifier: TokenVerifier,

@@ -137,7 +137,7 @@ impl TokenVerifierBuilder {
     /// nothing about another.
     ///
     /// The first one is the *home issuer*: what policies say of subjects, roles and scopes without
-    /// naming an issuer is said of its tokens alone (see [`VerifiedClaims::is_home_issuer`]).
+    /// naming an issuer is said of its tokens alone (see `is_home_issuer`).
     /// Give the issuer of your own users and services first, partners after it.
     pub fn issuer(mut self, issuer: Issuer) -> Self {
         self.issuers.push(issuer);

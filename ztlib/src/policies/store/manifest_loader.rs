@@ -14,7 +14,7 @@ use crate::policies::files::{KeyId, Trust, Versions};
 
 /// A manifest that is about to be loaded. By default it has to be signed, by a key that is trusted
 /// here; mistakes are reported by [`load`](Self::load). How sets are signed is described with the
-/// [module](super#signed-sets).
+/// [module](crate::policies#signed-sets).
 ///
 /// ```
 /// use std::time::Duration;
