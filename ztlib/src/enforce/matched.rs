@@ -65,9 +65,7 @@ impl MatchedRoute {
 /// Tells the author of a service once of a template that names a parameter twice.
 fn tell_of_repeated_names(template: &str) {
     static TOLD: Mutex<BTreeSet<Box<str>>> = Mutex::new(BTreeSet::new());
-    let names = || template.split('{').skip(1).filter_map(|rest| rest.split_once('}'));
-    let repeats = names().enumerate().any(|(at, (name, _))| names().take(at).any(|(other, _)| other == name));
-    if !repeats {
+    if !repeats_a_name(template) {
         return;
     }
     let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
@@ -77,6 +75,14 @@ fn tell_of_repeated_names(template: &str) {
             "the route names a parameter twice: a policy that reads it refuses every request; rename one"
         );
     }
+}
+
+/// `{*rest}` has the name `rest`, and `{{` is a brace and begins none.
+fn repeats_a_name(template: &str) -> bool {
+    let template = template.replace("{{", "");
+    let parts = || template.split('{').skip(1).filter_map(|rest| rest.split_once('}'));
+    let names = || parts().map(|(name, _)| name.trim_start_matches('*'));
+    names().enumerate().any(|(at, name)| names().take(at).any(|other| other == name))
 }
 
 /// Templates that a thread keeps, and the longest: the routes of a service are few, and a request
@@ -114,6 +120,16 @@ fn shared(template: &str) -> Arc<str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_that_stands_twice_is_seen_in_every_form_of_a_template() {
+        for twice in ["/same/{id}/{id}", "/wild/{id}/{*id}", "/{a}/{id}/x/{id}", "/{{{id}/{id}"] {
+            assert!(repeats_a_name(twice), "{twice}");
+        }
+        for once in ["/", "/orders/{id}", "/{id}/{ids}", "/{a}/{*id}", "/{{id}}/{id}", "/{id}/{{id}}"] {
+            assert!(!repeats_a_name(once), "{once}");
+        }
+    }
 
     #[test]
     fn templates_are_shared_and_never_mixed_up() {
