@@ -210,59 +210,24 @@ fn normal(kind: Kind, name: &str) -> Cow<'_, str> {
 /// Tells which attributes a read is about. Documents are none, but the symbols in their pointers
 /// are.
 pub fn behind(read: &Read, mut each: impl FnMut(Kind, &str)) {
-    let mut tell = |kind: Kind, name: &str| each(kind, &normal(kind, name));
-    match read {
-        Read::Action => tell(Kind::Action, ""),
-        Read::Method => tell(Kind::Method, ""),
-        Read::Host => tell(Kind::Host, ""),
-        Read::Path | Read::PathMatches(_) => tell(Kind::Path, ""),
-        Read::Route => tell(Kind::Route, ""),
-        Read::Param(name) => tell(Kind::Param, name),
-        Read::Header(name) | Read::HeaderValues(name) => tell(Kind::Header, name),
-        Read::HeaderNames => tell(Kind::HeaderNames, ""),
-        Read::Query(name) => tell(Kind::Query, name),
-        Read::Label(name) => tell(Kind::Label, name),
-        Read::HasPeer
-        | Read::PeerSpiffeId
-        | Read::PeerTrustDomain
-        | Read::PeerAuthority
-        | Read::PeerDnsNames
-        | Read::PeerMatches(_)
-        | Read::PeerHasDnsName(_) => tell(Kind::Peer, ""),
-        Read::HasToken | Read::FromHomeIssuer => tell(Kind::Token, ""),
-        Read::Issuer => tell(Kind::Claim, "/iss"),
-        Read::Subject => tell(Kind::Claim, "/sub"),
-        Read::HasScope(_) | Read::Scopes => tell(Kind::Claim, "/scope"),
-        Read::HasAudience(_) => tell(Kind::Claim, "/aud"),
-        Read::AuthenticatedWithin(_) => tell(Kind::Claim, "/auth_time"),
-        Read::UsesMethod(_) => tell(Kind::Claim, "/amr"),
-        Read::AcrIs(_) => tell(Kind::Claim, "/acr"),
-        Read::ClaimString(pointer)
-        | Read::ClaimInt(pointer)
-        | Read::ClaimBool(pointer)
-        | Read::ClaimJson(pointer)
-        | Read::ClaimContains(pointer, _)
-        | Read::BeforeClaim(pointer) => tell(Kind::Claim, pointer),
-        Read::RemoteIp | Read::RemoteIpIn(_) => tell(Kind::RemoteIp, ""),
-        Read::Before(_) | Read::InWindow(_) | Read::Now => tell(Kind::Time, ""),
-        Read::Signal(name) | Read::SignalAtLeast(name, _) => tell(Kind::Signal, name),
-        Read::DataString(_, pointer) | Read::DataJson(_, pointer) | Read::DataContains(_, pointer, _) => {
-            symbols(pointer, tell);
-        }
-    }
+    read.attributes(&mut each);
+}
+
+pub(crate) fn tell(each: &mut dyn FnMut(Kind, &str), kind: Kind, name: &str) {
+    each(kind, &normal(kind, name));
 }
 
 /// The attributes that the symbols of a pointer name: `{issuer}`, `{subject}`, `{peer}`,
 /// `{param:id}`, `{claim:/tenant}`.
-fn symbols(text: &str, mut tell: impl FnMut(Kind, &str)) {
+pub(crate) fn symbols_behind(text: &str, each: &mut dyn FnMut(Kind, &str)) {
     for part in text.split('{').skip(1) {
         let Some((symbol, _)) = part.split_once('}') else { continue };
         match symbol.split_once(':') {
-            None if symbol == "issuer" => tell(Kind::Claim, "/iss"),
-            None if symbol == "subject" => tell(Kind::Claim, "/sub"),
-            None if symbol == "peer" => tell(Kind::Peer, ""),
-            Some(("param", name)) => tell(Kind::Param, name),
-            Some(("claim", pointer)) => tell(Kind::Claim, pointer),
+            None if symbol == "issuer" => tell(each, Kind::Claim, "/iss"),
+            None if symbol == "subject" => tell(each, Kind::Claim, "/sub"),
+            None if symbol == "peer" => tell(each, Kind::Peer, ""),
+            Some(("param", name)) => tell(each, Kind::Param, name),
+            Some(("claim", pointer)) => tell(each, Kind::Claim, pointer),
             _ => {}
         }
     }

@@ -3,227 +3,213 @@
 use std::fmt;
 use std::sync::Arc;
 
+use ztlib_pattern::{reads, symbols};
+
+use super::attribute::{Kind, symbols_behind, tell};
 use super::decision::FaultOrigin;
-use ztlib_pattern::symbols;
+use super::reader::Reader;
 
-/// One tracked host call with its arguments: the unit of the trace.
-///
-/// The variants are the functions of the contract's interfaces `request`, `principal` and
-/// `context`, which describe them; [`fmt::Display`] prints a read as the contract spells it:
-/// `has-scope("orders:write")`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-#[allow(
-    missing_docs,
-    reason = "each variant is the function of the same name in wit/policy.wit, documented there"
-)]
-pub enum Read {
-    Action,
-    Method,
-    Host,
-    Path,
-    Route,
-    Param(Box<str>),
-    PathMatches(Box<str>),
-    Header(Box<str>),
-    HeaderValues(Box<str>),
-    HeaderNames,
-    Query(Box<str>),
-    Label(Box<str>),
-
-    HasPeer,
-    PeerSpiffeId,
-    PeerTrustDomain,
-    PeerAuthority,
-    PeerDnsNames,
-    PeerMatches(Box<str>),
-    PeerHasDnsName(Box<str>),
-    HasToken,
-    FromHomeIssuer,
-    Issuer,
-    Subject,
-    HasScope(Box<str>),
-    Scopes,
-    HasAudience(Box<str>),
-    ClaimString(Box<str>),
-    ClaimInt(Box<str>),
-    ClaimBool(Box<str>),
-    ClaimJson(Box<str>),
-    ClaimContains(Box<str>, Box<str>),
-    AuthenticatedWithin(u32),
-    UsesMethod(Box<str>),
-    AcrIs(Box<str>),
-
-    RemoteIp,
-    RemoteIpIn(Box<str>),
-    Before(u64),
-    BeforeClaim(Box<str>),
-    InWindow(Box<str>),
-    Now,
-    Signal(Box<str>),
-    SignalAtLeast(Box<str>, i64),
-    DataString(Box<str>, Box<str>),
-    DataJson(Box<str>, Box<str>),
-    DataContains(Box<str>, Box<str>, Box<str>),
+/// The Rust type of an argument.
+macro_rules! argument {
+    (text) => { Box<str> };
+    (seconds) => { u32 };
+    (moment) => { u64 };
+    (number) => { i64 };
 }
+
+/// The Rust type of an argument of a method.
+macro_rules! given {
+    (text) => {
+        &str
+    };
+    ($other:ident) => {
+        argument!($other)
+    };
+}
+
+/// The Rust type of what a method gives.
+macro_rules! given_back {
+    (yes) => { bool };
+    (text) => { Arc<str> };
+    (texts) => { Arc<[Box<str>]> };
+    (moment) => { u64 };
+    (maybe_text) => { Option<Arc<str>> };
+    (maybe_number) => { Option<i64> };
+    (maybe_yes) => { Option<bool> };
+}
+
+/// The attribute behind a read: `Kind name`, `Kind`, or the symbols of a pointer into a document.
+macro_rules! about {
+    ($each:ident, Document $pointer:expr) => {
+        symbols_behind($pointer, $each)
+    };
+    ($each:ident, $kind:ident $name:expr) => {
+        tell($each, Kind::$kind, $name)
+    };
+    ($each:ident, $kind:ident) => {
+        tell($each, Kind::$kind, "")
+    };
+}
+
+/// What the table says of one read besides its form.
+struct Row {
+    function: &'static str,
+    whose: Whose,
+    flags: &'static [Flag],
+    rather: Option<&'static str>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    Caller,
+    Request,
+    Service,
+    Time,
+    Document,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Flag {
+    Private,
+    Word,
+    Issuer,
+}
+
+/// An argument: how it prints, and its bytes.
+trait Argument {
+    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result;
+    fn size(&self) -> usize {
+        0
+    }
+}
+
+impl Argument for Box<str> {
+    /// Escaped: a policy chose it, perhaps from what a caller sent.
+    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\"", self.escape_debug())
+    }
+
+    fn size(&self) -> usize {
+        self.len()
+    }
+}
+
+macro_rules! numbers {
+    ($($number:ty),*) => {$(
+        impl Argument for $number {
+            fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+    )*};
+}
+numbers!(u32, u64, i64);
+
+macro_rules! define {
+    ($($interface:ident { $($(#[$doc:meta])* $variant:ident $method:ident $function:literal
+        $(( $($argument:ident : $kind:ident),+ ))? -> $value:ident,
+        of $whose:ident $($flag:ident)*, about $about:ident $($name:expr)?
+        $(, rather $rather:literal)?;)* })*) => {
+        /// One tracked host call with its arguments: the unit of the trace.
+        ///
+        /// The variants are the functions of the contract's interfaces `request`, `principal` and
+        /// `context`; [`fmt::Display`] prints a read as the contract spells it:
+        /// `has-scope("orders:write")`.
+        #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum Read {
+            $($($(#[$doc])* $variant $(( $(argument!($kind)),+ ))?,)*)*
+        }
+
+        impl Read {
+            fn row(&self) -> &'static Row {
+                match self {
+                    $($(Self::$variant { .. } => &Row {
+                        function: $function,
+                        whose: Whose::$whose,
+                        flags: &[$(Flag::$flag),*],
+                        rather: [$(Some($rather),)? None][0],
+                    },)*)*
+                }
+            }
+
+            /// Calls `each` with its arguments, in order.
+            #[allow(unused_variables, reason = "many reads have no arguments")]
+            fn each_argument(&self, mut each: impl FnMut(&dyn Argument)) {
+                match self {
+                    $($(Self::$variant $(( $($argument),+ ))? => { $($(each($argument);)+)? })*)*
+                }
+            }
+
+            /// Tells which attributes it is about. Documents are none, but the symbols in their
+            /// pointers are.
+            #[allow(unused_variables, reason = "few reads are about one of their arguments")]
+            pub(crate) fn attributes(&self, each: &mut dyn FnMut(Kind, &str)) {
+                match self {
+                    $($(Self::$variant $(( $($argument),+ ))? => about!(each, $about $($name)?),)*)*
+                }
+            }
+        }
+
+        impl Reader {
+            $($(
+                $(#[$doc])*
+                ///
+                /// # Errors
+                /// Every [`ReadFault`]; see [`read`](Self::read).
+                #[allow(clippy::wrong_self_convention, reason = "it is called so in the contract")]
+                pub fn $method(&mut self $(, $($argument: given!($kind)),+)?)
+                    -> Result<given_back!($value), ReadFault>
+                {
+                    let value = self.read(Read::$variant $(( $($argument.into()),+ ))?)?;
+                    value.try_into().map_err(|_| ReadFault::WrongType("what the contract says"))
+                }
+            )*)*
+        }
+    };
+}
+reads!(define);
 
 impl Read {
     /// The function's name in the contract.
     pub fn function(&self) -> &'static str {
-        match self {
-            Self::Action => "action",
-            Self::Method => "method",
-            Self::Host => "host",
-            Self::Path => "path",
-            Self::Route => "route",
-            Self::Param(_) => "param",
-            Self::PathMatches(_) => "path-matches",
-            Self::Header(_) => "header",
-            Self::HeaderValues(_) => "header-values",
-            Self::HeaderNames => "header-names",
-            Self::Query(_) => "query",
-            Self::Label(_) => "label",
-            Self::HasPeer => "has-peer",
-            Self::PeerSpiffeId => "peer-spiffe-id",
-            Self::PeerTrustDomain => "peer-trust-domain",
-            Self::PeerAuthority => "peer-authority",
-            Self::PeerDnsNames => "peer-dns-names",
-            Self::PeerMatches(_) => "peer-matches",
-            Self::PeerHasDnsName(_) => "peer-has-dns-name",
-            Self::HasToken => "has-token",
-            Self::FromHomeIssuer => "from-home-issuer",
-            Self::Issuer => "issuer",
-            Self::Subject => "subject",
-            Self::HasScope(_) => "has-scope",
-            Self::Scopes => "scopes",
-            Self::HasAudience(_) => "has-audience",
-            Self::ClaimString(_) => "claim-string",
-            Self::ClaimInt(_) => "claim-int",
-            Self::ClaimBool(_) => "claim-bool",
-            Self::ClaimJson(_) => "claim-json",
-            Self::ClaimContains(..) => "claim-contains",
-            Self::AuthenticatedWithin(_) => "authenticated-within",
-            Self::UsesMethod(_) => "uses-method",
-            Self::AcrIs(_) => "acr-is",
-            Self::RemoteIp => "remote-ip",
-            Self::RemoteIpIn(_) => "remote-ip-in",
-            Self::Before(_) => "before",
-            Self::BeforeClaim(_) => "before-claim",
-            Self::InWindow(_) => "in-window",
-            Self::Now => "now",
-            Self::Signal(_) => "signal",
-            Self::SignalAtLeast(..) => "signal-at-least",
-            Self::DataString(..) => "data-string",
-            Self::DataJson(..) => "data-json",
-            Self::DataContains(..) => "data-contains",
-        }
+        self.row().function
     }
 
     /// What to ask instead where the answers vary so much that decisions are hardly ever found
-    /// again: with each caller, each request or each second. None where nothing can be asked
-    /// more narrowly.
+    /// again: with each caller, each request or each second. `None` where nothing can be asked more
+    /// narrowly.
     ///
     /// ```
-    /// use ztlib::authorize::Read;
+    /// use ztlib_contract::Read;
     /// assert_eq!(Read::Scopes.narrower(), Some("`has-scope`"));
     /// assert_eq!(Read::HasScope("orders:write".into()).narrower(), None);
     /// ```
     pub fn narrower(&self) -> Option<&'static str> {
-        Some(match self {
-            Self::Now => "`before`, `in-window` or `authenticated-within`",
-            Self::Path => "`route` or `path-matches`",
-            Self::Param(_) => "`data-contains` with `{param:…}`, or a label",
-            Self::Subject | Self::PeerSpiffeId => {
-                "`data-contains` with `{subject}` or `{peer}`, or `peer-matches`"
-            }
-            Self::ClaimString(_) | Self::ClaimJson(_) | Self::ClaimInt(_) => {
-                "`claim-contains` or `before-claim`, or copy it (`{claim:…}`)"
-            }
-            Self::Header(_) | Self::HeaderValues(_) | Self::HeaderNames | Self::Query(_) => {
-                "for a label, in which the application puts what matters of it, or copy it (`{header:…}`)"
-            }
-            Self::Label(_) => {
-                "for a label that says less: what matters of the object, and not which one it is"
-            }
-            Self::Host => "in a policy set of its own for each host, or `route`",
-            Self::RemoteIp => "`remote-ip-in`",
-            Self::Scopes => "`has-scope`",
-            Self::PeerDnsNames => "`peer-has-dns-name`",
-            Self::Signal(_) => "`signal-at-least`",
-            Self::DataJson(..) | Self::DataString(..) => "`data-contains`",
-            _ => return None,
-        })
+        self.row().rather
     }
 
     /// Whether nothing but who calls decides what it gives: it gives the same for as long as peer
-    /// and claims are the very same ones. What hangs on the time as well (`before-claim`), or
-    /// on a document, is not among them.
+    /// and claims are the very same ones. What depends on the time as well (`before-claim`), or on a
+    /// document, is not among them.
     pub fn is_of_caller(&self) -> bool {
-        matches!(
-            self,
-            Self::HasPeer
-                | Self::PeerSpiffeId
-                | Self::PeerTrustDomain
-                | Self::PeerAuthority
-                | Self::PeerDnsNames
-                | Self::PeerMatches(_)
-                | Self::PeerHasDnsName(_)
-                | Self::HasToken
-                | Self::FromHomeIssuer
-                | Self::Issuer
-                | Self::Subject
-                | Self::HasScope(_)
-                | Self::Scopes
-                | Self::HasAudience(_)
-                | Self::ClaimString(_)
-                | Self::ClaimInt(_)
-                | Self::ClaimBool(_)
-                | Self::ClaimJson(_)
-                | Self::ClaimContains(..)
-                | Self::UsesMethod(_)
-                | Self::AcrIs(_)
-        )
+        self.row().whose == Whose::Caller
     }
 
     /// Whether what it gives was sent by the caller, in the request or in a credential, so that the
     /// caller chooses how long it is.
     pub fn is_sent(&self) -> bool {
-        let of_request = matches!(
-            self,
-            Self::Method
-                | Self::Host
-                | Self::Path
-                | Self::Param(_)
-                | Self::Header(_)
-                | Self::HeaderValues(_)
-                | Self::HeaderNames
-                | Self::Query(_)
-        );
-        of_request || self.is_of_caller()
+        matches!(self.row().whose, Whose::Request | Whose::Caller)
     }
 
     /// Whether an audit event hides what it gives, unless a rule shows it.
     pub fn is_private(&self) -> bool {
-        matches!(
-            self,
-            Self::Header(_)
-                | Self::HeaderValues(_)
-                | Self::Query(_)
-                | Self::Label(_)
-                | Self::ClaimString(_)
-                | Self::ClaimInt(_)
-                | Self::ClaimJson(_)
-                | Self::Scopes
-                | Self::HeaderNames
-                | Self::Signal(_)
-                | Self::DataString(..)
-                | Self::DataJson(..)
-        )
+        self.row().flags.contains(&Flag::Private)
     }
 
     /// Whether it asks who issued the token.
     pub fn asks_for_issuer(&self) -> bool {
-        matches!(self, Self::FromHomeIssuer | Self::Issuer)
+        self.row().flags.contains(&Flag::Issuer)
     }
 
     /// Whether it gives what an issuer says of its own users, without saying which issuer: `alice`
@@ -231,89 +217,34 @@ impl Read {
     /// them apart.
     pub fn is_word_of_an_issuer(&self) -> bool {
         match self {
-            Self::Subject
-            | Self::HasScope(_)
-            | Self::Scopes
-            | Self::HasAudience(_)
-            | Self::ClaimString(_)
-            | Self::ClaimInt(_)
-            | Self::ClaimBool(_)
-            | Self::ClaimJson(_)
-            | Self::ClaimContains(..)
-            | Self::AuthenticatedWithin(_)
-            | Self::UsesMethod(_)
-            | Self::AcrIs(_)
-            | Self::BeforeClaim(_) => true,
             Self::DataString(_, pointer) | Self::DataJson(_, pointer) | Self::DataContains(_, pointer, _) => {
                 symbols(pointer).any(|symbol| symbol == "subject" || symbol.starts_with("claim:"))
                     && !symbols(pointer).any(|symbol| symbol == "issuer")
             }
-            _ => false,
-        }
-    }
-
-    /// Its textual arguments, in order.
-    fn arguments(&self) -> [Option<&str>; 3] {
-        match self {
-            Self::Param(a)
-            | Self::PathMatches(a)
-            | Self::Header(a)
-            | Self::HeaderValues(a)
-            | Self::Query(a)
-            | Self::Label(a)
-            | Self::PeerMatches(a)
-            | Self::PeerHasDnsName(a)
-            | Self::HasScope(a)
-            | Self::HasAudience(a)
-            | Self::ClaimString(a)
-            | Self::ClaimInt(a)
-            | Self::ClaimBool(a)
-            | Self::ClaimJson(a)
-            | Self::UsesMethod(a)
-            | Self::AcrIs(a)
-            | Self::RemoteIpIn(a)
-            | Self::BeforeClaim(a)
-            | Self::InWindow(a)
-            | Self::Signal(a)
-            | Self::SignalAtLeast(a, _) => [Some(a), None, None],
-            Self::ClaimContains(a, b) | Self::DataString(a, b) | Self::DataJson(a, b) => {
-                [Some(a), Some(b), None]
-            }
-            Self::DataContains(a, b, c) => [Some(a), Some(b), Some(c)],
-            _ => [None; 3],
+            _ => self.row().flags.contains(&Flag::Word),
         }
     }
 
     /// Bytes of its arguments, as the budget counts them.
     pub fn size(&self) -> usize {
-        self.arguments().into_iter().flatten().map(str::len).sum::<usize>() + 8
+        let mut bytes = 8;
+        self.each_argument(|argument| bytes += argument.size());
+        bytes
     }
 }
 
 impl fmt::Display for Read {
-    /// Arguments are escaped: a policy chose them, perhaps from what a caller sent.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.function())?;
-        let number: Option<i128> = match self {
-            Self::AuthenticatedWithin(n) => Some((*n).into()),
-            Self::Before(n) => Some((*n).into()),
-            Self::SignalAtLeast(_, n) => Some((*n).into()),
-            _ => None,
-        };
-        let arguments = self.arguments();
-        if number.is_none() && arguments == [None; 3] {
-            return Ok(());
-        }
-        f.write_str("(")?;
-        let mut separator = "";
-        for argument in arguments.into_iter().flatten() {
-            write!(f, "{separator}\"{}\"", argument.escape_debug())?;
-            separator = ", ";
-        }
-        if let Some(number) = number {
-            write!(f, "{separator}{number}")?;
-        }
-        f.write_str(")")
+        let (mut before, mut result) = ("(", Ok(()));
+        self.each_argument(|argument| {
+            if result.is_ok() {
+                result = f.write_str(before).and_then(|()| argument.show(f));
+            }
+            before = ", ";
+        });
+        result?;
+        if before == "(" { Ok(()) } else { f.write_str(")") }
     }
 }
 
@@ -344,6 +275,51 @@ impl Value {
             Self::List(items) => items.iter().map(|item| item.len() + 8).sum::<usize>() + 8,
         }
     }
+}
+
+/// The value, where it is of this type; else the value is given back.
+macro_rules! values {
+    ($($type:ty: $pattern:pat => $value:expr;)*) => {$(
+        impl TryFrom<Value> for $type {
+            type Error = Value;
+
+            fn try_from(value: Value) -> Result<Self, Value> {
+                match value {
+                    $pattern => Ok($value),
+                    other => Err(other),
+                }
+            }
+        }
+    )*};
+}
+
+values! {
+    bool: Value::Bool(yes) => yes;
+    u64: Value::Time(seconds) => seconds;
+    Arc<str>: Value::Text(text) => text;
+    Arc<[Box<str>]>: Value::List(items) => items;
+}
+
+macro_rules! values_or_absent {
+    ($($type:ty: $pattern:pat => $value:expr;)*) => {$(
+        impl TryFrom<Value> for Option<$type> {
+            type Error = Value;
+
+            fn try_from(value: Value) -> Result<Self, Value> {
+                match value {
+                    Value::Absent => Ok(None),
+                    $pattern => Ok(Some($value)),
+                    other => Err(other),
+                }
+            }
+        }
+    )*};
+}
+
+values_or_absent! {
+    bool: Value::Bool(yes) => yes;
+    i64: Value::Int(number) => number;
+    Arc<str>: Value::Text(text) => text;
 }
 
 impl fmt::Display for Value {

@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(not(test), no_std)]
 
+mod reads;
+
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The longest pattern, network or schedule that is looked at, in bytes.

@@ -39,50 +39,12 @@ pub(crate) fn is_spoken(name: &str, interface: &str) -> bool {
 pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     let [request, principal, context, outcome, constants] = IMPORTS.map(|name| format!("{name}@{VERSION}"));
 
-    let to = &mut linker.instance(&request)?;
-    read::<Option<Arc<str>>>(to, Read::Action)?;
-    read::<Arc<str>>(to, Read::Method)?;
-    read::<Arc<str>>(to, Read::Host)?;
-    read::<Arc<str>>(to, Read::Path)?;
-    read::<Option<Arc<str>>>(to, Read::Route)?;
-    read_text::<Option<Arc<str>>>(to, Read::Param)?;
-    read_text::<bool>(to, Read::PathMatches)?;
-    read_text::<Option<Arc<str>>>(to, Read::Header)?;
-    read_text::<Texts>(to, Read::HeaderValues)?;
-    read::<Texts>(to, Read::HeaderNames)?;
-    read_text::<Option<Arc<str>>>(to, Read::Query)?;
-    read_text::<Option<Arc<str>>>(to, Read::Label)?;
-
-    let to = &mut linker.instance(&principal)?;
-    read::<bool>(to, Read::HasPeer)?;
-    read::<Option<Arc<str>>>(to, Read::PeerSpiffeId)?;
-    read::<Option<Arc<str>>>(to, Read::PeerTrustDomain)?;
-    read::<Option<Arc<str>>>(to, Read::PeerAuthority)?;
-    read::<Texts>(to, Read::PeerDnsNames)?;
-    read_text::<bool>(to, Read::PeerMatches)?;
-    read_text::<bool>(to, Read::PeerHasDnsName)?;
-    read::<bool>(to, Read::HasToken)?;
-    read::<bool>(to, Read::FromHomeIssuer)?;
-    read::<Option<Arc<str>>>(to, Read::Issuer)?;
-    read::<Option<Arc<str>>>(to, Read::Subject)?;
-    read_text::<bool>(to, Read::HasScope)?;
-    read::<Texts>(to, Read::Scopes)?;
-    read_text::<bool>(to, Read::HasAudience)?;
-    read_text::<Option<Arc<str>>>(to, Read::ClaimString)?;
-    read_text::<Option<i64>>(to, Read::ClaimInt)?;
-    read_text::<Option<bool>>(to, Read::ClaimBool)?;
-    read_text::<Option<Arc<str>>>(to, Read::ClaimJson)?;
-    read_two_texts::<bool>(to, Read::ClaimContains)?;
-    to.func_wrap("authenticated-within", |store: StoreContextMut<'_, State>, (seconds,): (u32,)| {
-        answer::<bool>(store, Read::AuthenticatedWithin(seconds))
-    })?;
-    read_text::<bool>(to, Read::UsesMethod)?;
-    read_text::<bool>(to, Read::AcrIs)?;
-
-    link_context(&mut linker.instance(&context)?, Values::Plain)?;
+    links::request(&mut linker.instance(&request)?, Values::Plain)?;
+    links::principal(&mut linker.instance(&principal)?, Values::Plain)?;
+    links::context(&mut linker.instance(&context)?, Values::Plain)?;
     for version in ["0.1.0", "0.1.1"] {
         let [_, _, context, ..] = IMPORTS;
-        link_context(&mut linker.instance(&format!("{context}@{version}"))?, Values::Templates)?;
+        links::context(&mut linker.instance(&format!("{context}@{version}"))?, Values::Templates)?;
     }
 
     let to = &mut linker.instance(&outcome)?;
@@ -128,130 +90,81 @@ enum Values {
     Templates,
 }
 
-fn link_context(to: &mut LinkerInstance<'_, State>, values: Values) -> wasmtime::Result<()> {
-    read::<Option<Arc<str>>>(to, Read::RemoteIp)?;
-    read_text::<bool>(to, Read::RemoteIpIn)?;
-    to.func_wrap("before", |store: StoreContextMut<'_, State>, (seconds,): (u64,)| {
-        answer::<bool>(store, Read::Before(seconds))
-    })?;
-    read_text::<bool>(to, Read::BeforeClaim)?;
-    read_text::<bool>(to, Read::InWindow)?;
-    read::<u64>(to, Read::Now)?;
-    read_text::<Option<Arc<str>>>(to, Read::Signal)?;
-    to.func_wrap("signal-at-least", |store: StoreContextMut<'_, State>, (name, number): (WasmStr, i64)| {
-        let name = text(&store, &name)?;
-        answer::<bool>(store, Read::SignalAtLeast(name, number))
-    })?;
-    read_two_texts::<Option<Arc<str>>>(to, Read::DataString)?;
-    read_two_texts::<Option<Arc<str>>>(to, Read::DataJson)?;
-    to.func_wrap(
-        "data-contains",
-        move |store: StoreContextMut<'_, State>, (document, pointer, value): (WasmStr, WasmStr, WasmStr)| {
-            let value = text(&store, &value)?;
-            if values == Values::Templates && value.contains(['{', '}', '~']) {
+/// A type of the contract as the guest hands it over.
+macro_rules! argument {
+    (text) => {
+        WasmStr
+    };
+    (seconds) => {
+        u32
+    };
+    (moment) => {
+        u64
+    };
+    (number) => {
+        i64
+    };
+}
+
+/// A type of the contract as the guest gets it.
+macro_rules! value {
+    (yes) => { bool };
+    (text) => { Arc<str> };
+    (texts) => { Arc<[Box<str>]> };
+    (moment) => { u64 };
+    (maybe_text) => { Option<Arc<str>> };
+    (maybe_number) => { Option<i64> };
+    (maybe_yes) => { Option<bool> };
+}
+
+/// An argument, copied out of the guest's memory.
+macro_rules! taken {
+    ($store:ident, $argument:ident, text) => {
+        text(&$store, &$argument)?
+    };
+    ($store:ident, $argument:ident, $kind:ident) => {
+        $argument
+    };
+}
+
+/// A function for each interface of reads, which links each of its rows.
+macro_rules! link {
+    ($($interface:ident { $($(#[$doc:meta])* $variant:ident $method:ident $function:literal
+        $(( $($argument:ident : $kind:ident),+ ))? -> $value:ident,
+        of $whose:ident $($flag:ident)*, about $about:ident $($name:expr)?
+        $(, rather $rather:literal)?;)* })*) => {
+        mod links {
+            use super::*;
+
+            $(pub(super) fn $interface(
+                to: &mut LinkerInstance<'_, State>,
+                values: Values,
+            ) -> wasmtime::Result<()> {
+                $(to.func_wrap(
+                    $function,
+                    move |store: StoreContextMut<'_, State>, ($($($argument,)+)?): ($($(argument!($kind),)+)?)| {
+                        let read = Read::$variant $(( $(taken!(store, $argument, $kind)),+ ))?;
+                        values.check(&read)?;
+                        answer::<value!($value)>(store, read)
+                    },
+                )?;)*
+                Ok(())
+            })*
+        }
+    };
+}
+ztlib_pattern::reads!(link);
+
+impl Values {
+    fn check(self, read: &Read) -> Result<(), Stop> {
+        match (self, read) {
+            (Self::Templates, Read::DataContains(.., value)) if value.contains(['{', '}', '~']) => {
                 let what = "a policy of a contract before 0.1.2 looks for a value with `{`, `}` or `~`: build it again";
-                return Err(Stop::Read(ReadFault::Malformed(what)).into());
+                Err(Stop::Read(ReadFault::Malformed(what)))
             }
-            let read = Read::DataContains(text(&store, &document)?, text(&store, &pointer)?, value);
-            answer::<bool>(store, read)
-        },
-    )
-}
-
-/// A `list<string>`.
-type Texts = Arc<[Box<str>]>;
-
-/// A type of the contract, taken out of what a read gave.
-trait Answer: Sized + Send + Sync + Lower + 'static
-where
-    (Self,): ComponentNamedList + Lower,
-{
-    fn of(value: Value) -> Option<Self>;
-}
-
-impl Answer for bool {
-    fn of(value: Value) -> Option<Self> {
-        if let Value::Bool(yes) = value { Some(yes) } else { None }
-    }
-}
-
-impl Answer for u64 {
-    fn of(value: Value) -> Option<Self> {
-        if let Value::Time(seconds) = value { Some(seconds) } else { None }
-    }
-}
-
-impl Answer for Arc<str> {
-    fn of(value: Value) -> Option<Self> {
-        if let Value::Text(text) = value { Some(text) } else { None }
-    }
-}
-
-impl Answer for Texts {
-    fn of(value: Value) -> Option<Self> {
-        if let Value::List(items) = value { Some(items) } else { None }
-    }
-}
-
-impl Answer for Option<Arc<str>> {
-    fn of(value: Value) -> Option<Self> {
-        if value == Value::Absent { Some(None) } else { Arc::of(value).map(Some) }
-    }
-}
-
-impl Answer for Option<bool> {
-    fn of(value: Value) -> Option<Self> {
-        if value == Value::Absent { Some(None) } else { bool::of(value).map(Some) }
-    }
-}
-
-impl Answer for Option<i64> {
-    fn of(value: Value) -> Option<Self> {
-        match value {
-            Value::Absent => Some(None),
-            Value::Int(number) => Some(Some(number)),
-            _ => None,
+            _ => Ok(()),
         }
     }
-}
-
-/// A read without arguments. Its name is the one that traces show.
-fn read<A: Answer>(to: &mut LinkerInstance<'_, State>, read: Read) -> wasmtime::Result<()>
-where
-    (A,): ComponentNamedList + Lower,
-{
-    to.func_wrap(read.function(), move |store: StoreContextMut<'_, State>, ()| {
-        answer::<A>(store, read.clone())
-    })
-}
-
-fn read_text<A: Answer>(
-    to: &mut LinkerInstance<'_, State>,
-    read: fn(Box<str>) -> Read,
-) -> wasmtime::Result<()>
-where
-    (A,): ComponentNamedList + Lower,
-{
-    to.func_wrap(read("".into()).function(), move |store: StoreContextMut<'_, State>, (one,): (WasmStr,)| {
-        let one = text(&store, &one)?;
-        answer::<A>(store, read(one))
-    })
-}
-
-fn read_two_texts<A: Answer>(
-    to: &mut LinkerInstance<'_, State>,
-    read: fn(Box<str>, Box<str>) -> Read,
-) -> wasmtime::Result<()>
-where
-    (A,): ComponentNamedList + Lower,
-{
-    to.func_wrap(
-        read("".into(), "".into()).function(),
-        move |store: StoreContextMut<'_, State>, (one, two): (WasmStr, WasmStr)| {
-            let read = read(text(&store, &one)?, text(&store, &two)?);
-            answer::<A>(store, read)
-        },
-    )
 }
 
 fn say_text(
@@ -283,15 +196,16 @@ fn text(store: &StoreContextMut<'_, State>, text: &WasmStr) -> wasmtime::Result<
 
 /// Makes a read. The guest pays for the call and its arguments before they are looked at, for the
 /// value before it is handed on.
-fn answer<A: Answer>(mut store: StoreContextMut<'_, State>, read: Read) -> wasmtime::Result<(A,)>
+fn answer<A>(mut store: StoreContextMut<'_, State>, read: Read) -> wasmtime::Result<(A,)>
 where
+    A: TryFrom<Value>,
     (A,): ComponentNamedList + Lower,
 {
     let function = read.function();
     pay(&mut store, CALL_FUEL.saturating_add(read.size() as u64))?;
     let value = store.data_mut().deciding(function)?.reader.read(read).map_err(Stop::Read)?;
     pay(&mut store, value.size() as u64)?;
-    Ok((A::of(value).ok_or(Stop::Mismatch(function))?,))
+    Ok((A::try_from(value).map_err(|_| Stop::Mismatch(function))?,))
 }
 
 /// Attaches something to the answer.

@@ -54,7 +54,8 @@ impl Module {
     /// compiler.
     ///
     /// ```
-    /// use ztlib::policies::{Budget, Module};
+    /// use ztlib_contract::Budget;
+    /// use ztlib_wasm::Module;
     ///
     /// let error = Module::check(b"\0asm\x01\0\0\0", &Budget::default()).unwrap_err();
     /// assert_eq!(error.code(), "not-a-component");
