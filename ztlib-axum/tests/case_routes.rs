@@ -7,7 +7,7 @@ use axum::extract::RawPathParams;
 use axum::routing::get;
 use http::{Request, StatusCode};
 use tower::ServiceExt as _;
-use ztlib_cases::Template;
+use ztlib_contract::cases::Template;
 
 /// The parameters as a handler gets them; none where the router does not match.
 async fn by_axum(template: &str, path: &str) -> Option<Vec<(String, String)>> {

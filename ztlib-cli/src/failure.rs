@@ -60,6 +60,12 @@ impl Failure {
     }
 }
 
+impl From<ztlib::policies::cases::Error> for Failure {
+    fn from(error: ztlib::policies::cases::Error) -> Self {
+        LoadError::from(error).into()
+    }
+}
+
 impl From<LoadError> for Failure {
     fn from(error: LoadError) -> Self {
         Self {

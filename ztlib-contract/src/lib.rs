@@ -28,6 +28,10 @@ mod outcome;
 mod outcome_fault;
 mod source;
 
+// Test cases of policies, as files say them.
+#[cfg(feature = "cases")]
+pub mod cases;
+
 // What can be judged at all.
 mod spelling;
 pub mod target;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
-use ztlib_cases::{Table, shown};
+use ztlib_contract::cases::{Table, shown};
 
 /// Why a policy set cannot be loaded. What was in force before stays in force.
 ///
@@ -117,8 +117,8 @@ impl fmt::Display for LoadError {
 
 impl std::error::Error for LoadError {}
 
-impl From<ztlib_cases::Error> for LoadError {
-    fn from(error: ztlib_cases::Error) -> Self {
+impl From<ztlib_contract::cases::Error> for LoadError {
+    fn from(error: ztlib_contract::cases::Error) -> Self {
         Self::new(error.code(), error.text()).at(error.file(), error.line())
     }
 }

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use serde_json::{Value, json};
-use ztlib::policies::cases::{Cases, Report};
+use ztlib::policies::cases::{self, Report};
 use ztlib::policies::{Budget, LoadError, Module, Policies, PolicySetBuilder};
 
 const REASONS: [&str; 4] = ["no-rule", "no-role", "closed", "login-too-old"];
@@ -88,7 +88,7 @@ fn load(language: &str, module: &[u8], config: &Value) -> Result<Policies, LoadE
 }
 
 fn report(policies: &Policies) -> Report {
-    policies.test(&Cases::read(plugins().join("languages/tests/office-hours.toml")).unwrap()).unwrap()
+    policies.test(&cases::read(plugins().join("languages/tests/office-hours.toml")).unwrap()).unwrap()
 }
 
 #[test]

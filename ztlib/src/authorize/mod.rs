@@ -62,7 +62,6 @@ pub(crate) use native::Native;
 pub(crate) use observer::{Observer, Observers, Seen};
 pub(crate) use set::{Entry, PolicySet, RevisionName, SET_NAME};
 pub(crate) use ztlib_contract::facts::{Params, RequestFacts, Target, readable};
-pub(crate) use ztlib_contract::target::{check_parameter, check_strictly as check_target};
 pub(crate) use ztlib_contract::{
     Asked, Documents, Has, HeaderChange, Obligation, Question, Settled, Signalled, View, next_change,
     same_spelling,

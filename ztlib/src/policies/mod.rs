@@ -136,7 +136,6 @@
 pub mod cases;
 pub mod trial;
 
-mod engine;
 mod files;
 mod store;
 
@@ -146,8 +145,6 @@ pub use store::{ManifestLoader, Policies, PolicySetBuilder, Status, Verified};
 pub use ztlib_contract::Budget;
 #[cfg(feature = "wasm")]
 pub use ztlib_wasm::Module;
-
-pub(crate) use engine::engine;
 
 /// The SHA-256 digest of a file in hexadecimal digits, as a manifest pins it.
 ///

@@ -12,9 +12,9 @@ use crate::authorize::{PolicySet, Revision};
 use crate::authorize::{SignalError, SignalSource};
 use crate::digest::Digest;
 use crate::load_error::LoadError;
-use crate::policies::engine;
 use crate::policies::files::Folder;
 use crate::policies::files::Trust;
+use crate::policies::files::engine;
 use crate::policies::files::manifest;
 use crate::policies::files::{Blueprint, PolicySource};
 use ztlib_contract::Budget;
@@ -148,7 +148,7 @@ impl Draft {
     /// # Errors
     /// As [`Policies::test`](crate::policies::Policies::test).
     pub fn time(&self, cases: &Cases, name: &str, times: u32) -> Result<Option<Timing>, LoadError> {
-        let case = cases.cases.iter().find(|case| *case.name == *name);
+        let case = cases.cases().iter().find(|case| *case.name == *name);
         case.map(|case| time(&self.set, cases, case, times)).transpose()
     }
 

@@ -1,18 +1,14 @@
 //! A set passes its own cases before it is in force.
 
-use ztlib_cases::{MAX_FILE_BYTES, Table, shown};
+use ztlib_contract::cases::{Cases, shown};
 
-use super::{Cases, rehearse};
+use super::rehearse;
 use crate::authorize::PolicySet;
 use crate::load_error::LoadError;
-use crate::policies::files::Folder;
-use crate::policies::files::{FileRole, NamedFile};
 
 /// After so many cases have failed the rest are not run: each may take as long as a policy's wall
 /// clock lets it.
 const MOST_FAILURES: usize = 8;
-/// The most cases of a set.
-const MAX_CASES: usize = 2048;
 
 /// Runs the cases that a manifest names.
 ///
@@ -32,35 +28,6 @@ pub(crate) fn gate(set: &PolicySet, suites: &[Cases]) -> Result<(), LoadError> {
     let case = shown(first.case());
     let text = format!("the case `{case}` fails: {}{more}", first.text());
     Err(LoadError::new("cases-failed", text).at(first.file(), Some(first.line())))
-}
-
-/// Reads the files that a manifest's `tests` names, for the whole set or for one policy.
-pub(crate) fn read(
-    table: &Table<'_>,
-    policy: Option<&str>,
-    folder: &mut Folder,
-    all: &mut Vec<Cases>,
-    files: &mut Vec<NamedFile>,
-) -> Result<(), LoadError> {
-    for pattern in table.texts("tests")? {
-        for name in folder.matching(pattern).map_err(|error| error.at_key(table, "tests"))? {
-            let text = folder.read_text(&name, MAX_FILE_BYTES);
-            let text = text.map_err(|error| error.at_key(table, "tests"))?;
-            let line = table.line("tests");
-            files.push(NamedFile::new(FileRole::Cases, &name, policy, text.as_bytes(), line));
-            let cases = Cases::parse(&folder.show(&name), &text)?;
-            all.push(match policy {
-                Some(policy) => cases.about(policy),
-                None => cases,
-            });
-            // Before the next file is read: a few patterns name as many cases as a memory holds.
-            if all.iter().map(Cases::len).sum::<usize>() > MAX_CASES {
-                let text = format!("a set has at most {MAX_CASES} cases: they are run whenever it is loaded");
-                return Err(table.error("tests", "too-many-cases", text).into());
-            }
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

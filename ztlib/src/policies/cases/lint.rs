@@ -5,9 +5,8 @@ use std::fmt;
 use std::path::Path;
 
 use http::Method;
-use ztlib_cases::shown;
+use ztlib_contract::cases::shown;
 
-use super::case::{Case, Facts, Request, Subject};
 use super::draft::{Draft, PolicyFacts};
 use super::report::{Rehearsal, Report, stage};
 use super::{Cases, rehearse};
@@ -18,6 +17,7 @@ use crate::authorize::Read;
 use crate::authorize::{Params, Target};
 use crate::load_error::LoadError;
 use crate::policies::files::Folder;
+use ztlib_contract::cases::{Case, Facts, Request, Subject};
 
 /// The most routes of a list.
 const MAX_ROUTES: usize = 4096;
@@ -168,7 +168,7 @@ pub(crate) fn lint(
 /// where the cases are about several issuers. A service with one issuer need not ask.
 fn by_any_issuers_word(draft: &Draft, report: &Report) -> BTreeSet<String> {
     let claims = || {
-        let cases = draft.cases().iter().flat_map(|cases| &cases.cases);
+        let cases = draft.cases().iter().flat_map(Cases::cases);
         cases.filter_map(|case| case.facts.caller.claims.as_ref())
     };
     let issuers: BTreeSet<&str> = claims().map(|claims| claims.issuer()).collect();
@@ -240,7 +240,7 @@ fn never_read(draft: &Draft, report: &Report) -> Vec<(&'static str, String)> {
             _ => None,
         })
         .collect();
-    let cases = || draft.cases().iter().flat_map(|cases| &cases.cases);
+    let cases = || draft.cases().iter().flat_map(Cases::cases);
     let given: BTreeSet<&str> = cases().flat_map(|case| case.facts.labels.names()).collect();
     let unread = |what: &str, name: &str| format!("the {what} `{}` is read in no case", shown(name));
     let mut found = Vec::new();
@@ -258,7 +258,8 @@ fn never_read(draft: &Draft, report: &Report) -> Vec<(&'static str, String)> {
 
 /// Routes that no case asks about, and those on which no caller of the cases may pass.
 fn uncovered(draft: &Draft, set: &PolicySet, routes: &Routes) -> Result<Vec<Finding>, LoadError> {
-    let suites = || draft.cases().iter().flat_map(|cases| cases.cases.iter().map(move |case| (cases, case)));
+    let suites =
+        || draft.cases().iter().flat_map(|cases| cases.cases().iter().map(move |case| (cases, case)));
     let mut findings = Vec::new();
     for route in &routes.routes {
         let finding = |code: &'static str, text: String| Finding {
@@ -294,9 +295,9 @@ fn asks_about(case: &Case, route: &Route) -> bool {
 
 /// Whether the set allows what a case asks, were it asked on this route.
 fn allows(set: &PolicySet, cases: &Cases, case: &Case, route: &Route) -> Result<bool, LoadError> {
-    let whole = Cases { policy: None, ..cases.clone() };
+    let whole = cases.clone().about_the_whole_set();
     let mut moved = case.clone();
-    moved.expect = ztlib_cases::Expectation::default();
+    moved.expect = ztlib_contract::cases::Expectation::default();
     let Some(facts) = on_route(&case.facts, route) else { return Ok(false) };
     moved.facts = facts;
     let stage = stage(set, &whole, &moved)?;

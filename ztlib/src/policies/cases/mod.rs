@@ -74,135 +74,37 @@
 //! checks them for a request would refuse them. A rehearsal ends in a [`Report`]; there is no
 //! [`Permit`](crate::enforce::Permit) in it.
 
-mod case;
 mod coverage;
 mod draft;
-mod file;
 mod gate;
 mod lint;
 mod report;
 
 use std::path::Path;
 
-use ztlib_cases::MAX_FILE_BYTES;
+use ztlib_contract::cases::MAX_FILE_BYTES;
 
 use crate::authorize::PolicySet;
 use crate::load_error::LoadError;
-use case::Case;
 
 pub use coverage::Coverage;
 pub use draft::{Draft, PolicyFacts};
 pub use lint::{Finding, Route, Routes};
 pub use report::{Difference, Rehearsal, Report, Timing};
 #[doc(inline)]
-pub use ztlib_cases::Verdict;
+pub use ztlib_contract::cases::{Cases, Error, Verdict};
 
-pub(crate) use gate::{gate, read as read_named};
+pub(crate) use gate::gate;
 
-/// The cases of one file, about a whole set or about one policy alone.
+/// Reads a file of cases.
 ///
-/// ```
-/// use std::path::Path;
-/// use ztlib::policies::cases::Cases;
-///
-/// let file = Path::new("tests/night.toml");
-/// let cases = Cases::parse(file, "format = 1\n[[case]]\nname = 'all pass'\npath = '/'\nexpect = 'allow'")?;
-/// assert_eq!(cases.len(), 1);
-///
-/// let error = Cases::parse(file, "format = 1\n[[case]]\nname = 'all pass'\npat = '/'\nexpect = 'allow'").unwrap_err();
-/// assert_eq!(error.to_string(), "tests/night.toml:4: there is no key `pat` here: did you mean `path`? (unknown-key)");
-/// # Ok::<(), ztlib::policies::LoadError>(())
-/// ```
-#[derive(Clone)]
-pub struct Cases {
-    file: Box<Path>,
-    policy: Option<Box<str>>,
-    home_issuer: Option<Box<str>>,
-    cases: Vec<Case>,
-}
-
-impl std::fmt::Debug for Cases {
-    /// How many, without what their callers claim.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Cases")
-            .field("file", &self.file)
-            .field("policy", &self.policy)
-            .field("cases", &self.len())
-            .finish()
-    }
-}
-
-impl Cases {
-    /// Reads a file.
-    ///
-    /// # Errors
-    /// [`LoadError`], naming the file and the line.
-    pub fn read(file: impl AsRef<Path>) -> Result<Self, LoadError> {
-        let file = file.as_ref();
-        let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let text = super::files::Folder::of(file)?.read_text(name, MAX_FILE_BYTES);
-        Self::parse(file, &text.map_err(|error| error.at(file, None))?)
-    }
-
-    /// Reads the text of a file.
-    ///
-    /// # Errors
-    /// As [`read`](Self::read).
-    pub fn parse(file: &Path, text: &str) -> Result<Self, LoadError> {
-        Self::of(file, text, false)
-    }
-
-    /// Reads cases that need expect nothing: what comes of them is looked at by a person.
-    ///
-    /// # Errors
-    /// As [`read`](Self::read).
-    pub fn parse_questions(file: &Path, text: &str) -> Result<Self, LoadError> {
-        Self::of(file, text, true)
-    }
-
-    fn of(file: &Path, text: &str, bare: bool) -> Result<Self, LoadError> {
-        // First, since it refuses a text that is too large before it is parsed.
-        let cases = file::parse(file, text, bare)?;
-        let home_issuer = ztlib_cases::home_issuer(file, text)?.map(Into::into);
-        Ok(Self { file: file.into(), policy: None, home_issuer, cases })
-    }
-
-    /// The same cases, about this policy alone: no other is asked, and it may abstain.
-    #[must_use]
-    pub fn about(self, policy: &str) -> Self {
-        Self { policy: Some(policy.into()), ..self }
-    }
-
-    /// The file that they were read from.
-    pub fn file(&self) -> &Path {
-        &self.file
-    }
-
-    /// The policy that they are about; none: the whole set.
-    pub fn policy(&self) -> Option<&str> {
-        self.policy.as_deref()
-    }
-
-    /// The home issuer that the file names (`home-issuer`). None: whoever issued a case's token is
-    /// at home.
-    pub fn home_issuer(&self) -> Option<&str> {
-        self.home_issuer.as_deref()
-    }
-
-    /// The names of the cases, in the order of the file.
-    pub fn names(&self) -> impl ExactSizeIterator<Item = &str> {
-        self.cases.iter().map(|case| case.name.as_ref())
-    }
-
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.cases.len()
-    }
-
-    /// Whether there are none. A file has at least one.
-    pub fn is_empty(&self) -> bool {
-        self.cases.is_empty()
-    }
+/// # Errors
+/// [`LoadError`], naming the file and the line.
+pub fn read(file: impl AsRef<Path>) -> Result<Cases, LoadError> {
+    let file = file.as_ref();
+    let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let text = super::files::Folder::of(file)?.read_text(name, MAX_FILE_BYTES);
+    Ok(Cases::parse(file, &text.map_err(|error| error.at(file, None))?)?)
 }
 
 /// Runs cases until so many have failed.
@@ -210,7 +112,7 @@ pub(crate) fn rehearse(set: &PolicySet, suites: &[Cases], most_failures: usize) 
     let mut report = Report::default();
     let mut failed = 0_usize;
     for cases in suites {
-        for case in &cases.cases {
+        for case in cases.cases() {
             let rehearsal = Rehearsal::of(set, cases, case)?;
             failed = failed.saturating_add(usize::from(!rehearsal.passed()));
             report.push(rehearsal);

@@ -5,10 +5,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use http::HeaderValue;
-use ztlib_cases::{HeaderChange, Said, StepUp, Verdict, closest, shown};
+use ztlib_contract::cases::{HeaderChange, Said, StepUp, Verdict, closest, shown};
 
 use super::Cases;
-use super::case::Case;
 use crate::authorize::Answer;
 use crate::authorize::{CacheBounds, DecisionCache};
 use crate::authorize::{Decision, Fault, FaultOrigin};
@@ -16,6 +15,7 @@ use crate::authorize::{Evaluation, PolicySet};
 use crate::clock::Stopwatch;
 use crate::load_error::LoadError;
 use crate::request_id::RequestId;
+use ztlib_contract::cases::Case;
 
 /// What came of cases that were run, in their order.
 #[derive(Debug, Default)]
@@ -121,20 +121,20 @@ impl Rehearsal {
     pub(crate) fn of(set: &PolicySet, cases: &Cases, case: &Case) -> Result<Self, LoadError> {
         let stage = stage(set, cases, case)?;
         let mut evaluation = stage.evaluate(Box::new(case.facts.question()));
-        let said = said(&stage, &mut evaluation, cases.policy.is_some());
+        let said = said(&stage, &mut evaluation, cases.policy().is_some());
         let reads = evaluation.trace().reads().map(|(read, value)| format!("{read}={value}"));
         let differences = case.expect.differences(&said, reads);
         let differences = differences.into_iter().map(|(line, text)| Difference {
-            file: cases.file.clone(),
+            file: cases.file().into(),
             line,
             case: case.name.clone(),
             text: text.into(),
         });
         Ok(Self {
-            file: cases.file.clone(),
+            file: cases.file().into(),
             line: case.line,
             case: case.name.clone(),
-            about: cases.policy.clone(),
+            about: cases.policy().map(Into::into),
             differences: differences.collect(),
             said,
             evaluation,
@@ -210,13 +210,13 @@ impl Rehearsal {
 
 /// The set as it is for one case, or one policy of it alone.
 pub(crate) fn stage(set: &PolicySet, cases: &Cases, case: &Case) -> Result<PolicySet, LoadError> {
-    let at = |text: String, line| Err(LoadError::new("unknown-name", text).at(&cases.file, Some(line)));
+    let at = |text: String, line| Err(LoadError::new("unknown-name", text).at(cases.file(), Some(line)));
     let meant = |name: &str, names: &[&str]| {
         let close = closest(name, names).map(|close| format!(": did you mean `{close}`?"));
         format!("`{}`{}", shown(name), close.unwrap_or_default())
     };
     let names: Vec<&str> = set.names().collect();
-    if let Some(name) = cases.policy.as_deref().filter(|name| !names.contains(name)) {
+    if let Some(name) = cases.policy().filter(|name| !names.contains(name)) {
         return at(format!("the set has no policy {}", meant(name, &names)), case.line);
     }
     if let Some(expected) = &case.expect.policy
@@ -225,7 +225,7 @@ pub(crate) fn stage(set: &PolicySet, cases: &Cases, case: &Case) -> Result<Polic
     {
         return at(format!("the set has no policy {}", meant(&expected.value, &names)), expected.line);
     }
-    if cases.policy.is_none()
+    if cases.policy().is_none()
         && let Some(expected) = case.expect.verdict.as_ref().filter(|at| at.value == Verdict::Abstain)
     {
         return at("a set does not abstain: it allows or denies".to_owned(), expected.line);
@@ -238,7 +238,7 @@ pub(crate) fn stage(set: &PolicySet, cases: &Cases, case: &Case) -> Result<Polic
     if let Some(name) = case.facts.documents.keys().find(|name| !documents.contains(&name.as_ref())) {
         return at(format!("the set declares no document {}", meant(name, &documents)), case.line);
     }
-    Ok(set.rehearsal(cases.policy.as_deref(), case.facts.view(set.view())))
+    Ok(set.rehearsal(cases.policy(), case.facts.view(set.view())))
 }
 
 /// How long a case takes: so many times fresh, and as often from the cache.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use http::HeaderName;
 use serde_json::Value as Json;
-use ztlib_cases::shown;
+use ztlib_contract::cases::shown;
 
 use super::config_file::ConfigFile;
 use crate::authorize::Documents;
@@ -16,8 +16,8 @@ use crate::authorize::View;
 use crate::authorize::{Entry, PolicySet, SET_NAME};
 use crate::digest::{Digest, Digester};
 use crate::load_error::LoadError;
-use crate::policies::cases::Cases;
 use ztlib_contract::Budget;
+use ztlib_contract::cases::Cases;
 use ztlib_contract::engine::{Engine, Policy, Source};
 
 /// The most policies, reasons of one policy, documents, signals and secret headers that a set can

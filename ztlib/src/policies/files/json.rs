@@ -7,7 +7,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value as Json};
-use ztlib_cases::line_of;
+use ztlib_contract::cases::line_of;
 
 use crate::held;
 

@@ -5,9 +5,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value as Json;
-use ztlib_cases::{Table, Text, shown};
+use ztlib_contract::cases::{Table, Text, shown};
 
 use super::blueprint::{Blueprint, MAX_PARTS, Place, PolicyPlan, PolicySource};
+use super::case_files;
 use super::config_file::ConfigFile;
 use super::folder::Folder;
 use super::json::Format;
@@ -15,7 +16,6 @@ use super::named_file::{FileRole, NamedFile};
 use super::signature::{KeyId, Trust};
 use crate::digest::Digest;
 use crate::load_error::LoadError;
-use crate::policies::cases;
 use ztlib_contract::Budget;
 
 /// The largest manifest, in bytes.
@@ -144,10 +144,10 @@ pub(crate) fn parse(
     }
     for policy in policies {
         let plan = plan(&policy, bound, folder, &mut files)?;
-        cases::read_named(&policy, Some(&plan.name), folder, &mut blueprint.cases, &mut files)?;
+        case_files::read(&policy, Some(&plan.name), folder, &mut blueprint.cases, &mut files)?;
         blueprint.policies.push(plan);
     }
-    cases::read_named(&top, None, folder, &mut blueprint.cases, &mut files)?;
+    case_files::read(&top, None, folder, &mut blueprint.cases, &mut files)?;
     for document in documents {
         let name = document
             .required_text("name", "give the document the name by which policies look things up in it")?;

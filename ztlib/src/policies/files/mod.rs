@@ -1,7 +1,9 @@
 //! What a set is made of: its manifest, what that names, and who vouches for it.
 
 mod blueprint;
+mod case_files;
 mod config_file;
+mod engine;
 mod folder;
 mod json;
 pub(super) mod manifest;
@@ -15,6 +17,7 @@ pub use pin::{Pinned, pin};
 pub use signature::{KeyId, SigningKey, TrustedKey};
 
 pub(crate) use blueprint::{Blueprint, PolicyPlan, PolicySource};
+pub(crate) use engine::engine;
 pub(crate) use folder::{Folder, LookedFor, Stamp};
 pub(crate) use json::Format;
 pub(crate) use manifest::{Manifest, Signed};

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
-use ztlib_cases::{Text, line_of, shown};
+use ztlib_contract::cases::{Text, line_of, shown};
 
 use super::folder::Folder;
 use super::manifest::MAX_MANIFEST_BYTES;

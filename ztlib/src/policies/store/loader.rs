@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde_json::Value as Json;
-use ztlib_cases::shown;
+use ztlib_contract::cases::shown;
 
 use super::status::Status;
 use crate::authorize::Documents;

@@ -27,7 +27,7 @@ use crate::clock::SharedClock;
 use crate::load_error::LoadError;
 use crate::policies::cases;
 use crate::policies::cases::{Cases, Report};
-use crate::policies::engine;
+use crate::policies::files::engine;
 
 /// What may be said with `max_policy_age`. Watching confirms twice a second, so less would refuse
 /// in between; more would bound nothing, whoever meant to.
@@ -179,7 +179,7 @@ impl Policies {
                 "stale-document",
                 format!(
                     "the policies before need the document `{}`, of which nobody has looked at a change since: put the older manifest back (where it is signed, sign it again under a higher `version`) and reload",
-                    ztlib_cases::shown(name)
+                    ztlib_contract::cases::shown(name)
                 ),
             ));
         }
@@ -227,7 +227,7 @@ impl Policies {
                 "undeclared-document",
                 format!(
                     "the set declares no document `{}`: declare it in the manifest or with `document(…)`",
-                    ztlib_cases::shown(name)
+                    ztlib_contract::cases::shown(name)
                 ),
             ));
         }

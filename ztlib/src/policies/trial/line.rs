@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::{Map, Value as Json, json};
-use ztlib_cases::verdict_named;
+use ztlib_contract::cases::verdict_named;
 
 use super::conclusion::Conclusion;
 use super::record::{JudgedBy, Reads, Record, Recorded, Subject, Unreadable};

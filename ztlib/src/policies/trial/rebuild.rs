@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Map, Value as Json};
-use ztlib_cases::encoded;
+use ztlib_contract::cases::encoded;
 
 use super::record::{Record, Recorded, Shelf, Subject, Unreadable};
 use crate::authorize::ReadFault;

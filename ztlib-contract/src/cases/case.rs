@@ -6,53 +6,66 @@ use std::time::SystemTime;
 
 use http::request::Parts;
 use serde_json::Value as Json;
-use ztlib_cases::Expectation;
 
-use crate::authorize::Caller;
-use crate::authorize::Documents;
-use crate::authorize::{Asked, Labels, Question, View};
-use crate::authorize::{Params, RequestFacts, Target};
-use crate::authorize::{SignalError, SignalSource};
+use super::Expectation;
+use crate::facts::{Caller, Labels, Params, RequestFacts, Target};
+use crate::{Asked, Documents, Question, SignalError, SignalSource, View};
 
 /// One case of a file.
 #[derive(Debug, Clone)]
-pub(crate) struct Case {
-    pub(crate) name: Box<str>,
-    pub(crate) line: usize,
-    pub(crate) facts: Facts,
-    pub(crate) expect: Expectation,
+pub struct Case {
+    /// A sentence of 1 to 200 bytes without control characters, each once in a file.
+    pub name: Box<str>,
+    /// The line of the name, from 1.
+    pub line: usize,
+    /// What is asked, by whom, when.
+    pub facts: Facts,
+    /// What is expected.
+    pub expect: Expectation,
 }
 
 /// What is asked, by whom, when, and what the service knows.
 #[derive(Debug, Clone)]
-pub(crate) struct Facts {
-    pub(crate) subject: Subject,
-    pub(crate) caller: Caller,
-    pub(crate) labels: Labels,
-    pub(crate) now: SystemTime,
+pub struct Facts {
+    /// What is asked about.
+    pub subject: Subject,
+    /// Who asks.
+    pub caller: Caller,
+    /// What the application says about it.
+    pub labels: Labels,
+    /// When.
+    pub now: SystemTime,
     /// What the service supplies; none: known to be absent.
-    pub(crate) signals: BTreeMap<Box<str>, Option<String>>,
+    pub signals: BTreeMap<Box<str>, Option<String>>,
     /// In the place of the set's own.
-    pub(crate) documents: BTreeMap<Box<str>, Arc<Json>>,
+    pub documents: BTreeMap<Box<str>, Arc<Json>>,
 }
 
+/// What a case asks about.
 #[derive(Debug, Clone)]
-pub(crate) enum Subject {
+pub enum Subject {
+    /// A question of the application's own.
     Action(Arc<str>),
+    /// A request, and what the router found.
     Request(Box<Request>),
 }
 
+/// A request, and what the router found.
 #[derive(Debug, Clone)]
-pub(crate) struct Request {
-    pub(crate) parts: Parts,
-    pub(crate) target: Target,
-    pub(crate) route: Option<Arc<str>>,
-    pub(crate) params: Params,
+pub struct Request {
+    /// Method, URI and headers.
+    pub parts: Parts,
+    /// Host and path, checked.
+    pub target: Target,
+    /// The template of the route; `None`: no route has matched.
+    pub route: Option<Arc<str>>,
+    /// The parameters of the route, decoded.
+    pub params: Params,
 }
 
 impl Facts {
     /// The question, made anew: an evaluation takes it.
-    pub(crate) fn question(&self) -> Question {
+    pub fn question(&self) -> Question {
         let asked = match &self.subject {
             Subject::Action(name) => Asked::Action(name.clone()),
             Subject::Request(request) => Asked::Request(RequestFacts {
@@ -66,7 +79,7 @@ impl Facts {
     }
 
     /// What the set brings to this case: its own view, with the case's signals and documents.
-    pub(crate) fn view(&self, own: &View) -> View {
+    pub fn view(&self, own: &View) -> View {
         let mut view = own.clone();
         view.signal_source = Some(Arc::new(Given(self.signals.clone())));
         if !self.documents.is_empty() {

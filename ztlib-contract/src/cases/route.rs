@@ -1,7 +1,7 @@
 //! What a router makes of a path: whether a template matches it, and the parameters that handlers
 //! get.
 
-use crate::shown;
+use super::shown;
 
 /// A route's template as axum 0.8 has it: `/orders/{id}`, `/files/{*rest}`, `/shop.Orders/Cancel`.
 /// `{{` and `}}` stand for braces.
@@ -25,7 +25,7 @@ impl Template {
     /// name or a name that another has, or something follows a parameter in its segment.
     ///
     /// ```
-    /// use ztlib_cases::Template;
+    /// use ztlib_contract::cases::Template;
     /// let template = Template::parse("/shops/{shop}/files/{*rest}")?;
     /// let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     /// let found = template.params("/shops/z%C3%BCrich/files/a/b");

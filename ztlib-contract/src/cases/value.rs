@@ -5,7 +5,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 use toml::value::{Datetime, Offset};
 
-use crate::{Error, Table, shown};
+use super::{Error, Table, shown};
 
 /// How deep tables and lists may lie in each other.
 const MAX_DEPTH: usize = 32;

@@ -7,7 +7,7 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::{Error, shown};
+use super::{Error, shown};
 
 /// A TOML file's text and where it comes from. Whoever reads the file bounds it.
 #[derive(Clone, Copy)]
@@ -20,7 +20,7 @@ pub struct Text<'t> {
 ///
 /// ```
 /// use std::path::Path;
-/// use ztlib_cases::Text;
+/// use ztlib_contract::cases::Text;
 ///
 /// let text = Text::new(Path::new("a.toml"), "name = 'orders'\nport = 80");
 /// let parsed = text.parse()?;
@@ -29,7 +29,7 @@ pub struct Text<'t> {
 ///
 /// let error = text.table(&parsed, &["name", "ports"]).err().unwrap();
 /// assert_eq!(error.to_string(), "a.toml:2: there is no key `port` here: did you mean `ports`? (unknown-key)");
-/// # Ok::<(), ztlib_cases::Error>(())
+/// # Ok::<(), ztlib_contract::cases::Error>(())
 /// ```
 pub struct Table<'t> {
     text: Text<'t>,

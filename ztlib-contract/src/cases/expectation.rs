@@ -4,8 +4,8 @@ use std::fmt;
 
 use toml::de::DeValue;
 
-use crate::value::members;
-use crate::{Error, Table, closest, shown};
+use super::value::members;
+use super::{Error, Table, closest, shown};
 
 /// What was said to a case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -3,7 +3,8 @@
 
 use serde_json::{Map, Value as Json};
 
-use crate::{Error, Request, Table, Template, shown};
+use super::file::Written;
+use super::{Error, Table, Template, shown};
 
 /// How far ahead of the service's clock an issuer's may be, in seconds: the default of
 /// `Issuer::clock_skew`.
@@ -52,7 +53,7 @@ pub(crate) fn params(
 
 /// Whether this calls a method of gRPC, `/package.Service/Method`: whatever router stands in front,
 /// its route is its path. A caller may send the content type of gRPC to any other path, too.
-pub(crate) fn is_grpc(request: &Request) -> bool {
+pub(crate) fn is_grpc(request: &Written) -> bool {
     let says_so = |(name, values): &(String, Vec<String>)| {
         name.eq_ignore_ascii_case("content-type")
             && values.iter().any(|value| value.to_ascii_lowercase().starts_with("application/grpc"))

@@ -1,13 +1,13 @@
 //! What was said to a case, and how it differs from what the case expects.
 
-use crate::expectation::{HeaderWanted, Headers};
-use crate::{At, Expectation, StepUp, Verdict, shown};
+use super::expectation::{HeaderWanted, Headers};
+use super::{At, Expectation, StepUp, Verdict, shown};
 
 /// What was said to a case, in the form in which it is compared. `V` is a header's value, as the
 /// side that asked has it.
 ///
 /// ```
-/// use ztlib_cases::{Said, Verdict};
+/// use ztlib_contract::cases::{Said, Verdict};
 ///
 /// let said: Said<String> = Said { reason: Some("no-role".to_owned()), ..Said::new(Verdict::Deny) };
 /// assert_eq!(said.outcome(), "deny `no-role`");

@@ -1,120 +1,70 @@
-//! What a file of cases says, as the guard would take it: peers, claims and requests of its own
-//! types.
-
-use std::path::Path;
-use std::sync::Arc;
+//! What the guard would take: what it would refuse before any policy is asked cannot be a case.
 
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Version};
 use serde_json::{Map, Value as Json};
-use ztlib_cases::{Asked, Checks};
 
-use super::case::{Case, Facts, Request, Subject};
-use crate::authorize::{Caller, Claims, Labels, PeerFacts};
-use crate::authorize::{Params, Target};
-use crate::authorize::{check_parameter, check_target};
-use crate::clock::from_unix_seconds;
-use crate::load_error::LoadError;
-use ztlib_contract::facts::{ClaimLimits, SpiffeId};
+use super::file::Written;
+use crate::facts::{ClaimLimits, Claims, PeerFacts, SpiffeId, Target};
+use crate::target;
 
-/// Reads a file of cases. `bare` are cases that need expect nothing: questions.
-pub(crate) fn parse(file: &Path, text: &str, bare: bool) -> Result<Vec<Case>, LoadError> {
-    Ok(ztlib_cases::read::<Guarded>(file, text, bare)?.into_iter().map(case).collect())
+pub(super) fn spiffe_peer(id: &str) -> Result<PeerFacts, String> {
+    SpiffeId::parse(id).map(PeerFacts::spiffe).map_err(|error| error.to_string())
 }
 
-fn case(case: ztlib_cases::Case<Guarded>) -> Case {
-    let subject = match case.asked {
-        Asked::Action(name) => Subject::Action(name.into()),
-        Asked::Request { target: (parts, target), route, params: pairs } => {
-            let mut params = Params::default();
-            for (name, value) in &pairs {
-                params.push(name, value);
-            }
-            Subject::Request(Box::new(Request { parts, target, route: route.map(Into::into), params }))
-        }
-    };
-    let labels = case.labels.into_iter();
-    let documents = case.documents.into_iter();
-    let facts = Facts {
-        subject,
-        caller: Caller::new(case.peer.map(Arc::new), case.claims, case.remote_ip),
-        labels: labels.fold(Labels::new(), |labels, (name, value)| labels.with(name, value)),
-        now: from_unix_seconds(case.now),
-        signals: case.signals.into_iter().map(|(name, value)| (name.into(), value)).collect(),
-        documents: documents.map(|(name, json)| (name.into(), Arc::new(json))).collect(),
-    };
-    Case { name: case.name.into(), line: case.line, facts, expect: case.expect }
+pub(super) fn claims(
+    claims: Map<String, Json>,
+    now: u64,
+    is_home: bool,
+) -> Result<Claims, (&'static str, String)> {
+    Claims::described(claims, now, is_home, ClaimLimits::CASE)
+        .map_err(|error| ("bad-claims", format!("no verified token has such claims: {error}")))
 }
 
-/// What the guard would take.
-enum Guarded {}
+pub(super) fn is_method(method: &str) -> bool {
+    Method::from_bytes(method.as_bytes()).is_ok()
+}
 
-impl Checks for Guarded {
-    const READER: &'static str = "ztlib";
+pub(super) fn is_header(name: &str, values: &[String]) -> bool {
+    name.parse::<HeaderName>().is_ok() && values.iter().all(|value| HeaderValue::from_str(value).is_ok())
+}
 
-    type Peer = PeerFacts;
-    type Claims = Arc<Claims>;
-    type Target = (Parts, Target);
-
-    fn spiffe_peer(id: &str) -> Result<PeerFacts, String> {
-        SpiffeId::parse(id).map(PeerFacts::spiffe).map_err(|error| error.to_string())
-    }
-
-    fn named_peer(authority: &str, dns_names: &[&str]) -> PeerFacts {
-        PeerFacts::named(authority, dns_names)
-    }
-
-    fn claims(
-        claims: Map<String, Json>,
-        now: u64,
-        is_home: bool,
-    ) -> Result<Arc<Claims>, (&'static str, String)> {
-        Claims::described(claims, now, is_home, ClaimLimits::CASE)
-            .map(Arc::new)
-            .map_err(|error| ("bad-claims", format!("no verified token has such claims: {error}")))
-    }
-
-    fn is_method(method: &str) -> bool {
-        Method::from_bytes(method.as_bytes()).is_ok()
-    }
-
-    fn is_header(name: &str, values: &[String]) -> bool {
-        name.parse::<HeaderName>().is_ok() && values.iter().all(|value| HeaderValue::from_str(value).is_ok())
-    }
-
-    fn target(request: ztlib_cases::Request) -> Result<(Parts, Target), String> {
-        // The host stands in the target alone, as in HTTP/2.
-        let mut built = http::Request::builder().method(request.method.as_str()).uri(request.uri());
-        built = built.version(Version::HTTP_2);
-        for (name, values) in &request.headers {
-            for value in values {
-                built = built.header(name, value);
-            }
+/// The request as it would arrive, and what it names.
+pub(super) fn target(request: &Written) -> Result<(Parts, Target), String> {
+    // The host stands in the target alone, as in HTTP/2.
+    let mut built = http::Request::builder().method(request.method.as_str()).uri(request.uri());
+    built = built.version(Version::HTTP_2);
+    for (name, values) in &request.headers {
+        for value in values {
+            built = built.header(name, value);
         }
-        let parts = built.body(()).map_err(|error| format!("this is no request: {error}"))?.into_parts().0;
-        let checked = check_target(&parts, &request.path)
-            .map_err(|error| format!("no policy is asked about this request: {error} ({})", error.code()))?;
-        let target = Target::new(&checked.host, &request.path);
-        Ok((parts, target))
     }
+    let parts = built.body(()).map_err(|error| format!("this is no request: {error}"))?.into_parts().0;
+    let checked = target::check_strictly(&parts, &request.path)
+        .map_err(|error| format!("no policy is asked about this request: {error} ({})", error.code()))?;
+    let target = Target::new(&checked.host, &request.path);
+    Ok((parts, target))
+}
 
-    fn check_parameter(value: &str) -> Result<(), String> {
-        check_parameter(value).map_err(|error| error.to_string())
-    }
+pub(super) fn check_parameter(value: &str) -> Result<(), String> {
+    target::check_parameter(value).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::path::Path;
 
-    fn read(case: &str) -> Result<Vec<Case>, LoadError> {
+    use crate::cases::file::read as parse;
+    use crate::cases::{Case, Error, Subject};
+
+    fn read(case: &str) -> Result<Vec<Case>, Error> {
         parse(Path::new("t.toml"), &format!("format = 1\n[[case]]\nname = 'c'\n{case}\n"), false)
     }
 
     /// The code and the line.
     fn error(case: &str) -> (&'static str, usize) {
         let error = read(case).err().unwrap_or_else(|| panic!("{case} is taken"));
-        assert_eq!(error.file(), Some("t.toml"), "{error}");
+        assert_eq!(error.file(), Path::new("t.toml"), "{error}");
         (error.code(), error.line().unwrap())
     }
 
