@@ -8,8 +8,8 @@ use http::header::AUTHORIZATION;
 use super::bearer::BearerToken;
 use super::cache::VerifiedTokens;
 use super::claims::VerifiedClaims;
+use super::config_error::TokenConfigError;
 use super::error::TokenError;
-use super::trusted::TokenConfigError;
 use super::verifier::TokenVerifier;
 use crate::authenticate::peer::PeerCertificates;
 

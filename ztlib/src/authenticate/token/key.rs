@@ -12,8 +12,8 @@ use serde_json::{Map, Value};
 
 use super::algorithm::Algorithm;
 use super::json::unreadable;
-use super::jws::MAX_KEY_ID_BYTES;
 use super::key_error::KeyRefusal;
+use super::limits::MAX_KEY_ID_BYTES;
 use super::weak::{has_roca_form, has_small_order};
 
 /// A key that can check signatures of the algorithms it is for.

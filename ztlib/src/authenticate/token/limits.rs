@@ -1,8 +1,18 @@
 //! How much of a token is looked at.
 
+use super::config_error::TokenConfigError;
 use super::json::Limits;
-use super::jws::MAX_TOKEN_BYTES;
-use super::trusted::TokenConfigError;
+
+/// The longest token that is ever looked at, in bytes:
+/// [`max_token_bytes`](super::TokenVerifierBuilder::max_token_bytes) can be no more. It bounds the
+/// work that an unknown caller can cause: everything before the signature is linear in it.
+///
+/// A server may have a lower limit for the headers of a request, which then answers 431 before
+/// anybody is asked who they are.
+pub const MAX_TOKEN_BYTES: usize = 64 * 1024;
+
+/// The longest `kid`, in bytes.
+pub(super) const MAX_KEY_ID_BYTES: usize = 256;
 
 /// The limits of one verifier.
 #[derive(Debug, Clone, Copy)]
