@@ -144,6 +144,7 @@ const READS: &[(&str, &[&str])] = &[
     ("path-matches", &["/**"]),
     ("header", &["x-a"]),
     ("header", &["x-b"]),
+    ("has-header", &["x-a"]),
     ("header-values", &["x-a"]),
     ("header-names", &[]),
     ("query", &["q"]),

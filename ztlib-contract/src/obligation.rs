@@ -163,6 +163,16 @@ impl Obligation {
         64 + self.name.as_str().len() + held
     }
 
+    /// The change, where no request is needed to know it; `None` for a copy.
+    pub fn fixed(&self) -> Option<HeaderChange> {
+        let value = match &self.to {
+            To::Nothing => None,
+            To::Value(value) => Some(value.clone()),
+            To::Copy(_) => return None,
+        };
+        Some(HeaderChange { name: self.name.clone(), value })
+    }
+
     /// `x-tenant := {claim:/tenant}`, `x-old removed`. A value that a policy set is shown as the
     /// beginning of its digest in hexadecimal: the policy may have made it from what must not be
     /// shown.

@@ -151,6 +151,7 @@ impl Question {
                 yes(ztlib_pattern::path_matches(pattern, self.request()?.target.path())?)
             }
             Read::Header(name) => self.request()?.header(name, view),
+            Read::HasHeader(name) => yes(self.request()?.has_header(name, view)?),
             Read::HeaderValues(name) => self.request()?.header_values(name, view),
             Read::HeaderNames => {
                 let names: BTreeSet<&str> =

@@ -68,6 +68,10 @@ macro_rules! reads {
                 Header header "header" (name: text) -> maybe_text, of Request Private, about Header name,
                     rather "for a label, in which the application puts what matters of it, or copy it (`{header:…}`)";
 
+                /// Whether the request has this header, once or more often, whatever is in it; a fault
+                /// where it carries secrets.
+                HasHeader has_header "has-header" (name: text) -> yes, of Request, about Header name;
+
                 /// All values of a header, in order.
                 HeaderValues header_values "header-values" (name: text) -> texts, of Request Private,
                     about Header name,

@@ -48,8 +48,17 @@ fn load(config: &Value) -> Policies {
 #[test]
 fn a_component_of_the_contract_0_1_0_goes_on_working() {
     let mut config: Value = serde_json::from_str(EVERY_FUNCTION).unwrap();
-    let of_a_request =
-        ["method", "host", "path", "path-matches", "header", "header-values", "header-names", "query"];
+    let of_a_request = [
+        "method",
+        "host",
+        "path",
+        "path-matches",
+        "header",
+        "has-header",
+        "header-values",
+        "header-names",
+        "query",
+    ];
     config["decide"]["do"]
         .as_array_mut()
         .unwrap()

@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::string::String;
 
 use crate::config::{Error, FromConfig, Reader, Text};
-use crate::pattern::{self, Malformed, symbols};
+use ztlib_pattern::{self as pattern, Malformed, symbols};
 
 /// A text with a form: its type, what checks it, and the words for what is wrong.
 macro_rules! form {

@@ -16,7 +16,6 @@ mod issuers;
 mod json;
 mod macros;
 mod names;
-mod pattern;
 pub mod pointer;
 mod question;
 pub mod rules;

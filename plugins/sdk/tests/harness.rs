@@ -274,9 +274,10 @@ fn what_cannot_be_used_is_a_fault() {
 
 #[test]
 fn a_fault_says_what_was_asked_and_keeps_the_reads_before_it() {
-    let Fault { code, text, trace } = ask(&request(), |q| (q.route(), q.path_matches("a\n"))).unwrap_err();
+    let Fault { code, text, trace, .. } =
+        ask(&request(), |q| (q.route(), q.path_matches("a\n"))).unwrap_err();
     assert_eq!((code, trace.len()), ("read-malformed-argument", 1));
-    assert_eq!(text, r#"path-matches("a\n"): a path pattern begins with `/`"#);
+    assert_eq!(text, r#"path-matches("a\n"): malformed argument: a path pattern begins with `/`"#);
 }
 
 #[test]

@@ -137,6 +137,10 @@ impl RequestFacts {
         }
     }
 
+    pub(crate) fn has_header(&self, name: &str, view: &View) -> Result<bool, ReadFault> {
+        Ok(self.parts.headers.contains_key(readable(name, view)?))
+    }
+
     pub(crate) fn header_values<'q>(&'q self, name: &str, view: &View) -> Result<Fact<'q>, ReadFault> {
         let name = readable(name, view)?;
         let values: Result<Vec<&str>, ReadFault> =

@@ -2,8 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use serde_json::Value as Json;
+use http::HeaderName;
+use serde_json::{Map, Value as Json};
+use ztlib_contract::facts::{Caller, ClaimLimits, Claims, Labels, Params, PeerFacts, RequestFacts, Target};
+use ztlib_contract::{
+    Asked as Ask, Documents, Question, SignalError, SignalSource, View, cases, from_unix_seconds,
+};
 
 /// The facts that a policy can ask about. What a test does not lay down is absent, or (documents, signals) undeclared.
 ///
@@ -13,8 +19,8 @@ use serde_json::Value as Json;
 pub struct Facts {
     pub(super) asked: Asked,
     pub(super) labels: BTreeMap<String, String>,
-    pub(super) peer: Option<Peer>,
-    pub(super) claims: Option<Json>,
+    pub(super) peer: Option<PeerFacts>,
+    pub(super) claims: Option<Map<String, Json>>,
     /// Whether they are of the home issuer.
     pub(super) is_home: bool,
     pub(super) remote_ip: Option<IpAddr>,
@@ -30,23 +36,19 @@ pub struct Facts {
 pub(super) enum Asked {
     Request(Request),
     Action(String),
+    /// What a file of cases says.
+    Case(Box<cases::Facts>),
 }
 
 #[derive(Debug, Clone)]
 pub(super) struct Request {
-    pub(super) method: String,
-    pub(super) host: String,
-    pub(super) path: String,
-    pub(super) route: Option<String>,
-    pub(super) params: Vec<(String, String)>,
-    pub(super) headers: Vec<(String, String)>,
-    pub(super) query: Vec<(String, String)>,
-}
-
-#[derive(Debug, Clone)]
-pub(super) enum Peer {
-    Spiffe(String),
-    Named { authority: String, dns_names: Vec<String> },
+    method: String,
+    host: String,
+    path: String,
+    route: Option<String>,
+    params: Params,
+    headers: Vec<(String, String)>,
+    query: Vec<(String, String)>,
 }
 
 #[derive(Debug, Clone)]
@@ -54,6 +56,42 @@ pub(super) enum Signal {
     Value(String),
     Absent,
     Failing,
+}
+
+/// The signals of a test.
+struct Given(BTreeMap<String, Signal>);
+
+impl SignalSource for Given {
+    fn signal(&self, name: &str, _: &Caller) -> Result<Option<String>, SignalError> {
+        match self.0.get(name) {
+            Some(Signal::Value(value)) => Ok(Some(value.clone())),
+            Some(Signal::Absent) => Ok(None),
+            Some(Signal::Failing) | None => Err(SignalError::new("the test says so")),
+        }
+    }
+}
+
+impl Request {
+    fn facts(&self) -> Result<RequestFacts, String> {
+        let mut uri = format!("https://{}{}", self.host, self.path);
+        for (at, (name, value)) in self.query.iter().enumerate() {
+            uri.push(if at == 0 { '?' } else { '&' });
+            uri.push_str(&cases::encoded(name));
+            uri.push('=');
+            uri.push_str(&cases::encoded(value));
+        }
+        let mut built = http::Request::builder().method(self.method.as_str()).uri(uri);
+        for (name, value) in &self.headers {
+            built = built.header(name, value.as_bytes());
+        }
+        let parts = built.body(()).map_err(|error| format!("this is not a request: {error}"))?.into_parts().0;
+        Ok(RequestFacts {
+            parts: Box::new(parts),
+            target: Target::new(&self.host, &self.path),
+            route: self.route.as_deref().map(Into::into),
+            params: self.params.clone(),
+        })
+    }
 }
 
 impl Facts {
@@ -65,7 +103,7 @@ impl Facts {
             host: "service.test".to_owned(),
             path: path.to_owned(),
             route: None,
-            params: Vec::new(),
+            params: Params::default(),
             headers: Vec::new(),
             query: Vec::new(),
         }))
@@ -108,7 +146,7 @@ impl Facts {
     /// A parameter of the route.
     #[must_use]
     pub fn param(self, name: &str, value: &str) -> Self {
-        self.of_request("param", |request| request.params.push((name.to_owned(), value.to_owned())))
+        self.of_request("param", |request| request.params.push(name, value))
     }
 
     /// One more header.
@@ -135,28 +173,26 @@ impl Facts {
     /// A peer with a SPIFFE ID.
     #[must_use]
     pub fn peer(mut self, spiffe_id: &str) -> Self {
-        if !spiffe_id.starts_with("spiffe://") {
-            self.wrong = Some(format!("`{spiffe_id}` is not a SPIFFE ID"));
+        match spiffe_id.parse() {
+            Ok(id) => self.peer = Some(PeerFacts::spiffe(id)),
+            Err(error) => self.wrong = Some(format!("`{spiffe_id}` is not a SPIFFE ID: {error}")),
         }
-        self.peer = Some(Peer::Spiffe(spiffe_id.to_owned()));
         self
     }
 
     /// A peer without SPIFFE ID: the name of the authority that vouches for it, and its DNS names.
     #[must_use]
     pub fn named_peer(mut self, authority: &str, dns_names: &[&str]) -> Self {
-        let mut dns_names: Vec<String> = dns_names.iter().map(|&name| name.to_owned()).collect();
-        dns_names.sort();
-        self.peer = Some(Peer::Named { authority: authority.to_owned(), dns_names });
+        self.peer = Some(PeerFacts::named(authority, dns_names));
         self
     }
 
-    /// A verified token with these claims, a JSON object: `scope`, `amr`, `acr`, `auth_time`, `aud`, `iss` and `sub` are
-    /// taken from it.
+    /// A verified token with these claims, a JSON object. What every verified token has (`iss`, `aud`, `exp`) is put in where it is
+    /// left out.
     #[must_use]
     pub fn token(mut self, claims: &str) -> Self {
         match serde_json::from_str(claims) {
-            Ok(claims @ Json::Object(_)) => self.claims = Some(claims),
+            Ok(Json::Object(claims)) => self.claims = Some(claims),
             _ => self.wrong = Some("the claims are not a JSON object".to_owned()),
         }
         self
@@ -232,10 +268,60 @@ impl Facts {
         self
     }
 
+    /// The question that they are about; or what cannot be.
+    pub(super) fn question(&self) -> Result<Question, String> {
+        if let Some(wrong) = &self.wrong {
+            return Err(wrong.clone());
+        }
+        let asked = match &self.asked {
+            Asked::Case(case) => return Ok(case.question()),
+            Asked::Action(name) => Ask::Action(name.as_str().into()),
+            Asked::Request(request) => Ask::Request(request.facts()?),
+        };
+        let claims = self.claims.clone().map(|claims| {
+            Claims::described(claims, self.now, self.is_home, ClaimLimits::RECORD)
+                .map(Arc::new)
+                .map_err(|error| format!("no verified token has such claims: {error}"))
+        });
+        let caller = Caller::new(self.peer.clone().map(Arc::new), claims.transpose()?, self.remote_ip);
+        let labels = self.labels.iter();
+        let labels = labels.fold(Labels::new(), |all, (name, value)| all.with(name.as_str(), value.as_str()));
+        Ok(Question::new(caller, asked, labels, from_unix_seconds(self.now)))
+    }
+
+    /// What the policy set would bring.
+    pub(super) fn view(&self) -> Result<View, String> {
+        let secret = |name: &String| {
+            name.parse::<HeaderName>().map_err(|_| format!("`{name}` is not the name of a header"))
+        };
+        let documents = self.documents.iter();
+        let documents =
+            documents.map(|(name, json)| (name.as_str().into(), Arc::new(json.clone()))).collect();
+        Ok(View {
+            documents: Arc::new(Documents(documents)),
+            declared_signals: Arc::new(self.signals.keys().map(|name| name.as_str().into()).collect()),
+            secret_headers: Arc::new(self.secret_headers.iter().map(secret).collect::<Result<_, _>>()?),
+            signal_source: Some(Arc::new(Given(self.signals.clone()))),
+        })
+    }
+
+    pub(super) fn of_case(facts: cases::Facts) -> Self {
+        Self::about(Asked::Case(Box::new(facts)))
+    }
+
+    /// Whether there is a request whose headers an allow changes.
+    pub(super) fn has_request(&self) -> bool {
+        match &self.asked {
+            Asked::Request(_) => true,
+            Asked::Action(_) => false,
+            Asked::Case(facts) => matches!(facts.subject, cases::Subject::Request(_)),
+        }
+    }
+
     fn of_request(mut self, what: &str, change: impl FnOnce(&mut Request)) -> Self {
         match &mut self.asked {
             Asked::Request(request) => change(request),
-            Asked::Action(_) => {
+            Asked::Action(_) | Asked::Case(_) => {
                 self.wrong = Some(format!("a question of the application's own has no {what}"))
             }
         }

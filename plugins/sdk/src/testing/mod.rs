@@ -32,14 +32,9 @@
 //! Tests as data (`tests/*.toml`), which also run in the sandbox and as the gate at load, are run natively by [`Cases`].
 
 mod cases;
-mod contract;
-mod documents;
 mod facts;
 mod host;
-mod outcome;
 mod sealed;
-mod shown;
-mod source;
 mod verdict;
 
 use std::any::Any;
@@ -78,7 +73,7 @@ fn run<'f, T>(host: &'f Host<'f>, part: impl FnOnce(&Question<'f>) -> T) -> Resu
     catch_unwind(AssertUnwindSafe(|| part(&Question::new(host)))).map_err(|payload: Box<dyn Any + Send>| {
         match payload.downcast::<Fault>() {
             Ok(fault) => *fault,
-            Err(_) => host.fault("trap", "the policy panicked"),
+            Err(_) => host.fault(ztlib_contract::Fault::new("trap", "the policy panicked")),
         }
     })
 }

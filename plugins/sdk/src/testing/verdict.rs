@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::documents::CLAIM_OF_WRONG_TYPE;
+use ztlib_contract::{FaultOrigin, Trace};
+
 use crate::Answer;
 
 /// What a policy said, and everything that went with it.
@@ -76,23 +77,29 @@ pub struct Fault {
     pub text: String,
     /// The reads until then.
     pub trace: Vec<Read>,
+    is_bad_request: bool,
 }
 
 impl Fault {
+    pub(super) fn of(fault: &ztlib_contract::Fault, trace: &Trace) -> Self {
+        Self {
+            code: fault.code(),
+            text: fault.detail().to_owned(),
+            trace: reads(trace),
+            is_bad_request: fault.origin() == FaultOrigin::Request,
+        }
+    }
+
     /// Whether it is the caller's doing: what was sent cannot be read in the one way that was asked for (a header that is there twice, a claim of
     /// another type). The host answers such a request with 400 and the verdict `bad-request`, and a case expects `bad-request`.
     pub fn is_bad_request(&self) -> bool {
-        match self.code {
-            "read-several-values" | "read-malformed-query" | "read-not-utf8" | "read-too-long" => true,
-            "read-wrong-type" => self.text.ends_with(CLAIM_OF_WRONG_TYPE.1),
-            // What is copied was sent, unless it is the application's or the server's own.
-            "obligation-source-absent" | "obligation-unusable-value" => {
-                let source = self.text.split_once("` is to be a copy of `").map_or("", |(_, source)| source);
-                !["{label:", "{request-id}", "{remote-ip}"].iter().any(|own| source.starts_with(own))
-            }
-            _ => false,
-        }
+        self.is_bad_request
     }
+}
+
+/// The reads of a trace as the host prints them.
+pub(super) fn reads(trace: &Trace) -> Vec<Read> {
+    trace.reads().map(|(read, value)| Read { call: read.to_string(), value: value.to_string() }).collect()
 }
 
 impl fmt::Display for Fault {

@@ -91,6 +91,7 @@ pub(crate) fn function(name: &str) -> Option<(Function, usize)> {
         "param" => (|q, a| Some(q.param(text(a, 0)).into()), 1),
         "path-matches" => (|q, a| Some(q.path_matches(text(a, 0)).into()), 1),
         "header" => (|q, a| Some(q.header(text(a, 0)).into()), 1),
+        "has-header" => (|q, a| Some(q.has_header(text(a, 0)).into()), 1),
         "header-values" => (|q, a| Some(q.header_values(text(a, 0)).into()), 1),
         "header-names" => (|q, _| Some(q.header_names().into()), 0),
         "query" => (|q, a| Some(q.query(text(a, 0)).into()), 1),

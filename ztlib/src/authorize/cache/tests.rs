@@ -73,6 +73,7 @@ fn call(dice: &mut Dice) -> Json {
         ("path-matches", &["/**"]),
         ("header", &["x-a"]),
         ("header", &["x-b"]),
+        ("has-header", &["x-a"]),
         ("header-values", &["x-a"]),
         ("header-names", &[]),
         ("query", &["q"]),

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
-use ztlib_cases::shown;
+use ztlib_contract::cases::shown;
 
 /// What came of cases that did not all hold: each difference, or the one mistake of the file.
 ///
@@ -104,8 +104,8 @@ impl From<Problem> for CasesError {
     }
 }
 
-impl From<ztlib_cases::Error> for Problem {
-    fn from(error: ztlib_cases::Error) -> Self {
+impl From<ztlib_contract::cases::Error> for Problem {
+    fn from(error: ztlib_contract::cases::Error) -> Self {
         Self::new(error.file(), error.line(), error.code(), error.text())
     }
 }

@@ -51,11 +51,9 @@
 //! - What the manifest would declare is declared here: reasons, documents, signals, secret headers. Without
 //!   [`reasons`](Cases::reasons) any code will do.
 //! - Nothing spends fuel, memory or time. A case that expects such a fault, or what only a whole set says (`abstained`), is an error with the code
-//!   `not-native`, and so is an `auth_time` with a fraction.
+//!   `not-native`.
 
 mod error;
-mod file;
-mod refused;
 mod said;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -63,13 +61,12 @@ use std::io::Read as _;
 use std::path::Path;
 
 use serde_json::Value as Json;
-use ztlib_cases::{MAX_FILE_BYTES, shown};
+use ztlib_contract::cases::{self, Case, MAX_FILE_BYTES, shown};
 
-use super::facts::{Asked, Facts, Signal};
+use super::facts::{Facts, Signal};
 use super::{Fault, Sealed, Verdict, decide};
 use crate::Policy;
 use crate::constants::Constant;
-use file::Case;
 use said::said;
 
 pub use error::{CasesError, Problem};
@@ -94,8 +91,7 @@ const NOT_NATIVE: [&str; 13] = [
 /// The cases of one file, about one policy, and what the manifest would declare for it.
 #[derive(Debug, Clone)]
 pub struct Cases {
-    file: Box<Path>,
-    cases: Vec<Case>,
+    cases: cases::Cases,
     name: Option<String>,
     reasons: Option<BTreeSet<String>>,
     documents: BTreeMap<String, Json>,
@@ -146,8 +142,7 @@ impl Cases {
     /// As [`read`](Self::read).
     pub fn parse(file: &Path, text: &str) -> Result<Self, CasesError> {
         Ok(Self {
-            file: file.into(),
-            cases: file::parse(file, text)?,
+            cases: cases::Cases::parse(file, text).map_err(Problem::from)?,
             name: None,
             reasons: None,
             documents: BTreeMap::new(),
@@ -207,16 +202,16 @@ impl Cases {
     /// [`CasesError`] with every difference between what was expected and what was said, and with whatever natively cannot be asked.
     pub fn check(&self, policy: &impl Decide) -> Result<(), CasesError> {
         if let Some(wrong) = &self.wrong {
-            return Err(Problem::new(&self.file, None, "test-facts", wrong.as_str()).into());
+            return Err(Problem::new(self.cases.file(), None, "test-facts", wrong.as_str()).into());
         }
         let problems: Vec<Problem> =
-            self.cases.iter().flat_map(|case| self.check_case(case, policy)).collect();
+            self.cases.cases().iter().flat_map(|case| self.check_case(case, policy)).collect();
         if problems.is_empty() { Ok(()) } else { Err(CasesError(problems)) }
     }
 
     fn check_case(&self, case: &Case, policy: &impl Decide) -> Vec<Problem> {
         let problem = |line: usize, code: &'static str, text: String| {
-            Problem::new(&self.file, Some(line), code, text).in_case(&case.name)
+            Problem::new(self.cases.file(), Some(line), code, text).in_case(&case.name)
         };
         let facts = match self.facts(case) {
             Ok(facts) => facts,
@@ -230,7 +225,7 @@ impl Cases {
         }
         let trace = result.as_ref().map_or_else(|fault| &fault.trace, |verdict| &verdict.trace);
         let reads: Vec<String> = trace.iter().map(ToString::to_string).collect();
-        let said = said(result, self.name.as_deref(), matches!(facts.asked, Asked::Request(_)));
+        let said = said(result, self.name.as_deref(), facts.has_request());
         let differences = case.expect.differences(&said, reads.into_iter());
         differences.into_iter().map(|(line, text)| problem(line, "case-failed", text)).collect()
     }
@@ -262,23 +257,26 @@ impl Cases {
                 }
             });
         }
-        if let Some(name) = case.signals.keys().find(|name| !self.signals.contains(*name)) {
+        let given = &case.facts;
+        if let Some(name) = given.signals.keys().find(|name| !self.signals.contains(name.as_ref())) {
             let name = shown(name);
             let text = format!("no signal `{name}` is declared: write `.signal(\"{name}\")`");
             return Err((case.line, "unknown-name", text));
         }
-        if let Some(name) = case.documents.keys().find(|name| !self.documents.contains_key(*name)) {
+        if let Some(name) = given.documents.keys().find(|name| !self.documents.contains_key(name.as_ref())) {
             let name = shown(name);
             let text = format!("no document `{name}` is declared: write `.document(\"{name}\", …)`");
             return Err((case.line, "unknown-name", text));
         }
-        let mut facts = case.facts.clone();
+        let mut facts = Facts::of_case(given.clone());
         facts.reasons.clone_from(&self.reasons);
         facts.secret_headers.clone_from(&self.secret_headers);
         facts.documents.clone_from(&self.documents);
-        facts.documents.extend(case.documents.iter().map(|(name, json)| (name.clone(), json.clone())));
+        facts.documents.extend(
+            given.documents.iter().map(|(name, json)| (name.as_ref().to_owned(), json.as_ref().clone())),
+        );
         let signals = self.signals.iter().map(|name| {
-            let signal = match case.signals.get(name) {
+            let signal = match given.signals.get(name.as_str()) {
                 None => Signal::Failing,
                 Some(None) => Signal::Absent,
                 Some(Some(value)) => Signal::Value(value.clone()),

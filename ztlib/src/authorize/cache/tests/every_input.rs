@@ -71,6 +71,7 @@ fn about(read: &Read) -> (Vec<Box<str>>, Change, Change) {
         Read::Header(name) | Read::HeaderValues(name) => {
             (vec![name.clone()], AS_IT_IS, |i, _| i.headers = vec![("x-a", "2")])
         }
+        Read::HasHeader(name) => (vec![name.clone()], AS_IT_IS, |i, _| i.headers = vec![]),
         Read::HeaderNames => (vec![], AS_IT_IS, |i, _| i.headers.push(("x-b", "1"))),
         Read::Query(name) => (vec![name.clone()], AS_IT_IS, |i, _| i.target = "/orders/7?q=2"),
         Read::Label(name) => (vec![name.clone()], AS_IT_IS, |i, _| i.label = Some("secret")),
@@ -153,6 +154,7 @@ fn every_read() -> Vec<Read> {
         Read::Param("id".into()),
         Read::PathMatches("/orders/*".into()),
         Read::Header("x-a".into()),
+        Read::HasHeader("x-a".into()),
         Read::HeaderValues("x-a".into()),
         Read::HeaderNames,
         Read::Query("q".into()),
