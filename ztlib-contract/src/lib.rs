@@ -49,7 +49,7 @@ pub use json::canonical_text;
 pub use obligation::{HeaderChange, Obligation, Settled, same_spelling};
 pub use outcome::{Answer, Outcome, OutcomeLimits, Reason, StepUp};
 pub use outcome_fault::OutcomeFault;
-pub use printable::{printable, shown};
+pub use printable::{escaped, printable, shown};
 pub use question::{Asked, Has, Question, Signalled};
 pub use read::{Read, ReadFault, Value};
 pub use reader::{ReadLimits, Reader};

@@ -47,9 +47,37 @@ pub fn shown(text: &str) -> Box<str> {
     shown.into()
 }
 
+/// The most of a text that somebody else chose that an error shows, in bytes.
+const MAX_SHOWN_BYTES: usize = 512;
+
+/// A text that somebody else chose, fit for one line of a log: escaped, and cut to 512 bytes.
+pub fn escaped(text: &str) -> String {
+    let mut shown = String::new();
+    for c in text.chars() {
+        // A quote is harmless here and an escaped one is harder to read.
+        if matches!(c, '"' | '\'') {
+            shown.push(c);
+        } else {
+            shown.extend(c.escape_debug());
+        }
+        if shown.len() > MAX_SHOWN_BYTES {
+            shown.truncate(shown.floor_char_boundary(MAX_SHOWN_BYTES));
+            shown.push('…');
+            break;
+        }
+    }
+    shown
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_somebody_else_chose_is_escaped_and_cut() {
+        assert_eq!(escaped("a \"b\"\r\n\u{1b}[31m\u{202e}"), "a \"b\"\\r\\n\\u{1b}[31m\\u{202e}");
+        assert!(escaped(&"\u{1b}".repeat(10_000)).len() <= MAX_SHOWN_BYTES + 4);
+    }
 
     #[test]
     fn control_bidi_and_terminal_characters_are_escaped() {

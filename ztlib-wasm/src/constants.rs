@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
-use ztlib_contract::cases::shown;
+use ztlib_contract::escaped as shown;
 
 use ztlib_contract::Budget;
 

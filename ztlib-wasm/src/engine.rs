@@ -11,7 +11,7 @@ use wasmtime::wasmparser::WasmFeatures;
 use wasmtime::{
     Config, Enabled, InstanceAllocationStrategy, OperatorCost, OptLevel, PoolingAllocationConfig, Strategy,
 };
-use ztlib_contract::cases::shown;
+use ztlib_contract::escaped as shown;
 
 use super::contract;
 use super::evaluate::{State, WasmPolicy};

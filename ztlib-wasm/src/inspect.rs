@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use wasmtime::wasmparser::{Encoding, Parser, Payload};
-use ztlib_contract::cases::shown;
+use ztlib_contract::escaped as shown;
 
 use super::weigh::Weight;
 use ztlib_contract::Budget;

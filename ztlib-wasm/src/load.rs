@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use wasmtime::Store;
 use wasmtime::component::{Component, ComponentExportIndex, Instance, InstancePre, TypedFunc};
-use ztlib_contract::cases::shown;
+use ztlib_contract::escaped as shown;
 
 use super::contract::{self, EXPORT};
 use super::engine::Sandbox;

@@ -1,7 +1,7 @@
 //! What stops a policy, and the fault or load error that it becomes.
 
 use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
-use ztlib_contract::cases::shown;
+use ztlib_contract::escaped as shown;
 
 use super::constants::ConstantError;
 use ztlib_contract::engine::EngineError;

@@ -1,4 +1,21 @@
 #![doc = include_str!("../README.md")]
+#![cfg_attr(
+    not(all(
+        feature = "peers",
+        feature = "tokens",
+        feature = "server",
+        feature = "wasm",
+        feature = "manifest",
+        feature = "trial"
+    )),
+    allow(
+        dead_code,
+        unused_imports,
+        unused_variables,
+        unreachable_code,
+        reason = "only a part left out uses it"
+    )
+)]
 
 // The four stages, in the order in which a request meets them.
 

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::path::Path;
 
-use ztlib_contract::cases::{Table, shown};
+#[cfg(feature = "manifest")]
+use ztlib_contract::cases::Table;
+use ztlib_contract::escaped as shown;
 
 /// Why a policy set cannot be loaded. What was in force before stays in force.
 ///
@@ -60,6 +62,7 @@ impl LoadError {
     }
 
     /// The same, at a key of a file.
+    #[cfg(feature = "manifest")]
     pub(crate) fn at_key(self, table: &Table<'_>, key: &str) -> Self {
         self.at(table.file(), Some(table.line(key)))
     }
@@ -117,6 +120,7 @@ impl fmt::Display for LoadError {
 
 impl std::error::Error for LoadError {}
 
+#[cfg(feature = "manifest")]
 impl From<ztlib_contract::cases::Error> for LoadError {
     fn from(error: ztlib_contract::cases::Error) -> Self {
         Self::new(error.code(), error.text()).at(error.file(), error.line())

@@ -3,8 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
-/// The most of a text that somebody else chose that an error shows, in bytes.
-const MAX_SHOWN_BYTES: usize = 512;
+use crate::escaped;
 
 /// What is wrong with a file, in words for whoever wrote it. It prints as `file:line: what (code)`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,7 +47,7 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&shown(&self.file.to_string_lossy()))?;
+        f.write_str(&escaped(&self.file.to_string_lossy()))?;
         if let Some(line) = self.line {
             write!(f, ":{line}")?;
         }
@@ -57,33 +56,3 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
-
-/// A text that somebody else chose, fit for one line of a log: escaped, and cut to 512 bytes.
-pub fn shown(text: &str) -> String {
-    let mut shown = String::new();
-    for c in text.chars() {
-        // A quote is harmless here and an escaped one is harder to read.
-        if matches!(c, '"' | '\'') {
-            shown.push(c);
-        } else {
-            shown.extend(c.escape_debug());
-        }
-        if shown.len() > MAX_SHOWN_BYTES {
-            shown.truncate(shown.floor_char_boundary(MAX_SHOWN_BYTES));
-            shown.push('…');
-            break;
-        }
-    }
-    shown
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_somebody_else_chose_is_escaped_and_cut() {
-        assert_eq!(shown("a \"b\"\r\n\u{1b}[31m\u{202e}"), "a \"b\"\\r\\n\\u{1b}[31m\\u{202e}");
-        assert!(shown(&"\u{1b}".repeat(10_000)).len() <= MAX_SHOWN_BYTES + 4);
-    }
-}

@@ -17,8 +17,9 @@ mod suite;
 mod table;
 mod value;
 
+pub use crate::escaped as shown;
 pub use case::{Case, Facts, Request, Subject};
-pub use error::{Error, shown};
+pub use error::Error;
 pub use expectation::{At, Expectation, StepUp, Verdict, verdict_named};
 pub use file::{MAX_FILE_BYTES, home_issuer};
 pub use query::encoded;

@@ -4,7 +4,7 @@ use wasmtime::wasmparser::{
     CanonicalFunction, ComponentAlias, ComponentExternalKind, ComponentInstance, ComponentOuterAliasKind,
     ComponentTypeRef, Instance, Payload,
 };
-use ztlib_contract::cases::shown;
+use ztlib_contract::escaped as shown;
 
 use super::limits::{COMPONENT_DEPTH, CORE_INSTANCES, MODULES, PARTS};
 use super::module::{CoreModule, Started, Totals};

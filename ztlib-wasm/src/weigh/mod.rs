@@ -13,7 +13,7 @@ mod module;
 mod types;
 
 use wasmtime::wasmparser::{BinaryReaderError, Encoding, Parser, Payload};
-use ztlib_contract::cases::shown;
+use ztlib_contract::escaped as shown;
 
 use component::Components;
 use limits::check_defined;

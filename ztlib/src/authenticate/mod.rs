@@ -9,11 +9,11 @@ pub mod token;
 // What stands there where a service takes no such proof: types of which there is no value.
 #[cfg(not(feature = "peers"))]
 #[path = "no_peer.rs"]
-#[allow(unreachable_pub, dead_code, reason = "the same names as where there are peers")]
+#[allow(unreachable_pub, reason = "the same names as where there are peers")]
 pub(crate) mod peer;
 #[cfg(not(feature = "tokens"))]
 #[path = "no_token.rs"]
-#[allow(unreachable_pub, dead_code, reason = "the same names as where there are tokens")]
+#[allow(unreachable_pub, reason = "the same names as where there are tokens")]
 pub(crate) mod token;
 
 mod principal;

@@ -97,4 +97,6 @@ impl TokenAuthenticator {
 
 /// The tokens that a connection sent last: none.
 #[derive(Debug, Default)]
-pub struct LastTokens;
+pub struct LastTokens {
+    _none: (),
+}

@@ -84,10 +84,6 @@ pub(super) fn next_number() -> u64 {
 }
 
 /// Where one of the two proofs comes from.
-#[cfg_attr(
-    not(all(feature = "peers", feature = "tokens")),
-    allow(dead_code, reason = "a build without peers, or without tokens, begins none")
-)]
 pub(super) enum Stage<A> {
     /// The guard verifies it.
     Verify(A),

@@ -97,5 +97,4 @@ pub use respond::{Cause, Protocol, Refusal, ResponseBody, ResponseFuture};
 pub use ztlib_contract::PathSpelling;
 pub use ztlib_contract::target::{MAX_PATH_BYTES, TargetError};
 
-#[cfg(any(feature = "peers", feature = "tokens"))]
 pub(crate) use guard::Established;

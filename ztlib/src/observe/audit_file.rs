@@ -74,7 +74,7 @@ impl Write for AuditFile {
 /// The file, and whether it ends within a line: a process that was ended left it.
 fn open(path: &Path) -> io::Result<(File, bool)> {
     open_unnamed(path).map_err(|error| {
-        let shown = ztlib_contract::cases::shown(&path.to_string_lossy());
+        let shown = ztlib_contract::escaped(&path.to_string_lossy());
         io::Error::new(error.kind(), format!("{shown}: {error}"))
     })
 }

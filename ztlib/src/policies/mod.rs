@@ -133,15 +133,21 @@
 //! | `question-lost` | the sandbox did not give the question back; report it |
 //! | `internal` | a call of the host gave a value of another type than the contract says; report it |
 
+#[cfg(feature = "manifest")]
 pub mod cases;
+#[cfg(feature = "trial")]
 pub mod trial;
 
 mod files;
 mod store;
 
 pub use crate::load_error::LoadError;
-pub use files::{FileRole, KeyId, NamedFile, Pinned, SigningKey, TrustedKey, pin};
-pub use store::{ManifestLoader, Policies, PolicySetBuilder, Status, Verified};
+pub use files::{FileRole, KeyId, NamedFile, TrustedKey};
+#[cfg(feature = "manifest")]
+pub use files::{Pinned, SigningKey, pin};
+#[cfg(feature = "manifest")]
+pub use store::{ManifestLoader, Verified};
+pub use store::{Policies, PolicySetBuilder, Status};
 pub use ztlib_contract::Budget;
 #[cfg(feature = "wasm")]
 pub use ztlib_wasm::Module;

@@ -35,7 +35,6 @@ struct Inner {
     ours: bool,
     judged: ArcSwapOption<Judged>,
     /// Lives and goes with the connection.
-    #[cfg_attr(not(feature = "tokens"), allow(dead_code, reason = "only tokens ask"))]
     last_tokens: LastTokens,
 }
 
@@ -89,7 +88,6 @@ impl PeerCertificates {
     }
 
     /// The tokens that this connection sent last.
-    #[cfg_attr(not(feature = "tokens"), allow(dead_code, reason = "only tokens ask"))]
     pub(crate) fn last_tokens(&self) -> &LastTokens {
         &self.0.last_tokens
     }

@@ -391,7 +391,7 @@ fn a_decision_holds_until_the_end_that_its_reads_have() {
     let feed = Feed::default();
     feed.0.lock().unwrap().insert("risk", Some("3".to_owned()));
     let (mut ends, mut changed) = (0, 0);
-    for _ in 0..12 {
+    for _ in 0..40 {
         let policies = set(&mut dice, &component, &feed).load().unwrap();
         let view = policies.current();
         for _ in 0..100 {

@@ -30,7 +30,6 @@ pin_project! {
 }
 
 impl<F, R> ResponseFuture<F, R> {
-    #[cfg(any(feature = "peers", feature = "tokens"))]
     pub(crate) fn passed(inner: F, caller: Caller) -> Self {
         Self::obliged(inner, Vec::new(), caller)
     }

@@ -76,7 +76,6 @@ impl Refusal {
 
     /// The refusal of a stage that works alone. There is no guard to leave an audit event, so it is
     /// logged here.
-    #[cfg(any(feature = "peers", feature = "tokens"))]
     pub(crate) fn by_one_stage(cause: Cause) -> Self {
         let challenge =
             if matches!(cause, Cause::Peer(_)) { Challenge::Certificate } else { Challenge::Bearer };

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::Path;
 
 use http::Method;
-use ztlib_contract::cases::shown;
+use ztlib_contract::escaped as shown;
 
 use super::draft::{Draft, PolicyFacts};
 use super::report::{Rehearsal, Report, stage};

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use http::HeaderName;
 use serde_json::Value as Json;
-use ztlib_contract::cases::shown;
+use ztlib_contract::escaped as shown;
 
+#[cfg(feature = "manifest")]
 use super::config_file::ConfigFile;
 use crate::authorize::Documents;
 use crate::authorize::Reason;
@@ -17,6 +18,7 @@ use crate::authorize::{Entry, PolicySet, SET_NAME};
 use crate::digest::{Digest, Digester};
 use crate::load_error::LoadError;
 use ztlib_contract::Budget;
+#[cfg(feature = "manifest")]
 use ztlib_contract::cases::Cases;
 use ztlib_contract::engine::{Engine, Policy, Source};
 
@@ -34,6 +36,7 @@ pub(crate) struct Blueprint {
     pub(crate) secret_headers: BTreeSet<Box<str>>,
     /// What the set is asked before it is in force. It decides nothing, and is no part of the
     /// revision.
+    #[cfg(feature = "manifest")]
     pub(crate) cases: Vec<Cases>,
 }
 
@@ -48,6 +51,7 @@ pub(crate) struct PolicyPlan {
     /// The configuration as JSON; empty where there is none.
     pub(crate) config: Arc<[u8]>,
     /// Where that was read.
+    #[cfg(feature = "manifest")]
     pub(crate) config_file: Option<ConfigFile>,
     /// Where the manifest names it.
     pub(crate) place: Option<Place>,
@@ -80,6 +84,7 @@ impl PolicyPlan {
             reasons: BTreeSet::new(),
             budget: Budget::default(),
             config: Arc::new([]),
+            #[cfg(feature = "manifest")]
             config_file: None,
             place: None,
         }
@@ -162,6 +167,7 @@ impl Blueprint {
 impl PolicyPlan {
     /// Says of an error which policy it is about and where that stands.
     fn locate(&self, error: LoadError) -> LoadError {
+        #[cfg(feature = "manifest")]
         let error = match &self.config_file {
             Some(file) => file.locate(error, &self.config),
             None => error,

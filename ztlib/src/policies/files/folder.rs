@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
 use std::time::SystemTime;
 
-use ztlib_contract::cases::shown;
+use ztlib_contract::escaped as shown;
 
 use crate::load_error::LoadError;
 

@@ -82,9 +82,9 @@ impl NamedFile {
 impl fmt::Display for NamedFile {
     /// Its role, its name and what it belongs to, on one line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} `{}`", self.role, ztlib_contract::cases::shown(&self.file))?;
+        write!(f, "{} `{}`", self.role, ztlib_contract::escaped(&self.file))?;
         match &self.of {
-            Some(of) => write!(f, " of `{}`", ztlib_contract::cases::shown(of)),
+            Some(of) => write!(f, " of `{}`", ztlib_contract::escaped(of)),
             None => Ok(()),
         }
     }

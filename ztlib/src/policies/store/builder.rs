@@ -173,10 +173,7 @@ pub(crate) fn json(value: &impl Serialize) -> Result<serde_json::Value, LoadErro
     serde_json::to_value(value).map_err(|error| {
         LoadError::new(
             "not-json",
-            format!(
-                "the value cannot be written as JSON: {}",
-                ztlib_contract::cases::shown(&error.to_string())
-            ),
+            format!("the value cannot be written as JSON: {}", ztlib_contract::escaped(&error.to_string())),
         )
     })
 }

@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 
 use super::loader::{Loaded, Loader, Source};
 use super::status::{self, Status, count};
+#[cfg(feature = "manifest")]
 use super::watch::Watch;
 use crate::authorize::Observers;
 use crate::authorize::{PolicySet, Revision};
@@ -28,6 +29,7 @@ pub(crate) struct Shared {
     pub(crate) status: Mutex<Status>,
     /// Signalled after every change of the status.
     pub(crate) changed: Condvar,
+    #[cfg(feature = "manifest")]
     pub(crate) watch: Mutex<Option<Watch>>,
     pub(crate) engine: Arc<dyn Engine>,
     pub(crate) clock: SharedClock,

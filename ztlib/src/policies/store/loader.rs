@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde_json::Value as Json;
-use ztlib_contract::cases::shown;
+use ztlib_contract::escaped as shown;
 
 use super::status::Status;
 use crate::authorize::Documents;
@@ -13,6 +13,7 @@ use crate::authorize::PolicySet;
 use crate::authorize::SignalSource;
 use crate::digest::Digest;
 use crate::load_error::LoadError;
+#[cfg(feature = "manifest")]
 use crate::policies::cases;
 use crate::policies::files::Blueprint;
 use crate::policies::files::FileRole;
@@ -214,10 +215,12 @@ impl Loader {
                 *document = set.clone();
             }
         }
+        #[cfg(feature = "manifest")]
         let cases = std::mem::take(&mut blueprint.cases);
         let set = blueprint.build(engine, self.signal_source.clone());
         // Policies that do not pass their own cases are not in force. A document that changes is not held
         // against those that have passed.
+        #[cfg(feature = "manifest")]
         let set = set.and_then(|set| {
             let to_pass = Some((set.root(), case_files));
             if self.passed != to_pass {

@@ -9,7 +9,7 @@ use crate::authorize::SignalSource;
 use crate::clock::{Clock, SharedClock};
 use crate::load_error::LoadError;
 use crate::policies::files::NamedFile;
-use crate::policies::files::manifest;
+use crate::policies::files::manifest_text;
 use crate::policies::files::{KeyId, Trust, Versions};
 
 /// A manifest that is about to be loaded. By default it has to be signed, by a key that is trusted
@@ -115,7 +115,7 @@ impl ManifestLoader {
     /// A name has 1 to 128 visible ASCII characters and is compared byte for byte. Without it,
     /// signed sets are refused (`service-unnamed`).
     pub fn service(mut self, name: &str) -> Self {
-        if manifest::is_service(name) {
+        if manifest_text::is_service(name) {
             self.service = Service::Named(name.into());
         } else {
             let text = "the name of a service has 1 to 128 visible ASCII characters";

@@ -3,14 +3,20 @@
 mod builder;
 mod in_force;
 mod loader;
+#[cfg(feature = "manifest")]
 mod manifest_loader;
 mod reload;
 mod status;
+#[cfg(feature = "manifest")]
 mod watch;
 
 pub use builder::PolicySetBuilder;
-pub(crate) use in_force::{Shared, milliseconds};
-pub(crate) use loader::{FromManifest, Loaded, Loader, Origin, Source};
+#[cfg(feature = "manifest")]
 pub use manifest_loader::{ManifestLoader, Verified};
 pub use reload::Policies;
 pub use status::Status;
+
+#[cfg(feature = "trial")]
+pub(crate) use in_force::{Shared, milliseconds};
+#[cfg(feature = "trial")]
+pub(crate) use loader::{FromManifest, Loaded, Loader, Origin, Source};

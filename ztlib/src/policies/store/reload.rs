@@ -14,8 +14,10 @@ use serde::Serialize;
 use super::builder::{PolicySetBuilder, json};
 use super::in_force::{By, Change, Shared, milliseconds};
 use super::loader::{Loaded, Loader, Origin, Source};
+#[cfg(feature = "manifest")]
 use super::manifest_loader::ManifestLoader;
 use super::status::{self, Status, count};
+#[cfg(feature = "manifest")]
 use super::watch::Watch;
 use crate::authorize::Caller;
 use crate::authorize::Fault;
@@ -25,7 +27,9 @@ use crate::authorize::{Evaluation, PolicySet, Revision};
 use crate::authorize::{Observers, Seen};
 use crate::clock::SharedClock;
 use crate::load_error::LoadError;
+#[cfg(feature = "manifest")]
 use crate::policies::cases;
+#[cfg(feature = "manifest")]
 use crate::policies::cases::{Cases, Report};
 use crate::policies::files::engine;
 
@@ -61,6 +65,7 @@ impl Policies {
     /// policies.watch()?; // from now on a change of the files is in force within a second
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[cfg(feature = "manifest")]
     pub fn from_manifest(path: impl Into<PathBuf>) -> ManifestLoader {
         ManifestLoader::new(path.into())
     }
@@ -110,6 +115,7 @@ impl Policies {
             loader: Mutex::new(loader),
             status: Mutex::new(status),
             changed: Condvar::new(),
+            #[cfg(feature = "manifest")]
             watch: Mutex::new(None),
             engine,
             clock: start.clock,
@@ -179,7 +185,7 @@ impl Policies {
                 "stale-document",
                 format!(
                     "the policies before need the document `{}`, of which nobody has looked at a change since: put the older manifest back (where it is signed, sign it again under a higher `version`) and reload",
-                    ztlib_contract::cases::shown(name)
+                    ztlib_contract::escaped(name)
                 ),
             ));
         }
@@ -227,7 +233,7 @@ impl Policies {
                 "undeclared-document",
                 format!(
                     "the set declares no document `{}`: declare it in the manifest or with `document(…)`",
-                    ztlib_contract::cases::shown(name)
+                    ztlib_contract::escaped(name)
                 ),
             ));
         }
@@ -243,6 +249,7 @@ impl Policies {
     ///
     /// # Errors
     /// `not-watchable` where the set does not come from a manifest or no thread can be had.
+    #[cfg(feature = "manifest")]
     pub fn watch(&self) -> Result<(), LoadError> {
         if !matches!(self.0.loader().origin, Origin::Manifest(_)) {
             return Err(LoadError::new(
@@ -333,6 +340,7 @@ impl Policies {
     /// # Errors
     /// [`LoadError`] where a case is about a policy, a document or a signal that the set does not
     /// have.
+    #[cfg(feature = "manifest")]
     pub fn test(&self, cases: &Cases) -> Result<Report, LoadError> {
         cases::rehearse(&self.current(), std::slice::from_ref(cases), usize::MAX)
     }
@@ -389,6 +397,7 @@ impl PolicySetBuilder {
     }
 }
 
+#[cfg(feature = "manifest")]
 impl ManifestLoader {
     /// Reads, checks, compiles and configures. It takes milliseconds to seconds and blocks
     /// meanwhile.

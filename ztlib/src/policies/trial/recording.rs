@@ -6,7 +6,7 @@ use std::io::{self, BufRead, BufReader, Read as _, Write};
 use std::path::Path;
 use std::sync::Arc;
 
-use ztlib_contract::cases::shown;
+use ztlib_contract::escaped as shown;
 
 use super::line;
 use super::record::Record;

@@ -4,6 +4,7 @@
 //! behind it. Everything else that a set is made of is bound by the digests in the manifest, so
 //! that one signature vouches for all of it.
 
+#[cfg(feature = "manifest")]
 mod signing;
 mod version;
 
@@ -18,6 +19,7 @@ use crate::digest::Digest;
 use crate::load_error::LoadError;
 use crate::pem;
 
+#[cfg(feature = "manifest")]
 pub use signing::SigningKey;
 pub(crate) use version::Versions;
 

@@ -134,7 +134,7 @@ impl SigningKey {
         let mut folder = Folder::of(path)?;
         let name = manifest::file_name(path)?;
         let bytes = folder.read(name, MAX_MANIFEST_BYTES).map_err(|error| error.at(path, None))?;
-        manifest::parse(path, &bytes, true, &mut folder)?;
+        crate::policies::files::manifest_text::parse(path, &bytes, true, &mut folder)?;
         let beside = folder.show(&signature_name(name));
         whole_file::write(&beside, self.sign(&bytes)?.as_bytes(), Access::Default).map_err(|error| {
             LoadError::new("not-signed", format!("the signature cannot be written: {error}"))

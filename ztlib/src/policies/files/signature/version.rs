@@ -6,7 +6,7 @@ use std::io::{self, Read as _};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
-use ztlib_contract::cases::shown;
+use ztlib_contract::escaped as shown;
 
 use crate::digest::Digest;
 use crate::load_error::LoadError;
