@@ -10,11 +10,11 @@ use bytes::Bytes;
 use http::{Request, StatusCode, Version};
 use http_body_util::Full;
 use tonic::service::Routes;
-use ztlib::authenticate::peer::{PeerAuthenticator, Trust};
-use ztlib::authenticate::token::{Algorithm, Issuer, KeySet, TokenAuthenticator, TokenVerifier};
+use ztlib::authenticate::peer::Trust;
+use ztlib::authenticate::token::{Algorithm, Issuer, KeySet, TokenVerifier};
 use ztlib::enforce::Guard;
 use ztlib::observe::JsonLinesSink;
-use ztlib::policies::Policies;
+use ztlib::policies::PolicyStore;
 use ztlib::tls::{Acceptor, Server};
 use ztlib_testing::{Authority, HttpsClient, Issued, TokenIssuer};
 use ztlib_tonic::GuardedRoutes;
@@ -24,14 +24,13 @@ async fn service() -> Result<(Server, GuardedRoutes), Box<dyn Error>> {
     // README: from here
     let read = |name: &str| std::fs::read(name).map_err(|error| format!("{name}: {error}"));
     let trust = Trust::builder().trust_pem("shop.example".parse()?, &read("roots.pem")?)?.build()?;
-    let keys = KeySet::from_jwks(&read("jwks.json")?)?;
-    let issuer = Issuer::new("https://id.example").audience("shop").algorithms([Algorithm::ES256]).keys(keys);
-    let tokens = TokenAuthenticator::new(TokenVerifier::builder().issuer(issuer).build()?);
-    let policies = Policies::from_manifest("policies/policies.toml").allow_unsigned().load()?; // for trying: sign in production
+    let issuer = Issuer::new("https://id.example").audience("shop").algorithms([Algorithm::ES256]);
+    let issuer = issuer.keys(KeySet::from_jwks(&read("jwks.json")?)?);
+    let tokens = TokenVerifier::builder().issuer(issuer).build()?;
+    let policies = PolicyStore::from_manifest("policies/policies.toml").allow_unsigned().load()?; // for trying: sign in production
     policies.watch()?; // a change of the files is in force within a second
-    let peers = PeerAuthenticator::new(trust.clone());
-    let audit = JsonLinesSink::new(std::io::stdout(), 1024);
-    let guard = Guard::builder().peers(peers).tokens(tokens).policies(policies).audit(audit).build();
+    let guard = Guard::builder().peers(&trust).tokens(tokens).policies(policies);
+    let guard = guard.audit(JsonLinesSink::new(std::io::stdout(), 1024)).build();
     let (_, health) = tonic_health::server::health_reporter(); // a generated service; yours is one too
     let inventory = GuardedRoutes::new(guard, Routes::new(health));
     let identity = Acceptor::builder().identity_pem(&read("server.pem")?, &read("server.key")?)?;

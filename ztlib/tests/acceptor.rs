@@ -16,7 +16,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 use ztlib::RemoteAddr;
 use ztlib::authenticate::peer::{PeerAuthenticator, PeerCertificates, Trust};
 use ztlib::tls::{
-    AcceptError, Acceptor, AcceptorBuilder, Connection, Protocol, ServerIdentity, WantsNothing,
+    AcceptError, Acceptor, AcceptorBuilder, Connection, HttpVersion, ServerIdentity, WantsNothing,
 };
 use ztlib_testing::{Authority, Issued, ManualClock, TlsClient, a_day, peer_extensions};
 
@@ -46,7 +46,7 @@ impl Setting {
         self.identified().allow_unauthenticated_peers(&self.trust).clock(self.clock.clone())
     }
 
-    fn identified(&self) -> AcceptorBuilder<ztlib::tls::WantsPeers> {
+    fn identified(&self) -> AcceptorBuilder<ztlib::tls::WantsClients> {
         Acceptor::builder().identity(self.server.chain(), self.server.key()).unwrap()
     }
 
@@ -241,15 +241,15 @@ async fn the_protocol_is_the_one_agreed_on() {
     let h1 = setting.required().http1_only().build().unwrap();
     let client = |names: &[&str]| setting.client(Some(&peer)).protocols(names);
     for (acceptor, offer, expected) in [
-        (&both, &["h2", "http/1.1"][..], Some(Protocol::Http2)),
-        (&both, &["http/1.1"], Some(Protocol::Http1)),
-        (&both, &["h2"], Some(Protocol::Http2)),
-        (&both, &[], Some(Protocol::Http1)),
+        (&both, &["h2", "http/1.1"][..], Some(HttpVersion::Http2)),
+        (&both, &["http/1.1"], Some(HttpVersion::Http1)),
+        (&both, &["h2"], Some(HttpVersion::Http2)),
+        (&both, &[], Some(HttpVersion::Http1)),
         (&both, &["spdy/3"], None),
-        (&h2, &["h2", "http/1.1"], Some(Protocol::Http2)),
+        (&h2, &["h2", "http/1.1"], Some(HttpVersion::Http2)),
         (&h2, &["http/1.1"], None),
-        (&h2, &[], Some(Protocol::Http2)),
-        (&h1, &["h2", "http/1.1"], Some(Protocol::Http1)),
+        (&h2, &[], Some(HttpVersion::Http2)),
+        (&h1, &["h2", "http/1.1"], Some(HttpVersion::Http1)),
         (&h1, &["h2"], None),
     ] {
         let protocol =
@@ -418,9 +418,9 @@ async fn extensions_for_handlers_come_from_a_real_handshake() {
     let root = Authority::new("root");
     let trust = trusting(&root);
     let clock = ManualClock::new(a_day());
-    let peers = PeerAuthenticator::new(trust.clone());
     let good = root.issue_spiffe("spiffe://td/a");
     let extensions = peer_extensions(&trust, Some(&good), clock.clone()).await.unwrap();
+    let peers = PeerAuthenticator::from(&trust);
     assert_eq!(peers.authenticate(&extensions, a_day()).unwrap().unwrap().to_string(), "spiffe://td/a");
     let extensions = peer_extensions(&trust, None, clock.clone()).await.unwrap();
     assert!(extensions.get::<PeerCertificates>().is_none());

@@ -10,7 +10,7 @@ use super::{Error, Table, closest, shown};
 /// What was said to a case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
-pub enum Verdict {
+pub enum CaseVerdict {
     /// The request may pass.
     Allow,
     /// It is refused.
@@ -25,22 +25,22 @@ pub enum Verdict {
 }
 
 /// Their names, in the order in which they are explained.
-const NAMES: [(&str, Verdict); 5] = [
-    ("allow", Verdict::Allow),
-    ("deny", Verdict::Deny),
-    ("abstain", Verdict::Abstain),
-    ("fault", Verdict::Fault),
-    ("bad-request", Verdict::BadRequest),
+const NAMES: [(&str, CaseVerdict); 5] = [
+    ("allow", CaseVerdict::Allow),
+    ("deny", CaseVerdict::Deny),
+    ("abstain", CaseVerdict::Abstain),
+    ("fault", CaseVerdict::Fault),
+    ("bad-request", CaseVerdict::BadRequest),
 ];
 
-impl Verdict {
+impl CaseVerdict {
     /// Whether no decision could be reached, whosever doing it is.
     pub fn is_no_decision(self) -> bool {
         matches!(self, Self::Fault | Self::BadRequest)
     }
 }
 
-impl fmt::Display for Verdict {
+impl fmt::Display for CaseVerdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = NAMES.into_iter().find(|(_, verdict)| verdict == self);
         f.write_str(name.map_or("", |(name, _)| name))
@@ -48,7 +48,7 @@ impl fmt::Display for Verdict {
 }
 
 /// The verdict that prints so.
-pub fn verdict_named(name: &str) -> Option<Verdict> {
+pub fn verdict_named(name: &str) -> Option<CaseVerdict> {
     NAMES.into_iter().find(|(known, _)| *known == name).map(|(_, verdict)| verdict)
 }
 
@@ -65,7 +65,7 @@ pub struct At<T> {
 #[derive(Debug, Clone, Default)]
 pub struct Expectation {
     /// There, but for a bare question.
-    pub verdict: Option<At<Verdict>>,
+    pub verdict: Option<At<CaseVerdict>>,
     /// The reason of a denial, the code of a fault.
     pub reason: Option<At<String>>,
     /// Who denied or failed.
@@ -113,9 +113,14 @@ impl Expectation {
     /// What a case's table expects; a `bare` one need expect nothing.
     pub(crate) fn read(table: &Table<'_>, bare: bool) -> Result<Self, Error> {
         let verdict = verdict(table, bare)?;
-        belong(table, verdict, &["reason", "policy"], &[Verdict::Deny, Verdict::Fault, Verdict::BadRequest])?;
-        belong(table, verdict, &["message", "step-up"], &[Verdict::Deny])?;
-        belong(table, verdict, &["request-headers", "response-headers"], &[Verdict::Allow])?;
+        belong(
+            table,
+            verdict,
+            &["reason", "policy"],
+            &[CaseVerdict::Deny, CaseVerdict::Fault, CaseVerdict::BadRequest],
+        )?;
+        belong(table, verdict, &["message", "step-up"], &[CaseVerdict::Deny])?;
+        belong(table, verdict, &["request-headers", "response-headers"], &[CaseVerdict::Allow])?;
         let reason = reason(table, verdict)?;
         let step_up = table.table("step-up", &["acr", "max-age"])?;
         Ok(Self {
@@ -131,7 +136,7 @@ impl Expectation {
     }
 }
 
-fn verdict(table: &Table<'_>, bare: bool) -> Result<Option<Verdict>, Error> {
+fn verdict(table: &Table<'_>, bare: bool) -> Result<Option<CaseVerdict>, Error> {
     let Some(name) = table.text("expect")? else {
         return if bare {
             Ok(None)
@@ -151,7 +156,12 @@ fn verdict(table: &Table<'_>, bare: bool) -> Result<Option<Verdict>, Error> {
 }
 
 /// Keys that go with some verdicts only.
-fn belong(table: &Table<'_>, verdict: Option<Verdict>, keys: &[&str], to: &[Verdict]) -> Result<(), Error> {
+fn belong(
+    table: &Table<'_>,
+    verdict: Option<CaseVerdict>,
+    keys: &[&str],
+    to: &[CaseVerdict],
+) -> Result<(), Error> {
     let stray = verdict.is_some_and(|verdict| !to.contains(&verdict));
     match keys.iter().find(|key| stray && table.has(key)) {
         None => Ok(()),
@@ -166,7 +176,7 @@ fn text(table: &Table<'_>, key: &str) -> Result<Option<At<String>>, Error> {
     Ok(table.text(key)?.map(|value| At { line: table.line(key), value: value.to_owned() }))
 }
 
-fn reason(table: &Table<'_>, verdict: Option<Verdict>) -> Result<Option<At<String>>, Error> {
+fn reason(table: &Table<'_>, verdict: Option<CaseVerdict>) -> Result<Option<At<String>>, Error> {
     let reason = text(table, "reason")?;
     let letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     match &reason {
@@ -174,7 +184,7 @@ fn reason(table: &Table<'_>, verdict: Option<Verdict>) -> Result<Option<At<Strin
             let text = format!("`{}` is no code: 1 to 64 of `a-z`, `0-9` and `-`", shown(value));
             Err(table.error("reason", "bad-reason", text))
         }
-        None if verdict == Some(Verdict::Deny) => Err(table.missing(
+        None if verdict == Some(CaseVerdict::Deny) => Err(table.missing(
             "reason",
             "a denial for the wrong reason is no success (`denied` where the policy gives none)",
         )),

@@ -20,7 +20,7 @@ mod value;
 pub use crate::escaped as shown;
 pub use case::{Case, Facts, Request, Subject};
 pub use error::Error;
-pub use expectation::{At, Expectation, StepUp, Verdict, verdict_named};
+pub use expectation::{At, CaseVerdict, Expectation, StepUp, verdict_named};
 pub use file::{MAX_FILE_BYTES, home_issuer};
 pub use query::encoded;
 pub use route::Template;

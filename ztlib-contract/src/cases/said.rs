@@ -1,21 +1,21 @@
 //! What was said to a case, and how it differs from what the case expects.
 
 use super::expectation::{HeaderWanted, Headers};
-use super::{At, Expectation, StepUp, Verdict, shown};
+use super::{At, CaseVerdict, Expectation, StepUp, shown};
 
 /// What was said to a case, in the form in which it is compared. `V` is a header's value, as the
 /// side that asked has it.
 ///
 /// ```
-/// use ztlib_contract::cases::{Said, Verdict};
+/// use ztlib_contract::cases::{Said, CaseVerdict};
 ///
-/// let said: Said<String> = Said { reason: Some("no-role".to_owned()), ..Said::new(Verdict::Deny) };
+/// let said: Said<String> = Said { reason: Some("no-role".to_owned()), ..Said::new(CaseVerdict::Deny) };
 /// assert_eq!(said.outcome(), "deny `no-role`");
 /// ```
 #[derive(Debug, Clone)]
 pub struct Said<V> {
     /// What was said.
-    pub verdict: Verdict,
+    pub verdict: CaseVerdict,
     /// Who denied or failed.
     pub policy: Option<String>,
     /// The reason of a denial, the code of a fault.
@@ -43,7 +43,7 @@ pub struct HeaderChange<V> {
 
 impl<V> Said<V> {
     /// A verdict and nothing with it.
-    pub fn new(verdict: Verdict) -> Self {
+    pub fn new(verdict: CaseVerdict) -> Self {
         Self {
             verdict,
             policy: None,

@@ -27,7 +27,7 @@ use crate::authorize::{
 use crate::authorize::{PolicySet, Revision};
 use crate::clock::{Stopwatch, unix_seconds};
 use crate::observe;
-use crate::observe::{AuditEvent, Objection, Story, Subject, Verdict};
+use crate::observe::{AuditEvent, EventData, Objection, Subject, Verdict};
 use crate::origin::Origin;
 use crate::remote_addr::RemoteAddr;
 use crate::request_id::RequestId;
@@ -43,7 +43,7 @@ const MAX_KEPT_PATH: usize = 512;
 const MAX_KEPT_METHOD: usize = 64;
 
 /// What is still to be done for a request that goes through; its permit is in the request.
-pub(super) struct Passage {
+pub(super) struct Allowed {
     pub(super) response_headers: Vec<HeaderChange>,
 }
 
@@ -352,7 +352,7 @@ impl<'g> Judgement<'g> {
         let result = self.conclude(decided, subject).inspect_err(|_| hints.refused(&parts)).map(|permit| {
             obligations::apply(&settled.request, &mut parts.headers);
             parts.extensions.insert(permit);
-            Passage { response_headers: settled.response }
+            Allowed { response_headers: settled.response }
         });
         Judged { parts, result }
     }
@@ -387,7 +387,7 @@ impl<'g> Judgement<'g> {
             let (route, forwarded) = (subject.route.clone(), subject.forwarded.clone());
             self.principal.with_origin(Origin { id, route, forwarded })
         };
-        let event = AuditEvent::new(Story {
+        let event = AuditEvent::new(EventData {
             id,
             time: self.now,
             verdict,

@@ -8,7 +8,7 @@ use http::Method;
 
 use super::line;
 use super::redaction::{AuditedRead, Redaction};
-use super::story::Story;
+use super::story::EventData;
 use crate::authenticate::Principal;
 use crate::authorize::Revision;
 use crate::authorize::next_change;
@@ -99,7 +99,7 @@ impl Verdict {
 ///
 /// Cloning is cheap: a clone is the same event. The permit of a request shares it.
 #[derive(Clone)]
-pub struct AuditEvent(pub(crate) Arc<Story>);
+pub struct AuditEvent(pub(crate) Arc<EventData>);
 
 /// The longest path, and the longest route, in an audit event, in bytes.
 const MAX_SHOWN_BYTES: usize = 512;
@@ -142,7 +142,7 @@ impl fmt::Debug for AuditEvent {
 }
 
 impl AuditEvent {
-    pub(crate) fn new(story: Story) -> Self {
+    pub(crate) fn new(story: EventData) -> Self {
         Self(Arc::new(story))
     }
 

@@ -58,7 +58,7 @@ pub use audit::{AuditEvent, AuditSink, Verdict};
 pub use json_lines::JsonLinesSink;
 pub(crate) use metrics::Remembered;
 pub use redaction::{AuditedRead, Redaction};
-pub(crate) use story::{Object, Objection, Place, Story, Subject};
+pub(crate) use story::{EventData, Object, Objection, Place, Subject};
 
 /// Leaves an event behind: metrics, `tracing`, and the sink.
 pub(crate) fn emit(event: &AuditEvent, counters: &Remembered, sink: Option<&dyn AuditSink>) {

@@ -14,7 +14,7 @@ use crate::origin::Forwarded;
 use crate::request_id::RequestId;
 
 /// What an event holds: filled in once, by the judgement.
-pub(crate) struct Story {
+pub(crate) struct EventData {
     pub(crate) id: RequestId,
     pub(crate) time: SystemTime,
     pub(crate) verdict: Verdict,

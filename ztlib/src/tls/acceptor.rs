@@ -17,7 +17,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
 
-use super::connection::{Connection, Protocol};
+use super::connection::{Connection, HttpVersion};
 use super::handshakes::Handshakes;
 use super::identity::provider;
 use super::limits::{TIMEOUTS, within};
@@ -184,11 +184,11 @@ impl Settings {
     }
 
     /// A peer that names no protocol speaks HTTP/1.1, or HTTP/2 where that is the only one.
-    fn protocol(&self, agreed: Option<&[u8]>) -> Protocol {
+    fn protocol(&self, agreed: Option<&[u8]>) -> HttpVersion {
         match agreed {
-            Some(b"h2") => Protocol::Http2,
-            None if self.protocols == H2 => Protocol::Http2,
-            _ => Protocol::Http1,
+            Some(b"h2") => HttpVersion::Http2,
+            None if self.protocols == H2 => HttpVersion::Http2,
+            _ => HttpVersion::Http1,
         }
     }
 }
@@ -235,7 +235,7 @@ pub struct WantsIdentity(());
 
 /// Which peers may connect is not said yet.
 #[derive(Debug)]
-pub struct WantsPeers(ServerIdentity);
+pub struct WantsClients(ServerIdentity);
 
 /// What is left has defaults.
 pub struct WantsNothing(Settings);
@@ -249,7 +249,7 @@ impl AcceptorBuilder<WantsIdentity> {
         self,
         chain: Vec<CertificateDer<'static>>,
         key: PrivateKeyDer<'static>,
-    ) -> Result<AcceptorBuilder<WantsPeers>, TlsConfigError> {
+    ) -> Result<AcceptorBuilder<WantsClients>, TlsConfigError> {
         Ok(self.server_identity(&ServerIdentity::new(chain, key)?))
     }
 
@@ -261,17 +261,17 @@ impl AcceptorBuilder<WantsIdentity> {
         self,
         chain: &[u8],
         key: &[u8],
-    ) -> Result<AcceptorBuilder<WantsPeers>, TlsConfigError> {
+    ) -> Result<AcceptorBuilder<WantsClients>, TlsConfigError> {
         Ok(self.server_identity(&ServerIdentity::from_pem(chain, key)?))
     }
 
     /// Shows whatever this identity holds at the time of each handshake.
-    pub fn server_identity(self, identity: &ServerIdentity) -> AcceptorBuilder<WantsPeers> {
-        AcceptorBuilder(WantsPeers(identity.clone()))
+    pub fn server_identity(self, identity: &ServerIdentity) -> AcceptorBuilder<WantsClients> {
+        AcceptorBuilder(WantsClients(identity.clone()))
     }
 }
 
-impl AcceptorBuilder<WantsPeers> {
+impl AcceptorBuilder<WantsClients> {
     /// Accepts only peers with a certificate that these roots vouch for.
     pub fn peers(self, trust: &Trust) -> AcceptorBuilder<WantsNothing> {
         self.with(Peers::Required(trust.clone()))

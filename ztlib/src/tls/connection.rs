@@ -12,12 +12,12 @@ use crate::remote_addr::RemoteAddr;
 pub struct Connection {
     pub(super) peer: Option<PeerCertificates>,
     pub(super) remote: RemoteAddr,
-    pub(super) protocol: Protocol,
+    pub(super) protocol: HttpVersion,
 }
 
 /// What is spoken inside TLS, as agreed by ALPN (RFC 7301).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Protocol {
+pub enum HttpVersion {
     /// HTTP/1.1; also where the peer named no protocol.
     Http1,
     /// HTTP/2.
@@ -50,7 +50,7 @@ impl Connection {
     }
 
     /// What is spoken.
-    pub fn protocol(&self) -> Protocol {
+    pub fn protocol(&self) -> HttpVersion {
         self.protocol
     }
 }

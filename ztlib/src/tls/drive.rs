@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
-use super::Protocol;
+use super::HttpVersion;
 use super::limits::{GRACE, HttpLimits, least_progress};
 use super::places::Slot;
 use super::streams::Streams;
@@ -40,7 +40,7 @@ pub(super) struct Watch {
     pub(super) meter: Arc<Meter>,
     /// For HTTP/2.
     pub(super) streams: Option<Streams>,
-    pub(super) protocol: Protocol,
+    pub(super) protocol: HttpVersion,
     pub(super) limits: HttpLimits,
     began: Instant,
     /// Since when the peer takes nothing, and how much was written then.
@@ -67,7 +67,7 @@ impl Watch {
         slot: &Arc<Slot>,
         meter: &Arc<Meter>,
         streams: Option<Streams>,
-        protocol: Protocol,
+        protocol: HttpVersion,
         limits: HttpLimits,
     ) -> Self {
         Self {
@@ -98,7 +98,7 @@ impl Watch {
         if let Some(since) = self.finishing {
             return if free.min(since.elapsed()) >= GRACE { Look::End(None) } else { Look::GoOn };
         }
-        if self.protocol != Protocol::Http2 {
+        if self.protocol != HttpVersion::Http2 {
             return Look::GoOn;
         }
         let heard = self.meter.heard.load(Ordering::Relaxed);
@@ -210,11 +210,11 @@ pub(super) fn ended(code: &'static str) {
 }
 
 /// The code of what the peer did that HTTP does not allow; `None` where it merely went away.
-fn fault_of_peer(error: &hyper::Error, protocol: Protocol) -> Option<&'static str> {
+fn fault_of_peer(error: &hyper::Error, protocol: HttpVersion) -> Option<&'static str> {
     if error.is_timeout() {
         return Some(match protocol {
-            Protocol::Http1 => "header-timeout",
-            Protocol::Http2 => "ping-timeout",
+            HttpVersion::Http1 => "header-timeout",
+            HttpVersion::Http2 => "ping-timeout",
         });
     }
     if error.is_parse_too_large() {

@@ -36,9 +36,9 @@ mod verifier;
 #[cfg(test)]
 mod tests;
 
-pub use acceptor::{Acceptor, AcceptorBuilder, WantsIdentity, WantsNothing, WantsPeers};
+pub use acceptor::{Acceptor, AcceptorBuilder, WantsClients, WantsIdentity, WantsNothing};
 pub use body::{RequestBody, RequestBodyError};
-pub use connection::{Connection, Protocol};
+pub use connection::{Connection, HttpVersion};
 pub use error::{AcceptError, TlsConfigError};
 pub use identity::ServerIdentity;
 pub use server::{Server, ShutDown};

@@ -21,7 +21,7 @@ use super::limits::HttpLimits;
 use super::places::{Place, Slot, Stage};
 use super::streams::Streams;
 use super::transport::{Meter, Placed};
-use super::{Connection, Protocol, RequestBody};
+use super::{Connection, HttpVersion, RequestBody};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -57,7 +57,7 @@ pub(super) async fn serve_connection<IO, S, B>(
     let slot = Arc::clone(&place.slot);
     slot.enter(Stage::Silent);
     let io = TokioIo::new(Placed::new(io, place, &meter, &limits));
-    let streams = (protocol == Protocol::Http2).then(|| Streams::new(limits.answer_timeout));
+    let streams = (protocol == HttpVersion::Http2).then(|| Streams::new(limits.answer_timeout));
     let watch = Watch::new(&slot, &meter, streams.clone(), protocol, limits);
     let service = OfConnection {
         inner: TowerToHyperService::new(service),

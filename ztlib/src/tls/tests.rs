@@ -27,7 +27,7 @@ use super::limits::HttpLimits;
 use super::places::Places;
 use super::serve_connection::serve_connection;
 use super::transport::{Meter, Metered};
-use super::{Connection, Protocol, RequestBody};
+use super::{Connection, HttpVersion, RequestBody};
 use crate::remote_addr::RemoteAddr;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -94,7 +94,10 @@ async fn answer(
     Ok(response)
 }
 
-fn serve(protocol: Protocol, adjust: impl FnOnce(&mut HttpLimits)) -> (Peer, mpsc::UnboundedSender<Bytes>) {
+fn serve(
+    protocol: HttpVersion,
+    adjust: impl FnOnce(&mut HttpLimits),
+) -> (Peer, mpsc::UnboundedSender<Bytes>) {
     let (peer, ours) = tokio::io::duplex(PIPE);
     let (served, pieces) = serve_on(ours, protocol, adjust);
     (Peer { io: Some(peer), ..served }, pieces)
@@ -102,7 +105,7 @@ fn serve(protocol: Protocol, adjust: impl FnOnce(&mut HttpLimits)) -> (Peer, mps
 
 fn serve_on(
     ours: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    protocol: Protocol,
+    protocol: HttpVersion,
     adjust: impl FnOnce(&mut HttpLimits),
 ) -> (Peer, mpsc::UnboundedSender<Bytes>) {
     let (sender, receiver) = mpsc::unbounded_channel();
@@ -123,11 +126,11 @@ fn serve_on(
 
 impl Peer {
     fn http1() -> Self {
-        serve(Protocol::Http1, |_| {}).0
+        serve(HttpVersion::Http1, |_| {}).0
     }
 
     fn http2() -> Self {
-        serve(Protocol::Http2, |_| {}).0
+        serve(HttpVersion::Http2, |_| {}).0
     }
 
     async fn send(&mut self, bytes: impl AsRef<[u8]>) {
@@ -360,7 +363,7 @@ async fn an_http2_body_that_does_not_come_is_given_up_before_its_answer_has_begu
 
 #[tokio::test(start_paused = true)]
 async fn a_call_that_streams_both_ways_may_be_silent_for_hours() {
-    let (mut peer, pieces) = serve(Protocol::Http2, |_| {});
+    let (mut peer, pieces) = serve(HttpVersion::Http2, |_| {});
     let mut sender = peer.client(None).await;
     let (request, _body) = post("/both");
     let mut answer = sender.send_request(request).await.unwrap().into_body();
@@ -372,7 +375,7 @@ async fn a_call_that_streams_both_ways_may_be_silent_for_hours() {
 
 #[tokio::test(start_paused = true)]
 async fn a_body_may_pause_before_its_answer_only_by_a_verb() {
-    let (mut peer, _) = serve(Protocol::Http2, |limits| limits.idle_request_streams = true);
+    let (mut peer, _) = serve(HttpVersion::Http2, |limits| limits.idle_request_streams = true);
     let mut sender = peer.client(None).await;
     let (request, body) = post("/read");
     let answered = tokio::spawn(sender.send_request(request));
@@ -419,7 +422,7 @@ async fn an_http1_answer_that_is_not_taken_ends_its_connection_and_a_slow_peer_g
 
 #[tokio::test(start_paused = true)]
 async fn an_http2_stream_whose_window_stays_shut_is_reset_and_the_others_go_on() {
-    let (mut peer, pieces) = serve(Protocol::Http2, |_| {});
+    let (mut peer, pieces) = serve(HttpVersion::Http2, |_| {});
     let mut sender = peer.client(Some(65_535)).await;
     let mut live = sender.send_request(get("/pieces")).await.unwrap().into_body();
     // Nobody reads this one, so that its window is never opened.
@@ -477,7 +480,7 @@ async fn an_http2_peer_that_reads_nothing_at_all_is_closed() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_of_events_is_not_cut_while_there_is_nothing_to_send() {
-    let (mut peer, pieces) = serve(Protocol::Http1, |_| {});
+    let (mut peer, pieces) = serve(HttpVersion::Http1, |_| {});
     peer.send("GET /pieces HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     for piece in ["one", "two", "three"] {
         pieces.send(Bytes::from_static(piece.as_bytes())).unwrap();
@@ -523,7 +526,7 @@ async fn a_body_that_nobody_reads_is_bounded_in_bytes_time_and_silence() {
         // Silence.
         (1 << 30, HOUR, 0, 5..=20),
     ] {
-        let (mut peer, _) = serve(Protocol::Http1, |limits| {
+        let (mut peer, _) = serve(HttpVersion::Http1, |limits| {
             (limits.unread_bytes, limits.unread_time) = (bytes, time);
         });
         peer.send("POST /refuse HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1073741824\r\n\r\n").await;
@@ -588,15 +591,18 @@ async fn draining_ends_what_has_no_request_within_a_second_or_so() {
     let half = "GET / HTTP/1.1\r\nhost: lo";
     let whole = "GET / HTTP/1.1\r\nhost: localhost\r\n\r\n";
     for (protocol, sent) in [
-        (Protocol::Http1, String::new()),
-        (Protocol::Http1, half.to_owned()),
-        (Protocol::Http1, whole.to_owned()),
-        (Protocol::Http1, format!("{whole}{half}")),
-        (Protocol::Http1, "POST /refuse HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5\r\n\r\n".to_owned()),
-        (Protocol::Http2, String::new()),
-        (Protocol::Http2, "PRI * HT".to_owned()),
-        (Protocol::Http2, String::from_utf8(PREFACE.to_vec()).unwrap()),
-        (Protocol::Http2, String::from_utf8([PREFACE, SETTINGS].concat()).unwrap()),
+        (HttpVersion::Http1, String::new()),
+        (HttpVersion::Http1, half.to_owned()),
+        (HttpVersion::Http1, whole.to_owned()),
+        (HttpVersion::Http1, format!("{whole}{half}")),
+        (
+            HttpVersion::Http1,
+            "POST /refuse HTTP/1.1\r\nhost: localhost\r\ncontent-length: 5\r\n\r\n".to_owned(),
+        ),
+        (HttpVersion::Http2, String::new()),
+        (HttpVersion::Http2, "PRI * HT".to_owned()),
+        (HttpVersion::Http2, String::from_utf8(PREFACE.to_vec()).unwrap()),
+        (HttpVersion::Http2, String::from_utf8([PREFACE, SETTINGS].concat()).unwrap()),
     ] {
         let (mut peer, _) = serve(protocol, |_| {});
         peer.send(&sent).await;
@@ -608,7 +614,7 @@ async fn draining_ends_what_has_no_request_within_a_second_or_so() {
         assert!(lasted <= 5 * SECOND, "{protocol:?} {sent:?}: {lasted:?}");
     }
     // What is under way goes on.
-    let (mut peer, pieces) = serve(Protocol::Http1, |_| {});
+    let (mut peer, pieces) = serve(HttpVersion::Http1, |_| {});
     peer.send("GET /pieces HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     sleep(SECOND).await;
     peer.phase.send_replace(Phase::Draining);
@@ -675,7 +681,7 @@ async fn who_sends_without_a_pause_outlasts_no_timer_and_no_word_of_the_servers(
     ];
     for (idle, ends) in ways {
         let flood = Flood(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0");
-        let (peer, _) = serve_on(flood, Protocol::Http2, |limits| limits.idle_timeout = idle);
+        let (peer, _) = serve_on(flood, HttpVersion::Http2, |limits| limits.idle_timeout = idle);
         sleep(Duration::from_millis(100)).await;
         assert!(!peer.served.is_finished());
         ends(&peer);
@@ -685,7 +691,7 @@ async fn who_sends_without_a_pause_outlasts_no_timer_and_no_word_of_the_servers(
 
 #[tokio::test(start_paused = true)]
 async fn one_without_a_request_makes_room_and_one_with_a_request_does_not() {
-    for protocol in [Protocol::Http1, Protocol::Http2] {
+    for protocol in [HttpVersion::Http1, HttpVersion::Http2] {
         let (mut idle, _) = serve(protocol, |_| {});
         sleep(SECOND).await;
         assert!(idle.places.take().is_some());

@@ -9,7 +9,7 @@ use ztlib::authenticate::Principal;
 use ztlib::authorize::NativePolicy;
 use ztlib::authorize::{Answer, Fault, Labels, Outcome, Read, Reader, SignalError, SignalSource, Value};
 use ztlib::policies::PolicySetBuilder;
-use ztlib::policies::cases::Verdict;
+use ztlib::policies::cases::CaseVerdict;
 use ztlib::policies::trial::{Change, Share};
 
 use crate::stage::{PATIENCE, Stage, classes, judged};
@@ -46,7 +46,7 @@ async fn answers(world: &World, guard: &ztlib::enforce::Guard, peer: &http::Exte
 }
 
 /// Allows GET, and says so in a header.
-fn only_get() -> ztlib::policies::Policies {
+fn only_get() -> ztlib::policies::PolicyStore {
     support::deciding(|question, outcome| {
         if support::text(question, Read::Method)?.as_deref() == Some("GET") {
             outcome.set_response_header("x-method", "get")?;
@@ -305,7 +305,10 @@ fn the_reads_that_made_the_difference_are_named() {
     judged(&shadow, 1);
     let found = shadow.end();
     let group = found.groups()[0];
-    assert_eq!((group.from.verdict(), group.to.verdict(), group.count), (Verdict::Allow, Verdict::Deny, 1));
+    assert_eq!(
+        (group.from.verdict(), group.to.verdict(), group.count),
+        (CaseVerdict::Allow, CaseVerdict::Deny, 1)
+    );
     assert_eq!(group.example.id, permit.id());
     assert_eq!(group.example.subject, "action read");
     assert_eq!(group.example.reads, ["label(\"owner\")=absent".into()]);

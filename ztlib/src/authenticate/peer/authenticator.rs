@@ -110,6 +110,20 @@ impl PeerAuthenticator {
     }
 }
 
+/// Every peer presents a certificate that these roots vouch for.
+impl From<Trust> for PeerAuthenticator {
+    fn from(trust: Trust) -> Self {
+        Self::new(trust)
+    }
+}
+
+/// The same of a handle that stays with its owner: what is replaced there holds here.
+impl From<&Trust> for PeerAuthenticator {
+    fn from(trust: &Trust) -> Self {
+        Self::new(trust.clone())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -413,9 +427,9 @@ mod tests {
     fn replaced_roots_judge_open_connections() {
         let (old, new) = (Authority::new("old"), Authority::new("new"));
         let trust = trusting("td", &old);
-        let peers = PeerAuthenticator::new(trust.clone());
         let of_old = carrying(old.issue_spiffe("spiffe://td/a").chain());
         let of_new = carrying(new.issue_spiffe("spiffe://td/a").chain());
+        let peers = PeerAuthenticator::from(&trust);
         assert_eq!(answer(&peers, &of_old, a_day()), "spiffe://td/a");
         assert_eq!(answer(&peers, &of_new, a_day()), "untrusted-issuer");
         let before = trust.generation();

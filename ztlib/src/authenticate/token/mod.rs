@@ -40,7 +40,7 @@
 //! # Time and keys change
 //!
 //! Claims are verified once and used later: from a cache, on an open stream. Each use begins with
-//! [`VerifiedClaims::recheck`], which compares the times with now and, where the issuer's [`Keys`]
+//! [`VerifiedClaims::recheck`], which compares the times with now and, where the issuer's [`KeyStore`]
 //! were replaced, whether the key is still among them.
 //!
 //! # What a caller learns
@@ -79,7 +79,7 @@ pub use error::{TokenError, TokenErrorKind};
 pub use issuer::{Issuer, MAX_LEEWAY};
 pub use json::JsonFault;
 pub use key_error::{KeyRefusal, KeySetError, KeyWarning};
-pub use keys::{KeySet, Keys, MAX_KEY_SET_BYTES};
+pub use keys::{KeySet, KeyStore, MAX_KEY_SET_BYTES};
 pub use limits::MAX_TOKEN_BYTES;
 pub use verifier::{TokenVerifier, TokenVerifierBuilder};
 pub use ztlib_contract::facts::ClaimError;

@@ -6,8 +6,8 @@ mod peer;
 #[cfg(feature = "tokens")]
 mod token;
 
-pub use guard::{ZeroTrust, ZeroTrustLayer};
+pub use guard::{GuardLayer, Guarded};
 #[cfg(feature = "peers")]
-pub use peer::{PeerIdentityLayer, PeerIdentityService};
+pub use peer::{AuthenticatePeer, AuthenticatePeerLayer};
 #[cfg(feature = "tokens")]
-pub use token::{TokenLayer, TokenService};
+pub use token::{AuthenticateToken, AuthenticateTokenLayer};

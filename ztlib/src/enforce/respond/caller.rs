@@ -22,18 +22,18 @@ pub enum Protocol {
 
 /// What of a request the form of its answer depends on, taken before the request is judged.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Caller {
+pub(crate) struct ReplyTo {
     may_be_grpc: bool,
     is_head: bool,
     is_http2: bool,
     /// The caller may have sent more in the hope of another protocol.
-    hopes: bool,
+    expects_upgrade: bool,
 }
 
-impl Caller {
+impl ReplyTo {
     pub(crate) fn of(method: &Method, version: Version, headers: &HeaderMap) -> Self {
         // HTTP/2 has no upgrade, and a tunnel there is a stream of its own.
-        let hopes =
+        let expects_upgrade =
             version <= Version::HTTP_11 && (method == Method::CONNECT || headers.contains_key(UPGRADE));
         let is_http2 = version >= Version::HTTP_2;
         Self {
@@ -41,7 +41,7 @@ impl Caller {
             may_be_grpc: version == Version::HTTP_2 && method == Method::POST && is_grpc(headers),
             is_head: method == Method::HEAD,
             is_http2,
-            hopes,
+            expects_upgrade,
         }
     }
 
@@ -78,7 +78,7 @@ impl Caller {
     /// Ends the connection after this answer where the caller hoped for another protocol and does
     /// not get it: what it has sent already is not to be read as a request (RFC 9931).
     fn close<B>(self, response: &mut Response<B>) {
-        if self.hopes && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        if self.expects_upgrade && response.status() != StatusCode::SWITCHING_PROTOCOLS {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
     }
@@ -106,7 +106,7 @@ mod tests {
         if !content_type.is_empty() {
             headers.insert(CONTENT_TYPE, content_type.parse().unwrap());
         }
-        Caller::of(&method, version, &headers).protocol(Protocol::Grpc)
+        ReplyTo::of(&method, version, &headers).protocol(Protocol::Grpc)
     }
 
     #[test]

@@ -8,7 +8,7 @@ use http::Response;
 use pin_project_lite::pin_project;
 
 use super::body::ResponseBody;
-use super::caller::Caller;
+use super::caller::ReplyTo;
 use crate::authorize::HeaderChange;
 use crate::enforce::obligations;
 
@@ -24,17 +24,17 @@ pin_project! {
 pin_project! {
     #[project = StateProjection]
     enum State<F, R> {
-        Passed { #[pin] inner: F, headers: Vec<HeaderChange>, caller: Caller },
+        Passed { #[pin] inner: F, headers: Vec<HeaderChange>, caller: ReplyTo },
         Refused { response: Option<Response<ResponseBody<R>>> },
     }
 }
 
 impl<F, R> ResponseFuture<F, R> {
-    pub(crate) fn passed(inner: F, caller: Caller) -> Self {
+    pub(crate) fn passed(inner: F, caller: ReplyTo) -> Self {
         Self::obliged(inner, Vec::new(), caller)
     }
 
-    pub(crate) fn obliged(inner: F, headers: Vec<HeaderChange>, caller: Caller) -> Self {
+    pub(crate) fn obliged(inner: F, headers: Vec<HeaderChange>, caller: ReplyTo) -> Self {
         Self { state: State::Passed { inner, headers, caller } }
     }
 

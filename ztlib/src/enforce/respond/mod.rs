@@ -11,5 +11,5 @@ pub use caller::Protocol;
 pub use future::ResponseFuture;
 pub use refusal::{Cause, Refusal};
 
-pub(crate) use caller::Caller;
+pub(crate) use caller::ReplyTo;
 pub(crate) use refusal::Challenge;

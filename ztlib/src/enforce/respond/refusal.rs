@@ -7,7 +7,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
 use super::body::ResponseBody;
-use super::caller::{Caller, Protocol};
+use super::caller::{Protocol, ReplyTo};
 use super::grpc_status;
 use crate::authenticate::peer::PeerError;
 use crate::authenticate::token::{TokenError, TokenErrorKind};
@@ -198,7 +198,7 @@ impl Refusal {
     }
 
     /// The response to this caller, by a service that speaks `served`.
-    pub(crate) fn answer<B>(self, caller: Caller, served: Protocol) -> Response<ResponseBody<B>> {
+    pub(crate) fn answer<B>(self, caller: ReplyTo, served: Protocol) -> Response<ResponseBody<B>> {
         let (bytes, head) = self.into_parts(caller.protocol(served));
         caller.fit_refusal(head, bytes)
     }

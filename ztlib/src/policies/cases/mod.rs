@@ -90,9 +90,9 @@ use crate::load_error::LoadError;
 pub use coverage::Coverage;
 pub use draft::{Draft, PolicyFacts};
 pub use lint::{Finding, Route, Routes};
-pub use report::{Difference, Rehearsal, Report, Timing};
+pub use report::{CaseResult, Difference, Report, Timing};
 #[doc(inline)]
-pub use ztlib_contract::cases::{Cases, Error, Verdict};
+pub use ztlib_contract::cases::{CaseVerdict, Cases, Error};
 
 pub(crate) use gate::gate;
 
@@ -108,12 +108,12 @@ pub fn read(file: impl AsRef<Path>) -> Result<Cases, LoadError> {
 }
 
 /// Runs cases until so many have failed.
-pub(crate) fn rehearse(set: &PolicySet, suites: &[Cases], most_failures: usize) -> Result<Report, LoadError> {
+pub(crate) fn simulate(set: &PolicySet, suites: &[Cases], most_failures: usize) -> Result<Report, LoadError> {
     let mut report = Report::default();
     let mut failed = 0_usize;
     for cases in suites {
         for case in cases.cases() {
-            let rehearsal = Rehearsal::of(set, cases, case)?;
+            let rehearsal = CaseResult::of(set, cases, case)?;
             failed = failed.saturating_add(usize::from(!rehearsal.passed()));
             report.push(rehearsal);
             if failed >= most_failures {

@@ -5,11 +5,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use http::HeaderValue;
-use ztlib_contract::cases::{HeaderChange, Said, StepUp, Verdict, closest, shown};
+use ztlib_contract::cases::{CaseVerdict, HeaderChange, Said, StepUp, closest, shown};
 
 use super::Cases;
 use crate::authorize::Answer;
-use crate::authorize::{CacheBounds, DecisionCache};
+use crate::authorize::{CacheLimits, DecisionCache};
 use crate::authorize::{Decision, Fault, FaultOrigin};
 use crate::authorize::{Evaluation, PolicySet};
 use crate::clock::Stopwatch;
@@ -19,11 +19,11 @@ use ztlib_contract::cases::Case;
 
 /// What came of cases that were run, in their order.
 #[derive(Debug, Default)]
-pub struct Report(Vec<Rehearsal>);
+pub struct Report(Vec<CaseResult>);
 
 impl Report {
     /// Every case that was run.
-    pub fn rehearsals(&self) -> impl ExactSizeIterator<Item = &Rehearsal> {
+    pub fn results(&self) -> impl ExactSizeIterator<Item = &CaseResult> {
         self.0.iter()
     }
 
@@ -47,14 +47,14 @@ impl Report {
         self.0.is_empty()
     }
 
-    pub(crate) fn push(&mut self, rehearsal: Rehearsal) {
+    pub(crate) fn push(&mut self, rehearsal: CaseResult) {
         self.0.push(rehearsal);
     }
 }
 
 /// One case that was run, and what was said.
 #[derive(Debug)]
-pub struct Rehearsal {
+pub struct CaseResult {
     file: Box<Path>,
     line: usize,
     case: Box<str>,
@@ -116,7 +116,7 @@ pub struct Timing {
     pub remembered: Option<Duration>,
 }
 
-impl Rehearsal {
+impl CaseResult {
     /// Runs a case.
     pub(crate) fn of(set: &PolicySet, cases: &Cases, case: &Case) -> Result<Self, LoadError> {
         let stage = stage(set, cases, case)?;
@@ -172,7 +172,7 @@ impl Rehearsal {
     }
 
     /// What was said.
-    pub fn verdict(&self) -> Verdict {
+    pub fn verdict(&self) -> CaseVerdict {
         self.said.verdict
     }
 
@@ -226,7 +226,7 @@ pub(crate) fn stage(set: &PolicySet, cases: &Cases, case: &Case) -> Result<Polic
         return at(format!("the set has no policy {}", meant(&expected.value, &names)), expected.line);
     }
     if cases.policy().is_none()
-        && let Some(expected) = case.expect.verdict.as_ref().filter(|at| at.value == Verdict::Abstain)
+        && let Some(expected) = case.expect.verdict.as_ref().filter(|at| at.value == CaseVerdict::Abstain)
     {
         return at("a set does not abstain: it allows or denies".to_owned(), expected.line);
     }
@@ -255,7 +255,7 @@ pub(crate) fn time(set: &PolicySet, cases: &Cases, case: &Case, times: u32) -> R
         sum = sum.saturating_add(took);
         (fastest, slowest) = (fastest.min(took), slowest.max(took));
     }
-    let cache = DecisionCache::new(CacheBounds::default());
+    let cache = DecisionCache::new(CacheLimits::default());
     // The first is evaluated and stored, the second is found in the shared part, and from then on in
     // this thread's own.
     let warmed = (0..2).map(|_| cache.decide(&stage, case.facts.question())).last();
@@ -281,14 +281,14 @@ fn said(stage: &PolicySet, evaluation: &mut Evaluation, alone: bool) -> Said<Hea
         reason: Some(error.code().into()),
         detail: Some(error.detail().into()).filter(|detail: &String| !detail.is_empty()),
         ..Said::new(match error.origin() {
-            FaultOrigin::Request => Verdict::BadRequest,
-            FaultOrigin::Service => Verdict::Fault,
+            FaultOrigin::Request => CaseVerdict::BadRequest,
+            FaultOrigin::Service => CaseVerdict::Fault,
         })
     };
     let abstained = evaluation.answers.last().is_some_and(|(_, answer)| *answer == Answer::Abstain);
     match &evaluation.result {
         Err(error) => fault(error),
-        Ok(_) if alone && abstained => Said::new(Verdict::Abstain),
+        Ok(_) if alone && abstained => Said::new(CaseVerdict::Abstain),
         Ok(Decision::Deny(denial)) => {
             let step_up = denial
                 .step_up()
@@ -298,7 +298,7 @@ fn said(stage: &PolicySet, evaluation: &mut Evaluation, alone: bool) -> Said<Hea
                 reason: Some(denial.reason().as_str().into()),
                 message: denial.message().map(Into::into),
                 step_up: step_up.unwrap_or_default(),
-                ..Said::new(Verdict::Deny)
+                ..Said::new(CaseVerdict::Deny)
             }
         }
         // What is to be copied from the request is looked up as it would be for one.
@@ -307,7 +307,7 @@ fn said(stage: &PolicySet, evaluation: &mut Evaluation, alone: bool) -> Said<Hea
                 Ok(settled) => Said {
                     request_headers: changes(settled.request),
                     response_headers: changes(settled.response),
-                    ..Said::new(Verdict::Allow)
+                    ..Said::new(CaseVerdict::Allow)
                 },
                 Err(error) => fault(&error),
             }

@@ -12,8 +12,8 @@ mod watch;
 
 pub use builder::PolicySetBuilder;
 #[cfg(feature = "manifest")]
-pub use manifest_loader::{ManifestLoader, Verified};
-pub use reload::Policies;
+pub use manifest_loader::{ManifestOptions, Verified};
+pub use reload::PolicyStore;
 pub use status::Status;
 
 #[cfg(feature = "trial")]

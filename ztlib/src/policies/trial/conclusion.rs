@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::authorize::Obligation;
 use crate::authorize::{Decision, Fault, FaultOrigin};
 use crate::digest::Digest;
-use crate::policies::cases::Verdict;
+use crate::policies::cases::CaseVerdict;
 
 /// What a policy set came to on one question: a decision or a fault, as it can be compared with
 /// what another set came to.
@@ -16,7 +16,7 @@ use crate::policies::cases::Verdict;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Conclusion {
     #[serde(serialize_with = "super::shown")]
-    pub(crate) verdict: Verdict,
+    pub(crate) verdict: CaseVerdict,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) policy: Option<Box<str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -37,7 +37,7 @@ impl Conclusion {
                     let digest = |value: &[u8]| Digest::of(value).to_string();
                     obligations.iter().map(|one| format!("{of} {}", one.describe(digest)).into()).collect()
                 };
-                let mut allow = bare(Verdict::Allow);
+                let mut allow = bare(CaseVerdict::Allow);
                 if !obligations.is_empty() {
                     allow.obligations = all("request", &obligations.request);
                     allow.obligations.extend(all("response", &obligations.response));
@@ -54,21 +54,21 @@ impl Conclusion {
                     let acr = step_up.acr().map(|acr| format!("acr={acr}"));
                     [acr, age].into_iter().flatten().collect::<Vec<_>>().join(" ").into()
                 }),
-                ..bare(Verdict::Deny)
+                ..bare(CaseVerdict::Deny)
             },
             Err(fault) => Self {
                 policy: fault.policy().map(Into::into),
                 reason: Some(fault.code().into()),
                 ..bare(match fault.origin() {
-                    FaultOrigin::Request => Verdict::BadRequest,
-                    FaultOrigin::Service => Verdict::Fault,
+                    FaultOrigin::Request => CaseVerdict::BadRequest,
+                    FaultOrigin::Service => CaseVerdict::Fault,
                 })
             },
         }
     }
 
     /// Allow, deny, fault or bad-request.
-    pub fn verdict(&self) -> Verdict {
+    pub fn verdict(&self) -> CaseVerdict {
         self.verdict
     }
 

@@ -12,7 +12,7 @@ use crate::authorize::Revision;
 use crate::authorize::Trace;
 use crate::authorize::{Read, ReadFault};
 use crate::digest::Digest;
-use crate::policies::cases::Verdict;
+use crate::policies::cases::CaseVerdict;
 use crate::request_id::RequestId;
 use ztlib_contract::{Attribute, behind};
 
@@ -126,9 +126,9 @@ impl Group {
 fn change(from: &Conclusion, to: &Conclusion) -> Change {
     match (from.verdict(), to.verdict()) {
         (_, verdict) if verdict.is_no_decision() => Change::Fault,
-        (Verdict::Allow, Verdict::Allow) => Change::OtherObligations,
-        (_, Verdict::Allow) => Change::Loosened,
-        (Verdict::Allow, _) => Change::Tightened,
+        (CaseVerdict::Allow, CaseVerdict::Allow) => Change::OtherObligations,
+        (_, CaseVerdict::Allow) => Change::Loosened,
+        (CaseVerdict::Allow, _) => Change::Tightened,
         _ => Change::OtherDenial,
     }
 }

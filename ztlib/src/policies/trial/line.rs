@@ -12,7 +12,7 @@ use super::recording::bad;
 use crate::authorize::RevisionName;
 use crate::digest::Digest;
 use crate::load_error::LoadError;
-use crate::policies::cases::Verdict;
+use crate::policies::cases::CaseVerdict;
 use crate::policies::files::Format;
 use crate::request_id::RequestId;
 use ztlib_contract::{Attribute, Kind, UnknownAttribute};
@@ -244,7 +244,8 @@ fn read_value(attribute: &Attribute, value: Json) -> Result<Recorded, String> {
 }
 
 fn conclusion(mut decision: Members) -> Result<Conclusion, String> {
-    let verdict = verdict_named(&decision.text("verdict")?).filter(|verdict| *verdict != Verdict::Abstain);
+    let verdict =
+        verdict_named(&decision.text("verdict")?).filter(|verdict| *verdict != CaseVerdict::Abstain);
     let verdict = verdict.ok_or("a verdict is allow, deny, fault or bad-request")?;
     let mut optional = |name: &str| decision.0.contains_key(name).then(|| decision.text(name)).transpose();
     let (policy, reason, step_up) = (optional("policy")?, optional("reason")?, optional("step-up")?);

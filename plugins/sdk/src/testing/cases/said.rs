@@ -8,7 +8,7 @@ use crate::testing::{self, Fault, Verdict};
 /// What was said to a case, in the form in which it is compared. `name` is the policy's, where it is known; `applied`: whether there is a request whose
 /// headers an allow changes.
 pub(super) fn said(result: Result<Verdict, Fault>, name: Option<&str>, applied: bool) -> Said<String> {
-    use ztlib_contract::cases::Verdict::{Abstain, Allow, BadRequest, Deny, Fault};
+    use ztlib_contract::cases::CaseVerdict::{Abstain, Allow, BadRequest, Deny, Fault};
     let policy = name.map(str::to_owned);
     let verdict = match result {
         Err(fault) => {

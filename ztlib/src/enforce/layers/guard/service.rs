@@ -7,25 +7,25 @@ use tower_service::Service;
 
 use super::layer::FindRoute;
 use crate::enforce::guard::Guard;
-use crate::enforce::respond::Caller;
+use crate::enforce::respond::ReplyTo;
 use crate::enforce::respond::ResponseBody;
 use crate::enforce::respond::ResponseFuture;
 
 /// A guarded service. Refusing is a response, not an error.
 #[derive(Debug, Clone)]
-pub struct ZeroTrust<S> {
+pub struct Guarded<S> {
     inner: S,
     guard: Guard,
     find_route: FindRoute,
 }
 
-impl<S> ZeroTrust<S> {
+impl<S> Guarded<S> {
     pub(super) fn new(inner: S, guard: Guard, find_route: FindRoute) -> Self {
         Self { inner, guard, find_route }
     }
 }
 
-impl<S, B, R> Service<Request<B>> for ZeroTrust<S>
+impl<S, B, R> Service<Request<B>> for Guarded<S>
 where
     S: Service<Request<B>, Response = Response<R>>,
 {
@@ -43,7 +43,7 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (parts, body) = request.into_parts();
         let mut parts = Box::new(parts);
-        let caller = Caller::of(&parts.method, parts.version, &parts.headers);
+        let caller = ReplyTo::of(&parts.method, parts.version, &parts.headers);
         let matched = (self.find_route)(&mut parts);
         let served = matched.protocol;
         let judged = self.guard.judge(parts, matched);

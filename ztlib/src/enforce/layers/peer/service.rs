@@ -8,18 +8,18 @@ use tower_service::Service;
 use crate::authenticate::peer::{PeerAuthenticator, PeerIdentity};
 use crate::clock::SharedClock;
 use crate::enforce::Established;
-use crate::enforce::respond::{Caller, Cause, Protocol, Refusal, ResponseBody, ResponseFuture};
+use crate::enforce::respond::{Cause, Protocol, Refusal, ReplyTo, ResponseBody, ResponseFuture};
 
-/// The service that [`PeerIdentityLayer`](crate::enforce::layers::PeerIdentityLayer) makes.
+/// The service that [`AuthenticatePeerLayer`](crate::enforce::layers::AuthenticatePeerLayer) makes.
 #[derive(Debug, Clone)]
-pub struct PeerIdentityService<S> {
+pub struct AuthenticatePeer<S> {
     inner: S,
     authenticator: PeerAuthenticator,
     clock: SharedClock,
     protocol: Protocol,
 }
 
-impl<S> PeerIdentityService<S> {
+impl<S> AuthenticatePeer<S> {
     pub(super) fn new(
         inner: S,
         authenticator: PeerAuthenticator,
@@ -30,7 +30,7 @@ impl<S> PeerIdentityService<S> {
     }
 }
 
-impl<S, Q, B> Service<Request<Q>> for PeerIdentityService<S>
+impl<S, Q, B> Service<Request<Q>> for AuthenticatePeer<S>
 where
     S: Service<Request<Q>, Response = Response<B>>,
 {
@@ -43,7 +43,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<Q>) -> Self::Future {
-        let caller = Caller::of(request.method(), request.version(), request.headers());
+        let caller = ReplyTo::of(request.method(), request.version(), request.headers());
         // Whatever stands there was not proven for this request.
         request.extensions_mut().remove::<PeerIdentity>();
         match self.authenticator.authenticate(request.extensions(), self.clock.now()) {
