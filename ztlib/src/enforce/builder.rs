@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::guard::{Guard, Settings, Stage, next_number};
 use super::hints::Hints;
+use super::respond::RefusalForm;
 use crate::authenticate::peer::PeerAuthenticator;
 use crate::authenticate::token::TokenAuthenticator;
 use crate::authorize::{CacheLimits, DecisionCache};
@@ -113,6 +114,7 @@ impl GuardBuilder<WantsPolicies> {
             spellings: AllowedSpellings::default(),
             hints: Hints::default(),
             counters: Remembered::new(),
+            refusal_form: None,
         }))
     }
 }
@@ -121,6 +123,13 @@ impl GuardBuilder<Ready> {
     /// Sends audit events to this sink, besides the `tracing` events that are always made.
     pub fn audit(mut self, sink: impl AuditSink) -> Self {
         self.0.0.sink = Some(Arc::new(sink));
+        self
+    }
+
+    /// Answers refusals over HTTP in this form: a login page for browsers, an error format of the
+    /// house. It is told what the caller may be told, and no more.
+    pub fn refusal_form(mut self, form: impl RefusalForm) -> Self {
+        self.0.0.refusal_form = Some(Arc::new(form));
         self
     }
 

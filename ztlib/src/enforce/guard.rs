@@ -11,11 +11,14 @@ use super::builder::{GuardBuilder, WantsPeers};
 use super::hints::Hints;
 use super::judgement::{Allowed, InForce, Judgement};
 use super::matched::MatchedRoute;
+use super::obligations;
 use super::permit::Permit;
+use super::respond::RefusalForm;
 use super::respond::{Cause, Challenge, Refusal};
 use crate::authenticate::Principal;
 use crate::authenticate::peer::PeerAuthenticator;
 use crate::authenticate::token::TokenAuthenticator;
+use crate::authorize::HeaderChange;
 use crate::authorize::{CacheStatus, DecisionCache, Fault, Labels};
 use crate::clock::SharedClock;
 use crate::observe::{AuditSink, Place, Redaction, Remembered};
@@ -75,6 +78,7 @@ pub(super) struct Settings {
     pub(super) spellings: AllowedSpellings,
     pub(super) hints: Hints,
     pub(super) counters: Remembered,
+    pub(super) refusal_form: Option<Arc<dyn RefusalForm>>,
 }
 
 /// The number of the next guard.
@@ -213,9 +217,88 @@ impl Guard {
         questions.into_iter().take(MAX_QUESTIONS + 1).enumerate().map(one).collect()
     }
 
+    /// Judges the parts of a request, without a service behind it: for a protocol, a server or a
+    /// framework that is not a tower service. [`GuardLayer`](super::GuardLayer) does all of it for
+    /// those that are.
+    ///
+    /// `matched` is what the router found. What comes back is all that may reach the handler: the
+    /// parts with their [`Permit`], their headers changed as the policies oblige.
+    ///
+    /// # Errors
+    /// The [`Refusal`], which leaves an audit event as every judgement does.
+    ///
+    /// ```
+    /// # use ztlib::{authorize::*, policies::PolicySetBuilder};
+    /// use ztlib::enforce::{Guard, MatchedRoute};
+    /// # struct OnlyReads;
+    /// # impl NativePolicy for OnlyReads {
+    /// #     fn decide(&self, question: &mut Reader, _: &mut Outcome) -> Result<Answer, Fault> {
+    /// #         Ok(if &*question.method()? == "GET" { Answer::Allow } else { Answer::Deny })
+    /// #     }
+    /// # }
+    /// # let policies = PolicySetBuilder::new().native("only-reads", OnlyReads).load()?;
+    /// # let guard = Guard::builder().allow_unauthenticated_peers().allow_requests_without_token();
+    /// # let guard = guard.policies(policies).build();
+    /// let parts = |request: http::request::Builder| request.header("host", "shop.test").body(()).map(|r| r.into_parts().0);
+    ///
+    /// let allowed = guard.judge(parts(http::Request::get("/orders"))?, MatchedRoute::default());
+    /// assert!(allowed.is_ok());
+    /// let refused = guard.judge(parts(http::Request::delete("/orders"))?, MatchedRoute::default());
+    /// assert_eq!(refused.err().map(|refusal| refusal.status().as_u16()), Some(403));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[allow(clippy::result_large_err, reason = "as for Guard::ask")]
+    pub fn judge(&self, parts: Parts, matched: MatchedRoute) -> Result<Passed, Refusal> {
+        let Judged { parts, result } = self.judge_request(Box::new(parts), matched);
+        result.map(|allowed| Passed { parts, response_headers: allowed.response_headers })
+    }
+
     /// Judges a request.
-    pub(super) fn judge(&self, parts: Box<Parts>, matched: MatchedRoute) -> Judged {
+    pub(super) fn judge_request(&self, parts: Box<Parts>, matched: MatchedRoute) -> Judged {
         Judgement::begin(&self.0, &InForce::now(&self.0)).judge(parts, matched)
+    }
+
+    /// How the house answers refusals over HTTP.
+    pub(super) fn refusal_form(&self) -> Option<&dyn RefusalForm> {
+        self.0.refusal_form.as_deref()
+    }
+}
+
+/// A request that may pass, as its handler is to see it.
+#[must_use = "the request passes with what the policies oblige to"]
+pub struct Passed {
+    parts: Box<Parts>,
+    response_headers: Vec<HeaderChange>,
+}
+
+impl Passed {
+    /// The request for the handler, with its [`Permit`] in the extensions; and what is to be done to
+    /// the headers of its response.
+    pub fn into_parts(self) -> (Parts, ResponseObligations) {
+        (*self.parts, ResponseObligations(self.response_headers))
+    }
+}
+
+impl std::fmt::Debug for Passed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Passed")
+    }
+}
+
+/// What an allow obliges to do to the response.
+#[must_use = "the policies allowed the request with these"]
+pub struct ResponseObligations(Vec<HeaderChange>);
+
+impl ResponseObligations {
+    /// Sets and removes the headers.
+    pub fn apply(self, headers: &mut http::HeaderMap) {
+        obligations::apply(&self.0, headers);
+    }
+}
+
+impl std::fmt::Debug for ResponseObligations {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("ResponseObligations").field(&self.0.len()).finish()
     }
 }
 

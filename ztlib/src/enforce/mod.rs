@@ -85,7 +85,7 @@ mod respond;
 
 pub use ask::Ask;
 pub use builder::{GuardBuilder, Ready, WantsPeers, WantsPolicies, WantsTokens};
-pub use guard::{Guard, MAX_QUESTIONS};
+pub use guard::{Guard, MAX_QUESTIONS, Passed, ResponseObligations};
 #[cfg(feature = "peers")]
 pub use layers::{AuthenticatePeer, AuthenticatePeerLayer};
 #[cfg(feature = "tokens")]
@@ -93,7 +93,7 @@ pub use layers::{AuthenticateToken, AuthenticateTokenLayer};
 pub use layers::{GuardLayer, Guarded};
 pub use matched::MatchedRoute;
 pub use permit::Permit;
-pub use respond::{Cause, Protocol, Refusal, ResponseBody, ResponseFuture};
+pub use respond::{Cause, Protocol, Refusal, RefusalForm, ResponseBody, ResponseFuture, Told};
 pub use ztlib_contract::PathSpelling;
 pub use ztlib_contract::target::{MAX_PATH_BYTES, TargetError};
 

@@ -2,12 +2,14 @@
 
 mod body;
 mod caller;
+mod form;
 mod future;
 mod grpc_status;
 mod refusal;
 
 pub use body::ResponseBody;
 pub use caller::Protocol;
+pub use form::{RefusalForm, Told};
 pub use future::ResponseFuture;
 pub use refusal::{Cause, Refusal};
 

@@ -4,10 +4,12 @@ use std::fmt;
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
 use super::body::ResponseBody;
 use super::caller::{Protocol, ReplyTo};
+use super::form::{RefusalForm, reform};
 use super::grpc_status;
 use crate::authenticate::peer::PeerError;
 use crate::authenticate::token::{TokenError, TokenErrorKind};
@@ -200,6 +202,22 @@ impl Refusal {
     /// The response to this caller, by a service that speaks `served`.
     pub(crate) fn answer<B>(self, caller: ReplyTo, served: Protocol) -> Response<ResponseBody<B>> {
         let (bytes, head) = self.into_parts(caller.protocol(served));
+        caller.fit_refusal(head, bytes)
+    }
+
+    /// The same, where the house has a form of its own for refusals over HTTP.
+    pub(crate) fn answer_in_form<B>(
+        self,
+        caller: ReplyTo,
+        served: Protocol,
+        form: &dyn RefusalForm,
+        request: &Parts,
+    ) -> Response<ResponseBody<B>> {
+        let protocol = caller.protocol(served);
+        let (mut bytes, mut head) = self.clone().into_parts(protocol);
+        if protocol == Protocol::Http {
+            reform(form, &self, request, &mut head, &mut bytes);
+        }
         caller.fit_refusal(head, bytes)
     }
 

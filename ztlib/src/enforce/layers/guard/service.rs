@@ -46,13 +46,16 @@ where
         let caller = ReplyTo::of(&parts.method, parts.version, &parts.headers);
         let matched = (self.find_route)(&mut parts);
         let served = matched.protocol;
-        let judged = self.guard.judge(parts, matched);
+        let judged = self.guard.judge_request(parts, matched);
         match judged.result {
             Ok(passage) => {
                 let inner = self.inner.call(Request::from_parts(*judged.parts, body));
                 ResponseFuture::obliged(inner, passage.response_headers, caller)
             }
-            Err(refusal) => ResponseFuture::refused(refusal.answer(caller, served)),
+            Err(refusal) => ResponseFuture::refused(match self.guard.refusal_form() {
+                None => refusal.answer(caller, served),
+                Some(form) => refusal.answer_in_form(caller, served, form, &judged.parts),
+            }),
         }
     }
 }

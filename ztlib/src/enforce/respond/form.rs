@@ -1,0 +1,123 @@
+//! A refusal in the form of the house: a login page for browsers, an error format of one's own.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::request::Parts;
+use http::{Response, StatusCode};
+
+use super::refusal::Refusal;
+use crate::authorize::StepUp;
+use crate::request_id::RequestId;
+
+/// What a caller may be told of a refusal, and nothing else: a form cannot tell more than this.
+#[derive(Debug)]
+pub struct Told<'r>(&'r Refusal);
+
+impl Told<'_> {
+    /// The status that ztlib's own answer has.
+    pub fn status(&self) -> StatusCode {
+        self.0.status()
+    }
+
+    /// The stable code: the same for every fault of a credential, and for every fault of the service.
+    pub fn code(&self) -> &str {
+        self.0.code()
+    }
+
+    /// The text for the caller, where a policy gave one or the request itself is at fault.
+    pub fn message(&self) -> Option<String> {
+        self.0.message()
+    }
+
+    /// The id by which an operator finds the audit event.
+    pub fn id(&self) -> RequestId {
+        self.0.id()
+    }
+
+    /// The login that would help, where a policy asks for one.
+    pub fn step_up(&self) -> Option<&StepUp> {
+        self.0.denial().and_then(|denial| denial.step_up())
+    }
+}
+
+/// Gives refusals over HTTP a form of one's own. gRPC has its own, which does not change.
+///
+/// Any `Fn(&Told, &Parts) -> Option<Response<Bytes>>` is one. `None` leaves ztlib's own answer
+/// (`application/problem+json`, RFC 9457). The status may be a redirect or an error and never a
+/// success: such an answer is left out, and so is that of a form which panics. `Cache-Control:
+/// no-store` and the challenge of a 401 stay.
+///
+/// ```
+/// use bytes::Bytes;
+/// use http::{Response, StatusCode, header, request::Parts};
+/// use ztlib::enforce::{Guard, Told};
+/// # use ztlib::{authorize::*, policies::PolicySetBuilder};
+/// # struct Nobody;
+/// # impl NativePolicy for Nobody {
+/// #     fn decide(&self, _: &mut Reader, _: &mut Outcome) -> Result<Answer, Fault> { Ok(Answer::Deny) }
+/// # }
+/// # let policies = PolicySetBuilder::new().native("nobody", Nobody).load()?;
+///
+/// /// Browsers are sent to the login; everybody else gets the usual answer.
+/// fn login(told: &Told<'_>, request: &Parts) -> Option<Response<Bytes>> {
+///     let accepts = request.headers.get(header::ACCEPT)?.to_str().ok()?;
+///     if told.status() != StatusCode::UNAUTHORIZED || !accepts.contains("text/html") {
+///         return None;
+///     }
+///     let redirect = Response::builder().status(StatusCode::SEE_OTHER).header(header::LOCATION, "/login");
+///     redirect.body(Bytes::new()).ok()
+/// }
+///
+/// let guard = Guard::builder().allow_unauthenticated_peers().allow_requests_without_token();
+/// let guard = guard.policies(policies).refusal_form(login).build();
+/// # Ok::<(), ztlib::policies::LoadError>(())
+/// ```
+pub trait RefusalForm: Send + Sync + 'static {
+    /// The answer to this refused request; `None` for ztlib's own.
+    fn form(&self, told: &Told<'_>, request: &Parts) -> Option<Response<Bytes>>;
+}
+
+impl<F> RefusalForm for F
+where
+    F: Fn(&Told<'_>, &Parts) -> Option<Response<Bytes>> + Send + Sync + 'static,
+{
+    fn form(&self, told: &Told<'_>, request: &Parts) -> Option<Response<Bytes>> {
+        self(told, request)
+    }
+}
+
+/// Puts the answer of a form in the place of ztlib's own.
+pub(super) fn reform(
+    form: &dyn RefusalForm,
+    refusal: &Refusal,
+    request: &Parts,
+    own: &mut Response<()>,
+    bytes: &mut Bytes,
+) {
+    let formed = catch_unwind(AssertUnwindSafe(|| form.form(&Told(refusal), request)));
+    let formed = match formed {
+        Ok(None) => return,
+        Ok(Some(formed)) if formed.status().as_u16() >= 300 => formed,
+        Ok(Some(formed)) => {
+            let status = formed.status().as_u16();
+            tracing::error!(target: "ztlib::refusal", status, "a form of refusals gave a status that is not a refusal's: it is left out");
+            return;
+        }
+        Err(_) => {
+            tracing::error!(target: "ztlib::refusal", "a form of refusals panicked: it is left out");
+            return;
+        }
+    };
+    let (head, body) = formed.into_parts();
+    *own.status_mut() = head.status;
+    own.headers_mut().remove(CONTENT_TYPE);
+    let kept = [CACHE_CONTROL, WWW_AUTHENTICATE, CONTENT_LENGTH];
+    for (name, value) in &head.headers {
+        if !kept.contains(name) {
+            own.headers_mut().append(name, value.clone());
+        }
+    }
+    *bytes = body;
+}
