@@ -115,8 +115,8 @@ fn main() -> ExitCode {
 
 impl Setup {
     fn new() -> Self {
-        // It reads the path, a header, the method and the subject: every request of a flood has a key of
-        // its own.
+        // It reads the path, a header, the method and the subject: every request of a flood has a
+        // key of its own.
         let call = |name: &str, with: &[&str]| json!({ "call": name, "with": with });
         let calls = [call("path", &[]), call("header", &["x-a"]), call("method", &[]), call("subject", &[])];
         // On a busy machine the wall clock would stop one evaluation in a million.
@@ -167,8 +167,8 @@ fn distinct_request(setup: &Setup, n: usize) -> Sent {
 }
 
 fn distinct_route(setup: &Setup, n: usize) -> Sent {
-    // Of a known gRPC service a caller makes up the methods; every third request has a method of its
-    // own, too.
+    // Of a known gRPC service a caller makes up the methods; every third request has a method of
+    // its own, too.
     let path = format!("/shop.Orders/Method{n}");
     let method = if n.is_multiple_of(3) { format!("M{n}") } else { "POST".to_owned() };
     let method = Method::from_bytes(method.as_bytes()).expect("a method");

@@ -94,7 +94,8 @@ impl World {
             .algorithms([Algorithm::ES256])
             .keys(KeySet::from_jwks(&self.tokens.jwks())?);
         let verifier = TokenVerifier::builder().issuer(issuer).build()?;
-        // The set is made here a moment before, so nobody signs it: it is taken unsigned, by a verb.
+        // The set is made here a moment before, so nobody signs it: it is taken unsigned, by a
+        // verb.
         let policies =
             PolicyStore::from_manifest(self.policies().join("policies.toml")).allow_unsigned().load()?;
         let guard = Guard::builder()

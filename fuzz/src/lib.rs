@@ -55,8 +55,8 @@ pub fn peer_certificate(data: &[u8]) {
         let trust = Trust::builder().trust(domain, [root.clone()]).expect("a root");
         PeerAuthenticator::new(trust.build().expect("roots")).trust_foreign_acceptor()
     });
-    // The input is a chain: each certificate after its length in two bytes. What is left over is the
-    // last one.
+    // The input is a chain: each certificate after its length in two bytes. What is left over is
+    // the last one.
     let mut chain = Vec::new();
     let mut rest = data;
     while let Some((length, after)) = rest.split_first_chunk::<2>() {

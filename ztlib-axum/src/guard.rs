@@ -101,13 +101,14 @@ where
 
     fn call(&mut self, request: http::Request<B>) -> Self::Future {
         let mut request = request.map(Body::new);
-        // Where no router stands outside, axum is about to write down this very URI as the original one.
+        // Where no router stands outside, axum is about to write down this very URI as the original
+        // one.
         if request.extensions().get::<OriginalUri>().is_some() {
             let arrived = Arrived(request.uri().clone());
             request.extensions_mut().insert(arrived);
         }
-        // The template of a router outside is none of this one's: a request that matches nothing here has
-        // no route.
+        // The template of a router outside is none of this one's: a request that matches nothing
+        // here has no route.
         request.extensions_mut().remove::<MatchedPath>();
         GuardedFuture::new(self.0.call(request))
     }

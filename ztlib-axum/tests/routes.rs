@@ -366,8 +366,8 @@ async fn a_layer_that_trims_slashes_does_not_part_guard_and_router() {
         (event.path().unwrap().to_string(), event.route().map(|route| route.to_string()))
     };
 
-    // As a layer outside it runs after the routing, so it changes neither what is routed nor what is
-    // judged.
+    // As a layer outside it runs after the routing, so it changes neither what is routed nor what
+    // is judged.
     let trim = from_fn(async |request: Request, next: Next| next.run(trim_slash(request)).await);
     let layered = GuardedRouter::new(guard(), router()).layer_outside(trim);
     for (path, route) in

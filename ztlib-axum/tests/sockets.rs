@@ -66,7 +66,8 @@ impl Service {
             ))?;
             Ok(if path.starts_with("/denied") { Answer::Deny } else { Answer::Allow })
         }));
-        // The service runs on the machine's clock where TLS does; tokens and decisions on the world's.
+        // The service runs on the machine's clock where TLS does; tokens and decisions on the
+        // world's.
         let guard = adjust(guard).build();
         let runs = Arc::new(AtomicUsize::new(0));
         let handler = {
@@ -110,7 +111,8 @@ impl Service {
         let _ = stream.write_all(bytes.as_ref()).await;
         let _ = stream.flush().await;
         let mut answer = Vec::new();
-        // A server that closes while bytes are under way may reset the connection: what came before counts.
+        // A server that closes while bytes are under way may reset the connection: what came before
+        // counts.
         let read = async {
             let mut piece = [0; 4096];
             while let Ok(n) = stream.read(&mut piece).await {
@@ -308,8 +310,8 @@ async fn an_upgrade_is_decided_before_101_and_a_denied_one_closes() {
     assert!(answer.starts_with("HTTP/1.1 101 ") && answer.ends_with("hello"), "{answer}");
     assert_eq!((service.decisions().len(), service.runs()), (1, 1));
 
-    // Refused, for whatever reason: what was sent in the hope of another protocol is never a request
-    // (RFC 9931).
+    // Refused, for whatever reason: what was sent in the hope of another protocol is never a
+    // request (RFC 9931).
     let denied = upgrading("/denied/upgrade", "echo", &bearer);
     let nobody = upgrading("/upgrade", "echo", "");
     let malformed = upgrading("//upgrade", "echo", &bearer);

@@ -83,7 +83,8 @@ impl Toolchain {
             cargo.arg(if no_std { "-Zbuild-std=core,alloc" } else { "-Zbuild-std=std,panic_abort" });
             cargo.env("RUSTC_BOOTSTRAP", "1").env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", "wasm-ld");
         }
-        // No path of this machine goes into a policy, and a small stack leaves room in its first page.
+        // No path of this machine goes into a policy, and a small stack leaves room in its first
+        // page.
         let home = std::env::var("CARGO_HOME")
             .or_else(|_| std::env::var("HOME").map(|home| format!("{home}/.cargo")));
         let mut flags = vec![

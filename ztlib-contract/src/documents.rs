@@ -70,8 +70,8 @@ impl Documents {
         symbols: &impl Symbols,
     ) -> Result<Fact<'_>, ReadFault> {
         let found = self.find(document, pointer, symbols)?;
-        // The value is what it is: it may be what a caller sent, and nothing in it is a symbol or an
-        // escape.
+        // The value is what it is: it may be what a caller sent, and nothing in it is a symbol or
+        // an escape.
         Ok(Fact::Bool(found.is_some_and(|json| match json {
             Json::String(text) => *text == *value,
             Json::Array(items) => items.iter().any(|item| item.as_str() == Some(value)),
@@ -90,11 +90,12 @@ impl Documents {
         let document = self.0.get(document).ok_or(ReadFault::UndeclaredDocument)?;
         check_template(pointer)?;
         let mut current = Some(document.as_ref());
-        // The symbols are put in segment by segment, after the pointer is taken apart: a value never adds a
-        // segment.
+        // The symbols are put in segment by segment, after the pointer is taken apart: a value
+        // never adds a segment.
         for segment in segments(pointer) {
             let Some(segment) = expand(segment, symbols)? else {
-                // The remaining symbols are still looked at, so that a wrong one is a fault on every path.
+                // The remaining symbols are still looked at, so that a wrong one is a fault on
+                // every path.
                 current = None;
                 continue;
             };

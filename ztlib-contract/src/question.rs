@@ -144,7 +144,8 @@ impl Question {
             Read::Method => text(Some(self.request()?.parts.method.as_str())),
             Read::Host => text(Some(self.request()?.target.host())),
             Read::Path => text(Some(self.request()?.target.path())),
-            // Absent, and no fault, for a question of the application's own: absent matches no rule.
+            // Absent, and no fault, for a question of the application's own: absent matches no
+            // rule.
             Read::Route => text(self.request().ok().and_then(|request| request.route.as_deref())),
             Read::Param(name) => text(self.param(name)?),
             Read::PathMatches(pattern) => {

@@ -190,8 +190,8 @@ impl Read {
     }
 
     /// Whether nothing but who calls decides what it gives: it gives the same for as long as peer
-    /// and claims are the very same ones. What depends on the time as well (`before-claim`), or on a
-    /// document, is not among them.
+    /// and claims are the very same ones. What depends on the time as well (`before-claim`), or on
+    /// a document, is not among them.
     pub fn is_of_caller(&self) -> bool {
         self.row().whose == Whose::Caller
     }

@@ -35,7 +35,8 @@ fn changes_at(read: &Read, caller: &Caller, now: u64) -> Option<u64> {
         Read::AuthenticatedWithin(seconds) => {
             let login =
                 caller.claims.as_deref().and_then(|claims| claims.auth_time().ok()?).map(unix_seconds)?;
-            // A login in the future is none yet; one that is exactly as old as is asked for still counts.
+            // A login in the future is none yet; one that is exactly as old as is asked for still
+            // counts.
             if_ahead(login).or_else(|| if_ahead(login.checked_add(u64::from(*seconds))?.checked_add(1)?))
         }
         Read::InWindow(schedule) => window_changes_at(schedule, now),
@@ -52,8 +53,8 @@ fn window_changes_at(schedule: &str, now: u64) -> Option<u64> {
     let mut week: Vec<(u64, u64)> = (0..7).flat_map(in_week).collect();
     week.sort_unstable();
 
-    // 1970-01-01 was a Thursday; the week begins on Monday. Two weeks in a row hold every change that
-    // can be next.
+    // 1970-01-01 was a Thursday; the week begins on Monday. Two weeks in a row hold every change
+    // that can be next.
     let minute = (now / 60 + 3 * 1440) % WEEK;
     let two_weeks = || {
         [0, WEEK].into_iter().flat_map(|later| week.iter().map(move |(from, to)| (from + later, to + later)))

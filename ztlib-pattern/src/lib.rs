@@ -8,12 +8,13 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// The longest pattern, network or schedule that is looked at, in bytes.
 pub const MAX_PATTERN_BYTES: usize = 2048;
 
-/// Why a pattern, network or schedule cannot be used. The text is fixed: it holds nothing of the input.
+/// Why a pattern, network or schedule cannot be used. The text is fixed: it holds nothing of the
+/// input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Malformed(pub &'static str);
 
-/// Whether a path matches a pattern: `*` is exactly one non-empty segment, `**` as the last segment is the rest, however
-/// long, and everything else stands for itself.
+/// Whether a path matches a pattern: `*` is exactly one non-empty segment, `**` as the last segment
+/// is the rest, however long, and everything else stands for itself.
 ///
 /// # Errors
 /// [`Malformed`] for a text that cannot be understood.
@@ -31,7 +32,8 @@ pub fn path_matches(pattern: &str, path: &str) -> Result<bool, Malformed> {
     Ok(segments_match(pattern, path))
 }
 
-/// Whether a SPIFFE ID matches a pattern: "spiffe://", a literal trust domain, and a path as in [`path_matches`].
+/// Whether a SPIFFE ID matches a pattern: "spiffe://", a literal trust domain, and a path as in
+/// [`path_matches`].
 ///
 /// # Errors
 /// [`Malformed`] for a text that cannot be understood.
@@ -56,7 +58,8 @@ pub fn spiffe_matches(pattern: &str, id: Option<&str>) -> Result<bool, Malformed
     Ok(id_domain == domain && segments_match(path, id_path))
 }
 
-/// `**` only as the last segment, and a `*` never as a part of a segment: "/a*" looks like a prefix and would be none.
+/// `**` only as the last segment, and a `*` never as a part of a segment: "/a*" looks like a prefix
+/// and would be none.
 fn check_wildcards(pattern: &str) -> Result<(), Malformed> {
     let mut segments = pattern.split('/').peekable();
     while let Some(segment) = segments.next() {
@@ -90,8 +93,8 @@ fn segments_match(pattern: &str, path: &str) -> bool {
     path.next().is_none()
 }
 
-/// Whether an address lies in a network in CIDR notation (RFC 4632, RFC 4291). An IPv4-mapped IPv6 address is
-/// the IPv4 address that it maps. An unknown address lies in none.
+/// Whether an address lies in a network in CIDR notation (RFC 4632, RFC 4291). An IPv4-mapped IPv6
+/// address is the IPv4 address that it maps. An unknown address lies in none.
 ///
 /// # Errors
 /// [`Malformed`] for a text that cannot be understood.
@@ -140,8 +143,9 @@ fn v6(address: Ipv6Addr) -> u128 {
     u128::from(address)
 }
 
-/// Whether a moment lies in a weekly window in UTC: "mon-fri 08:00-18:00", several joined by ";", days also as a list
-/// ("sat,sun 10:00-12:00"). The end is exclusive and may be 24:00; a window does not cross midnight.
+/// Whether a moment lies in a weekly window in UTC: "mon-fri 08:00-18:00", several joined by ";",
+/// days also as a list ("sat,sun 10:00-12:00"). The end is exclusive and may be 24:00; a window
+/// does not cross midnight.
 ///
 /// # Errors
 /// [`Malformed`] for a text that cannot be understood.
@@ -231,7 +235,8 @@ fn time_of_day(text: &str) -> Result<u64, Malformed> {
     if minutes > 59 || total > 24 * 60 { Err(WRONG) } else { Ok(total) }
 }
 
-/// The symbols of a pointer into a document, without their braces. A brace inside of one (`{claim:/{issuer}`) begins no other.
+/// The symbols of a pointer into a document, without their braces. A brace inside of one
+/// (`{claim:/{issuer}`) begins no other.
 pub fn symbols(mut pointer: &str) -> impl Iterator<Item = &str> {
     core::iter::from_fn(move || {
         let (_, after) = pointer.split_once('{')?;

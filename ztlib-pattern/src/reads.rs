@@ -8,14 +8,15 @@
 ///
 /// - the arguments, where there are any: `text`, `seconds` (32 bits), `moment` (seconds since 1970)
 ///   or `number`;
-/// - the value: `yes`, `text`, `texts`, `moment`, or `maybe_text`, `maybe_number`, `maybe_yes`, which
-///   can be absent;
+/// - the value: `yes`, `text`, `texts`, `moment`, or `maybe_text`, `maybe_number`, `maybe_yes`,
+///   which can be absent;
 /// - whose it is: `Caller` (nothing but who calls decides it), `Request` (what this request sent),
 ///   `Service` (what the service and its server say), `Time`, or `Document`;
-/// - flags: `Private` (audit events hide it), `Word` (an issuer's word, without saying which issuer's),
-///   `Issuer` (it asks who issued the token);
+/// - flags: `Private` (audit events hide it), `Word` (an issuer's word, without saying which
+///   issuer's), `Issuer` (it asks who issued the token);
 /// - the attribute behind it: its kind, and its name where there are several of the kind;
-/// - what to ask instead, where the answers vary so much that decisions are hardly ever found again.
+/// - what to ask instead, where the answers vary so much that decisions are hardly ever found
+///   again.
 ///
 /// ```
 /// macro_rules! functions {
@@ -68,8 +69,8 @@ macro_rules! reads {
                 Header header "header" (name: text) -> maybe_text, of Request Private, about Header name,
                     rather "for a label, in which the application puts what matters of it, or copy it (`{header:…}`)";
 
-                /// Whether the request has this header, once or more often, whatever is in it; a fault
-                /// where it carries secrets.
+                /// Whether the request has this header, once or more often, whatever is in it; a
+                /// fault where it carries secrets.
                 HasHeader has_header "has-header" (name: text) -> yes, of Request, about Header name;
 
                 /// All values of a header, in order.
@@ -81,8 +82,8 @@ macro_rules! reads {
                 HeaderNames header_names "header-names" -> texts, of Request Private, about HeaderNames,
                     rather "for a label, in which the application puts what matters of it, or copy it (`{header:…}`)";
 
-                /// The value of a query parameter that occurs at most once, decoded; a fault where it
-                /// occurs more often.
+                /// The value of a query parameter that occurs at most once, decoded; a fault where
+                /// it occurs more often.
                 Query query "query" (name: text) -> maybe_text, of Request Private, about Query name,
                     rather "for a label, in which the application puts what matters of it, or copy it (`{header:…}`)";
 
@@ -103,16 +104,16 @@ macro_rules! reads {
                 /// The peer's SPIFFE trust domain.
                 PeerTrustDomain peer_trust_domain "peer-trust-domain" -> maybe_text, of Caller, about Peer;
 
-                /// The name under which the service trusts the authority of a peer that has no SPIFFE
-                /// ID.
+                /// The name under which the service trusts the authority of a peer that has no
+                /// SPIFFE ID.
                 PeerAuthority peer_authority "peer-authority" -> maybe_text, of Caller, about Peer;
 
                 /// The DNS names in the certificate of a peer that has no SPIFFE ID, sorted.
                 PeerDnsNames peer_dns_names "peer-dns-names" -> texts, of Caller, about Peer,
                     rather "`peer-has-dns-name`";
 
-                /// Whether the peer's SPIFFE ID matches a pattern ("spiffe://example.org/shop/*"). A
-                /// malformed one is a fault.
+                /// Whether the peer's SPIFFE ID matches a pattern ("spiffe://example.org/shop/*").
+                /// A malformed one is a fault.
                 PeerMatches peer_matches "peer-matches" (pattern: text) -> yes, of Caller, about Peer;
 
                 /// Whether the certificate of a peer without SPIFFE ID has this DNS name, without
@@ -127,8 +128,8 @@ macro_rules! reads {
                 /// token.
                 ///
                 /// The subject `alice` of another issuer is another alice, and its role `admin`
-                /// another role. A policy that allows by what a token says and asks neither this nor
-                /// `issuer` is a fault for a token of another issuer.
+                /// another role. A policy that allows by what a token says and asks neither this
+                /// nor `issuer` is a fault for a token of another issuer.
                 FromHomeIssuer from_home_issuer "from-home-issuer" -> yes, of Caller Issuer, about Token;
 
                 /// The token's issuer.
@@ -149,8 +150,8 @@ macro_rules! reads {
                 HasAudience has_audience "has-audience" (audience: text) -> yes, of Caller Word,
                     about Claim "/aud";
 
-                /// A claim by JSON pointer (RFC 6901) that is a string; a fault where it is of another
-                /// type.
+                /// A claim by JSON pointer (RFC 6901) that is a string; a fault where it is of
+                /// another type.
                 ClaimString claim_string "claim-string" (pointer: text) -> maybe_text,
                     of Caller Word Private, about Claim pointer,
                     rather "`claim-contains` or `before-claim`, or copy it (`{claim:…}`)";
@@ -169,13 +170,13 @@ macro_rules! reads {
                     about Claim pointer,
                     rather "`claim-contains` or `before-claim`, or copy it (`{claim:…}`)";
 
-                /// Whether a claim is this string, or an array that holds it; false where there is no
-                /// such claim.
+                /// Whether a claim is this string, or an array that holds it; false where there is
+                /// no such claim.
                 ClaimContains claim_contains "claim-contains" (pointer: text, value: text) -> yes,
                     of Caller Word, about Claim pointer;
 
-                /// Whether the user's last active login is at most this many seconds ago; false where
-                /// the token does not say.
+                /// Whether the user's last active login is at most this many seconds ago; false
+                /// where the token does not say.
                 AuthenticatedWithin authenticated_within "authenticated-within" (seconds: seconds) -> yes,
                     of Time Word, about Claim "/auth_time";
 
@@ -192,8 +193,8 @@ macro_rules! reads {
                 RemoteIp remote_ip "remote-ip" -> maybe_text, of Service, about RemoteIp,
                     rather "`remote-ip-in`";
 
-                /// Whether the caller's IP address lies in a network ("10.0.0.0/8"); false where it is
-                /// not known.
+                /// Whether the caller's IP address lies in a network ("10.0.0.0/8"); false where it
+                /// is not known.
                 RemoteIpIn remote_ip_in "remote-ip-in" (cidr: text) -> yes, of Service, about RemoteIp;
 
                 /// Whether it is earlier than this moment (seconds since 1970-01-01T00:00:00Z).
@@ -204,20 +205,21 @@ macro_rules! reads {
                 BeforeClaim before_claim "before-claim" (pointer: text) -> yes, of Time Word,
                     about Claim pointer;
 
-                /// Whether it is now inside a weekly window in UTC: "mon-fri 08:00-18:00". The end is
-                /// exclusive.
+                /// Whether it is now inside a weekly window in UTC: "mon-fri 08:00-18:00". The end
+                /// is exclusive.
                 InWindow in_window "in-window" (schedule: text) -> yes, of Time, about Time;
 
                 /// The time in seconds since 1970. It keys the decision: prefer `before`.
                 Now now "now" -> moment, of Time, about Time,
                     rather "`before`, `in-window` or `authenticated-within`";
 
-                /// A signal that the manifest declares; absent where the service knows that there is
-                /// none.
+                /// A signal that the manifest declares; absent where the service knows that there
+                /// is none.
                 Signal signal "signal" (name: text) -> maybe_text, of Service Private, about Signal name,
                     rather "`signal-at-least`";
 
-                /// Whether a signal that is a number is at least this one; false where there is none.
+                /// Whether a signal that is a number is at least this one; false where there is
+                /// none.
                 SignalAtLeast signal_at_least "signal-at-least" (name: text, number: number) -> yes,
                     of Service, about Signal name;
 
@@ -236,8 +238,8 @@ macro_rules! reads {
                     of Document Private, about Document pointer, rather "`data-contains`";
 
                 /// Whether a value in a document is this string, or an array that holds it, or an
-                /// object that has it as a member. `value` is compared as it is: it may be text of a
-                /// caller.
+                /// object that has it as a member. `value` is compared as it is: it may be text of
+                /// a caller.
                 DataContains data_contains "data-contains" (document: text, pointer: text, value: text)
                     -> yes, of Document, about Document pointer;
             }

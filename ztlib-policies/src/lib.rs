@@ -25,11 +25,11 @@
 ///     - { actions: [orders.cancel] }
 /// ```
 ///
-/// `methods` are spelled as in HTTP, `"*"` is any, and GET does not stand for HEAD. `routes` are the
-/// router's templates; a last segment `*` is any one segment, a last `**` the rest. `actions` are
-/// what the application asks by `Guard::ask`. A claim or document counts for the service's first
-/// issuer alone, unless `issuers: ["https://…"]` beside it names others. Unknown members, empty
-/// lists, and rules that nothing can match are errors when the policy is loaded.
+/// `methods` are spelled as in HTTP, `"*"` is any, and GET does not stand for HEAD. `routes` are
+/// the router's templates; a last segment `*` is any one segment, a last `**` the rest. `actions`
+/// are what the application asks by `Guard::ask`. A claim or document counts for the service's
+/// first issuer alone, unless `issuers: ["https://…"]` beside it names others. Unknown members,
+/// empty lists, and rules that nothing can match are errors when the policy is loaded.
 ///
 /// **Reasons** ([`RBAC_REASONS`]): `no-rule`: no permission covers the question; `no-role`: the
 /// caller has none of the roles that have one.

@@ -200,8 +200,8 @@ fn config(allocator: Allocator) -> Config {
         .operator_cost(operator_cost())
         .epoch_interruption(true)
         .max_wasm_stack(STACK_BYTES)
-        // What WebAssembly can do is listed, not assumed: another crate of the build may switch on features
-        // of wasmtime.
+        // What WebAssembly can do is listed, not assumed: another crate of the build may switch on
+        // features of wasmtime.
         .wasm_features(!WasmFeatures::empty(), false)
         .wasm_features(features(), true)
         // Guests are synchronous; without it a call costs less than half (measured).

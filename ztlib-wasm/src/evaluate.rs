@@ -59,8 +59,8 @@ impl WasmPolicy {
     /// Starts and configures the policy; the constants that it sealed.
     fn configure_once(&self, config: Arc<[u8]>) -> wasmtime::Result<Option<Arc<Constants>>> {
         let mut store = self.store(Box::new(Call::without_question()));
-        // A constant may be as long as all of them together. What is a little longer is refused in words of
-        // its own.
+        // A constant may be as long as all of them together. What is a little longer is refused in
+        // words of its own.
         let constant_bytes = self.budget.constant_bytes.saturating_mul(2);
         store.set_hostcall_fuel(self.budget.argument_bytes.saturating_add(constant_bytes));
         on_enough_stack(|| {
@@ -81,8 +81,8 @@ impl WasmPolicy {
     fn ask(&self, call: Box<Call>) -> Evaluated {
         let mut store = self.store(call);
         let mut given = self.budget.fuel;
-        // A panic can only come from the application's own code behind a read (a source of signals): it
-        // refuses this request and harms no other.
+        // A panic can only come from the application's own code behind a read (a source of
+        // signals): it refuses this request and harms no other.
         let ran = catch_unwind(AssertUnwindSafe(|| on_enough_stack(|| self.run(&mut store, &mut given))));
         let result = match ran {
             Ok(ran) => ran.map_err(|error| stop::fault(&error)),
@@ -167,8 +167,8 @@ fn on_enough_stack<T>(run: impl FnOnce() -> T) -> T {
     /// signals included.
     const FOR_THE_HOST: usize = 256 << 10;
     const NEEDED: usize = STACK_BYTES + FOR_THE_HOST;
-    // A made stack is mapped for one evaluation, and larger, so that what is called on it finds as much
-    // as on this thread's own.
+    // A made stack is mapped for one evaluation, and larger, so that what is called on it finds as
+    // much as on this thread's own.
     stacker::maybe_grow(NEEDED, 2 * NEEDED, run)
 }
 

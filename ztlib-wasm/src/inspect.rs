@@ -62,8 +62,8 @@ impl Module {
     /// ```
     ///
     /// # Errors
-    /// [`EngineError`] as loading gives it: `forbidden-import`, `module-too-large`, `too-many-values`
-    /// and the others that `docs/operations.md` lists.
+    /// [`EngineError`] as loading gives it: `forbidden-import`, `module-too-large`,
+    /// `too-many-values` and the others that `docs/operations.md` lists.
     pub fn check(bytes: &[u8], budget: &Budget) -> Result<(), EngineError> {
         Weight::of(bytes, budget).map(drop)
     }

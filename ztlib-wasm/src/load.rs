@@ -32,8 +32,8 @@ impl Compiled {
     /// Checks, compiles and links. It takes milliseconds to seconds: never on the path of a
     /// request.
     pub(crate) fn new(engine: Arc<Sandbox>, bytes: &[u8], budget: &Budget) -> Result<Self, EngineError> {
-        // Everything that can be said before a compiler has seen the module: what it is, how much it is,
-        // what it wants.
+        // Everything that can be said before a compiler has seen the module: what it is, how much
+        // it is, what it wants.
         let weight = Weight::of(bytes, budget)?;
         let component = Component::from_binary(&engine.engine, bytes).map_err(|error| {
             EngineError::new("not-compilable", format!("the module does not compile: {}", chain(&error)))

@@ -116,8 +116,8 @@ fn explain(error: &wasmtime::Error) -> (&'static str, String) {
     if error.is::<PoolConcurrencyLimitError>() {
         return ("pool-exhausted", "more evaluations run at once than there are places for".to_owned());
     }
-    // What remains are values that do not fit the contract's types: given to the host by a call out of
-    // the guest (then the guest is on the stack), or by its answer.
+    // What remains are values that do not fit the contract's types: given to the host by a call out
+    // of the guest (then the guest is on the stack), or by its answer.
     let code = if error.is::<WasmBacktrace>() { "bad-argument" } else { "bad-answer" };
     (code, format!("{}{}", shown(&error.root_cause().to_string()), functions(error)))
 }

@@ -1,5 +1,5 @@
-//! Counters through the `metrics` facade. Every label has a bounded set of values: none comes from a
-//! caller.
+//! Counters through the `metrics` facade. Every label has a bounded set of values: none comes from
+//! a caller.
 
 /// `ztlib_decision_cache_reports_total{why}`: `values-vary` or `cache-too-small`; each is a log
 /// line, too.

@@ -401,8 +401,8 @@ async fn what_waited_for_a_writer_that_panics_is_counted_as_lost() {
         sink.record(event.clone());
     }
     drop(let_go);
-    // None of the ten was written. (Bounded, so that the test can fail; a panic takes its time to be
-    // told.)
+    // None of the ten was written. (Bounded, so that the test can fail; a panic takes its time to
+    // be told.)
     let begun = std::time::Instant::now();
     while sink.lost() < 10 && begun.elapsed() < std::time::Duration::from_secs(20) {
         std::thread::yield_now();
@@ -742,7 +742,8 @@ fn the_series_of_metrics_stay_the_same_under_ten_thousand_random_requests() {
     let mut early = BTreeSet::new();
     metrics::with_local_recorder(&series, || {
         for n in 0..10_000_u32 {
-            // Cheap, fixed randomness: a different path, subject, kid, host, method and id each time.
+            // Cheap, fixed randomness: a different path, subject, kid, host, method and id each
+            // time.
             let random = u64::from(n).wrapping_mul(0x9E37_79B9_7F4A_7C15);
             let mut request = world.request_of(&peer);
             *request.uri_mut() =

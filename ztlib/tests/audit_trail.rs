@@ -124,8 +124,8 @@ async fn a_batch_names_its_objects_and_its_request_and_a_job_has_none() {
         of(world.events.take()),
         [(Some("0".into()), id), (Some("1".into()), id), (Some("2".into()), id)]
     );
-    // Questions without an object name the request all the same, and so does one about the principal of
-    // another answer.
+    // Questions without an object name the request all the same, and so does one about the
+    // principal of another answer.
     let first = guard.ask(permit.principal(), "orders.read", Labels::new().with("owner", "alice")).unwrap();
     let _ = guard.ask(first.principal(), "orders.read", Labels::new());
     let _ = guard.ask_all(permit.principal(), [("orders.read", Labels::new())]);

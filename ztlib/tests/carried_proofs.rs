@@ -190,8 +190,8 @@ async fn a_peer_of_other_roots_or_of_a_foreign_acceptor_is_refused_when_a_handle
     assert_eq!(asked(&strange, &alice), "untrusted-issuer");
     assert_eq!(asked(&with_peers(PeerAuthenticator::new(roots(&world.mesh))), &alice), "allowed");
 
-    // One guard believes a proxy that nobody asked the other guard to believe, with the very same roots
-    // and with others.
+    // One guard believes a proxy that nobody asked the other guard to believe, with the very same
+    // roots and with others.
     let leaf = world.mesh.issue_spiffe(FRONTEND);
     let mut request = world.request().await;
     request.extensions_mut().insert(PeerCertificates::foreign(leaf.chain()));

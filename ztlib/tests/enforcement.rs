@@ -1232,7 +1232,8 @@ fn headers_that_no_policy_reads_never_change_a_decision() {
             for (request, plain) in requests.iter().zip(&plain) {
                 let mut request = request.clone();
                 for (name, value) in &headers {
-                    // These three are read by design: whose call it is, where to, and in which protocol.
+                    // These three are read by design: whose call it is, where to, and in which
+                    // protocol.
                     if !["authorization", "host", "content-type"].contains(&name.as_str()) {
                         request.headers_mut().append(
                             HeaderName::from_bytes(name.as_bytes()).unwrap(),

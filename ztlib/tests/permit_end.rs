@@ -152,8 +152,8 @@ async fn the_moment_of_a_claim_ends_the_permit_of_its_bearer() {
 #[tokio::test]
 async fn of_token_certificate_and_reads_the_first_ends_the_permit_and_then_the_answer_is_another() {
     const ALWAYS: (&str, &str) = ("in-window", "mon-sun 00:00-24:00");
-    // (the read and its argument, the life of the certificate, the token's life, the login's age) → the
-    // end
+    // (the read and its argument, the life of the certificate, the token's life, the login's age) →
+    // the end
     let cases = [
         (ALWAYS, 1000, 300, 0, 300, "token-expired"),
         (ALWAYS, 200, 300, 0, 201, "expired"),

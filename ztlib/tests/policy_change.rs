@@ -436,8 +436,8 @@ fn a_change_of_what_the_manifest_names_is_noticed_too() {
 #[cfg(unix)]
 #[test]
 fn swapping_a_link_to_the_whole_folder_is_noticed() {
-    // As Kubernetes mounts a ConfigMap: the files are links into `..data`, which is a link to a folder
-    // of its own.
+    // As Kubernetes mounts a ConfigMap: the files are links into `..data`, which is a link to a
+    // folder of its own.
     let folder = Folder::new(ALLOW);
     for (version, manifest) in [("..one", ALLOW), ("..two", DENY)] {
         let place = folder.0.join(version);
@@ -557,8 +557,8 @@ fn an_evaluation_in_flight_keeps_the_revision_that_it_began_with() {
     policies.set_document("d", document("new")).unwrap();
     let replacement = PolicySetBuilder::new().component("wasm", DENY_ALL).document("d", document("new"));
     let new = policies.replace(replacement).unwrap();
-    // The call has returned: whoever asks now is judged by the new revision, while the old evaluation
-    // still runs.
+    // The call has returned: whoever asks now is judged by the new revision, while the old
+    // evaluation still runs.
     assert_eq!(ask(&policies).revision(), new);
     assert!(!allows(&policies));
     barrier.wait();

@@ -305,8 +305,8 @@ fn every_kind_of_bad_candidate_leaves_the_last_good_set_in_force_and_says_why() 
         assert_eq!((status.loads, status.failures), (1, n as u64 + 1));
         assert_eq!(status.last_error.unwrap().0, error);
         assert!(allows(&policies), "{what}");
-        // No candidate costs what it likes: what is refused is refused before it is compiled, or by its
-        // fuel.
+        // No candidate costs what it likes: what is refused is refused before it is compiled, or by
+        // its fuel.
         assert!(!is_quiet() || took < Duration::from_secs(5), "{what}: {took:?}");
         writeln!(table, "| {what} | `{}` | {place} | {:.1} |", error.code(), took.as_secs_f64() * 1e3)
             .unwrap();
@@ -1178,8 +1178,8 @@ fn a_document_and_a_rollback_do_not_wait_for_a_load_that_is_under_way() {
     folder.write("policies.toml", folder.draft(3, "slow.wasm", &format!("{slow}{roles}")));
     std::thread::scope(|scope| {
         let reload = scope.spawn(|| policies.reload());
-        // What returned while it still loads has not waited for it: were a change to wait, none would be
-        // counted.
+        // What returned while it still loads has not waited for it: were a change to wait, none
+        // would be counted.
         let (mut changes, mut rollbacks) = (0, 0);
         while !reload.is_finished() {
             policies.set_document("roles", serde_json::json!({ "bob": [changes] })).unwrap();

@@ -74,7 +74,8 @@ fn a_signature_holds_for_exactly_the_signed_bytes() {
         folder.sign(&manifest, &key);
         assert!(folder.trusting(&key).verify().is_ok());
         let refused = || folder.trusting(&key).verify().unwrap_err().code();
-        // Also a change that would be a mistake in the manifest: nothing is parsed before it is verified.
+        // Also a change that would be a mistake in the manifest: nothing is parsed before it is
+        // verified.
         for at in 0..manifest.len() {
             let mut changed = manifest.clone().into_bytes();
             changed[at] ^= 1;
@@ -294,8 +295,8 @@ fn an_older_set_does_not_come_back_after_a_restart_either() {
 
 #[test]
 fn what_is_verified_is_what_is_loaded() {
-    // Somebody swaps manifest, signature and module without pause: what loads is what was signed, never
-    // a mixture.
+    // Somebody swaps manifest, signature and module without pause: what loads is what was signed,
+    // never a mixture.
     let (folder, key) = (Folder::new(), ed25519());
     let good = folder.draft(1, "allow.wasm", "");
     let forged = format!(
@@ -487,8 +488,8 @@ fn openssl_signs_what_we_verify_and_verifies_what_we_sign() {
 
 #[test]
 fn the_format_of_cosign_is_verified() {
-    // What `cosign generate-key-pair` and `cosign sign-blob --key` leave behind: a P-256 key in PEM,
-    // and on one line without an end the base64 of the DER of an ECDSA signature over SHA-256.
+    // What `cosign generate-key-pair` and `cosign sign-blob --key` leave behind: a P-256 key in
+    // PEM, and on one line without an end the base64 of the DER of an ECDSA signature over SHA-256.
     // (This pair was made by openssl in that form.)
     let key = TrustedKey::from_pem(COSIGN_PUB.as_bytes()).unwrap();
     assert!(key.verify(b"format = 1\n", COSIGN_SIG.as_bytes()).is_ok());
@@ -499,7 +500,8 @@ fn the_format_of_cosign_is_verified() {
     let folder = Folder::new();
     folder.write("policies.toml", folder.draft(1, "allow.wasm", ""));
     shell(&folder, "COSIGN_PASSWORD= cosign generate-key-pair");
-    // Version 3 writes bundles, unless it is told not to; version 2 does not know all of these words.
+    // Version 3 writes bundles, unless it is told not to; version 2 does not know all of these
+    // words.
     let help = shell(&folder, "cosign sign-blob --help");
     let classic =
         ["--new-bundle-format", "--use-signing-config"].into_iter().filter(|flag| help.contains(flag));

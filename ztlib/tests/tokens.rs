@@ -598,8 +598,8 @@ fn a_token_without_audience_passes_only_where_the_terms_say_what_stands_for_it()
     }
     let plain = Setup::new();
     plain.refuses(bare(&plain).claim("client_id", "shop"), "token-missing-claim");
-    // Without any audience of its own, a service takes tokens that are for nobody in particular, and no
-    // others.
+    // Without any audience of its own, a service takes tokens that are for nobody in particular,
+    // and no others.
     let keys = KeySet::from_jwks(&plain.id.jwks()).unwrap();
     let issuer = || Issuer::new(ISSUER).algorithms([Algorithm::ES256]).keys(keys.clone());
     let verifier = TokenVerifier::builder().issuer(issuer().allow_missing_audience()).build().unwrap();

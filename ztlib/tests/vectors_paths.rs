@@ -129,7 +129,8 @@ fn is_normal(path: &str) -> bool {
     };
     fault_of(path).is_none()
         && path.split('/').all(|segment| {
-            // An escape of a reserved character means something else than the character, so it may stand.
+            // An escape of a reserved character means something else than the character, so it may
+            // stand.
             let reserved = b"!$&'()*+,;=:@";
             let bare = reserved
                 .iter()

@@ -48,9 +48,10 @@ pub fn all(rules: &[Rule]) -> Result<Vec<Box<dyn Engine>>, Failure> {
 }
 
 /// cedar-policy. Roles are groups of principals, as
-/// <https://docs.cedarpolicy.com/bestpractices/bp-implementing-roles.html> recommends; the policy scope is populated as far as it can be
-/// (<https://docs.cedarpolicy.com/bestpractices/bp-populate-policy-scope.html>). The policy set is parsed once and the entities of a
-/// request are made from the token's roles, without a schema.
+/// <https://docs.cedarpolicy.com/bestpractices/bp-implementing-roles.html> recommends; the policy
+/// scope is populated as far as it can be
+/// (<https://docs.cedarpolicy.com/bestpractices/bp-populate-policy-scope.html>). The policy set is
+/// parsed once and the entities of a request are made from the token's roles, without a schema.
 pub struct Cedar {
     name: &'static str,
     authorizer: Authorizer,
@@ -73,10 +74,11 @@ impl Cedar {
         Self::new("cedar-policy, a pattern a rule", rules.iter().map(policy).collect(), false)
     }
 
-    /// A rule is one action of the business, as <https://docs.cedarpolicy.com/bestpractices/bp-overview.html> wants it: here what may be
+    /// A rule is one action of the business, as
+    /// <https://docs.cedarpolicy.com/bestpractices/bp-overview.html> wants it: here what may be
     /// done below a path is an action of its own, and the whole rule stands in the scope. It is an
-    /// easier task than the patterns of all others: the application has to know the action of
-    /// each of its routes, which is not measured.
+    /// easier task than the patterns of all others: the application has to know the action of each
+    /// of its routes, which is not measured.
     ///
     /// # Errors
     /// A policy does not parse.
@@ -116,8 +118,8 @@ impl Engine for Cedar {
             roles.iter().map(|role| Entity::new_no_attrs(role.clone(), HashSet::new())).collect();
         entities.push(Entity::new_no_attrs(user.clone(), roles));
         let action = if self.by_action {
-            // "/api/v7/users/{id}/items/{item}" is below "/api/v7/users": the lookup that an application has
-            // in its code.
+            // "/api/v7/users/{id}/items/{item}" is below "/api/v7/users": the lookup that an
+            // application has in its code.
             let below = asked.route.split("/{").next().unwrap_or_default();
             uid(2, &format!("{} {below}", asked.method))
         } else {
@@ -139,8 +141,9 @@ pub enum Form {
     /// A list, gone through rule by rule, as they are written down. The path is compared by
     /// `startswith`: `glob.match` does the same and more, and takes longer.
     Scan,
-    /// An object by method, path and role, as <https://www.openpolicyagent.org/docs/policy-performance> advises ("use objects over arrays"): each prefix of the path is
-    /// looked up.
+    /// An object by method, path and role, as
+    /// <https://www.openpolicyagent.org/docs/policy-performance> advises ("use objects over
+    /// arrays"): each prefix of the path is looked up.
     Object,
     /// The same, and the application gives the prefixes of the path. It has to know how rules are
     /// found, and takes part of the work from the policy.
@@ -234,7 +237,9 @@ allow if {
         input
     }
 
-    /// Compiled once, evaluated many times, as <https://docs.rs/regorus/0.14.1/regorus/struct.CompiledPolicy.html> describes; rules are data.
+    /// Compiled once, evaluated many times, as
+    /// <https://docs.rs/regorus/0.14.1/regorus/struct.CompiledPolicy.html> describes; rules are
+    /// data.
     fn compile(self, rules: &[Rule]) -> Result<(CompiledPolicy, Value), Failure> {
         let data = Value::from_json_str(&self.data(rules).to_string())?;
         let module = PolicyModule { id: "rbac.rego".into(), content: self.policy().into() };
@@ -307,10 +312,11 @@ impl Engine for RegorusVm {
     }
 }
 
-/// casbin. The RESTful model of its documentation (<https://casbin.org/docs/supported-models>), with `keyMatch`, which is
-/// ten times faster than `keyMatch2` and enough here. Roles come with the token, so each of them is
-/// asked for, the one that most rules are about first; `g` would want every user of the company in
-/// the policy. Without its cache, which a change of nothing but the policy empties.
+/// casbin. The RESTful model of its documentation (<https://casbin.org/docs/supported-models>),
+/// with `keyMatch`, which is ten times faster than `keyMatch2` and enough here. Roles come with the
+/// token, so each of them is asked for, the one that most rules are about first; `g` would want
+/// every user of the company in the policy. Without its cache, which a change of nothing but the
+/// policy empties.
 pub struct Casbin {
     enforcer: Enforcer,
     /// The roles of the rules, the one with most of them first.

@@ -58,8 +58,8 @@ fn decision(
     from: From,
 ) -> Result<f64, Failure> {
     let mut decisions = decisions(wire, policies, asked)?;
-    // Twice: the list of reads is complete after the first, and the answer stored under it after the
-    // second.
+    // Twice: the list of reads is complete after the first, and the answer stored under it after
+    // the second.
     decisions.decide(From::Front);
     decisions.decide(From::Front);
     let expected = (asked.allowed, true);

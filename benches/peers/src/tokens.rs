@@ -38,7 +38,8 @@ impl Old {
         Ok(Self { router: Self::router().into_service(), bearer })
     }
 
-    /// As <https://docs.rs/jwt-authorizer/0.15.0/jwt_authorizer/> shows it: the key set, a validation with issuer and audience, the layer.
+    /// As <https://docs.rs/jwt-authorizer/0.15.0/jwt_authorizer/> shows it: the key set, a
+    /// validation with issuer and audience, the layer.
     ///
     /// # Errors
     /// The key set is not taken.

@@ -1,10 +1,12 @@
 //! A component whose imports are lowered directly: two core instances instead of three.
 //!
-//! To lower an import that hands over texts takes a memory, and one that returns them an allocator as well. Where both are the policy's own they exist
-//! only after it was made, and it can only be made with its imports: `wit-component` unties that with a table of functions that it fills
-//! in later, which makes three instances and a table of each evaluation. Here the memory and what allocates returned values are a small module of their own,
-//! [`home`], which is made first; the policy imports the memory. Both allocate from the SDK's arena, whose state lies at an
-//! address that the policy exports.
+//! To lower an import that hands over texts takes a memory, and one that returns them an allocator
+//! as well. Where both are the policy's own they exist only after it was made, and it can only be
+//! made with its imports: `wit-component` unties that with a table of functions that it fills in
+//! later, which makes three instances and a table of each evaluation. Here the memory and what
+//! allocates returned values are a small module of their own, [`home`], which is made first; the
+//! policy imports the memory. Both allocate from the SDK's arena, whose state lies at an address
+//! that the policy exports.
 
 use std::ops::Range;
 
@@ -18,7 +20,8 @@ use wit_component::ComponentEncoder;
 
 use super::Result;
 
-/// The global by which the SDK exports the address of its arena's state: where free room begins, and where it ends.
+/// The global by which the SDK exports the address of its arena's state: where free room begins,
+/// and where it ends.
 const ARENA: &str = "ztlib-arena";
 
 /// What `wit-component` calls the memory that it defines for a module which imports it.
@@ -100,7 +103,8 @@ fn with_imported_memory(module: &[u8]) -> Result<Option<(Vec<u8>, MemoryType, u3
     Ok(Some((policy.finish(), memory, arena)))
 }
 
-/// What `wit-component` made, with [`home`] in the place of its second module and without its third, which only fills in a table.
+/// What `wit-component` made, with [`home`] in the place of its second module and without its
+/// third, which only fills in a table.
 fn without_fixup(component: &[u8], memory: MemoryType, arena: u32) -> Result<Vec<u8>> {
     const SHIM: u32 = 1;
     const FIXUP: u32 = 2;
@@ -154,7 +158,8 @@ fn made_of(instances: &InstanceSectionReader<'_>, module: u32) -> Result<bool> {
     Ok(false)
 }
 
-/// The name under which `wit-component`'s module offers what allocates returned values, the one function that it may have left.
+/// The name under which `wit-component`'s module offers what allocates returned values, the one
+/// function that it may have left.
 fn allocator(shim: &[u8]) -> Result<Option<String>> {
     let mut names = Vec::new();
     for payload in Parser::new(0).parse_all(shim) {
@@ -173,10 +178,12 @@ fn allocator(shim: &[u8]) -> Result<Option<String>> {
     Ok(names.pop())
 }
 
-/// The module that is made first: the memory, and what allocates the texts and lists that the host returns.
+/// The module that is made first: the memory, and what allocates the texts and lists that the host
+/// returns.
 ///
-/// It takes from the SDK's arena as the SDK does: from where free room begins, at `arena`, to where it ends, in the four bytes behind. Where that is
-/// not enough the memory grows, up to the host's budget, or it traps.
+/// It takes from the SDK's arena as the SDK does: from where free room begins, at `arena`, to where
+/// it ends, in the four bytes behind. Where that is not enough the memory grows, up to the host's
+/// budget, or it traps.
 fn home(memory: MemoryType, arena: u32, allocator: Option<String>) -> Result<Vec<u8>> {
     let pages = match memory.maximum {
         Some(maximum) => format!("{} {maximum}", memory.initial),

@@ -1,11 +1,12 @@
 //! `componentize OUT_DIR INPUT…`: makes a component of the contract from each core module.
 //!
-//! An input is a module that Rust built (`ztlib_rbac.wasm` becomes `rbac.wasm`) or a hand-written one in the text format
-//! (`endless-loop.wat` becomes `endless-loop.wasm`; a first line `;; world: NAME` names a world of
-//! `hostile/wit` instead of the contract's, and a text that begins with `(component` is taken as it is). In these the
-//! contract is written as `@0.1.0`, whichever version of that line `sdk/wit` is. What
-//! comes out holds no custom sections: the same module gives the same bytes. A policy that has the SDK's arena becomes a component
-//! whose imports are lowered [directly](direct), everything else what `wit-component` makes of it.
+//! An input is a module that Rust built (`ztlib_rbac.wasm` becomes `rbac.wasm`) or a hand-written
+//! one in the text format (`endless-loop.wat` becomes `endless-loop.wasm`; a first line
+//! `;; world: NAME` names a world of `hostile/wit` instead of the contract's, and a text that
+//! begins with `(component` is taken as it is). In these the contract is written as `@0.1.0`,
+//! whichever version of that line `sdk/wit` is. What comes out holds no custom sections: the same
+//! module gives the same bytes. A policy that has the SDK's arena becomes a component whose imports
+//! are lowered [directly](direct), everything else what `wit-component` makes of it.
 
 mod direct;
 
@@ -83,8 +84,8 @@ fn with_world(mut module: Vec<u8>, world: &str) -> Result<Vec<u8>> {
     Ok(module)
 }
 
-/// A module or component without its custom sections (names, producers, target features), in all its parts. The
-/// sections that describe the contract stay unless `all` is set.
+/// A module or component without its custom sections (names, producers, target features), in all
+/// its parts. The sections that describe the contract stay unless `all` is set.
 fn strip(binary: &[u8], all: bool) -> Result<Vec<u8>> {
     let mut outer: Vec<Vec<u8>> = Vec::new();
     let mut current = Vec::new();
@@ -176,7 +177,8 @@ mod tests {
 
     #[test]
     fn a_policy_of_the_sdk_has_its_memory_in_a_module_of_its_own_and_no_table_between() {
-        // `allow-all` and `deny-all` import nothing that takes a text. The last is of another tool than the SDK.
+        // `allow-all` and `deny-all` import nothing that takes a text. The last is of another tool
+        // than the SDK.
         for (name, modules) in [
             ("rbac", 2),
             ("rbac-linear", 2),

@@ -11,7 +11,8 @@ const PAGE: usize = 64 * 1024;
 /// Grown memory comes in steps of this many pages: each step costs system calls on the host.
 const GROW_PAGES: usize = 4;
 
-/// The room that an arena hands out: all zero, so that it is zero pages and not a part of the module.
+/// The room that an arena hands out: all zero, so that it is zero pages and not a part of the
+/// module.
 #[repr(C, align(16))]
 pub struct Room<const BYTES: usize>(UnsafeCell<[u8; BYTES]>);
 
@@ -28,12 +29,14 @@ impl<const BYTES: usize> Room<BYTES> {
 
 /// An allocator that hands out one static array and takes nothing back.
 ///
-/// An instance lives for one evaluation, which ends long before its memory does: with nothing to give back the compiler leaves
-/// out all code that would, a third of a policy. An instance that never grows its memory is made in half the time. Where
-/// the arena is used up the memory grows all the same, up to the host's budget.
+/// An instance lives for one evaluation, which ends long before its memory does: with nothing to
+/// give back the compiler leaves out all code that would, a third of a policy. An instance that
+/// never grows its memory is made in half the time. Where the arena is used up the memory grows all
+/// the same, up to the host's budget.
 ///
-/// `componentize` makes a second allocator, for what the host returns, that takes from the same room: it knows that an arena is two addresses, and
-/// looks for where it lies under the name `ztlib-arena`.
+/// `componentize` makes a second allocator, for what the host returns, that takes from the same
+/// room: it knows that an arena is two addresses, and looks for where it lies under the name
+/// `ztlib-arena`.
 #[repr(transparent)]
 pub struct Arena(UnsafeCell<State>);
 
@@ -58,7 +61,8 @@ impl Arena {
 
     #[allow(clippy::mut_from_ref, reason = "one thread, and no caller keeps it across another call")]
     fn state(&self) -> &mut State {
-        // SAFETY: one thread, and the reference does not outlive the allocator's call that asked for it.
+        // SAFETY: one thread, and the reference does not outlive the allocator's call that asked
+        // for it.
         unsafe { &mut *self.0.get() }
     }
 }
@@ -84,7 +88,8 @@ impl State {
         }
     }
 
-    /// Add pages for `layout`. What was left of the room before is given up, unless the new pages lie right behind it.
+    /// Add pages for `layout`. What was left of the room before is given up, unless the new pages
+    /// lie right behind it.
     fn grow(&mut self, layout: Layout) -> bool {
         let Some(bytes) = layout.size().checked_add(layout.align()) else { return false };
         let pages = bytes.div_ceil(PAGE).max(GROW_PAGES);
@@ -102,8 +107,9 @@ impl State {
     }
 }
 
-// SAFETY: what `take` returns is aligned, lies inside the arena or inside pages that this allocator added, and is not
-// handed out again: `next` moves back only where the piece that was handed out last shrinks.
+// SAFETY: what `take` returns is aligned, lies inside the arena or inside pages that this allocator
+// added, and is not handed out again: `next` moves back only where the piece that was handed out
+// last shrinks.
 unsafe impl GlobalAlloc for Arena {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         self.state().take(layout) as *mut u8

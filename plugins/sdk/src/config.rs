@@ -1,7 +1,8 @@
 //! Reading a configuration: JSON straight into types, with errors that name the member.
 //!
-//! The reader is small on purpose: a policy is compiled by each service that loads it and runs `configure` for
-//! every evaluation. An author who would rather have serde adds `serde_json` and some 100 KB.
+//! The reader is small on purpose: a policy is compiled by each service that loads it and runs
+//! `configure` for every evaluation. An author who would rather have serde adds `serde_json` and
+//! some 100 KB.
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
@@ -16,7 +17,8 @@ pub use crate::issuers::{Issuers, Vouchers};
 pub use crate::json::{Error, Reader};
 pub use crate::names::Names;
 
-/// Read a configuration from the bytes that [`Policy::configure`](crate::Policy::configure) is given.
+/// Read a configuration from the bytes that [`Policy::configure`](crate::Policy::configure) is
+/// given.
 ///
 /// ```
 /// use ztlib_policy::config::{Text, from_json};
@@ -37,7 +39,8 @@ pub use crate::names::Names;
 /// ```
 ///
 /// # Errors
-/// What is wrong, after the path of the member that it is wrong with ("permissions.admin\[0\].routes: the list is empty").
+/// What is wrong, after the path of the member that it is wrong with
+/// ("permissions.admin\[0\].routes: the list is empty").
 pub fn from_json<'a, T: FromConfig<'a>>(config: &'a [u8]) -> Result<T, String> {
     if config.is_empty() {
         return Err("the policy needs a configuration: name one in the manifest".to_string());
@@ -48,7 +51,8 @@ pub fn from_json<'a, T: FromConfig<'a>>(config: &'a [u8]) -> Result<T, String> {
     value.map_err(Error::into_text)
 }
 
-/// A type that can be read from a configuration. [`config_struct!`](crate::config_struct) implements it for structs.
+/// A type that can be read from a configuration. [`config_struct!`](crate::config_struct)
+/// implements it for structs.
 pub trait FromConfig<'a>: Sized {
     /// Read the value that comes next.
     ///
@@ -119,8 +123,8 @@ impl<'a, T: FromConfig<'a>> FromConfig<'a> for Vec<T> {
     }
 }
 
-/// A list that is not empty: an empty list of methods, say, reads as "none" to one and as "any" to another. No text is in it twice:
-/// whoever wrote it meant another one.
+/// A list that is not empty: an empty list of methods, say, reads as "none" to one and as "any" to
+/// another. No text is in it twice: whoever wrote it meant another one.
 ///
 /// ```
 /// use ztlib_policy::config::{NonEmpty, Scope, from_json};
@@ -212,8 +216,8 @@ impl<'a> FromConfig<'a> for Text<'a> {
     }
 }
 
-/// The members of an object in the order in which they stand. A member that occurs twice is an error: with most
-/// readers the last one wins, and a rule is gone.
+/// The members of an object in the order in which they stand. A member that occurs twice is an
+/// error: with most readers the last one wins, and a rule is gone.
 #[derive(Debug, Clone)]
 pub struct Members<'a, V>(pub Vec<(Cow<'a, str>, V)>);
 
@@ -258,10 +262,11 @@ impl<'a> FromConfig<'a> for Pointer<'a> {
     }
 }
 
-/// Define a struct of a configuration: its fields, their types, and the names of the members that they are read from.
+/// Define a struct of a configuration: its fields, their types, and the names of the members that
+/// they are read from.
 ///
-/// A member that is unknown, or occurs twice, or is missing though its type must be there, is an error that names it. A
-/// struct of which nothing is borrowed is written without a lifetime.
+/// A member that is unknown, or occurs twice, or is missing though its type must be there, is an
+/// error that names it. A struct of which nothing is borrowed is written without a lifetime.
 ///
 /// ```
 /// # use ztlib_policy::config::{from_json, Text};

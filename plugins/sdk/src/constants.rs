@@ -1,8 +1,9 @@
 //! What `configure` puts aside for `decide`: values in the bytes of constants.
 //!
-//! The host makes an instance for every evaluation. A policy that is exported as *sealed* is configured once, when it is
-//! loaded: what it came to is packed into constants, which the host keeps, and each evaluation unpacks of them what its question
-//! needs. The policy itself is one constant, so keep it small; what grows with the configuration belongs into
+//! The host makes an instance for every evaluation. A policy that is exported as *sealed* is
+//! configured once, when it is loaded: what it came to is packed into constants, which the host
+//! keeps, and each evaluation unpacks of them what its question needs. The policy itself is one
+//! constant, so keep it small; what grows with the configuration belongs into
 //! [`Rules`](crate::rules::Rules) or a [`Table`], which have a constant for each key.
 //!
 //! ```
@@ -55,7 +56,8 @@ use core::marker::PhantomData;
 use crate::Question;
 use crate::names::Names;
 
-/// A type whose values can be put aside. [`constant_struct!`](crate::constant_struct) implements it for structs.
+/// A type whose values can be put aside. [`constant_struct!`](crate::constant_struct) implements it
+/// for structs.
 pub trait Constant<'a>: Sized {
     /// Append the value.
     fn pack(&self, to: &mut Packer);
@@ -173,7 +175,8 @@ impl<'a> Unpacker<'a> {
     }
 }
 
-/// Values by key, each a constant of its own: however many there are, an evaluation unpacks the one that it asks for.
+/// Values by key, each a constant of its own: however many there are, an evaluation unpacks the one
+/// that it asks for.
 #[derive(Debug, Clone)]
 pub struct Table<T> {
     space: Space,
@@ -213,7 +216,8 @@ impl<T: for<'a> Constant<'a>> Table<T> {
     }
 }
 
-/// A list that is gone through from its beginning: a constant of its own, unpacked one by one. It may hold what borrows from it.
+/// A list that is gone through from its beginning: a constant of its own, unpacked one by one. It
+/// may hold what borrows from it.
 ///
 /// ```
 /// use ztlib_policy::constants::Sequence;
@@ -241,8 +245,8 @@ impl Sequence {
         Self(Space::new())
     }
 
-    /// Append a value, which takes at least a byte and holds neither [`Table`] nor [`Rules`](crate::rules::Rules). A list that was sealed
-    /// takes no more: then this is a fault.
+    /// Append a value, which takes at least a byte and holds neither [`Table`] nor
+    /// [`Rules`](crate::rules::Rules). A list that was sealed takes no more: then this is a fault.
     pub fn push<'a>(&mut self, value: &impl Constant<'a>) {
         let Some((place, _)) = self.0.place("") else { broken() };
         place.extend_from_slice(&packed(value));
@@ -280,7 +284,8 @@ impl Space {
         Self::Here { keys: Names::new(), values: Vec::new() }
     }
 
-    /// The bytes under a key, empty at first, and whether they are new; none where the space is sealed.
+    /// The bytes under a key, empty at first, and whether they are new; none where the space is
+    /// sealed.
     pub(crate) fn place(&mut self, key: &str) -> Option<(&mut Vec<u8>, bool)> {
         let Self::Here { keys, values } = self else { return None };
         let (number, new) = keys.add(key);
@@ -368,7 +373,8 @@ pub(crate) fn packed<'a>(value: &impl Constant<'a>) -> Vec<u8> {
     packer.bytes
 }
 
-/// Constants are what the same policy packed: bytes of another form are a mistake in the policy, and end the evaluation as a fault.
+/// Constants are what the same policy packed: bytes of another form are a mistake in the policy,
+/// and end the evaluation as a fault.
 #[cold]
 #[allow(clippy::panic, reason = "in the sandbox it traps; in a test it is a fault")]
 pub(crate) fn broken() -> ! {

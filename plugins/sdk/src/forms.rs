@@ -1,4 +1,5 @@
-//! Texts of a configuration that have a form: what could never match, or would be a fault when it is asked, is an error of the load.
+//! Texts of a configuration that have a form: what could never match, or would be a fault when it
+//! is asked, is an error of the load.
 
 use alloc::format;
 use alloc::string::String;
@@ -38,28 +39,33 @@ macro_rules! form {
 }
 
 form! {
-    /// A weekly window, in the form that [`Question::in_window`](crate::Question::in_window) takes: "mon-fri 08:00-18:00".
+    /// A weekly window, in the form that [`Question::in_window`](crate::Question::in_window) takes:
+    /// "mon-fri 08:00-18:00".
     Schedule, |text| matched(pattern::in_window(text, 0))
 }
 
 form! {
-    /// A network, in the form that [`Question::remote_ip_in`](crate::Question::remote_ip_in) takes: "10.0.0.0/8".
+    /// A network, in the form that [`Question::remote_ip_in`](crate::Question::remote_ip_in) takes:
+    /// "10.0.0.0/8".
     Network, |text| matched(pattern::ip_in(text, None))
 }
 
 form! {
-    /// A pattern of paths, in the form that [`Question::path_matches`](crate::Question::path_matches) takes: "/orders/*".
+    /// A pattern of paths, in the form that
+    /// [`Question::path_matches`](crate::Question::path_matches) takes: "/orders/*".
     PathPattern, |text| matched(pattern::path_matches(text, ""))
 }
 
 form! {
-    /// A pattern of SPIFFE IDs, in the form that [`Question::peer_matches`](crate::Question::peer_matches) takes:
+    /// A pattern of SPIFFE IDs, in the form that
+    /// [`Question::peer_matches`](crate::Question::peer_matches) takes:
     /// "spiffe://example.org/shop/*".
     PeerPattern, peer_pattern
 }
 
 form! {
-    /// One scope (RFC 6749 section 3.3): "orders:read orders:write" is two, and no token has it as one.
+    /// One scope (RFC 6749 section 3.3): "orders:read orders:write" is two, and no token has it as
+    /// one.
     Scope, |text: &str| {
         let allowed = |byte: u8| matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e);
         if text.bytes().all(allowed) { Ok(()) } else { Err("is not one scope") }
@@ -67,7 +73,8 @@ form! {
 }
 
 form! {
-    /// An authentication context class that a caller can be asked for: 1 to 256 of visible ASCII without quotes and backslashes.
+    /// An authentication context class that a caller can be asked for: 1 to 256 of visible ASCII
+    /// without quotes and backslashes.
     ContextClass, |text: &str| {
         let allowed = |byte: u8| (0x20..0x7f).contains(&byte) && byte != b'"' && byte != b'\\';
         let fits = text.len() <= 256 && text.bytes().all(allowed);
@@ -85,7 +92,8 @@ form! {
 }
 
 form! {
-    /// A DNS name of a peer, in full: a wildcard, a trailing dot and an address are no identity, and match nothing.
+    /// A DNS name of a peer, in full: a wildcard, a trailing dot and an address are no identity,
+    /// and match nothing.
     DnsName, |text: &str| {
         let letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
         let label = |label: &str| (1..=63).contains(&label.len()) && label.bytes().all(letter);
@@ -122,7 +130,8 @@ fn matched(result: Result<bool, Malformed>) -> Result<(), &'static str> {
     result.map(|_| ()).map_err(|Malformed(what)| what)
 }
 
-/// What the host takes, and no more than what a SPIFFE ID can have (SPIFFE-ID section 2.2): another letter never matches.
+/// What the host takes, and no more than what a SPIFFE ID can have (SPIFFE-ID section 2.2): another
+/// letter never matches.
 fn peer_pattern(text: &str) -> Result<(), &'static str> {
     const FORM: &str = "is not a pattern of SPIFFE IDs, as in `spiffe://example.org/shop/*`; `*` is a whole segment, `**` the last one";
     matched(pattern::spiffe_matches(text, None)).map_err(|_| FORM)?;
@@ -177,7 +186,8 @@ pub(crate) fn is_pointer(text: &str) -> bool {
         && text.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']))
 }
 
-/// What is wrong with a template of a route where no request could ever match it; none where one could.
+/// What is wrong with a template of a route where no request could ever match it; none where one
+/// could.
 pub(crate) fn unmatchable(template: &str) -> Option<String> {
     let because = |what: &str| Some(format!("the route `{template}` matches no request: {what}"));
     let Some(relative) = template.strip_prefix('/') else {

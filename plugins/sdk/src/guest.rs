@@ -25,7 +25,8 @@ pub mod bindings {
     });
 }
 
-/// Where a policy that is not sealed lies between `configure` and `decide` of the one evaluation that an instance serves.
+/// Where a policy that is not sealed lies between `configure` and `decide` of the one evaluation
+/// that an instance serves.
 pub struct Slot<P>(UnsafeCell<Option<P>>);
 
 // SAFETY: a guest has one thread.
@@ -44,7 +45,8 @@ impl<P: Policy> Slot<P> {
     /// What the policy says is wrong with its configuration.
     pub fn configure(&self, config: &[u8]) -> Result<(), String> {
         let policy = P::configure(config)?;
-        // SAFETY: one thread; no reference into the slot exists outside of `decide`, which does not call this.
+        // SAFETY: one thread; no reference into the slot exists outside of `decide`, which does not
+        // call this.
         unsafe { *self.0.get() = Some(policy) };
         Ok(())
     }
@@ -70,7 +72,8 @@ pub fn seal<P: Policy + for<'a> Constant<'a>>(config: &[u8]) -> Result<(), Strin
     Ok(())
 }
 
-/// A policy without contents needs no constant: what would put and get one is not even in the component.
+/// A policy without contents needs no constant: what would put and get one is not even in the
+/// component.
 const fn holds_nothing<P>() -> bool {
     size_of::<P>() == 0
 }

@@ -10,8 +10,9 @@ use crate::Question;
 use crate::config::{Error, FromConfig, NonEmpty, Reader, Text};
 use crate::constants::{Constant, Packer, Unpacker};
 
-/// The issuers whose word counts for a source of roles, groups, scopes or logins. Where a configuration names none, it is the
-/// service's home issuer alone: the subjects, roles and scopes of another issuer are other ones, however they are called.
+/// The issuers whose word counts for a source of roles, groups, scopes or logins. Where a
+/// configuration names none, it is the service's home issuer alone: the subjects, roles and scopes
+/// of another issuer are other ones, however they are called.
 ///
 /// ```
 /// use ztlib_policy::config::{Issuers, from_json};
@@ -34,13 +35,15 @@ use crate::constants::{Constant, Packer, Unpacker};
 pub struct Issuers(Vec<Box<str>>);
 
 impl Issuers {
-    /// Whether the caller's token is of one of these issuers. It reads `from-home-issuer` where none is named, and `issuer` otherwise.
+    /// Whether the caller's token is of one of these issuers. It reads `from-home-issuer` where
+    /// none is named, and `issuer` otherwise.
     pub fn vouch(&self, question: &Question<'_>) -> bool {
         Vouchers::new(question).counts(self)
     }
 }
 
-/// The question who issued the token, asked at most once in each form, for a policy that has several sources.
+/// The question who issued the token, asked at most once in each form, for a policy that has
+/// several sources.
 #[derive(Debug)]
 pub struct Vouchers<'q> {
     question: &'q Question<'q>,

@@ -293,7 +293,8 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The bytes at which the plain part of a string ends. A table takes half the instructions of three comparisons.
+/// The bytes at which the plain part of a string ends. A table takes half the instructions of three
+/// comparisons.
 #[allow(clippy::indexing_slicing, reason = "computed when compiled: an index out of bounds does not compile")]
 const SPECIAL: [bool; 256] = {
     let mut special = [false; 256];

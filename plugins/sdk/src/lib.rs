@@ -33,20 +33,23 @@ pub enum Answer {
     Allow,
     /// The request is refused, whatever other policies say.
     Deny,
-    /// This policy has nothing to say. For a policy that the manifest does not allow to abstain, this refuses.
+    /// This policy has nothing to say. For a policy that the manifest does not allow to abstain,
+    /// this refuses.
     Abstain,
 }
 
 /// A policy: made from its configuration, asked one question.
 ///
-/// An instance is made afresh for every evaluation, so nothing that `decide` learns survives it. Where the policy is exported as
-/// *sealed* ([`export_policy!`]), it is configured once, when it is loaded; otherwise in each instance before `decide`.
+/// An instance is made afresh for every evaluation, so nothing that `decide` learns survives it.
+/// Where the policy is exported as *sealed* ([`export_policy!`]), it is configured once, when it is
+/// loaded; otherwise in each instance before `decide`.
 pub trait Policy: Sized {
-    /// Make the policy from the configuration that the manifest names, as JSON (the host turns YAML and TOML into
-    /// JSON); empty where it names none.
+    /// Make the policy from the configuration that the manifest names, as JSON (the host turns YAML
+    /// and TOML into JSON); empty where it names none.
     ///
     /// # Errors
-    /// A text that says what is wrong with the configuration and where: the policy set is not loaded.
+    /// A text that says what is wrong with the configuration and where: the policy set is not
+    /// loaded.
     fn configure(config: &[u8]) -> Result<Self, String>;
 
     /// Decide on the question at hand.

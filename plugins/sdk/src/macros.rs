@@ -1,6 +1,7 @@
 //! `export_policy!`.
 
-/// Export a type that implements [`Policy`](crate::Policy) as the policy of this crate, which is a `cdylib`.
+/// Export a type that implements [`Policy`](crate::Policy) as the policy of this crate, which is a
+/// `cdylib`.
 ///
 /// ```
 /// # use ztlib_policy::{export_policy, Answer, Policy, Question};
@@ -19,7 +20,8 @@
 /// | `arena = BYTES` | Memory that the policy has from the start; 16 KiB where it is not given. It has to hold what one evaluation needs and, for a policy that is not sealed, its configuration and everything made from it. A policy that needs more grows its memory, which makes each such evaluation several microseconds dearer; the host's budget is the end. |
 /// | `no_std` | The crate says `#![cfg_attr(target_arch = "wasm32", no_std)]`. It comes out a little smaller, and the macro adds the panic handler, which traps. |
 ///
-/// They are given in this order. Outside of WebAssembly it expands to nothing but a check of the type, so that `cargo test` works.
+/// They are given in this order. Outside of WebAssembly it expands to nothing but a check of the
+/// type, so that `cargo test` works.
 #[macro_export]
 macro_rules! export_policy {
     ($policy:ty) => {

@@ -1,4 +1,5 @@
-//! A numbered set of names: what the index of rules, tables and the check for members that occur twice stand on.
+//! A numbered set of names: what the index of rules, tables and the check for members that occur
+//! twice stand on.
 
 use alloc::vec::Vec;
 
@@ -115,7 +116,8 @@ impl Names {
     }
 }
 
-/// FNV-1a, 32 bits: names come from the operator and the router, so nobody can choose them to collide.
+/// FNV-1a, 32 bits: names come from the operator and the router, so nobody can choose them to
+/// collide.
 fn hash(name: &[u8]) -> u32 {
     name.iter().fold(0x811c_9dc5, |state, byte| (state ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
 }

@@ -2,8 +2,8 @@
 
 use alloc::string::String;
 
-/// A JSON pointer into a document, segment by segment. Text that was read goes in as a [`key`](Self::key): whatever it holds, it is one
-/// segment and no symbol.
+/// A JSON pointer into a document, segment by segment. Text that was read goes in as a
+/// [`key`](Self::key): whatever it holds, it is one segment and no symbol.
 ///
 /// ```
 /// use ztlib_policy::pointer::DataPointer;
@@ -31,8 +31,9 @@ impl DataPointer {
         self
     }
 
-    /// One more segment: the value of a symbol, written without its braces: `issuer`, `subject`, `peer`, `param:id`, `claim:/tenant`. The
-    /// name is the policy's own text. Braces in it are left out.
+    /// One more segment: the value of a symbol, written without its braces: `issuer`, `subject`,
+    /// `peer`, `param:id`, `claim:/tenant`. The name is the policy's own text. Braces in it are
+    /// left out.
     #[must_use]
     pub fn symbol(mut self, name: &str) -> Self {
         self.0.push_str("/{");
@@ -47,7 +48,8 @@ impl DataPointer {
     }
 }
 
-/// A JSON pointer to a claim (RFC 6901), segment by segment. There are no symbols in it, and text that was read goes in as a key.
+/// A JSON pointer to a claim (RFC 6901), segment by segment. There are no symbols in it, and text
+/// that was read goes in as a key.
 ///
 /// ```
 /// use ztlib_policy::pointer::ClaimPointer;
@@ -88,8 +90,8 @@ fn escape(text: &str, braces: bool, into: &mut String) {
     }
 }
 
-/// A text that was read, as one segment of a pattern of paths or SPIFFE IDs; none where it is no such segment: where it is empty,
-/// or holds a `/` or a `*`, it would say more than itself.
+/// A text that was read, as one segment of a pattern of paths or SPIFFE IDs; none where it is no
+/// such segment: where it is empty, or holds a `/` or a `*`, it would say more than itself.
 ///
 /// ```
 /// use ztlib_policy::pointer::pattern_segment;
@@ -108,7 +110,8 @@ mod tests {
     use super::*;
     use crate::testing::{Facts, ask};
 
-    /// Findings E7: whatever a caller sends is one key, in the harness and (in the host's own tests) in the sandbox.
+    /// Findings E7: whatever a caller sends is one key, in the harness and (in the host's own
+    /// tests) in the sandbox.
     #[test]
     fn text_that_was_read_is_one_key_and_no_symbol() {
         let document = r#"{"{subject}": "braces", "a/b": "slash", "a~1b": "tilde", "a": {"b": "nested"}, "alice": "alice", "": "empty"}"#;

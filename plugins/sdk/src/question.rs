@@ -11,13 +11,15 @@ use crate::testing::Host;
 
 /// The question that a policy answers, and the only way to learn anything about it.
 ///
-/// Each method is the function of the same name in the contract (`wit/policy.wit`). In the sandbox it calls the host,
-/// which writes the call and its answer into the *trace* of the decision; in a native test it asks the facts
-/// that the test laid down ([`testing`](crate::testing)). **A read that fails is a fault**: the method does not return,
-/// the evaluation is over, and the request is refused. `None` and `false` mean *known to be absent*.
+/// Each method is the function of the same name in the contract (`wit/policy.wit`). In the sandbox
+/// it calls the host, which writes the call and its answer into the *trace* of the decision; in a
+/// native test it asks the facts that the test laid down ([`testing`](crate::testing)). **A read
+/// that fails is a fault**: the method does not return, the evaluation is over, and the request is
+/// refused. `None` and `false` mean *known to be absent*.
 ///
-/// Ask the narrowest question that will do: a decision that hangs on `has_scope("orders:write")` can be served again to
-/// everyone whose answer is the same, one that read all scopes only to those who have the very same scopes.
+/// Ask the narrowest question that will do: a decision that hangs on `has_scope("orders:write")`
+/// can be served again to everyone whose answer is the same, one that read all scopes only to those
+/// who have the very same scopes.
 pub struct Question<'a> {
     #[cfg(not(target_arch = "wasm32"))]
     host: &'a Host<'a>,
@@ -42,7 +44,8 @@ impl<'a> Question<'a> {
         Self { host, lifetime: PhantomData }
     }
 
-    /// Bytes that the policy put aside when it was loaded. Not a read: they are the same for every question.
+    /// Bytes that the policy put aside when it was loaded. Not a read: they are the same for every
+    /// question.
     pub(crate) fn constant(&self, key: &str) -> Option<Vec<u8>> {
         #[cfg(target_arch = "wasm32")]
         return contract::constants::get(key);
@@ -111,7 +114,8 @@ macro_rules! reads {
 }
 ztlib_pattern::reads!(reads);
 
-/// The functions of one interface, each as a method: to the host in the sandbox, to the harness elsewhere.
+/// The functions of one interface, each as a method: to the host in the sandbox, to the harness
+/// elsewhere.
 macro_rules! functions {
     ($interface:ident {
         $($(#[$doc:meta])* fn $name:ident($($argument:ident: $type:ty),*);)*
@@ -131,14 +135,15 @@ macro_rules! functions {
 }
 
 functions!(outcome {
-    /// Why the policy denies: a code of `[a-z0-9-]`, 1 to 64 long, that the manifest declares for this policy.
+    /// Why the policy denies: a code of `[a-z0-9-]`, 1 to 64 long, that the manifest declares for
+    /// this policy.
     fn reason(code: &str);
 
     /// A text for the caller, shown with a denial: no control characters, bounded.
     fn message(text: &str);
 
-    /// With a denial: the caller may try again after a stronger or fresher login (RFC 9470). At least one of an
-    /// authentication context class and a maximum age in seconds.
+    /// With a denial: the caller may try again after a stronger or fresher login (RFC 9470). At
+    /// least one of an authentication context class and a maximum age in seconds.
     fn challenge_step_up(acr: Option<&str>, max_age: Option<u32>);
 
     /// With an allow: set a header of the request before the service sees it.
@@ -153,14 +158,15 @@ functions!(outcome {
     /// With an allow: remove a header from the response.
     fn remove_response_header(name: &str);
 
-    /// With an allow: set a header of the request to what `source` stands for in each request: `{subject}`, `{issuer}`,
-    /// `{claim:/tenant}`, `{peer}`, `{trust-domain}`, `{remote-ip}`, `{param:id}`, `{header:x-tenant}`, `{label:owner}` or
-    /// `{request-id}`, exactly one.
+    /// With an allow: set a header of the request to what `source` stands for in each request:
+    /// `{subject}`, `{issuer}`, `{claim:/tenant}`, `{peer}`, `{trust-domain}`, `{remote-ip}`,
+    /// `{param:id}`, `{header:x-tenant}`, `{label:owner}` or `{request-id}`, exactly one.
     ///
-    /// **Copying is not reading**: the decision stays one for all callers, where `claim_string` and `set_request_header` would make it
-    /// one for each tenant. Where the source is absent, or its value cannot stand in a header, the request is refused as a fault
-    /// and nothing that the caller sent takes its place. Anything but one symbol, and a header that carries secrets, is a
-    /// fault when it is said.
+    /// **Copying is not reading**: the decision stays one for all callers, where `claim_string` and
+    /// `set_request_header` would make it one for each tenant. Where the source is absent, or its
+    /// value cannot stand in a header, the request is refused as a fault and nothing that the
+    /// caller sent takes its place. Anything but one symbol, and a header that carries secrets, is
+    /// a fault when it is said.
     ///
     /// ```
     /// use ztlib_policy::testing::{Facts, ask, decide};

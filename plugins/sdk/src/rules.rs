@@ -1,4 +1,5 @@
-//! Rules by method, route and action, found through an index: two thousand cost no more to ask than two.
+//! Rules by method, route and action, found through an index: two thousand cost no more to ask than
+//! two.
 
 mod keys;
 mod links;
@@ -14,7 +15,8 @@ use crate::constants::{Constant, Packer, Space, Unpacker, broken, packed};
 use keys::{Kind, Shape, methods_of, route_key};
 use links::{INLINE_BYTES, Link, offset};
 
-/// What a rule is for, as it stands in a configuration: methods together with routes, actions, or both.
+/// What a rule is for, as it stands in a configuration: methods together with routes, actions, or
+/// both.
 ///
 /// | member | form |
 /// |---|---|
@@ -33,8 +35,9 @@ pub struct Covers<'a> {
     pub actions: Option<NonEmpty<Text<'a>>>,
 }
 
-/// Rules with a value each. Made in `configure`, asked in `decide`; a policy that is exported as *sealed* has a constant for each
-/// route, and unpacks the one or two that the question's route needs.
+/// Rules with a value each. Made in `configure`, asked in `decide`; a policy that is exported as
+/// *sealed* has a constant for each route, and unpacks the one or two that the question's route
+/// needs.
 ///
 /// ```
 /// use ztlib_policy::rules::{Covers, Rules};
@@ -59,7 +62,8 @@ pub struct Covers<'a> {
 pub struct Rules<T> {
     rules: u32,
     shape: Shape,
-    /// Under the mark of a kind and a route, a prefix of one or an action: the links of its rules, one after the other.
+    /// Under the mark of a kind and a route, a prefix of one or an action: the links of its rules,
+    /// one after the other.
     keys: Space,
     /// Values as they are packed: equal ones have one number.
     values: Names,
@@ -102,9 +106,10 @@ impl<T: for<'a> Constant<'a>> Rules<T> {
     /// Add a rule.
     ///
     /// # Errors
-    /// Methods without routes or routes without methods, neither these nor actions, a route that does not begin with
-    /// `/`, has a wildcard elsewhere than as its last segment or could match no request ("/orders/:id"), a method that is none, a rule that
-    /// is there twice: what, and the text of it. Rules that were sealed take no more.
+    /// Methods without routes or routes without methods, neither these nor actions, a route that
+    /// does not begin with `/`, has a wildcard elsewhere than as its last segment or could match no
+    /// request ("/orders/:id"), a method that is none, a rule that is there twice: what, and the
+    /// text of it. Rules that were sealed take no more.
     pub fn add(&mut self, covers: &Covers<'_>, value: &T) -> Result<(), String> {
         let value = packed(value);
         let (number, new) = self.values.add_bytes(&value);
@@ -141,9 +146,9 @@ impl<T: for<'a> Constant<'a>> Rules<T> {
         Ok(())
     }
 
-    /// The values of all rules that the question is under, in the order in which they were added; of equal values the
-    /// first. It reads the action and, where there is none, the route, and the method where the route has a rule
-    /// for certain methods.
+    /// The values of all rules that the question is under, in the order in which they were added;
+    /// of equal values the first. It reads the action and, where there is none, the route, and the
+    /// method where the route has a rule for certain methods.
     pub fn find<'r>(&'r self, question: &'r Question<'_>) -> impl Iterator<Item = T> + 'r {
         let mut lists = Lists::default();
         if let Some(action) = question.action() {
@@ -167,7 +172,8 @@ impl<T: for<'a> Constant<'a>> Rules<T> {
 
     /// The rules among these links that cover the question: in their order, each value once.
     fn covering(&self, question: &Question<'_>, lists: &Lists<'_>) -> Vec<Found> {
-        // The method is read only where a rule names one: a rule for any method does not hang on it.
+        // The method is read only where a rule names one: a rule for any method does not hang on
+        // it.
         let mut method = None;
         let mut found: Vec<Found> = Vec::new();
         for (number, list) in lists.iter().enumerate() {
@@ -178,7 +184,8 @@ impl<T: for<'a> Constant<'a>> Rules<T> {
                     || link.names(method.get_or_insert_with(|| question.method()).as_bytes());
                 if covered {
                     let inline = link.inline.map(|value| (number, offset(list, value)));
-                    // Under each key they are in order, and few rules cover one question: keeping it costs next to nothing.
+                    // Under each key they are in order, and few rules cover one question: keeping
+                    // it costs next to nothing.
                     let at = found.partition_point(|earlier| earlier.rule <= link.rule);
                     found.insert(at, Found { rule: link.rule, value: link.value, inline });
                 }

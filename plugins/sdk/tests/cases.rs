@@ -1,4 +1,5 @@
-//! Files of cases mean natively what they mean in the sandbox, and are refused for the same mistakes.
+//! Files of cases mean natively what they mean in the sandbox, and are refused for the same
+//! mistakes.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::path::Path;
@@ -159,7 +160,8 @@ fn mistake(case: &str) -> (&'static str, Option<usize>) {
     (problem.code(), problem.line())
 }
 
-/// The rows of the host (`ztlib/src/policies/cases/file.rs`), and what the harness cannot compare. What the format itself refuses is in `ztlib_contract::cases`.
+/// The rows of the host (`ztlib/src/policies/cases/file.rs`), and what the harness cannot compare.
+/// What the format itself refuses is in `ztlib_contract::cases`.
 #[test]
 fn each_mistake_is_named_with_the_code_and_the_line_that_the_host_gives() {
     assert_eq!(differences("path = '/'\nexpect = 'fault'"), Vec::<String>::new());

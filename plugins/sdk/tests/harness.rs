@@ -299,7 +299,8 @@ fn facts_that_cannot_be_are_a_fault_of_the_test() {
     }
 }
 
-/// What the host cannot read of a token is a fault here, too, and the caller's doing; what it takes, it takes here.
+/// What the host cannot read of a token is a fault here, too, and the caller's doing; what it
+/// takes, it takes here.
 #[test]
 fn claims_of_another_type_are_faults_as_in_the_host() {
     type Asks = fn(&ztlib_policy::Question<'_>) -> bool;

@@ -1,8 +1,8 @@
 //! Test cases of policies (`tests/*.toml`): what is asked, by whom, and what is expected.
 //!
-//! The guard's gate at load, the desk and the SDK's native tests read the same files by this module,
-//! so a case means the same to all of them. What the guard would refuse before any policy is asked
-//! cannot be a case.
+//! The guard's gate at load, the desk and the SDK's native tests read the same files by this
+//! module, so a case means the same to all of them. What the guard would refuse before any policy
+//! is asked cannot be a case.
 
 mod case;
 mod checks;

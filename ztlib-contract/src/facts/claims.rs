@@ -91,8 +91,8 @@ impl Claims {
         &self.issuer
     }
 
-    /// Whether the issuer is the home issuer: the first that the service trusts. What a rule says of
-    /// subjects, roles and scopes without naming an issuer is said of the home issuer's: the
+    /// Whether the issuer is the home issuer: the first that the service trusts. What a rule says
+    /// of subjects, roles and scopes without naming an issuer is said of the home issuer's: the
     /// `admin` of another is another's.
     pub fn is_home_issuer(&self) -> bool {
         self.is_home

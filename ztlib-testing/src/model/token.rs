@@ -125,8 +125,8 @@ fn check_signature(
     if header.get("alg").and_then(Value::as_str) != Some(issuer.algorithm.as_str()) {
         return Err("token-algorithm");
     }
-    // Secrets have no id here, public keys have this one; a token may leave it out where there is one
-    // key only.
+    // Secrets have no id here, public keys have this one; a token may leave it out where there is
+    // one key only.
     let own = (!issuer.algorithm.starts_with("HS")).then_some("test-key");
     match header.get("kid").and_then(Value::as_str) {
         Some(kid) if own != Some(kid) => return Err("token-unknown-key"),

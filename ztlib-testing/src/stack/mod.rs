@@ -251,7 +251,8 @@ impl Answer {
                 compare("the HTTP status", seen.status.is_none() || seen.status == expected.status);
                 compare("the gRPC code", seen.grpc.is_none() || seen.grpc == expected.grpc);
                 compare("the code for the caller", seen.code == expected.code);
-                // What is wrong with a request that cannot be judged is said in words of ztlib's own.
+                // What is wrong with a request that cannot be judged is said in words of ztlib's
+                // own.
                 compare(
                     "the message",
                     seen.message == expected.message || model.decision == Decision::BadRequest,

@@ -51,7 +51,8 @@ impl Reply {
         if let Some(reached) = text(REACHED) {
             return Ok(Self { reached: Some(reached), ..Self::default() });
         }
-        // UNIMPLEMENTED is tonic's own word for a service that it does not have; a guard never says it.
+        // UNIMPLEMENTED is tonic's own word for a service that it does not have; a guard never says
+        // it.
         if text(HeaderName::from_static("grpc-status")).as_deref() == Some("12") {
             return Ok(Self { reached: Some("fallback".to_owned()), ..Self::default() });
         }
@@ -98,8 +99,8 @@ impl Reply {
         let (Some(grpc), Some(details), StatusCode::OK) = (number, details, status) else {
             return Err(ScenarioError::new(format!("no trailers-only refusal: {status} {headers:?}")));
         };
-        // google.rpc.Status { code, message, details: [Any { type, ErrorInfo { reason, domain, metadata: {
-        // id } } }] }
+        // google.rpc.Status { code, message, details: [Any { type, ErrorInfo { reason, domain,
+        // metadata: { id } } }] }
         let any = field(&details, 3);
         let info = any
             .and_then(|any| field(any, 2))

@@ -302,8 +302,8 @@ impl Components {
         let size = self.types.named(ty);
         match ty {
             ComponentTypeRef::Func(_) => self.here().functions.push(size),
-            // What a nested component is given may have more in it than it asks for, and would be counted
-            // wrong.
+            // What a nested component is given may have more in it than it asks for, and would be
+            // counted wrong.
             ComponentTypeRef::Instance(_) if self.open.len() > 1 => return Err(passed_on()),
             ComponentTypeRef::Instance(_) => self.here().instances.push(size),
             ComponentTypeRef::Component(_) | ComponentTypeRef::Module(_) => return Err(passed_on()),

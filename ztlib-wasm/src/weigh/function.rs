@@ -145,7 +145,8 @@ impl Body<'_> {
                 let uses_local =
                     matches!(other, Op::LocalGet { .. } | Op::LocalSet { .. } | Op::LocalTee { .. });
                 self.uses = self.uses.saturating_add(uses_local.into());
-                // What is not known here is of a proposal that is not enabled, and is refused for that.
+                // What is not known here is of a proposal that is not enabled, and is refused for
+                // that.
                 let (parameters, results) = other.operator_arity(&Fixed).unwrap_or((0, 1));
                 self.step((parameters.into(), results.into()));
             }

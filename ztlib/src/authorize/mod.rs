@@ -1,7 +1,7 @@
 //! Decides whether a caller may do something: a question in, a decision out.
 //!
-//! A [`Guard`](crate::enforce::Guard) asks for every request; a handler asks about an object that it
-//! has loaded. There is no socket, runtime or clock in here.
+//! A [`Guard`](crate::enforce::Guard) asks for every request; a handler asks about an object that
+//! it has loaded. There is no socket, runtime or clock in here.
 //!
 //! 1. A set of [policies](crate::policies) is asked in order. The first deny wins. The set allows
 //!    where every required policy allows, at least one policy allows and none denies. Everything
@@ -16,8 +16,8 @@
 //! A denial has a [`Reason`]: a code of 1 to 64 of `a-z`, `0-9` and `-`, which the policy set
 //! declares. The codes of faults are in the page of [`policies`](crate::policies#codes-of-faults).
 //!
-//! **Deployment.** Memory for decisions is bounded by [`CacheLimits`]. The decisions of a set with a
-//! [`NativePolicy`] are not remembered, since such a policy can learn facts in other ways.
+//! **Deployment.** Memory for decisions is bounded by [`CacheLimits`]. The decisions of a set with
+//! a [`NativePolicy`] are not remembered, since such a policy can learn facts in other ways.
 //!
 //! ```
 //! use std::time::SystemTime;

@@ -81,9 +81,10 @@ impl GuardBuilder<WantsTokens> {
         GuardBuilder(WantsPolicies { peers: self.0.peers, tokens: Stage::Verify(tokens.into()) })
     }
 
-    /// The token was verified by a [`AuthenticateTokenLayer`](super::layers::AuthenticateTokenLayer) outside
-    /// of the guard. Where that layer did not run, every request is refused as a fault.
-    /// [`Guard::ask`] takes only the principal of a permit of this guard.
+    /// The token was verified by a
+    /// [`AuthenticateTokenLayer`](super::layers::AuthenticateTokenLayer) outside of the guard.
+    /// Where that layer did not run, every request is refused as a fault. [`Guard::ask`] takes only
+    /// the principal of a permit of this guard.
     #[cfg(feature = "tokens")]
     pub fn tokens_from_layer(self) -> GuardBuilder<WantsPolicies> {
         GuardBuilder(WantsPolicies { peers: self.0.peers, tokens: Stage::FromLayer })

@@ -98,8 +98,8 @@ pub(super) enum Stage<A> {
     Absent,
 }
 
-/// Left in the request by `AuthenticatePeerLayer` and `AuthenticateTokenLayer`: what they found, even where that is
-/// nothing.
+/// Left in the request by `AuthenticatePeerLayer` and `AuthenticateTokenLayer`: what they found,
+/// even where that is nothing.
 #[derive(Clone)]
 pub(crate) struct Established<T>(pub(crate) Option<T>);
 
@@ -272,8 +272,8 @@ pub struct Passed {
 }
 
 impl Passed {
-    /// The request for the handler, with its [`Permit`] in the extensions; and what is to be done to
-    /// the headers of its response.
+    /// The request for the handler, with its [`Permit`] in the extensions; and what is to be done
+    /// to the headers of its response.
     pub fn into_parts(self) -> (Parts, ResponseObligations) {
         (*self.parts, ResponseObligations(self.response_headers))
     }

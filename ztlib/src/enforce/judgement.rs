@@ -139,8 +139,8 @@ impl<'g> Judgement<'g> {
                 let decided = decided.map(|settled| (Standing::Allowed, settled));
                 self.finish(facts.parts, subject, decided)
             }
-            // The sandbox gives back what it was given; were it not so, there is no request left to let
-            // through.
+            // The sandbox gives back what it was given; were it not so, there is no request left to
+            // let through.
             (Asked::Action(_), _) => {
                 let lost =
                     Cause::Fault(Fault::new("question-lost", "the sandbox did not give the question back"));

@@ -3,7 +3,8 @@
 //! A [`Guard`] protects a service from every caller that its settings and policies do not allow.
 //! For each request, in this order:
 //!
-//! 1. The path, the host and the method must be in normal form; otherwise 400. Nothing is rewritten.
+//! 1. The path, the host and the method must be in normal form; otherwise 400. Nothing is
+//!    rewritten.
 //! 2. A route named by [`allow_public_route`](GuardBuilder::allow_public_route) ends here with a
 //!    permit. Nobody is authenticated for it.
 //! 3. The peer's certificate and the bearer token must be good; otherwise 401. The same body is
@@ -20,8 +21,9 @@
 //!
 //! **Deployment.** Layers *outside* of the guard see requests that nobody has judged; layers inside
 //! see neither preflights nor refusals, so put CORS and tracing outside. Certificates come from
-//! [`tls::Acceptor`](crate::tls::Acceptor). If another server ends TLS, its certificates are refused
-//! unless [`trust_foreign_acceptor`](crate::authenticate::peer::PeerAuthenticator::trust_foreign_acceptor)
+//! [`tls::Acceptor`](crate::tls::Acceptor). If another server ends TLS, its certificates are
+//! refused unless
+//! [`trust_foreign_acceptor`](crate::authenticate::peer::PeerAuthenticator::trust_foreign_acceptor)
 //! says otherwise. `ztlib-axum` and `ztlib-tonic` find the route; with another router, put a
 //! [`MatchedRoute`] into the extensions, since no rule matches a request without a route.
 //!

@@ -43,7 +43,8 @@ impl Permit {
     /// - the end of the token: `exp` with the issuer's leeway, or its maximum age
     ///   ([`VerifiedClaims::valid_until`]);
     /// - the end of the peer's identity: its certificate, an authority above it, or a revocation
-    ///   list ([`PeerIdentity::valid_until`](crate::authenticate::peer::PeerIdentity::valid_until));
+    ///   list
+    ///   ([`PeerIdentity::valid_until`](crate::authenticate::peer::PeerIdentity::valid_until));
     /// - the next moment at which the policies would be told something else about time (`before`,
     ///   `in-window`, `authenticated-within`, …). They might still allow: ask again.
     ///

@@ -202,7 +202,8 @@ impl Shared {
         if !self.gone.load(Ordering::SeqCst)
             && let Err(error) = self.guarded(AssertUnwindSafe(|| output.flush()))
         {
-            // Nobody knows what of it is there: all that was written since the last flush that went well.
+            // Nobody knows what of it is there: all that was written since the last flush that went
+            // well.
             failed = Some(error);
             lost = count(batch);
             state.cut_off = true;

@@ -66,8 +66,8 @@ impl<T> Queue<T> {
     /// Takes all items out that were there when their part was looked at.
     pub(super) fn drain(&self, mut take: impl FnMut(T)) {
         for part in &self.parts {
-            // What takes their place has the room already, so that nobody who puts something in has to make
-            // it.
+            // What takes their place has the room already, so that nobody who puts something in has
+            // to make it.
             let spare = Vec::with_capacity(part.lock().len());
             let items = std::mem::replace(&mut *part.lock(), spare);
             items.into_iter().for_each(&mut take);

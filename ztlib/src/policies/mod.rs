@@ -1,15 +1,16 @@
 //! Who answers: policies and sets of them.
 //!
 //! A *policy* is a WebAssembly component of the world in `wit/policy.wit`, or (natively, without
-//! sandbox) a [`NativePolicy`](crate::authorize::NativePolicy). A *policy set* is an ordered list of them, named by its
-//! [`Revision`](crate::authorize::Revision). [`PolicyStore`] is the handle on the set that is in force: load it from a manifest or
-//! build it in code, hand clones of it around, reload it while the service runs.
+//! sandbox) a [`NativePolicy`](crate::authorize::NativePolicy). A *policy set* is an ordered list
+//! of them, named by its [`Revision`](crate::authorize::Revision). [`PolicyStore`] is the handle on
+//! the set that is in force: load it from a manifest or build it in code, hand clones of it around,
+//! reload it while the service runs.
 //!
 //! **How a set decides.** Each policy is *required* (the default: it must allow) or *may abstain*.
 //! They are asked in order. The first deny wins and ends the evaluation. The set allows where every
 //! required policy allows, at least one policy allows and none denies; everything else is a deny.
-//! Whatever goes wrong on the way is a [`Fault`](crate::authorize::Fault): the request is refused, and nobody mistakes it
-//! for a denial.
+//! Whatever goes wrong on the way is a [`Fault`](crate::authorize::Fault): the request is refused,
+//! and nobody mistakes it for a denial.
 //!
 //! # The manifest
 //!

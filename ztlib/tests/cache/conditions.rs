@@ -39,8 +39,8 @@ fn a_policy_that_keeps_state_says_the_same_whether_it_is_asked_or_remembered() {
 
 #[test]
 fn what_was_cut_off_is_never_remembered() {
-    // T3: fuel, memory, stack and the wall clock. The policy before it has decided, and its answer is
-    // not kept either.
+    // T3: fuel, memory, stack and the wall clock. The policy before it has decided, and its answer
+    // is not kept either.
     for (guest, budget, reason) in [
         (hostile!("endless-loop"), Budget::default(), "fuel-spent"),
         (hostile!("memory-bomb"), Budget::default(), "memory-limit"),
@@ -142,8 +142,8 @@ fn windows_logins_and_claims_hang_on_time_too() {
 
 #[test]
 fn a_set_that_differs_in_anything_shares_no_entry_with_another() {
-    // T6: by module, configuration, budget, reasons and order; the reads are the same in all of them:
-    // none.
+    // T6: by module, configuration, budget, reasons and order; the reads are the same in all of
+    // them: none.
     let allow = json!({ "answer": "allow" });
     let deny = json!({ "do": [call("reason", &["no-role"])], "answer": "deny" });
     let stage = Stage::new(probe(&allow));

@@ -84,9 +84,9 @@ fn a_revoked_peer_is_refused_though_its_decision_is_remembered() {
 
 #[test]
 fn a_peer_that_comes_to_lie_where_another_lay_is_read_anew() {
-    // T7, T8. A thread does not read again what hangs on the caller alone while the caller is the very
-    // same one: told apart by where it lies in memory, which is given to others as soon as it is
-    // free.
+    // T7, T8. A thread does not read again what hangs on the caller alone while the caller is the
+    // very same one: told apart by where it lies in memory, which is given to others as soon as it
+    // is free.
     let stage = Stage::new(probe(&allow_if(call("peer-matches", &["spiffe://td/web"]))));
     let chains = ["spiffe://td/web", "spiffe://td/db"]
         .map(|id| stage.world.workloads.leaf().spiffe(id).issue().chain());

@@ -77,8 +77,8 @@ fn reload_while_in_flight(warm: bool) {
         let in_flight = scope.spawn(|| stage.ask(Ask::get("/")));
         let held = gate.meet();
         let revision = stage.policies.replace(set(&new, &gate)).unwrap();
-        // It has returned: whoever arrives now is judged by the new revision, though the old one is still
-        // being asked.
+        // It has returned: whoever arrives now is judged by the new revision, though the old one is
+        // still being asked.
         let event = stage.ask(Ask::get("/"));
         assert_eq!((told(&event), event.revision()), (fresh("deny"), Some(revision)));
         drop(held);
@@ -147,7 +147,8 @@ fn a_question_that_is_held_up_holds_up_no_other() {
         thread::scope(|scope| {
             let in_flight = scope.spawn(|| stage.ask(Ask::get("/")));
             let held = gate.meet();
-            // The same question, another value, another site, a longer list: all are answered meanwhile.
+            // The same question, another value, another site, a longer list: all are answered
+            // meanwhile.
             for n in 0..20 {
                 assert_eq!(stage.told(Ask::get("/")).0, "allow");
                 assert_eq!(stage.told(Ask::get("/").header("x-a", n.to_string())).0, "deny");
@@ -190,7 +191,8 @@ fn a_list_that_two_evaluations_lengthen_at_once_loses_no_read() {
             }
             ask
         };
-        // Two are inside at once: they read different things, and both lengthen the list of a new site.
+        // Two are inside at once: they read different things, and both lengthen the list of a new
+        // site.
         pair.0.0.store(2, Ordering::SeqCst);
         let (first, second) = (round % 3 == 0, round % 2 == 0);
         thread::scope(|scope| {

@@ -42,8 +42,8 @@ fn a_start_function_runs_for_each_instance_and_leaves_nothing_to_the_next() {
     for n in 0..5 {
         let mut ask = Ask::get("/");
         ask.route = Some(format!("/route-{n}"));
-        // On a thread of its own: what reads nothing is remembered for each route, and what a thread found
-        // last answers others too.
+        // On a thread of its own: what reads nothing is remembered for each route, and what a
+        // thread found last answers others too.
         let told = std::thread::scope(|scope| scope.spawn(|| stage.told(ask)).join().unwrap());
         assert_eq!(told, fresh("allow"), "started exactly once");
     }
@@ -64,8 +64,8 @@ fn a_trap_tells_the_next_evaluation_nothing() {
 
 #[test]
 fn how_much_fuel_is_left_cannot_be_told() {
-    // With the least fuel that does, and with a thousand times more, it says the same; with less it is
-    // a fault, and not a third answer.
+    // With the least fuel that does, and with a thousand times more, it says the same; with less it
+    // is a fault, and not a third answer.
     let works = guest(
         "",
         "(local $n i32) (loop $again (local.set $n (i32.add (local.get $n) (i32.const 1)))

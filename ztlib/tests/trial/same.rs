@@ -211,8 +211,8 @@ fn replay_and_shadow_give_the_same_differences_on_the_same_traffic() {
             (PolicySetBuilder::new().component("trap", TRAP), Some(Change::Fault)),
         ]
     };
-    // Everything; and what the policies in force have been seen to read, which is what these candidates
-    // read, too.
+    // Everything; and what the policies in force have been seen to read, which is what these
+    // candidates read, too.
     for rules in [everything(), RecordingRules::new()] {
         let recorder = policies.record(rules).unwrap();
         traffic.send(&guard, &mut Random(4711), 400);

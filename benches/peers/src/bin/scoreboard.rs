@@ -230,8 +230,8 @@ fn crowd(table: &mut Table, wire: &Wire) -> Result<(), Failure> {
     let mut bare = ztlib_peers::crowd::router().into_service::<Body>();
     let mut guarded = GuardedRouter::new(guard, ztlib_peers::crowd::router());
     crowd.warm_up(&mut bare);
-    // Twice: the lists of reads are complete after the first, and the answers stored under them after
-    // the second.
+    // Twice: the lists of reads are complete after the first, and the answers stored under them
+    // after the second.
     let warmed = crowd.warm_up(&mut guarded) + crowd.warm_up(&mut guarded);
     let asked = AtomicU64::new(warmed);
     log.wait_for(warmed);
@@ -299,8 +299,8 @@ fn end_to_end(table: &mut Table, wire: &Wire) -> Result<(), Failure> {
             bare.per_second,
             Target::RatioAtLeast(least),
         ));
-        // The client needs as much CPU as the server: where it is what limits, the throughput says little
-        // about the server.
+        // The client needs as much CPU as the server: where it is what limits, the throughput says
+        // little about the server.
         table.push(row(
             "µs of CPU of the server's thread (floor: unguarded)",
             guarded.cpu,

@@ -1,4 +1,5 @@
-//! Roles for routes, in office hours, after a fresh login: the same policy as its twins in C, JavaScript and Python, written with the SDK.
+//! Roles for routes, in office hours, after a fresh login: the same policy as its twins in C,
+//! JavaScript and Python, written with the SDK.
 //!
 //! What it is configured with, what it asks and what it says: `plugins/languages/README.md`.
 #![cfg_attr(target_arch = "wasm32", no_std)]

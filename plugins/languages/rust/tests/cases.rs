@@ -1,4 +1,5 @@
-//! The cases that all four languages are held to in the sandbox (`ztlib/tests/languages.rs`), natively.
+//! The cases that all four languages are held to in the sandbox (`ztlib/tests/languages.rs`),
+//! natively.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::path::Path;
@@ -32,7 +33,8 @@ fn they_hold_where_the_policy_is_not_sealed() -> Result<(), CasesError> {
     Cases::read(FILE)?.reasons(&REASONS).check(&OfficeHours::configure(&config()).unwrap())
 }
 
-/// Whatever a case expects, it is looked at: another expectation in its place fails, alone, in its line.
+/// Whatever a case expects, it is looked at: another expectation in its place fails, alone, in its
+/// line.
 #[test]
 fn a_changed_expectation_is_reported_with_its_line() {
     let text = std::fs::read_to_string(FILE).unwrap();

@@ -33,7 +33,8 @@ constant_struct! {
 }
 
 constant_struct! {
-    /// A peer without a SPIFFE ID. A name is worth what the authority behind it is worth: neither goes without the other.
+    /// A peer without a SPIFFE ID. A name is worth what the authority behind it is worth: neither
+    /// goes without the other.
     #[derive(Debug, PartialEq)]
     struct Named {
         authority: Box<str>,

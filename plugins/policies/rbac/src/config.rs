@@ -80,7 +80,8 @@ config_struct! {
 }
 
 impl DocumentSource<'_> {
-    /// Whose subjects and claims are looked up here. None: nobody's, or each issuer's under its own name.
+    /// Whose subjects and claims are looked up here. None: nobody's, or each issuer's under its own
+    /// name.
     fn whose(&self) -> Option<Issuers> {
         let of_any_issuer = self.pointer.is_of_token() && !self.pointer.is_of_issuer();
         let by_default = of_any_issuer.then(Issuers::default);

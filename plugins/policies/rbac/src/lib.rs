@@ -48,7 +48,8 @@ constant_struct! {
     struct Document {
         name: Box<str>,
         pointer: Box<str>,
-        /// Whose subjects and claims are looked up; none where the pointer keeps them apart, or has none.
+        /// Whose subjects and claims are looked up; none where the pointer keeps them apart, or has
+        /// none.
         issuers: Option<Issuers>,
     }
 }
@@ -92,8 +93,8 @@ impl Policy for Rbac {
 }
 
 impl Rbac {
-    /// Whether the caller has a role. Each source is asked one narrow question, and only until one says yes; and a source that is
-    /// an issuer's word only where that issuer's word counts.
+    /// Whether the caller has a role. Each source is asked one narrow question, and only until one
+    /// says yes; and a source that is an issuer's word only where that issuer's word counts.
     fn has(&self, question: &Question<'_>, vouchers: &Vouchers<'_>, role: &Role) -> bool {
         let holds = |claim: &Claim, name: &str| {
             vouchers.counts(&claim.issuers) && question.claim_contains(&claim.pointer, name)

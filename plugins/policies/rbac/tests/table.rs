@@ -126,7 +126,8 @@ fn it_asks_narrow_questions_and_only_until_one_says_yes() {
     );
 }
 
-/// Findings E1: the roles, groups and subjects of another issuer are other ones, however they are called.
+/// Findings E1: the roles, groups and subjects of another issuer are other ones, however they are
+/// called.
 #[test]
 fn a_source_that_names_no_issuer_is_the_home_issuers() {
     let rbac = configure(SAMPLE).unwrap();

@@ -1,4 +1,5 @@
-//! Keys: the whole route, a prefix of it, or an action, told apart by their first letter; and which of them there are.
+//! Keys: the whole route, a prefix of it, or an action, told apart by their first letter; and which
+//! of them there are.
 
 use alloc::format;
 use alloc::string::String;
@@ -121,7 +122,8 @@ pub(super) fn route_key(route: &str) -> Result<(Kind, &str), String> {
     match (prefix.strip_suffix('/'), route.get(star..)) {
         (Some(prefix), Some("*")) => Ok((Kind::Segment, prefix)),
         (Some(prefix), Some("**")) => Ok((Kind::Rest, prefix)),
-        // A router marks a catch-all by a star inside of the braces, as its last segment: "/files/{*rest}".
+        // A router marks a catch-all by a star inside of the braces, as its last segment:
+        // "/files/{*rest}".
         (None, Some(rest)) if prefix.ends_with("/{") && is_catch_all(rest) => Ok((Kind::Exact, route)),
         _ => Err(format!("the route `{route}` has a wildcard elsewhere than as its whole last segment")),
     }

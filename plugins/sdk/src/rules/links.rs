@@ -14,7 +14,8 @@ pub(super) struct Link<'l> {
     pub(super) inline: Option<&'l [u8]>,
 }
 
-/// The longest value that stands in every link; longer ones stand once, and are looked up when they are needed.
+/// The longest value that stands in every link; longer ones stand once, and are looked up when they
+/// are needed.
 pub(super) const INLINE_BYTES: usize = 64;
 
 impl<'l> Link<'l> {

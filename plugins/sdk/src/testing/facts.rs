@@ -11,10 +11,12 @@ use ztlib_contract::{
     Asked as Ask, Documents, Question, SignalError, SignalSource, View, cases, from_unix_seconds,
 };
 
-/// The facts that a policy can ask about. What a test does not lay down is absent, or (documents, signals) undeclared.
+/// The facts that a policy can ask about. What a test does not lay down is absent, or (documents,
+/// signals) undeclared.
 ///
-/// A fact that cannot be one (claims that are no JSON object, an address that is none) is kept as it is and is a
-/// [`Fault`](super::Fault) with the code `test-facts` when the policy is asked: a broken test does not pass.
+/// A fact that cannot be one (claims that are no JSON object, an address that is none) is kept as
+/// it is and is a [`Fault`](super::Fault) with the code `test-facts` when the policy is asked: a
+/// broken test does not pass.
 #[derive(Debug, Clone)]
 pub struct Facts {
     pub(super) asked: Asked,
@@ -95,8 +97,8 @@ impl Request {
 }
 
 impl Facts {
-    /// A request to the host "service.test", from nobody, that matched no route, at the beginning of Monday,
-    /// 23 November 2026 (1 795 392 000 seconds since 1970).
+    /// A request to the host "service.test", from nobody, that matched no route, at the beginning
+    /// of Monday, 23 November 2026 (1 795 392 000 seconds since 1970).
     pub fn request(method: &str, path: &str) -> Self {
         Self::about(Asked::Request(Request {
             method: method.to_owned(),
@@ -187,8 +189,8 @@ impl Facts {
         self
     }
 
-    /// A verified token with these claims, a JSON object. What every verified token has (`iss`, `aud`, `exp`) is put in where it is
-    /// left out.
+    /// A verified token with these claims, a JSON object. What every verified token has (`iss`,
+    /// `aud`, `exp`) is put in where it is left out.
     #[must_use]
     pub fn token(mut self, claims: &str) -> Self {
         match serde_json::from_str(claims) {
@@ -198,8 +200,8 @@ impl Facts {
         self
     }
 
-    /// The token is of another issuer than the service's home issuer: [`from_home_issuer`](crate::Question::from_home_issuer) is
-    /// false.
+    /// The token is of another issuer than the service's home issuer:
+    /// [`from_home_issuer`](crate::Question::from_home_issuer) is false.
     #[must_use]
     pub fn of_another_issuer(mut self) -> Self {
         self.is_home = false;

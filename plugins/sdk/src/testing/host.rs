@@ -162,7 +162,8 @@ impl<'f> Host<'f> {
         }
     }
 
-    /// End the evaluation: unwind past the policy to where it was asked. No panic message is printed.
+    /// End the evaluation: unwind past the policy to where it was asked. No panic message is
+    /// printed.
     fn stop(&self, fault: ztlib_contract::Fault) -> ! {
         std::panic::resume_unwind(Box::new(self.fault(fault)))
     }

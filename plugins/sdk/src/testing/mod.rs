@@ -26,10 +26,12 @@
 //! assert_eq!((verdict.answer, verdict.reason.as_deref()), (Answer::Deny, Some("not-the-owner")));
 //! ```
 //!
-//! The harness answers as the host does, faults included: a malformed pattern, a document or signal that was not laid
-//! down, a secret header, a claim of another type, a reason that is not a code end the evaluation with a [`Fault`].
+//! The harness answers as the host does, faults included: a malformed pattern, a document or signal
+//! that was not laid down, a secret header, a claim of another type, a reason that is not a code
+//! end the evaluation with a [`Fault`].
 //!
-//! Tests as data (`tests/*.toml`), which also run in the sandbox and as the gate at load, are run natively by [`Cases`].
+//! Tests as data (`tests/*.toml`), which also run in the sandbox and as the gate at load, are run
+//! natively by [`Cases`].
 
 mod cases;
 mod facts;
@@ -51,7 +53,8 @@ use crate::{Policy, Question};
 /// What a policy says where these are the facts.
 ///
 /// # Errors
-/// A [`Fault`] where a read failed, the policy attached something unusable, or it panicked (in the sandbox: trapped).
+/// A [`Fault`] where a read failed, the policy attached something unusable, or it panicked (in the
+/// sandbox: trapped).
 pub fn decide<P: Policy>(policy: &P, facts: &Facts) -> Result<Verdict, Fault> {
     let host = Host::new(facts);
     match run(&host, |question| policy.decide(question)) {
@@ -60,7 +63,8 @@ pub fn decide<P: Policy>(policy: &P, facts: &Facts) -> Result<Verdict, Fault> {
     }
 }
 
-/// What a part of a policy finds where these are the facts: for tests of helpers that take a [`Question`].
+/// What a part of a policy finds where these are the facts: for tests of helpers that take a
+/// [`Question`].
 ///
 /// # Errors
 /// As [`decide`].

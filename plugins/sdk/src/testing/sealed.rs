@@ -17,8 +17,8 @@ const MAX_CONSTANTS: usize = 16_384;
 const MAX_BYTES: usize = 2 << 20;
 const MAX_KEY_BYTES: usize = 1 << 10;
 
-/// A policy that was configured once and put aside: each question is answered by a policy that is unpacked afresh, as it is in
-/// the sandbox where the policy is exported as `sealed`.
+/// A policy that was configured once and put aside: each question is answered by a policy that is
+/// unpacked afresh, as it is in the sandbox where the policy is exported as `sealed`.
 ///
 /// ```
 /// use ztlib_policy::testing::{Facts, Sealed};

@@ -28,8 +28,8 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// The reads as text, `has-scope("orders:read")=yes`, in order: what the decision hangs on, and what keys it in the
-    /// host's cache.
+    /// The reads as text, `has-scope("orders:read")=yes`, in order: what the decision hangs on, and
+    /// what keys it in the host's cache.
     pub fn reads(&self) -> Vec<String> {
         self.trace.iter().map(ToString::to_string).collect()
     }
@@ -90,8 +90,9 @@ impl Fault {
         }
     }
 
-    /// Whether it is the caller's doing: what was sent cannot be read in the one way that was asked for (a header that is there twice, a claim of
-    /// another type). The host answers such a request with 400 and the verdict `bad-request`, and a case expects `bad-request`.
+    /// Whether it is the caller's doing: what was sent cannot be read in the one way that was asked
+    /// for (a header that is there twice, a claim of another type). The host answers such a request
+    /// with 400 and the verdict `bad-request`, and a case expects `bad-request`.
     pub fn is_bad_request(&self) -> bool {
         self.is_bad_request
     }

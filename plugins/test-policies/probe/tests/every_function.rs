@@ -1,4 +1,5 @@
-//! The configuration of `compat/` calls every function of the contract, and what each gives is known.
+//! The configuration of `compat/` calls every function of the contract, and what each gives is
+//! known.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeSet;

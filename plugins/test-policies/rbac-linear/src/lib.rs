@@ -1,5 +1,5 @@
-//! Role-based access control without an index: every rule is looked at until one says yes. For benches, and an example of
-//! [`Sequence`].
+//! Role-based access control without an index: every rule is looked at until one says yes. For
+//! benches, and an example of [`Sequence`].
 //!
 //! Its configuration is that of `rbac`, with roles from claims only.
 #![cfg_attr(target_arch = "wasm32", no_std)]
@@ -28,7 +28,8 @@ constant_struct! {
 }
 
 constant_struct! {
-    /// One rule, borrowed from the list: a route or an action. What follows is unpacked where that is the one.
+    /// One rule, borrowed from the list: a route or an action. What follows is unpacked where that
+    /// is the one.
     struct Rule<'a> {
         what: &'a [u8],
         rest: &'a [u8],

@@ -193,8 +193,8 @@ impl DecisionCache {
     pub(crate) fn new(bounds: CacheLimits) -> Self {
         static NUMBERS: AtomicU64 = AtomicU64::new(1);
         let mut seed = [0; 8];
-        // Without randomness callers could at worst make look-ups slower: a table is no wider than its
-        // bound.
+        // Without randomness callers could at worst make look-ups slower: a table is no wider than
+        // its bound.
         let _ = aws_lc_rs::rand::fill(&mut seed);
         let hasher = FixedState::with_seed(u64::from_ne_bytes(seed));
         let weigh = |key: &Key, entry: &Arc<Entry>| {
@@ -237,15 +237,15 @@ impl DecisionCache {
             }
             return Decided::fresh(policies, question);
         }
-        // A panic can only come from the application's source of signals. The evaluation meets it again,
-        // and makes a fault of it.
+        // A panic can only come from the application's source of signals. The evaluation meets it
+        // again, and makes a fault of it.
         let remembered = if policies.view().declared_signals.is_empty() {
             self.remembered(policies, &mut question)
         } else {
             catch_unwind(AssertUnwindSafe(|| self.remembered(policies, &mut question))).unwrap_or(None)
         };
-        // What was remembered of a caller of the home issuer may be nothing that can be said of one of
-        // another.
+        // What was remembered of a caller of the home issuer may be nothing that can be said of one
+        // of another.
         let stands = |(decision, _): &(Decision, Arc<Trace>)| decision.check_issuer(&question.caller).is_ok();
         if let Some((decision, trace)) = remembered.filter(stands) {
             return Decided::remembered(question, decision, trace);
@@ -287,8 +287,8 @@ impl DecisionCache {
         let site = Site::of(policies, &decided.question);
         let (root, kind) = (site.root, site.kind.clone());
         let Some(list) = self.list_for(site, &decided.trace) else { return };
-        // The same question, view and moment as the evaluation saw: what the trace holds comes out again,
-        // and the rest of the list is added.
+        // The same question, view and moment as the evaluation saw: what the trace holds comes out
+        // again, and the rest of the list is added.
         let key = match self.with_key(&list, policies, &mut decided.question, |key| Key(key.into())) {
             Ok(key) => key,
             Err(NoKey::Unreadable) => return counters::decision_not_cacheable("unreadable"),
@@ -315,8 +315,8 @@ impl DecisionCache {
         let mut bytes = KEY.try_with(Cell::take).unwrap_or_default();
         let written = key::write(&mut bytes, question, list, policies.view(), self.bounds.key_bytes);
         let made = written.map(|()| of(&bytes));
-        // A value that no key has room for was written all the same, and may be as long as a header section
-        // or a document.
+        // A value that no key has room for was written all the same, and may be as long as a header
+        // section or a document.
         bytes.clear();
         bytes.shrink_to(self.bounds.key_bytes);
         let _ = KEY.try_with(|kept| kept.set(bytes));
@@ -337,8 +337,8 @@ impl DecisionCache {
         if let Some(list) = list.as_ref().filter(complete) {
             return Some(list.clone());
         }
-        // A list never shrinks: where it has no room now it will have none, and nobody need wait to be told
-        // so.
+        // A list never shrinks: where it has no room now it will have none, and nobody need wait to
+        // be told so.
         if !self.has_room(&site.kind, list.as_deref(), trace) {
             return None;
         }

@@ -21,7 +21,8 @@ impl Told<'_> {
         self.0.status()
     }
 
-    /// The stable code: the same for every fault of a credential, and for every fault of the service.
+    /// The stable code: the same for every fault of a credential, and for every fault of the
+    /// service.
     pub fn code(&self) -> &str {
         self.0.code()
     }

@@ -55,16 +55,18 @@
 //! this, and cases ask the policies.
 //!
 //! Where a service takes tokens of several issuers, `home-issuer` names the first of them, and a
-//! case's token of another issuer (`claims = { iss = "https://partner.test", sub = "alice" }`) is that of a stranger with the same name: see `from-home-issuer` in the contract.
+//! case's token of another issuer (`claims = { iss = "https://partner.test", sub = "alice" }`) is
+//! that of a stranger with the same name: see `from-home-issuer` in the contract.
 //!
-//! A token of which the case does not say so has the home issuer, or `https://issuer.test`, the audience `service.test` and five minutes to live: one that was verified always has them.
-//! Claims take at most 8 KiB as JSON and have 512 members: each case has a copy of its caller's. A
-//! file has at most 256 KiB, 512 cases and 512 callers; a set at most 2048 cases in 64 files for
-//! each pattern. Unknown keys, and keys and names that are there twice, are errors. So is a
-//! question that cannot occur: a request that the guard refuses before it asks a policy (a path
-//! that is not in normal form), a header that it takes out, a route that does not match the path,
-//! parameters that are not in them (`contradiction`), a route that no router has (`bad-route`), a
-//! token that is not valid at the case's moment, an address in the place of a peer's name.
+//! A token of which the case does not say so has the home issuer, or `https://issuer.test`, the
+//! audience `service.test` and five minutes to live: one that was verified always has them. Claims
+//! take at most 8 KiB as JSON and have 512 members: each case has a copy of its caller's. A file
+//! has at most 256 KiB, 512 cases and 512 callers; a set at most 2048 cases in 64 files for each
+//! pattern. Unknown keys, and keys and names that are there twice, are errors. So is a question
+//! that cannot occur: a request that the guard refuses before it asks a policy (a path that is not
+//! in normal form), a header that it takes out, a route that does not match the path, parameters
+//! that are not in them (`contradiction`), a route that no router has (`bad-route`), a token that
+//! is not valid at the case's moment, an address in the place of a peer's name.
 //!
 //! # Why callers may be made up here
 //!

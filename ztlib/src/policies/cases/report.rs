@@ -256,8 +256,8 @@ pub(crate) fn time(set: &PolicySet, cases: &Cases, case: &Case, times: u32) -> R
         (fastest, slowest) = (fastest.min(took), slowest.max(took));
     }
     let cache = DecisionCache::new(CacheLimits::default());
-    // The first is evaluated and stored, the second is found in the shared part, and from then on in
-    // this thread's own.
+    // The first is evaluated and stored, the second is found in the shared part, and from then on
+    // in this thread's own.
     let warmed = (0..2).map(|_| cache.decide(&stage, case.facts.question())).last();
     let mut remembered = None;
     if warmed.is_some_and(|decided| decided.cached) {

@@ -113,8 +113,8 @@ impl Folder {
                 ),
             ));
         }
-        // A device is not even opened. What is read is looked at once more: another may have its name by
-        // now.
+        // A device is not even opened. What is read is looked at once more: another may have its
+        // name by now.
         let is_file = |found: io::Result<fs::Metadata>| match found {
             Ok(found) if found.is_file() => Ok(()),
             Ok(_) => Err(LoadError::new("file-not-readable", format!("`{}` is not a file", shown(name)))),

@@ -65,7 +65,8 @@ impl Format {
                     );
                     return Err((message, Some(line)));
                 }
-                // An alias stands for all that it names once more: a short text could be a value that fills the memory.
+                // An alias stands for all that it names once more: a short text could be a value
+                // that fills the memory.
                 let room = Room::of(text.len().saturating_mul(2).saturating_add(ALIASED_BYTES));
                 let value = Within(&room).deserialize(serde_norway::Deserializer::from_str(text));
                 value.map(Strict).map_err(|error| {
@@ -120,8 +121,8 @@ const MAX_BRACKETS: usize = 256;
 /// are never fewer than the parser has.
 fn too_deep(text: &str) -> Option<usize> {
     let mut open = 0_usize;
-    // How many were open before a text in quotes, a comment or a tag that may have begun: what is in it
-    // opens and closes nothing.
+    // How many were open before a text in quotes, a comment or a tag that may have begun: what is
+    // in it opens and closes nothing.
     let (mut single, mut double, mut comment, mut tag) = (0_usize, 0_usize, 0_usize, 0_usize);
     let (mut line, mut escapes) = (1_usize, false);
     for byte in text.bytes() {

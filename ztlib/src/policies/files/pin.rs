@@ -68,8 +68,8 @@ pub fn pin(manifest: impl AsRef<Path>, wanted: impl Fn(&str) -> bool) -> Result<
         if let Some((config, at)) = file(policy, "config")
             && (to_be_signed || policy.contains_key("config-sha256"))
         {
-            // As for a manifest that is loaded: the text of a configuration may be twice as long as the JSON
-            // that it becomes.
+            // As for a manifest that is loaded: the text of a configuration may be twice as long as
+            // the JSON that it becomes.
             let sha256 = digest(config, &at, Budget::maximum().config_bytes.saturating_mul(2))?;
             edits.extend(edit(policy, is_inline, "config-sha256", &sha256, at));
             config_sha256 = Some(sha256);

@@ -135,9 +135,10 @@ impl PolicySetBuilder {
     }
 
     /// Refuses everything that the policies judge, as the fault `policy-too-old`, once the set has
-    /// neither been loaded nor been confirmed by [`PolicyStore::reload`](super::reload::PolicyStore::reload)
-    /// or [`PolicyStore::replace`](super::reload::PolicyStore::replace) for so long. Said of a set that replaces
-    /// another, it means nothing: the first word holds.
+    /// neither been loaded nor been confirmed by
+    /// [`PolicyStore::reload`](super::reload::PolicyStore::reload) or
+    /// [`PolicyStore::replace`](super::reload::PolicyStore::replace) for so long. Said of a set
+    /// that replaces another, it means nothing: the first word holds.
     ///
     /// From a second to 3650 days; [`load`](Self::load) refuses others (`policy-age-out-of-range`).
     pub fn max_policy_age(mut self, age: Duration) -> Self {

@@ -124,8 +124,8 @@ impl Shared {
         let was_left_meanwhile = !is_instead && loader.departures != departures;
         let is_held = loader.held == Some(root) && (by == By::Watch || was_left_meanwhile);
         if is_held {
-            // Somebody rolled back from these policies. Their documents are data all the same, and may say
-            // that an access was lost.
+            // Somebody rolled back from these policies. Their documents are data all the same, and
+            // may say that an access was lost.
             loader.note_documents(&provenance).map_err(|error| self.refuse(error))?;
             let documents = &set.view.documents;
             let own = std::mem::take(&mut loader.provenance);

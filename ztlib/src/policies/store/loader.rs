@@ -218,8 +218,8 @@ impl Loader {
         #[cfg(feature = "manifest")]
         let cases = std::mem::take(&mut blueprint.cases);
         let set = blueprint.build(engine, self.signal_source.clone());
-        // Policies that do not pass their own cases are not in force. A document that changes is not held
-        // against those that have passed.
+        // Policies that do not pass their own cases are not in force. A document that changes is
+        // not held against those that have passed.
         #[cfg(feature = "manifest")]
         let set = set.and_then(|set| {
             let to_pass = Some((set.root(), case_files));
@@ -340,8 +340,8 @@ impl FromManifest {
             Err(error) => return (Err(error), Folder::missing(&self.path)),
         };
         let manifest = manifest::read(&self.path, &mut folder, &self.trust).and_then(|manifest| {
-            // Before anything is compiled: a set of another service costs nothing, and neither does an old
-            // one.
+            // Before anything is compiled: a set of another service costs nothing, and neither does
+            // an old one.
             self.service.check(&manifest).map_err(|error| error.at(&self.path, None))?;
             let checked =
                 manifest.signed.as_ref().map_or(Ok(()), |signed| self.versions.check_readable(signed));

@@ -153,9 +153,9 @@ impl ManifestOptions {
     /// Refuses everything that the policies judge, as the fault `policy-too-old`, once what is in
     /// force has not been confirmed for so long. It is confirmed when it is loaded, when
     /// [`PolicyStore::reload`](super::reload::PolicyStore::reload) succeeds, and, while
-    /// [`PolicyStore::watch`](super::reload::PolicyStore::watch) watches, twice a second as long as the files are
-    /// those that were loaded. A candidate that cannot be loaded confirms nothing: so a service
-    /// does not go on for ever with policies that were meant to be replaced.
+    /// [`PolicyStore::watch`](super::reload::PolicyStore::watch) watches, twice a second as long as
+    /// the files are those that were loaded. A candidate that cannot be loaded confirms nothing: so
+    /// a service does not go on for ever with policies that were meant to be replaced.
     ///
     /// From a second to 3650 days; [`load`](Self::load) refuses others (`policy-age-out-of-range`).
     pub fn max_policy_age(mut self, age: Duration) -> Self {

@@ -35,7 +35,8 @@ enum Event {
 
 impl Watch {
     pub(crate) fn start(shared: Weak<Shared>) -> Result<Self, LoadError> {
-        // One notice says as much as many: a log that grows in the same folder must not fill the memory.
+        // One notice says as much as many: a log that grows in the same folder must not fill the
+        // memory.
         let (sender, events) = sync_channel(1);
         let notices = sender.clone();
         // What happened does not matter: the files are looked at.
@@ -58,8 +59,8 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        // Where a notice is waiting, the thread wakes all the same, and finds nobody to watch for. It may
-        // be this very thread.
+        // Where a notice is waiting, the thread wakes all the same, and finds nobody to watch for.
+        // It may be this very thread.
         let _ = self.0.try_send(Event::Stop);
     }
 }
@@ -81,8 +82,8 @@ impl Watching {
             if !is_due && !shared.has_changed() {
                 shared.confirm();
                 drop(shared);
-                // Whatever else is written there as often as it likes: it is not looked at more often than
-                // this.
+                // Whatever else is written there as often as it likes: it is not looked at more
+                // often than this.
                 std::thread::sleep(SETTLE);
                 continue;
             }

@@ -136,7 +136,8 @@ impl Candidate {
     /// it or a replay found.
     ///
     /// # Errors
-    /// [`PromotionError`]: what was found is about another candidate, is not enough, or was found against other policies.
+    /// [`PromotionError`]: what was found is about another candidate, is not enough, or was found
+    /// against other policies.
     pub fn check(&self, rule: &PromotionRule, found: &Differences) -> Result<(), PromotionError> {
         if found.candidate != self.revision() {
             return Err(PromotionError::OtherCandidate);

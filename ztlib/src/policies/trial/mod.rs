@@ -4,11 +4,11 @@
 //! Then there are two ways to learn what it would change, which give the same [`Differences`] on
 //! the same traffic:
 //!
-//! - **shadow** ([`PolicyStore::shadow`](super::PolicyStore::shadow)): it judges a share of what is asked
-//!   as it is asked, in a thread of its own;
+//! - **shadow** ([`PolicyStore::shadow`](super::PolicyStore::shadow)): it judges a share of what is
+//!   asked as it is asked, in a thread of its own;
 //! - **replay** ([`Candidate::replay`]): it judges what was recorded
-//!   ([`PolicyStore::record`](super::PolicyStore::record)), in memory or from a file, also on the desk
-//!   (`ztlib policy replay`).
+//!   ([`PolicyStore::record`](super::PolicyStore::record)), in memory or from a file, also on the
+//!   desk (`ztlib policy replay`).
 //!
 //! A [`PromotionRule`] says when that is enough ([`Candidate::check`]). A candidate never comes
 //! into force by itself: put its files in the place of those in force, for every replica at once.

@@ -14,8 +14,8 @@ pub(crate) fn replay(set: &PolicySet, as_candidate: Revision, recording: &Record
     let set = set.rehearsal(None, View { signal_source: None, ..set.view().clone() });
     let mut found = Differences::new(as_candidate, None);
     for record in &recording.records {
-        // A file was looked through when it was read, and what this process recorded can be put together
-        // again. Were it not so, nobody may take it for judged.
+        // A file was looked through when it was read, and what this process recorded can be put
+        // together again. Were it not so, nobody may take it for judged.
         let Ok(question) = rebuild::question(record, &recording.hidden) else {
             found.miss_all();
             continue;

@@ -155,7 +155,8 @@ fn records() -> impl Strategy<Value = Record> {
         let has_token = token_side.is_some();
         if let Some((a, b, c, d, e, f, g)) = token_side {
             known.extend([a, b, c, d, e, f].into_iter().flatten());
-            // What is below a claim that is recorded is in that; the recorder does not want it again.
+            // What is below a claim that is recorded is in that; the recorder does not want it
+            // again.
             if !known.iter().any(|(attribute, _)| *attribute == Attribute::claim("/groups")) {
                 known.extend(g);
             }
@@ -177,7 +178,8 @@ fn records() -> impl Strategy<Value = Record> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
-    /// Whatever was recorded, the question that is put together of it is the one that it was recorded of.
+    /// Whatever was recorded, the question that is put together of it is the one that it was
+    /// recorded of.
     #[test]
     fn a_record_put_together_again_is_recorded_as_itself(record in records()) {
         let record = Arc::new(record);
@@ -192,7 +194,8 @@ proptest! {
         prop_assert_eq!(question.now, UNIX_EPOCH + Duration::from_millis(record.time));
     }
 
-    /// A file is foreign: whatever is wrong with it is an error, and what is taken can be asked about.
+    /// A file is foreign: whatever is wrong with it is an error, and what is taken can be asked
+    /// about.
     #[test]
     fn no_bent_recording_panics(
         records in prop::collection::vec(records(), 1..3),

@@ -1,7 +1,8 @@
 //! `c-bindings OUT_DIR`: writes the contract down in C.
 //!
-//! `policy.h` declares what a policy may call and what it defines; `policy.c` is what lies between that and WebAssembly; the object file
-//! `policy_component_type.o` carries the contract itself into the module, for what makes a component of it.
+//! `policy.h` declares what a policy may call and what it defines; `policy.c` is what lies between
+//! that and WebAssembly; the object file `policy_component_type.o` carries the contract itself into
+//! the module, for what makes a component of it.
 
 use std::error::Error;
 use std::fs;

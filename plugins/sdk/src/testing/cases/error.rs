@@ -11,7 +11,8 @@ use ztlib_contract::cases::shown;
 #[derive(Clone, PartialEq, Eq)]
 pub struct CasesError(pub(super) Vec<Problem>);
 
-/// One line of a [`CasesError`]. It prints as the host does: `file:line: case: what`, or `file:line: what (code)` for a mistake in the file.
+/// One line of a [`CasesError`]. It prints as the host does: `file:line: case: what`, or
+/// `file:line: what (code)` for a mistake in the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     file: String,
@@ -43,7 +44,8 @@ impl Problem {
         &self.file
     }
 
-    /// The line in which something else is expected, or in which the file is wrong, from 1; none where the whole file is meant.
+    /// The line in which something else is expected, or in which the file is wrong, from 1; none
+    /// where the whole file is meant.
     pub fn line(&self) -> Option<usize> {
         self.line
     }
@@ -53,8 +55,9 @@ impl Problem {
         self.case.as_deref()
     }
 
-    /// A stable code: `case-failed` where a policy said something else, `not-native` for what only the sandbox or a whole set can show, otherwise
-    /// the host's code for a mistake in the file (`unknown-key`, `missing-key`, …).
+    /// A stable code: `case-failed` where a policy said something else, `not-native` for what only
+    /// the sandbox or a whole set can show, otherwise the host's code for a mistake in the file
+    /// (`unknown-key`, `missing-key`, …).
     pub fn code(&self) -> &'static str {
         self.code
     }

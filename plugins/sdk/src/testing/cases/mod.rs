@@ -1,4 +1,5 @@
-//! Tests as data: the files of cases that the sandbox runs and that stand as the gate at load, run natively.
+//! Tests as data: the files of cases that the sandbox runs and that stand as the gate at load, run
+//! natively.
 //!
 //! The format is that of `ztlib::policies::cases`, with the same keys, defaults and errors:
 //!
@@ -35,7 +36,8 @@
 //! # Ok::<(), ztlib_policy::testing::CasesError>(())
 //! ```
 //!
-//! In a `#[test]` (which runs in the folder of its package) a file is one line, and where it fails each difference is one:
+//! In a `#[test]` (which runs in the folder of its package) a file is one line, and where it fails
+//! each difference is one:
 //!
 //! ```no_run
 //! # use ztlib_policy::testing::{Cases, CasesError};
@@ -46,12 +48,12 @@
 //!
 //! # What differs from the sandbox
 //!
-//! - The policy is asked alone, as where the manifest names the cases for one policy: it may abstain, and a `policy` that is expected has to be
-//!   the one of [`about`](Cases::about).
-//! - What the manifest would declare is declared here: reasons, documents, signals, secret headers. Without
-//!   [`reasons`](Cases::reasons) any code will do.
-//! - Nothing spends fuel, memory or time. A case that expects such a fault, or what only a whole set says (`abstained`), is an error with the code
-//!   `not-native`.
+//! - The policy is asked alone, as where the manifest names the cases for one policy: it may
+//!   abstain, and a `policy` that is expected has to be the one of [`about`](Cases::about).
+//! - What the manifest would declare is declared here: reasons, documents, signals, secret headers.
+//!   Without [`reasons`](Cases::reasons) any code will do.
+//! - Nothing spends fuel, memory or time. A case that expects such a fault, or what only a whole
+//!   set says (`abstained`), is an error with the code `not-native`.
 
 mod error;
 mod said;
@@ -71,7 +73,8 @@ use said::said;
 
 pub use error::{CasesError, Problem};
 
-/// What faults of the sandbox and words of a whole set are named: no policy that is asked natively and alone gives them.
+/// What faults of the sandbox and words of a whole set are named: no policy that is asked natively
+/// and alone gives them.
 const NOT_NATIVE: [&str; 13] = [
     "fuel-spent",
     "deadline-passed",
@@ -125,7 +128,8 @@ impl Cases {
     /// Reads a file of at most 256 KiB, 512 cases and 512 callers.
     ///
     /// # Errors
-    /// [`CasesError`] with the line in which the file is wrong: unknown keys, a missing expectation, names that are there twice.
+    /// [`CasesError`] with the line in which the file is wrong: unknown keys, a missing
+    /// expectation, names that are there twice.
     pub fn read(file: impl AsRef<Path>) -> Result<Self, CasesError> {
         let file = file.as_ref();
         let mut text = String::new();
@@ -176,7 +180,8 @@ impl Cases {
         self
     }
 
-    /// A signal that the manifest declares. Its values are the cases': where one gives none, it cannot be had.
+    /// A signal that the manifest declares. Its values are the cases': where one gives none, it
+    /// cannot be had.
     #[must_use]
     pub fn signal(mut self, name: &str) -> Self {
         self.signals.insert(name.to_owned());
@@ -199,7 +204,8 @@ impl Cases {
     /// Asks the policy every case.
     ///
     /// # Errors
-    /// [`CasesError`] with every difference between what was expected and what was said, and with whatever natively cannot be asked.
+    /// [`CasesError`] with every difference between what was expected and what was said, and with
+    /// whatever natively cannot be asked.
     pub fn check(&self, policy: &impl Decide) -> Result<(), CasesError> {
         if let Some(wrong) = &self.wrong {
             return Err(Problem::new(self.cases.file(), None, "test-facts", wrong.as_str()).into());
@@ -230,7 +236,8 @@ impl Cases {
         differences.into_iter().map(|(line, text)| problem(line, "case-failed", text)).collect()
     }
 
-    /// The facts of a case with what the manifest declares; or the line, the code and the reason why it cannot be asked.
+    /// The facts of a case with what the manifest declares; or the line, the code and the reason
+    /// why it cannot be asked.
     fn facts(&self, case: &Case) -> Result<Facts, (usize, &'static str, String)> {
         if let Some(reason) = &case.expect.reason {
             let code = reason.value.as_str();

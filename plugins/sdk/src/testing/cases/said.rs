@@ -5,8 +5,8 @@ use ztlib_contract::cases::{HeaderChange, Said, StepUp};
 use crate::Answer;
 use crate::testing::{self, Fault, Verdict};
 
-/// What was said to a case, in the form in which it is compared. `name` is the policy's, where it is known; `applied`: whether there is a request whose
-/// headers an allow changes.
+/// What was said to a case, in the form in which it is compared. `name` is the policy's, where it
+/// is known; `applied`: whether there is a request whose headers an allow changes.
 pub(super) fn said(result: Result<Verdict, Fault>, name: Option<&str>, applied: bool) -> Said<String> {
     use ztlib_contract::cases::CaseVerdict::{Abstain, Allow, BadRequest, Deny, Fault};
     let policy = name.map(str::to_owned);

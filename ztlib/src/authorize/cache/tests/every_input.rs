@@ -347,7 +347,8 @@ fn a_change_of_any_one_input_that_was_read_keeps_the_old_entry_from_being_served
         let mut changed = inputs.clone();
         change(&mut changed, &stage.peers);
         stage.decide_after(&read, &inputs);
-        // One list for all sites: the route and the method are then in no key unless they were read.
+        // One list for all sites: the route and the method are then in no key unless they were
+        // read.
         let cache = DecisionCache::new(CacheLimits { sites: 0, ..CacheLimits::default() });
         assert!(!stage.ask(&cache, &inputs), "{read}");
         assert!(stage.ask(&cache, &inputs), "{read}: nothing changed");

@@ -17,8 +17,8 @@ fn a_flood_of_distinct_questions_stays_inside_the_bounds() {
     for n in 0..QUESTIONS {
         let mut question = sketch().question();
         if let Asked::Request(facts) = &mut question.asked {
-            // Paths, routes, headers and methods that nobody has sent before, some with a value that no key
-            // has room for.
+            // Paths, routes, headers and methods that nobody has sent before, some with a value
+            // that no key has room for.
             facts.target = Target::new("shop.example", &format!("/orders/{n}"));
             facts.route = Some(format!("/shop.Orders/Method{n}").into());
             let long = if n % 100 == 0 { 4000 } else { 10 };

@@ -8,8 +8,8 @@ use crate::clock::SharedClock;
 use crate::enforce::layers::AuthenticatePeer;
 use crate::enforce::respond::Protocol;
 
-/// Puts the [`PeerIdentity`](crate::authenticate::peer::PeerIdentity) of each request into its extensions, or refuses
-/// the request with a 401.
+/// Puts the [`PeerIdentity`](crate::authenticate::peer::PeerIdentity) of each request into its
+/// extensions, or refuses the request with a 401.
 ///
 /// It works without the other stages, for a service whose handlers look at the peer themselves.
 ///

@@ -7,8 +7,9 @@ use crate::authenticate::token::TokenAuthenticator;
 use crate::clock::{Clock, SharedClock};
 use crate::enforce::respond::Protocol;
 
-/// Verifies the token of each request and puts [`VerifiedClaims`](crate::authenticate::token::VerifiedClaims) into its
-/// extensions; answers 401 itself where there is none to believe.
+/// Verifies the token of each request and puts
+/// [`VerifiedClaims`](crate::authenticate::token::VerifiedClaims) into its extensions; answers 401
+/// itself where there is none to believe.
 ///
 /// It works alone, on any body, where who calls is all that matters. What callers may do is asked
 /// by the whole guard.

@@ -1,4 +1,5 @@
-//! The service that [`AuthenticateTokenLayer`](crate::enforce::layers::AuthenticateTokenLayer) puts around another.
+//! The service that [`AuthenticateTokenLayer`](crate::enforce::layers::AuthenticateTokenLayer) puts
+//! around another.
 
 use std::task::{Context, Poll};
 
@@ -12,7 +13,8 @@ use crate::clock::SharedClock;
 use crate::enforce::Established;
 use crate::enforce::respond::{Cause, Protocol, Refusal, ReplyTo, ResponseBody, ResponseFuture};
 
-/// Lets requests through whose token is believed. Made by [`AuthenticateTokenLayer`](crate::enforce::layers::AuthenticateTokenLayer).
+/// Lets requests through whose token is believed. Made by
+/// [`AuthenticateTokenLayer`](crate::enforce::layers::AuthenticateTokenLayer).
 #[derive(Debug, Clone)]
 pub struct AuthenticateToken<S> {
     inner: S,

@@ -90,8 +90,8 @@ impl Versions {
         if self.highest == Some(mark) {
             return Ok(());
         }
-        // Loading takes seconds, and another handle of the process may have gone on meanwhile: between this
-        // look and the writing none can.
+        // Loading takes seconds, and another handle of the process may have gone on meanwhile:
+        // between this look and the writing none can.
         let _one_at_a_time = RAISING.lock().unwrap_or_else(PoisonError::into_inner);
         self.check(signed)?;
         if let Some(file) = &self.file {
