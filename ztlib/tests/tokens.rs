@@ -17,6 +17,19 @@ use ztlib_testing::{ManualClock, TokenDraft, TokenIssuer};
 
 const ISSUER: &str = "https://id.example";
 
+const PUBLIC_KEY_ALGORITHMS: [Algorithm; 9] = [
+    Algorithm::ES256,
+    Algorithm::ES384,
+    Algorithm::EdDSA,
+    Algorithm::RS256,
+    Algorithm::RS384,
+    Algorithm::RS512,
+    Algorithm::PS256,
+    Algorithm::PS384,
+    Algorithm::PS512,
+];
+const HMAC_ALGORITHMS: [Algorithm; 3] = [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512];
+
 /// An issuer and a service that trusts it.
 struct Setup {
     id: TokenIssuer,
@@ -72,6 +85,11 @@ fn encode(bytes: &[u8]) -> String {
     base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes)
 }
 
+fn decode(text: &str) -> Vec<u8> {
+    use base64::Engine as _;
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(text).unwrap()
+}
+
 fn unix(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
@@ -82,23 +100,13 @@ const fn seconds(seconds: u64) -> Duration {
 
 #[test]
 fn every_algorithm_verifies_its_own_tokens_and_refuses_another_key() {
-    for algorithm in [
-        Algorithm::ES256,
-        Algorithm::ES384,
-        Algorithm::EdDSA,
-        Algorithm::RS256,
-        Algorithm::RS384,
-        Algorithm::RS512,
-        Algorithm::PS256,
-        Algorithm::PS384,
-        Algorithm::PS512,
-    ] {
+    for algorithm in PUBLIC_KEY_ALGORITHMS {
         let setup = Setup::with(algorithm, |issuer| issuer);
         assert_eq!(setup.accepts(setup.token()).algorithm(), algorithm);
         let stranger = TokenIssuer::with_algorithm(ISSUER, algorithm);
         setup.refuses(setup.token().signed_by(&stranger), "token-signature");
     }
-    for algorithm in [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512] {
+    for algorithm in HMAC_ALGORITHMS {
         let id = TokenIssuer::with_algorithm(ISSUER, algorithm);
         let issuer =
             Issuer::new(ISSUER).audience("shop").algorithms([algorithm]).hmac_secret(id.secret().unwrap());
@@ -309,6 +317,37 @@ fn empty_and_all_zero_signatures_are_refused() {
     assert_eq!(code_of(setup.verify(message)), "token-malformed");
     for signature in [vec![0; 64], vec![0; 63], vec![0; 65], vec![255; 64], vec![0; 1]] {
         assert_eq!(code_of(setup.verify(&format!("{message}.{}", encode(&signature)))), "token-signature");
+    }
+}
+
+/// The signature library compares the length itself, for each algorithm.
+#[test]
+fn a_signature_of_another_length_is_refused_for_every_algorithm() {
+    for algorithm in [PUBLIC_KEY_ALGORITHMS.as_slice(), HMAC_ALGORITHMS.as_slice()].concat() {
+        let id = TokenIssuer::with_algorithm(ISSUER, algorithm);
+        let issuer = Issuer::new(ISSUER).audience("shop").algorithms([algorithm]);
+        let issuer = match id.secret() {
+            Some(secret) => issuer.hmac_secret(secret),
+            None => issuer.keys(KeySet::from_jwks(&id.jwks()).unwrap()),
+        };
+        let verifier = TokenVerifier::builder().issuer(issuer).build().unwrap();
+        let now = ManualClock::default().now();
+        let token = id.token_at(now).audience("shop").sign();
+        let verdict = |token: &str| code_of(verifier.verify(&BearerToken::new(token).unwrap(), now));
+        assert_eq!(verdict(&token), "accepted", "{algorithm}");
+        let (message, signature) = token.rsplit_once('.').unwrap();
+        let signature = decode(signature);
+        let others = [
+            signature[1..].to_vec(),
+            signature[..signature.len() - 1].to_vec(),
+            [&[0], &signature[..]].concat(),
+            [&signature[..], &[0]].concat(),
+            signature.repeat(2),
+        ];
+        for other in others {
+            let token = format!("{message}.{}", encode(&other));
+            assert_eq!(verdict(&token), "token-signature", "{algorithm}, {} bytes", other.len());
+        }
     }
 }
 

@@ -35,33 +35,28 @@ pub enum Algorithm {
     EdDSA,
 }
 
-/// Algorithms that share a kind of key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Family {
-    Hmac,
-    Rsa,
-    Ec,
-    Ed,
-}
-
 impl Algorithm {
+    const ALL: [Self; 12] = [
+        Self::HS256,
+        Self::HS384,
+        Self::HS512,
+        Self::RS256,
+        Self::RS384,
+        Self::RS512,
+        Self::PS256,
+        Self::PS384,
+        Self::PS512,
+        Self::ES256,
+        Self::ES384,
+        Self::EdDSA,
+    ];
+
     /// The algorithm of this name; names are compared byte for byte.
     pub(super) fn from_name(name: &str) -> Option<Self> {
-        Some(match name {
-            "HS256" => Self::HS256,
-            "HS384" => Self::HS384,
-            "HS512" => Self::HS512,
-            "RS256" => Self::RS256,
-            "RS384" => Self::RS384,
-            "RS512" => Self::RS512,
-            "PS256" => Self::PS256,
-            "PS384" => Self::PS384,
-            "PS512" => Self::PS512,
-            "ES256" => Self::ES256,
-            "ES384" => Self::ES384,
-            "EdDSA" | "Ed25519" => Self::EdDSA,
-            _ => return None,
-        })
+        match name {
+            "Ed25519" => Some(Self::EdDSA),
+            _ => Self::ALL.into_iter().find(|algorithm| algorithm.name() == name),
+        }
     }
 
     /// The name in the `alg` of a header (RFC 7518 section 3.1).
@@ -82,13 +77,9 @@ impl Algorithm {
         }
     }
 
-    pub(super) fn family(self) -> Family {
-        match self {
-            Self::HS256 | Self::HS384 | Self::HS512 => Family::Hmac,
-            Self::RS256 | Self::RS384 | Self::RS512 | Self::PS256 | Self::PS384 | Self::PS512 => Family::Rsa,
-            Self::ES256 | Self::ES384 => Family::Ec,
-            Self::EdDSA => Family::Ed,
-        }
+    /// Algorithms of one family share a kind of key.
+    pub(super) fn family(self) -> jsonwebtoken::AlgorithmFamily {
+        self.engine().family()
     }
 
     /// The least length of an HMAC secret, in bytes: that of the hash (RFC 7518 section 3.2).

@@ -6,11 +6,11 @@ use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, ParsedPublicKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jsonwebtoken::DecodingKey;
 use jsonwebtoken::crypto::aws_lc;
+use jsonwebtoken::{AlgorithmFamily, DecodingKey};
 use serde_json::{Map, Value};
 
-use super::algorithm::{Algorithm, Family};
+use super::algorithm::Algorithm;
 use super::json::unreadable;
 use super::jws::MAX_KEY_ID_BYTES;
 use super::key_error::KeyRefusal;
@@ -19,11 +19,8 @@ use super::weak::{has_roca_form, has_small_order};
 /// A key that can check signatures of the algorithms it is for.
 pub(super) struct Key {
     id: Option<String>,
-    family: Family,
     /// The algorithms that the key itself allows; the issuer's list narrows them.
     algorithms: Vec<Algorithm>,
-    /// Bytes of a signature, where all that the key makes have one length.
-    signature_len: Option<usize>,
     /// Tells whether two keys are the same without keeping what they are made of.
     fingerprint: [u8; 32],
     engine: DecodingKey,
@@ -75,13 +72,12 @@ impl Key {
             .into_iter()
             .filter(|algorithm| secret.len() >= algorithm.least_secret())
             .collect();
+        let engine = DecodingKey::from_secret(secret).ok()?;
         (!algorithms.is_empty()).then(|| Self {
             id: None,
-            family: Family::Hmac,
             algorithms,
-            signature_len: None,
             fingerprint: fingerprint(&[b"oct", secret]),
-            engine: DecodingKey::from_secret(secret),
+            engine,
         })
     }
 
@@ -94,7 +90,7 @@ impl Key {
         if let Some(name) = text(jwk, "alg")? {
             let algorithm = Algorithm::from_name(name).ok_or(KeyRefusal::Algorithm)?;
             if !self.algorithms.contains(&algorithm) {
-                let short = self.family == Family::Hmac && algorithm.family() == Family::Hmac;
+                let short = self.is_secret() && algorithm.family() == AlgorithmFamily::Hmac;
                 return Err(if short { KeyRefusal::ShortSecret } else { KeyRefusal::Algorithm });
             }
             self.algorithms = vec![algorithm];
@@ -113,7 +109,7 @@ impl Key {
     }
 
     pub(super) fn is_secret(&self) -> bool {
-        self.family == Family::Hmac
+        self.engine.family() == AlgorithmFamily::Hmac
     }
 
     pub(super) fn is_for(&self, algorithm: Algorithm) -> bool {
@@ -125,11 +121,10 @@ impl Key {
         self.fingerprint == other.fingerprint
     }
 
-    /// Checks a signature. Lengths are compared first: a signature of another length is never
-    /// right, and saves the work.
+    /// Whether the signature of the message is by this key.
     #[allow(clippy::ptr_arg, reason = "the engine's trait wants the vector itself")]
     pub(super) fn has_signed(&self, algorithm: Algorithm, message: &[u8], signature: &Vec<u8>) -> bool {
-        if !self.is_for(algorithm) || self.signature_len.is_some_and(|len| signature.len() != len) {
+        if !self.is_for(algorithm) {
             return false;
         }
         // The provider is named: the process-wide default can be replaced by any crate of the build, and
@@ -192,7 +187,6 @@ fn rsa(n: &[u8], e: &[u8]) -> Result<Key, KeyRefusal> {
     }
     Ok(Key {
         id: None,
-        family: Family::Rsa,
         algorithms: vec![
             Algorithm::RS256,
             Algorithm::RS384,
@@ -201,7 +195,6 @@ fn rsa(n: &[u8], e: &[u8]) -> Result<Key, KeyRefusal> {
             Algorithm::PS384,
             Algorithm::PS512,
         ],
-        signature_len: Some(n.len()),
         fingerprint: fingerprint(&[b"RSA", n, e]),
         engine: DecodingKey::from_rsa_raw_components(n, e),
     })
@@ -220,9 +213,7 @@ fn ec(algorithm: Algorithm, len: usize, x: &[u8], y: &[u8]) -> Result<Key, KeyRe
     ParsedPublicKey::new(curve, &point).map_err(|_| KeyRefusal::NotOnCurve)?;
     Ok(Key {
         id: None,
-        family: Family::Ec,
         algorithms: vec![algorithm],
-        signature_len: Some(2 * len),
         fingerprint: fingerprint(&[b"EC", &point]),
         engine: DecodingKey::from_ec_der(&point),
     })
@@ -238,9 +229,7 @@ fn ed25519(x: &[u8]) -> Result<Key, KeyRefusal> {
     ParsedPublicKey::new(&ED25519, x).map_err(|_| KeyRefusal::NotOnCurve)?;
     Ok(Key {
         id: None,
-        family: Family::Ed,
         algorithms: vec![Algorithm::EdDSA],
-        signature_len: Some(64),
         fingerprint: fingerprint(&[b"OKP", x]),
         engine: DecodingKey::from_ed_der(x),
     })

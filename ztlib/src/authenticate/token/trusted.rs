@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use jsonwebtoken::AlgorithmFamily;
 use serde_json::{Map, Value};
 
-use super::algorithm::{Algorithm, Family};
+use super::algorithm::Algorithm;
 use super::error::{TokenError, listed, shown};
 use super::issuer::{Issuer, MAX_LEEWAY};
 use super::keys::Keys;
@@ -51,7 +52,7 @@ impl TrustedIssuer {
         let Some(family) = algorithms.first().map(|algorithm| algorithm.family()) else {
             return Err(Error::NoAlgorithm(name));
         };
-        let hmac = algorithms.iter().any(|algorithm| algorithm.family() == Family::Hmac);
+        let hmac = algorithms.iter().any(|algorithm| algorithm.family() == AlgorithmFamily::Hmac);
         let several = algorithms.iter().any(|algorithm| algorithm.family() != family);
         if several && (hmac || !issuer.several_families) {
             return Err(Error::SeveralFamilies(name));
