@@ -8,8 +8,9 @@ use http::header::AUTHORIZATION;
 use super::bearer::BearerToken;
 use super::cache::VerifiedTokens;
 use super::claims::VerifiedClaims;
+use super::config_error::TokenConfigError;
 use super::error::TokenError;
-use super::trusted::TokenConfigError;
+use super::shown::shown;
 use super::verifier::TokenVerifier;
 use crate::authenticate::peer::PeerCertificates;
 
@@ -211,6 +212,6 @@ fn checked_place(name: String) -> Result<String, TokenConfigError> {
     if !name.is_empty() && name.len() <= 64 && name.bytes().all(allowed) {
         Ok(name)
     } else {
-        Err(TokenConfigError::BadPlace(super::error::shown(&name).into()))
+        Err(TokenConfigError::BadPlace(shown(&name).into()))
     }
 }

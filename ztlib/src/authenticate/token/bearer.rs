@@ -5,7 +5,7 @@ use std::fmt;
 use http::{HeaderMap, HeaderName, header};
 
 use super::error::TokenError;
-use super::jws::MAX_TOKEN_BYTES;
+use super::limits::MAX_TOKEN_BYTES;
 
 /// A token as the caller sent it. Nothing about it is known but that it is at most
 /// [`MAX_TOKEN_BYTES`](super::MAX_TOKEN_BYTES) of the characters that a bearer token may have (RFC

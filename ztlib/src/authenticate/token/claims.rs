@@ -9,10 +9,11 @@ use serde_json::Value;
 use ztlib_contract::facts::Claims;
 
 use super::algorithm::Algorithm;
-use super::error::{Shown, TokenError};
+use super::error::TokenError;
 use super::jws::not_accepted;
 use super::key::Key;
 use super::keys::{KeySet, NoKey};
+use super::shown::Shown;
 use super::times::Times;
 use super::trusted::TrustedIssuer;
 use crate::clock::{from_unix_seconds, unix_seconds};

@@ -7,22 +7,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
 use super::algorithm::Algorithm;
-use super::error::{TokenError, listed, shown, shown_key};
+use super::error::TokenError;
 use super::json::read_object;
 use super::key::Key;
 use super::keys::{KeySet, NoKey};
-use super::limits::TokenLimits;
-
-/// The longest token that is ever looked at, in bytes:
-/// [`max_token_bytes`](super::TokenVerifierBuilder::max_token_bytes) can be no more. It bounds the
-/// work that an unknown caller can cause: everything before the signature is linear in it.
-///
-/// A server may have a lower limit for the headers of a request, which then answers 431 before
-/// anybody is asked who they are.
-pub const MAX_TOKEN_BYTES: usize = 64 * 1024;
-
-/// The longest `kid`, in bytes.
-pub(super) const MAX_KEY_ID_BYTES: usize = 256;
+use super::limits::{MAX_KEY_ID_BYTES, TokenLimits};
+use super::shown::{listed, shown, shown_key};
 
 /// The parts of a token whose header is acceptable. Nothing in it has been verified.
 pub(super) struct Jws<'t> {

@@ -12,8 +12,9 @@ use serde_json::{Map, Value};
 
 use super::algorithm::Algorithm;
 use super::json::unreadable;
-use super::jws::MAX_KEY_ID_BYTES;
 use super::key_error::KeyRefusal;
+use super::limits::MAX_KEY_ID_BYTES;
+use super::shown::Shown;
 use super::weak::{has_roca_form, has_small_order};
 
 /// A key that can check signatures of the algorithms it is for.
@@ -136,7 +137,7 @@ impl Key {
 
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let id = self.id.as_deref().map(super::error::Shown);
+        let id = self.id.as_deref().map(Shown);
         f.debug_struct("Key").field("id", &id).field("algorithms", &self.algorithms).finish_non_exhaustive()
     }
 }

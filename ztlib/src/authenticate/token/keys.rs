@@ -10,11 +10,11 @@ use arc_swap::ArcSwap;
 use serde_json::Value;
 
 use super::algorithm::Algorithm;
-use super::error::shown;
 use super::json::{Limits, read_object};
-use super::jws::MAX_KEY_ID_BYTES;
 use super::key::Key;
 use super::key_error::{KeyRefusal, KeySetError, KeyWarning};
+use super::limits::MAX_KEY_ID_BYTES;
+use super::shown::shown;
 
 /// The largest JWK set that is read, in bytes.
 pub const MAX_KEY_SET_BYTES: usize = 1024 * 1024;

@@ -8,13 +8,15 @@ use std::time::SystemTime;
 
 use super::bearer::BearerToken;
 use super::claims::{Verified, VerifiedClaims, seconds};
-use super::error::{TokenError, shown};
+use super::config_error::TokenConfigError;
+use super::error::TokenError;
 use super::issuer::Issuer;
 use super::json::read_object;
 use super::jws::Jws;
 use super::limits::TokenLimits;
+use super::shown::shown;
 use super::times::issuer_hint;
-use super::trusted::{TokenConfigError, TrustedIssuer};
+use super::trusted::TrustedIssuer;
 
 /// Decides whether a token is to be believed. A pure function with configuration: no socket, no
 /// clock, no waiting. Cheap to clone.
