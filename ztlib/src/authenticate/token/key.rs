@@ -128,8 +128,8 @@ impl Key {
         if !self.is_for(algorithm) {
             return false;
         }
-        // The provider is named: the process-wide default can be replaced by any crate of the build, and
-        // panics where two are compiled in.
+        // The provider is named: the process-wide default can be replaced by any crate of the
+        // build, and panics where two are compiled in.
         (aws_lc::DEFAULT_PROVIDER.verifier_factory)(&algorithm.engine(), &self.engine)
             .is_ok_and(|verifier| verifier.verify(message, signature).is_ok())
     }
