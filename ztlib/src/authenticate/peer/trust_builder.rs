@@ -45,7 +45,7 @@ impl TrustBuilder {
     /// between them.
     ///
     /// # Errors
-    /// As `trust`, or a block of the text is damaged or no certificate: none is passed over.
+    /// As `trust`, or a block of the text is damaged or not a certificate: none is skipped.
     pub fn trust_pem(self, domain: TrustDomain, pem: &[u8]) -> Result<Self, TrustError> {
         let roots = from_pem(domain.as_str(), pem)?;
         self.trust(domain, roots)
@@ -79,7 +79,7 @@ impl TrustBuilder {
     /// text between them.
     ///
     /// # Errors
-    /// As `authority`, or a block of the text is damaged or no certificate: none is passed over.
+    /// As `authority`, or a block of the text is damaged or not a certificate: none is skipped.
     pub fn authority_pem(self, name: &str, pem: &[u8]) -> Result<Self, TrustError> {
         let roots = from_pem(name, pem)?;
         self.authority(name, roots)
@@ -164,8 +164,8 @@ impl TrustBuilder {
     /// Reads the roots and the revocation lists.
     ///
     /// # Errors
-    /// Nobody is trusted; a list cannot be used, there are too many, or they are given to somebody
-    /// who has no roots; a root is no certificate of an authority; a root is given to two trust
+    /// Nobody is trusted; a list cannot be used, there are too many, or they are given for a name
+    /// without roots; a root is not the certificate of an authority; a root is given to two trust
     /// domains or to two authorities, so that one would vouch for the other's peers.
     pub fn build(self) -> Result<Trust, TrustError> {
         Ok(Trust::new(Roots::read(self.domains, self.authorities, self.revocation)?))
@@ -211,7 +211,7 @@ fn from_pem(name: &str, text: &[u8]) -> Result<Vec<CertificateDer<'static>>, Tru
     let mut roots = Vec::with_capacity(blocks.len());
     for block in blocks {
         if block.label != "CERTIFICATE" {
-            let what = format!("a block `{}` is no root, give `CERTIFICATE` only", block.label);
+            let what = format!("a block `{}` is not a root: give `CERTIFICATE` only", block.label);
             return Err(refused(block.line, what));
         }
         roots.push(CertificateDer::from(block.der));

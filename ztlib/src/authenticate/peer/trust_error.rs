@@ -25,12 +25,12 @@ pub enum TrustError {
         name: String,
     },
     /// The name of an authority has another form.
-    #[error("`{name}` is no name of an authority: take 1 to 64 of `a-z 0-9 -`")]
+    #[error("`{name}` is not a valid authority name: use 1 to 64 of `a-z 0-9 -`")]
     AuthorityName {
         /// The name, escaped and cut.
         name: String,
     },
-    /// A block of the text is damaged, or is no certificate. Every block is read or named here.
+    /// A block of the text is damaged, or is not a certificate. No block is skipped.
     #[error("the roots of `{name}` cannot be read from PEM: line {line}: {what}")]
     Pem {
         /// Whose roots.
@@ -40,13 +40,13 @@ pub enum TrustError {
         /// What is wrong with it.
         what: String,
     },
-    /// No revocation lists where some were announced.
-    #[error("`{name}` is given no revocation lists: give at least one, or leave the call out")]
+    /// An empty list of revocation lists.
+    #[error("`{name}` has no revocation lists: give at least one, or remove the call")]
     NoRevocationLists {
         /// Whose lists.
         name: String,
     },
-    /// A revocation list cannot be used, by itself and before its signature is looked at.
+    /// A revocation list cannot be used, whoever signed it.
     #[error("{list} of `{name}` cannot be used: {why}")]
     UnusableRevocationList {
         /// Whose lists.
@@ -59,8 +59,8 @@ pub enum TrustError {
         /// What is wrong with it.
         why: RevocationListFault,
     },
-    /// More revocation lists than are looked at.
-    #[error("`{name}` is given {lists} revocation lists, and may have {limit}")]
+    /// More revocation lists than the limit.
+    #[error("`{name}` has {lists} revocation lists, the limit is {limit}")]
     TooManyRevocationLists {
         /// Whose lists.
         name: String,
@@ -69,7 +69,7 @@ pub enum TrustError {
         /// How many there may be.
         limit: usize,
     },
-    /// A root is no certificate of X.509 version 3.
+    /// A root is not an X.509 version 3 certificate.
     #[error("root {index} of `{name}` is malformed: {what}")]
     MalformedRoot {
         /// Whose roots.
@@ -80,7 +80,7 @@ pub enum TrustError {
         what: &'static str,
     },
     /// A root of a trust domain has the SPIFFE ID of another one (X509-SVID section 3.2).
-    #[error("root {index} of `{name}` says that it is of the trust domain `{other}`")]
+    #[error("root {index} of `{name}` has the SPIFFE ID of the trust domain `{other}`")]
     RootOfAnotherDomain {
         /// Whose roots.
         name: String,
@@ -102,7 +102,7 @@ pub enum TrustError {
     },
     /// A root is a leaf certificate, or its key may not sign certificates.
     #[error(
-        "root {index} of `{name}` is no certificate of an authority: it must be a CA and may sign certificates"
+        "root {index} of `{name}` is not the certificate of an authority: it must be a CA that may sign certificates"
     )]
     RootIsNotCa {
         /// Whose roots.
@@ -111,7 +111,7 @@ pub enum TrustError {
         index: usize,
     },
     /// One key is a root of two trust domains, or of two authorities.
-    #[error("`{one}` and `{other}` have a root in common: each needs its own")]
+    #[error("`{one}` and `{other}` share a root: give each its own")]
     SharedRoot {
         /// One of them.
         one: String,
