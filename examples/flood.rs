@@ -24,7 +24,7 @@ use http::{Method, Request, Response};
 use http_body_util::Full;
 use serde_json::json;
 use ztlib::authenticate::token::{Algorithm, Issuer, TokenAuthenticator, TokenVerifier};
-use ztlib::authorize::CacheBounds;
+use ztlib::authorize::CacheLimits;
 use ztlib::enforce::{Guard, MatchedRoute};
 use ztlib::policies::{Budget, PolicySetBuilder};
 use ztlib_testing::stack::ask_matched;
@@ -134,7 +134,7 @@ impl Setup {
         let verifier = TokenVerifier::builder().issuer(issuer).build().expect("an issuer");
         let tokens = TokenAuthenticator::new(verifier).cache_bytes(TOKENS);
         let guard = Guard::builder().allow_unauthenticated_peers().tokens(tokens).policies(policies);
-        let guard = guard.cache_bounds(CacheBounds { bytes: DECISIONS, ..CacheBounds::default() });
+        let guard = guard.cache_limits(CacheLimits { bytes: DECISIONS, ..CacheLimits::default() });
         let guard = guard.clock(ManualClock::new(UNIX_EPOCH + Duration::from_secs(1_767_225_600))).build();
         let mut setup = Self { guard, id, one_token: String::new() };
         setup.one_token = setup.token(0);

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use ztlib::authenticate::Principal;
 use ztlib::authenticate::token::{Algorithm, BearerToken};
 use ztlib::authorize::{Decision, Labels};
-use ztlib::policies::{Budget, Policies, PolicySetBuilder};
+use ztlib::policies::{Budget, PolicyStore, PolicySetBuilder};
 use ztlib_benches::{ALLOW_ALL, Caller, RBAC};
 
 /// rbac that goes through its rules one by one.
@@ -74,10 +74,10 @@ impl Bench {
         Self { principal: Principal::new(None, Some(claims)), now }
     }
 
-    fn run(&self, group: &mut BenchmarkGroup<'_, WallTime>, name: &str, policies: &Policies) {
+    fn run(&self, group: &mut BenchmarkGroup<'_, WallTime>, name: &str, policies: &PolicyStore) {
         group.bench_function(name, |b| {
             b.iter(|| {
-                let evaluation = policies.rehearse(
+                let evaluation = policies.simulate(
                     self.principal.clone(),
                     black_box("orders.read"),
                     Labels::new(),
@@ -89,7 +89,7 @@ impl Bench {
     }
 }
 
-fn many(policies: usize, component: &[u8], config: &Value) -> Policies {
+fn many(policies: usize, component: &[u8], config: &Value) -> PolicyStore {
     set(policies, component, config).load().unwrap()
 }
 

@@ -12,8 +12,8 @@ use tower::{Service, ServiceExt};
 use ztlib::authenticate::peer::PeerAuthenticator;
 use ztlib::authenticate::token::{Algorithm, TokenAuthenticator};
 use ztlib::enforce::Guard;
-use ztlib::enforce::PeerIdentityLayer;
-use ztlib::enforce::TokenLayer;
+use ztlib::enforce::AuthenticatePeerLayer;
+use ztlib::enforce::AuthenticateTokenLayer;
 use ztlib::observe::JsonLinesSink;
 use ztlib::policies::PolicySetBuilder;
 use ztlib::policies::trial::{RecordingRules, Share};
@@ -57,12 +57,12 @@ fn stages(c: &mut Criterion) {
     bench!("bare router", router().into_service(), None);
     bench!(
         "peer",
-        router().layer(PeerIdentityLayer::new(PeerAuthenticator::new(trust.clone()))).into_service(),
+        router().layer(AuthenticatePeerLayer::new(PeerAuthenticator::new(trust.clone()))).into_service(),
         None
     );
     bench!(
         "token",
-        router().layer(TokenLayer::new(TokenAuthenticator::new(caller.verifier()))).into_service(),
+        router().layer(AuthenticateTokenLayer::new(TokenAuthenticator::new(caller.verifier()))).into_service(),
         token
     );
     bench!("authorize, allow-all", GuardedRouter::new(authorize_only(), router()), None);

@@ -8,7 +8,7 @@ use http::{Extensions, Request};
 use ztlib::authenticate::peer::{PeerAuthenticator, Trust};
 use ztlib::authenticate::token::{Algorithm, Issuer, KeySet, TokenAuthenticator, TokenVerifier};
 use ztlib::enforce::Guard;
-use ztlib::policies::{Policies, PolicySetBuilder};
+use ztlib::policies::{PolicyStore, PolicySetBuilder};
 use ztlib::tls::Acceptor;
 use ztlib_testing::{Authority, Issued, TokenIssuer, peer_extensions};
 
@@ -86,12 +86,12 @@ pub fn request(extensions: &Extensions, token: Option<&str>) -> Request<axum::bo
 }
 
 /// One policy that reads nothing and allows.
-pub fn allow_all() -> Policies {
+pub fn allow_all() -> PolicyStore {
     PolicySetBuilder::new().component("allow-all", ALLOW_ALL).load().expect("the policy")
 }
 
 /// Role-based access control with this many rules, of which one matches.
-pub fn rbac(rules: usize) -> Policies {
+pub fn rbac(rules: usize) -> PolicyStore {
     let rule = |n: usize| serde_json::json!({ "methods": ["GET"], "routes": [format!("/api/v{n}/users/{{id}}")], "actions": [format!("a{n}")] });
     let mut all: Vec<_> = (1..rules).map(rule).collect();
     all.push(
@@ -104,7 +104,7 @@ pub fn rbac(rules: usize) -> Policies {
 }
 
 /// The whole guard.
-pub fn guard(caller: &Caller, trust: &Trust, policies: Policies) -> Guard {
+pub fn guard(caller: &Caller, trust: &Trust, policies: PolicyStore) -> Guard {
     Guard::builder()
         .peers(PeerAuthenticator::new(trust.clone()))
         .tokens(TokenAuthenticator::new(caller.verifier()))

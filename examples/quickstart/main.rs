@@ -122,7 +122,7 @@ async fn play(folder: &Path) -> Result<usize, Failure> {
 
     println!("A shop (axum, {shop}) and an inventory (tonic, {inventory}), guarded by ztlib.");
     println!(
-        "Policies: peers (peer-allow-list), rbac, step-up; revision {}.\n",
+        "PolicyStore: peers (peer-allow-list), rbac, step-up; revision {}.\n",
         guard.policies().status().revision
     );
     println!(

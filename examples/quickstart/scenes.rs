@@ -97,7 +97,7 @@ pub fn all(world: &World) -> Vec<Scene> {
             Http("GET", "/orders/7"),
             Refused(401, "token-malformed"),
         ),
-        // Policies.
+        // PolicyStore.
         scene(
             "frontend, for alice",
             frontend(),

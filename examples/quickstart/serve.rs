@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use ztlib::observe::JsonLinesSink;
-use ztlib::policies::Policies;
+use ztlib::policies::PolicyStore;
 
 use crate::world::{Failure, World};
 
@@ -52,7 +52,7 @@ pub async fn run(folder: &Path) -> Result<(), Failure> {
 }
 
 /// Says why changed policies are not in force. It ends with the process.
-fn tell_refusals(policies: &Policies) {
+fn tell_refusals(policies: &PolicyStore) {
     let mut told = 0;
     loop {
         if policies.wait_until(Duration::from_secs(3600), |status| status.failures > told) {

@@ -10,7 +10,7 @@ use ztlib::authenticate::peer::{PeerAuthenticator, Trust};
 use ztlib::authenticate::token::{Algorithm, Issuer, KeySet, TokenAuthenticator, TokenVerifier};
 use ztlib::enforce::Guard;
 use ztlib::observe::AuditSink;
-use ztlib::policies::Policies;
+use ztlib::policies::PolicyStore;
 use ztlib::tls::{Acceptor, Server};
 use ztlib_testing::{Authority, Issued, TokenIssuer};
 
@@ -96,7 +96,7 @@ impl World {
         let verifier = TokenVerifier::builder().issuer(issuer).build()?;
         // The set is made here a moment before, so nobody signs it: it is taken unsigned, by a verb.
         let policies =
-            Policies::from_manifest(self.policies().join("policies.toml")).allow_unsigned().load()?;
+            PolicyStore::from_manifest(self.policies().join("policies.toml")).allow_unsigned().load()?;
         let guard = Guard::builder()
             .peers(PeerAuthenticator::new(trust.clone()))
             .tokens(TokenAuthenticator::new(verifier))

@@ -22,10 +22,10 @@ use ztlib::RemoteAddr;
 use ztlib::authenticate::Principal;
 use ztlib::authenticate::peer::{PeerAuthenticator, PeerCertificates, Trust, TrustDomain};
 use ztlib::authenticate::token::{Algorithm, BearerToken, Issuer, TokenAuthenticator, TokenVerifier};
-use ztlib::authorize::{CacheBounds, Labels, SignalError, SignalSource};
-use ztlib::enforce::{Guard, MatchedRoute, ZeroTrustLayer};
+use ztlib::authorize::{CacheLimits, Labels, SignalError, SignalSource};
+use ztlib::enforce::{Guard, MatchedRoute, GuardLayer};
 use ztlib::observe::{AuditEvent, Redaction, Verdict};
-use ztlib::policies::{Budget, Policies, PolicySetBuilder};
+use ztlib::policies::{Budget, PolicyStore, PolicySetBuilder};
 use ztlib_testing::{Authority, Events, ManualClock, TokenDraft, TokenIssuer};
 
 const PROBE: &[u8] = include_bytes!("../../plugins/artifacts/probe.wasm");
@@ -356,7 +356,7 @@ fn at_once<F: Future>(future: F) -> F::Output {
 
 /// Who may call, from where and when: made once a thread, since keys and compiling are dear.
 struct World {
-    policies: Policies,
+    policies: PolicyStore,
     feed: Feed,
     clock: ManualClock,
     peers: PeerAuthenticator,
@@ -428,13 +428,13 @@ impl World {
     }
 
     /// A guard on the world's policies, by its clock, and its events.
-    fn guard(&self, bounds: Option<CacheBounds>) -> (Guard, Events) {
+    fn guard(&self, bounds: Option<CacheLimits>) -> (Guard, Events) {
         let events = Events::new();
         let guard = Guard::builder().peers(self.peers.clone()).tokens(self.tokens.clone());
         let guard = guard.policies(self.policies.clone()).clock(self.clock.clone()).audit(events.clone());
         let guard = guard.redaction(self.redaction.clone());
         let guard = match bounds {
-            Some(bounds) => guard.cache_bounds(bounds),
+            Some(bounds) => guard.cache_limits(bounds),
             None => guard.without_decision_cache(),
         };
         (guard.build(), events)
@@ -451,11 +451,11 @@ impl World {
         self.policies.set_document("roles", &plans[plan].document).expect("a document");
         // Sometimes so small that entries are evicted and lists do not fit.
         let bounds = match choices.below(6) {
-            1 => CacheBounds { bytes: 4096, ..CacheBounds::default() },
-            2 => CacheBounds { reads: 6, key_bytes: 64, ..CacheBounds::default() },
-            3 => CacheBounds { sites: 2, ..CacheBounds::default() },
-            4 => CacheBounds { bytes: 2048, reads: 12, sites: 1, ..CacheBounds::default() },
-            _ => CacheBounds::default(),
+            1 => CacheLimits { bytes: 4096, ..CacheLimits::default() },
+            2 => CacheLimits { reads: 6, key_bytes: 64, ..CacheLimits::default() },
+            3 => CacheLimits { sites: 2, ..CacheLimits::default() },
+            4 => CacheLimits { bytes: 2048, reads: 12, sites: 1, ..CacheLimits::default() },
+            _ => CacheLimits::default(),
         };
         let (remembers, fresh) = (self.guard(Some(bounds)), self.guard(None));
         let mut asked: [Sketch; 4] = [Sketch([0; 8]); 4];
@@ -590,7 +590,7 @@ impl World {
         if let Some(ip) = ip {
             extensions.insert(RemoteAddr(SocketAddr::new(ip, 4711)));
         }
-        let response = at_once(ZeroTrustLayer::new(guard.clone()).layer(Inner).call(request));
+        let response = at_once(GuardLayer::new(guard.clone()).layer(Inner).call(request));
         let Ok(response) = response;
         let (parts, body) = response.into_parts();
         let body = at_once(body.collect()).expect("a body").to_bytes();

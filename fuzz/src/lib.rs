@@ -25,7 +25,7 @@ use ztlib::authorize::NativePolicy;
 use ztlib::authorize::{Answer, Fault, Outcome, Reader};
 use ztlib::enforce::{Guard, MatchedRoute};
 use ztlib::observe::Verdict;
-use ztlib::policies::{Budget, Module, Policies, PolicySetBuilder};
+use ztlib::policies::{Budget, Module, PolicyStore, PolicySetBuilder};
 use ztlib_testing::scenario::{IssuerPlan, People, Proof, TokenPlan};
 use ztlib_testing::stack::ask_matched;
 use ztlib_testing::{Authority, Events, Issued, ManualClock, a_day, model};
@@ -348,7 +348,7 @@ impl Stage {
             if id.starts_with("spiffe://shop") { shop.issue_spiffe(id) } else { partner.issue_spiffe(id) }
         });
         let guard = |config: Value| {
-            let policies: Policies = PolicySetBuilder::new()
+            let policies: PolicyStore = PolicySetBuilder::new()
                 .component("rbac", rbac)
                 .reasons(["no-role", "no-rule"])
                 .config(&config)

@@ -11,7 +11,7 @@ use axum::routing::Route;
 use bytes::Bytes;
 use tower_layer::Layer;
 use tower_service::Service;
-use ztlib::enforce::{Guard, ZeroTrustLayer};
+use ztlib::enforce::{Guard, GuardLayer};
 
 use crate::future::GuardedFuture;
 use crate::question::{Arrived, find_grpc_route, find_route, find_route_beside_grpc};
@@ -38,7 +38,7 @@ impl GuardedRouter {
     /// [`Router::nest_service`] serves) have no route; only a policy that looks at the path can
     /// allow them.
     pub fn new(guard: Guard, router: Router) -> Self {
-        Self(router.layer(ZeroTrustLayer::new(guard).find_route(find_route)))
+        Self(router.layer(GuardLayer::new(guard).find_route(find_route)))
     }
 
     /// Guards a finished router and the gRPC services beside it, for both on one port. `grpc` is
@@ -64,8 +64,8 @@ impl GuardedRouter {
     /// # Panics
     /// Where both have the same route, as [`Router::merge`] does.
     pub fn with_grpc(guard: Guard, router: Router, grpc: Router) -> Self {
-        let http = ZeroTrustLayer::new(guard.clone()).find_route(find_route_beside_grpc);
-        let calls = ZeroTrustLayer::new(guard).find_route(find_grpc_route);
+        let http = GuardLayer::new(guard.clone()).find_route(find_route_beside_grpc);
+        let calls = GuardLayer::new(guard).find_route(find_grpc_route);
         // Of two routers the second's fallback is kept; both are behind the guard.
         Self(grpc.reset_fallback().layer(calls).merge(router.layer(http)))
     }

@@ -32,7 +32,7 @@ use tower_http::trace::TraceLayer;
 use ztlib::RemoteAddr;
 use ztlib::authorize::{Answer, Read, Value};
 use ztlib::enforce::{PathSpelling, Refusal};
-use ztlib::policies::Policies;
+use ztlib::policies::PolicyStore;
 use ztlib_axum::GuardedRouter;
 
 use support::{World, deciding, deny, text};
@@ -54,7 +54,7 @@ async fn body(response: Response) -> String {
 }
 
 /// Reads this parameter, says what it is, and allows.
-fn reading(name: &'static str) -> Policies {
+fn reading(name: &'static str) -> PolicyStore {
     deciding(move |question, outcome| {
         outcome.log(&text(question, Read::Param(name.into()))?.unwrap_or_else(|| "absent".to_owned()))?;
         Ok(Answer::Allow)

@@ -29,7 +29,7 @@ use tower::{ServiceExt as _, service_fn};
 use ztlib::authorize::{Answer, Read};
 use ztlib::enforce::{Guard, Refusal};
 use ztlib::observe::Verdict;
-use ztlib::policies::Policies;
+use ztlib::policies::PolicyStore;
 use ztlib_axum::GuardedRouter;
 
 use support::{World, deciding, deny, text};
@@ -133,7 +133,7 @@ fn reason(response: &Response) -> &str {
     response.extensions().get::<Refusal>().map_or("passed", |refusal| refusal.cause().code())
 }
 
-fn seeing_everything() -> Policies {
+fn seeing_everything() -> PolicyStore {
     deciding(|question, outcome| {
         for read in [Read::Path, Read::Route, Read::Method] {
             outcome.log(&text(question, read)?.unwrap_or_else(|| "absent".to_owned()))?;
@@ -432,7 +432,7 @@ fn segment(text: &str) -> String {
         .collect()
 }
 
-fn logging_params(names: &'static [&'static str]) -> Policies {
+fn logging_params(names: &'static [&'static str]) -> PolicyStore {
     deciding(move |question, outcome| {
         for name in names {
             outcome
@@ -442,7 +442,7 @@ fn logging_params(names: &'static [&'static str]) -> Policies {
     })
 }
 
-fn guarding(world: &World, policies: Policies, router: Router) -> GuardedRouter {
+fn guarding(world: &World, policies: PolicyStore, router: Router) -> GuardedRouter {
     let guard: Guard = world.guard(policies).allow_encoded_slash("/files/{name}").build();
     GuardedRouter::new(guard, router)
 }

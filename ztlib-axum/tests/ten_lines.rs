@@ -14,7 +14,7 @@ use ztlib::authenticate::peer::{PeerAuthenticator, Trust};
 use ztlib::authenticate::token::{Algorithm, Issuer, KeySet, TokenAuthenticator, TokenVerifier};
 use ztlib::enforce::Guard;
 use ztlib::observe::JsonLinesSink;
-use ztlib::policies::Policies;
+use ztlib::policies::PolicyStore;
 use ztlib::tls::{Acceptor, Server};
 use ztlib_axum::GuardedRouter;
 use ztlib_testing::{Authority, HttpsClient, Issued, TokenIssuer};
@@ -27,7 +27,7 @@ async fn service() -> Result<(Server, GuardedRouter), Box<dyn Error>> {
     let keys = KeySet::from_jwks(&read("jwks.json")?)?;
     let issuer = Issuer::new("https://id.example").audience("shop").algorithms([Algorithm::ES256]).keys(keys);
     let tokens = TokenAuthenticator::new(TokenVerifier::builder().issuer(issuer).build()?);
-    let policies = Policies::from_manifest("policies/policies.toml").allow_unsigned().load()?; // for trying: sign in production
+    let policies = PolicyStore::from_manifest("policies/policies.toml").allow_unsigned().load()?; // for trying: sign in production
     policies.watch()?; // a change of the files is in force within a second
     let peers = PeerAuthenticator::new(trust.clone());
     let audit = JsonLinesSink::new(std::io::stdout(), 1024);

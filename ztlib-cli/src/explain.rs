@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value as Json, json};
 use ztlib::authorize::{Read, Value};
-use ztlib::policies::cases::{Cases, Draft, Rehearsal, Timing};
+use ztlib::policies::cases::{Cases, Draft, CaseResult, Timing};
 
 use crate::Ended;
 use crate::args::Explain;
@@ -26,8 +26,8 @@ pub(crate) fn run(explain: &Explain, desk: &mut Desk<'_>) -> Result<Ended, Failu
         Some(name) => (named(&draft, name, explain.policy.as_deref())?, name.as_str()),
         None => (question(explain, home)?, HERE),
     };
-    let report = draft.rehearse(&cases)?;
-    let rehearsal = report.rehearsals().find(|rehearsal| rehearsal.case() == name);
+    let report = draft.simulate(&cases)?;
+    let rehearsal = report.results().find(|rehearsal| rehearsal.case() == name);
     let timing = draft.time(&cases, name, TIMES)?;
     let (Some(rehearsal), Some(timing)) = (rehearsal, timing) else {
         return Err(Failure::new(USAGE, "unknown-case", format!("there is no case `{name}`")));
@@ -57,7 +57,7 @@ pub(crate) fn run(explain: &Explain, desk: &mut Desk<'_>) -> Result<Ended, Failu
     Ok(if rehearsal.passed() { Ended::Well } else { Ended::Failed })
 }
 
-fn print(draft: &Draft, rehearsal: &Rehearsal, took: &Timing, desk: &mut Desk<'_>) -> std::io::Result<()> {
+fn print(draft: &Draft, rehearsal: &CaseResult, took: &Timing, desk: &mut Desk<'_>) -> std::io::Result<()> {
     if rehearsal.case() != HERE {
         desk.line(&format!("{}:{}: {}", rehearsal.file().display(), rehearsal.line(), rehearsal.case()))?;
     }
@@ -100,7 +100,7 @@ fn print(draft: &Draft, rehearsal: &Rehearsal, took: &Timing, desk: &mut Desk<'_
 
 /// Whether it went by a request without a route: easily forgotten on a command line, and then no
 /// rule applies.
-fn read_no_route(rehearsal: &Rehearsal) -> bool {
+fn read_no_route(rehearsal: &CaseResult) -> bool {
     rehearsal
         .evaluation()
         .trace()
@@ -109,7 +109,7 @@ fn read_no_route(rehearsal: &Rehearsal) -> bool {
 }
 
 /// Reads that may keep the decision from being found again, and what to ask instead.
-fn narrower(rehearsal: &Rehearsal) -> impl Iterator<Item = (String, &'static str)> {
+fn narrower(rehearsal: &CaseResult) -> impl Iterator<Item = (String, &'static str)> {
     let reads = rehearsal.evaluation().trace().reads();
     reads.filter_map(|(read, _)| Some((read.to_string(), read.narrower()?)))
 }

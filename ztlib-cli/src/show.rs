@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use ztlib::policies::cases::{Coverage, Rehearsal, Timing};
+use ztlib::policies::cases::{Coverage, CaseResult, Timing};
 
 /// Where a command prints, and in which form.
 pub(crate) struct Desk<'o> {
@@ -23,7 +23,7 @@ impl Desk<'_> {
 }
 
 /// "deny `no-role` by `rbac`".
-pub(crate) fn outcome(rehearsal: &Rehearsal) -> String {
+pub(crate) fn outcome(rehearsal: &CaseResult) -> String {
     let mut text = rehearsal.verdict().to_string();
     if let Some(reason) = rehearsal.reason() {
         text.push_str(&format!(" `{reason}`"));
@@ -35,11 +35,11 @@ pub(crate) fn outcome(rehearsal: &Rehearsal) -> String {
 }
 
 /// The reads with their values, as a case's `reads` expects them.
-pub(crate) fn reads(rehearsal: &Rehearsal) -> Vec<String> {
+pub(crate) fn reads(rehearsal: &CaseResult) -> Vec<String> {
     rehearsal.evaluation().trace().reads().map(|(read, value)| format!("{read}={value}")).collect()
 }
 
-pub(crate) fn rehearsal_json(rehearsal: &Rehearsal) -> Value {
+pub(crate) fn rehearsal_json(rehearsal: &CaseResult) -> Value {
     let headers: Vec<Value> = rehearsal
         .headers()
         .map(|(of_request, name, value)| {

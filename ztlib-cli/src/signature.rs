@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use ztlib::policies::cases::Draft;
-use ztlib::policies::{FileRole, KeyId, NamedFile, Policies, SigningKey, TrustedKey, Verified};
+use ztlib::policies::{FileRole, KeyId, NamedFile, PolicyStore, SigningKey, TrustedKey, Verified};
 
 use crate::Ended;
 use crate::args::{Sign, Verify};
@@ -23,7 +23,7 @@ pub(crate) fn sign(sign: &Sign, desk: &mut Desk<'_>) -> Result<Ended, Failure> {
     let signature = PathBuf::from(signature);
     // As a service that trusts this key finds it.
     let verify = || {
-        let trusting = Policies::from_manifest(&sign.manifest);
+        let trusting = PolicyStore::from_manifest(&sign.manifest);
         trusting.trust_key(key.public_key_pem()).allow_any_service().verify()
     };
     let replaces = signature.exists() && verify().is_err();
@@ -69,7 +69,7 @@ fn test(manifest: &Path) -> Result<(), Failure> {
 }
 
 pub(crate) fn verify(verify: &Verify, desk: &mut Desk<'_>) -> Result<Ended, Failure> {
-    let mut trusting = Policies::from_manifest(&verify.manifest);
+    let mut trusting = PolicyStore::from_manifest(&verify.manifest);
     let mut known: Vec<(KeyId, &Path)> = Vec::new();
     for file in &verify.trust {
         let pem = read(file)?;

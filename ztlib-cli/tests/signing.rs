@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
-use ztlib::policies::{Policies, SigningKey, pin};
+use ztlib::policies::{PolicyStore, SigningKey, pin};
 
 /// What openssl is told to make each kind of key, and how it signs with one.
 const KINDS: [(&str, &[&str], &[&str]); 2] = [
@@ -149,7 +149,7 @@ fn what_is_signed_is_verified_and_says_what_is_bound_and_what_is_not() {
     let other = [&VERIFY[..], &["--service", "billing"]].concat();
     assert_eq!(folder.error(&other).0, "other-service");
     // It is what a service loads.
-    let loader = Policies::from_manifest(folder.0.join("policies.toml"))
+    let loader = PolicyStore::from_manifest(folder.0.join("policies.toml"))
         .trust_key(folder.read("signer.pub"))
         .service("shop");
     assert_eq!(loader.load().unwrap().status().signer.unwrap().to_string(), id);

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use tonic::service::Routes;
 use tower_layer::Layer;
 use tower_service::Service;
-use ztlib::enforce::{Guard, ZeroTrustLayer};
+use ztlib::enforce::{Guard, GuardLayer};
 
 use crate::question::find_route;
 
@@ -35,7 +35,7 @@ impl GuardedRoutes {
     /// to an unknown method is UNAUTHENTICATED, not UNIMPLEMENTED: who may not call learns
     /// nothing about what is there.
     pub fn new(guard: Guard, routes: Routes) -> Self {
-        Self(routes.prepare().into_axum_router().layer(ZeroTrustLayer::new(guard).find_route(find_route)))
+        Self(routes.prepare().into_axum_router().layer(GuardLayer::new(guard).find_route(find_route)))
     }
 
     /// Adds a layer outside of the guard: it sees calls that nobody has judged yet, and refusals on

@@ -9,13 +9,13 @@ use crate::authenticate::Principal;
 use crate::authenticate::peer::PeerCertificates;
 use crate::authenticate::token::TokenAuthenticator;
 use crate::authorize::{
-    Asked, CacheBounds, Decided, Decision, DecisionCache, Labels, Params, Question, RequestFacts, Target,
+    Asked, CacheLimits, Decided, Decision, DecisionCache, Labels, Params, Question, RequestFacts, Target,
 };
-use crate::policies::Policies;
+use crate::policies::PolicyStore;
 
 /// One question, asked again and again.
 pub struct Decisions {
-    policies: Policies,
+    policies: PolicyStore,
     cache: DecisionCache,
     question: Option<Question>,
 }
@@ -41,7 +41,7 @@ impl std::fmt::Debug for Decisions {
 impl Decisions {
     /// A request of this principal to a route with these parameters.
     pub fn new(
-        policies: &Policies,
+        policies: &PolicyStore,
         principal: Principal,
         request: Request<()>,
         route: &str,
@@ -54,7 +54,7 @@ impl Decisions {
         params.iter().for_each(|(name, value)| own.push(name, value));
         let facts = RequestFacts { parts, target, route: Some(route.into()), params: own };
         let question = Question::new(principal.facts(), Asked::Request(facts), Labels::new(), now);
-        let cache = DecisionCache::new(CacheBounds::default());
+        let cache = DecisionCache::new(CacheLimits::default());
         Self { policies: policies.clone(), cache, question: Some(question) }
     }
 

@@ -24,7 +24,7 @@ use tracing::field::{Field, Visit};
 use tracing::span;
 use ztlib::authenticate::Principal;
 use ztlib::authorize::{Answer, Labels, Read};
-use ztlib::enforce::{Guard, MatchedRoute, ZeroTrustLayer};
+use ztlib::enforce::{Guard, MatchedRoute, GuardLayer};
 use ztlib::observe::{AuditEvent, AuditSink, JsonLinesSink, Redaction};
 
 use support::{World, allow, deciding, deny, over_grpc, text};
@@ -32,7 +32,7 @@ use support::{World, allow, deciding, deny, over_grpc, text};
 /// Runs a request to its end on this thread, so that what is thread-local sees all of it.
 fn run(world: &World, guard: &Guard, request: http::Request<http_body_util::Full<bytes::Bytes>>) {
     use std::future::Future as _;
-    let service = ZeroTrustLayer::new(guard.clone()).layer(world.handler.service());
+    let service = GuardLayer::new(guard.clone()).layer(world.handler.service());
     let mut call = Box::pin(service.oneshot(request));
     let polled = call.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop()));
     assert!(polled.is_ready(), "judging waits for nothing");

@@ -30,7 +30,7 @@ use ztlib::policies::trial::RecordingRules;
 use support::{Events, World, allow, deciding, text};
 
 /// The owner of an order may cancel it; who has its tenant may look.
-fn owners() -> ztlib::policies::Policies {
+fn owners() -> ztlib::policies::PolicyStore {
     deciding(|question, outcome| {
         if question.read(Read::Action)? == Value::Absent {
             return Ok(Answer::Allow);

@@ -14,11 +14,11 @@ mod support;
 use http::{HeaderValue, Method, Request, Version};
 use serde_json::{Value as Json, json};
 use ztlib::authorize::{Answer, FaultOrigin, Labels, Read, Value};
-use ztlib::enforce::PeerIdentityLayer;
-use ztlib::enforce::TokenLayer;
-use ztlib::enforce::{Cause, Guard, MatchedRoute, PathSpelling, Permit, Protocol, ZeroTrustLayer};
+use ztlib::enforce::AuthenticatePeerLayer;
+use ztlib::enforce::AuthenticateTokenLayer;
+use ztlib::enforce::{Cause, Guard, MatchedRoute, PathSpelling, Permit, Protocol, GuardLayer};
 use ztlib::observe::Verdict;
-use ztlib::policies::{Policies, PolicySetBuilder};
+use ztlib::policies::{PolicyStore, PolicySetBuilder};
 
 use support::{World, allow, deciding, deny, over_grpc, text};
 
@@ -28,13 +28,13 @@ type Body = http_body_util::Full<bytes::Bytes>;
 type Spoil = fn(&World, &mut Request<Body>);
 
 /// A sandboxed policy that makes one read and allows.
-fn sandboxed(call: &str, with: &[&str]) -> Policies {
+fn sandboxed(call: &str, with: &[&str]) -> PolicyStore {
     let config = json!({ "decide": { "do": [{ "call": call, "with": with }], "answer": "allow" } });
     PolicySetBuilder::new().component("reads", PROBE).config(config).load().unwrap()
 }
 
 /// The same read by a policy written natively.
-fn native(read: fn() -> Read) -> Policies {
+fn native(read: fn() -> Read) -> PolicyStore {
     deciding(move |question, _| question.read(read()).map(|_| Answer::Allow).map_err(Into::into))
 }
 
@@ -329,9 +329,9 @@ async fn a_refused_head_has_the_headers_of_its_get_and_no_content() {
             request.headers_mut().insert("authorization", bearer.parse().unwrap());
             request
         };
-        let whole = ZeroTrustLayer::new(guard.clone());
-        let peers = PeerIdentityLayer::new(world.peers()).clock(world.clock.clone());
-        let tokens = TokenLayer::new(world.tokens()).clock(world.clock.clone());
+        let whole = GuardLayer::new(guard.clone());
+        let peers = AuthenticatePeerLayer::new(world.peers()).clock(world.clock.clone());
+        let tokens = AuthenticateTokenLayer::new(world.tokens()).clock(world.clock.clone());
         for (name, get, head) in [
             (
                 "a denial",
@@ -399,8 +399,8 @@ async fn a_layer_alone_refuses_in_grpc_only_by_its_word_and_only_what_can_be_a_c
         request.headers_mut().remove("authorization");
         request
     };
-    let peers = || PeerIdentityLayer::new(world.peers()).clock(world.clock.clone());
-    let tokens = || TokenLayer::new(world.tokens()).clock(world.clock.clone());
+    let peers = || AuthenticatePeerLayer::new(world.peers()).clock(world.clock.clone());
+    let tokens = || AuthenticateTokenLayer::new(world.tokens()).clock(world.clock.clone());
     for (answer, status) in [
         (world.through(&peers(), call()).await, 401),
         (world.through(&peers().serves_grpc(), call()).await, 200),

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant, SystemTime};
 use guest::text;
 use ztlib::authenticate::Principal;
 use ztlib::authorize::{Decision, Labels};
-use ztlib::policies::{Budget, Module, Policies, PolicySetBuilder};
+use ztlib::policies::{Budget, Module, PolicyStore, PolicySetBuilder};
 
 const FILE: &str = "ZTLIB_TEST_LOADS";
 
@@ -62,7 +62,7 @@ fn the_process_that_loads() {
     let begun = Instant::now();
     let loaded = if file.to_string_lossy().contains("document") {
         let manifest = std::path::Path::new(std::str::from_utf8(&bytes).unwrap()).to_owned();
-        let loaded = Policies::from_manifest(manifest).allow_unsigned().load();
+        let loaded = PolicyStore::from_manifest(manifest).allow_unsigned().load();
         loaded.err()
     } else {
         let mut budget = Budget::default();
@@ -296,7 +296,7 @@ fn what_starts_slowly_costs_fuel_before_it_starts() {
         assert_eq!(error.code(), "fuel-spent", "{what}: {error}");
         assert!(error.to_string().contains("raise"), "{what}: {error}");
         let policies = load(1_000_000).unwrap();
-        let asked = policies.rehearse(Principal::anonymous(), "test", Labels::new(), SystemTime::UNIX_EPOCH);
+        let asked = policies.simulate(Principal::anonymous(), "test", Labels::new(), SystemTime::UNIX_EPOCH);
         assert!(matches!(asked.result(), Ok(Decision::Deny(_))), "{what}");
         assert!(asked.fuel() > 5_000, "{what}: {}", asked.fuel());
     }

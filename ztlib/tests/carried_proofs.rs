@@ -17,12 +17,12 @@ use std::time::Duration;
 use tower::ServiceBuilder;
 use ztlib::authenticate::Principal;
 use ztlib::authenticate::peer::{PeerAuthenticator, PeerCertificates, Trust};
-use ztlib::authenticate::token::{Algorithm, Issuer, KeySet, Keys, TokenAuthenticator, TokenVerifier};
+use ztlib::authenticate::token::{Algorithm, Issuer, KeySet, KeyStore, TokenAuthenticator, TokenVerifier};
 use ztlib::authorize::{Answer, Labels, Read, Value};
-use ztlib::enforce::PeerIdentityLayer;
-use ztlib::enforce::TokenLayer;
-use ztlib::enforce::{Guard, Permit, ZeroTrustLayer};
-use ztlib::policies::Policies;
+use ztlib::enforce::AuthenticatePeerLayer;
+use ztlib::enforce::AuthenticateTokenLayer;
+use ztlib::enforce::{Guard, Permit, GuardLayer};
+use ztlib::policies::PolicyStore;
 use ztlib_testing::{Authority, TokenIssuer};
 
 use support::{FRONTEND, World, allow, deciding};
@@ -55,7 +55,7 @@ fn trusting(issuer: Issuer) -> TokenAuthenticator {
     TokenAuthenticator::new(TokenVerifier::builder().issuer(issuer).build().unwrap())
 }
 
-fn guard(world: &World, tokens: TokenAuthenticator, policies: Policies) -> Guard {
+fn guard(world: &World, tokens: TokenAuthenticator, policies: PolicyStore) -> Guard {
     let builder = Guard::builder().peers(world.peers()).tokens(tokens).policies(policies);
     builder.clock(world.clock.clone()).audit(world.events.clone()).build()
 }
@@ -107,7 +107,7 @@ async fn the_algorithm_and_the_keys_of_now_of_the_asked_guard_count() {
     jwks["keys"][0].as_object_mut().unwrap().remove("alg");
     let any = KeySet::from_jwks(jwks.to_string().as_bytes()).unwrap();
     let issuer =
-        |algorithm, keys: Keys| Issuer::new(id.name()).audience("shop").algorithms([algorithm]).keys(keys);
+        |algorithm, keys: KeyStore| Issuer::new(id.name()).audience("shop").algorithms([algorithm]).keys(keys);
     let first = guard(&world, trusting(issuer(Algorithm::RS256, any.clone().into())), allow());
     let mut request = world.request().await;
     let token = id.token_at(ztlib::Clock::now(&world.clock)).subject("alice").audience("shop").sign();
@@ -117,7 +117,7 @@ async fn the_algorithm_and_the_keys_of_now_of_the_asked_guard_count() {
     let pss = guard(&world, trusting(issuer(Algorithm::PS256, any.clone().into())), allow());
     assert_eq!(asked(&pss, &alice), "token-algorithm");
 
-    let handle = Keys::new(any.clone());
+    let handle = KeyStore::new(any.clone());
     let other = guard(&world, trusting(issuer(Algorithm::RS256, handle.clone())), allow());
     assert_eq!(asked(&other, &alice), "allowed");
     handle.replace(KeySet::empty());
@@ -221,9 +221,9 @@ async fn a_guard_behind_a_layer_takes_the_word_of_that_layer_and_no_others() {
     let (one, other) = (from_layers(), from_layers());
     let stacked = |guard: &Guard| {
         ServiceBuilder::new()
-            .layer(PeerIdentityLayer::new(peers.clone()).clock(world.clock.clone()))
-            .layer(TokenLayer::new(tokens.clone()).clock(world.clock.clone()))
-            .layer(ZeroTrustLayer::new(guard.clone()))
+            .layer(AuthenticatePeerLayer::new(peers.clone()).clock(world.clock.clone()))
+            .layer(AuthenticateTokenLayer::new(tokens.clone()).clock(world.clock.clone()))
+            .layer(GuardLayer::new(guard.clone()))
     };
     assert_eq!(world.through(&stacked(&one), world.request().await).await.reason(), "passed");
     let own = world.handler.seen().extensions.get::<Permit>().unwrap().principal().clone();

@@ -24,9 +24,9 @@ use ztlib::RemoteAddr;
 use ztlib::authenticate::Principal;
 use ztlib::authenticate::peer::{SpiffeId, Trust, TrustDomain};
 use ztlib::authorize::{Answer, Labels, Read, SignalError, SignalSource, Value};
-use ztlib::enforce::{Guard, MAX_QUESTIONS, MatchedRoute, Permit, Protocol, ZeroTrustLayer};
+use ztlib::enforce::{Guard, MAX_QUESTIONS, MatchedRoute, Permit, Protocol, GuardLayer};
 use ztlib::observe::{AuditEvent, AuditSink, Verdict};
-use ztlib::policies::{Policies, PolicySetBuilder};
+use ztlib::policies::{PolicyStore, PolicySetBuilder};
 use ztlib_testing::{Authority, peer_extensions};
 
 use support::{By, FRONTEND, REASONS, World, allow, deciding, deny, over_grpc, text};
@@ -208,7 +208,7 @@ async fn an_encoded_slash_passes_only_on_the_named_route_and_never_with_dot_segm
 
 type Attach = fn(&mut ztlib::authorize::Outcome) -> Result<(), ztlib::authorize::OutcomeFault>;
 
-fn set_of(policies: Vec<(&'static str, Attach)>) -> Policies {
+fn set_of(policies: Vec<(&'static str, Attach)>) -> PolicyStore {
     let mut builder = PolicySetBuilder::new();
     for (name, attach) in policies {
         builder = builder.native(
@@ -358,7 +358,7 @@ impl SignalSource for Signals {
 }
 
 /// Every way known here in which no decision can be reached, and the code it must carry.
-fn faulty_sets() -> Vec<(&'static str, &'static str, Policies)> {
+fn faulty_sets() -> Vec<(&'static str, &'static str, PolicyStore)> {
     macro_rules! hostile {
         ($name:literal) => {
             PolicySetBuilder::new()
@@ -520,14 +520,14 @@ impl AuditSink for PanickingSink {
 async fn a_panic_of_sink_or_handler_lets_nothing_through_and_harms_no_other() {
     let world = World::new();
     let guard = world.guard(allow()).audit(PanickingSink).build();
-    let mut service = ZeroTrustLayer::new(guard).layer(world.handler.service());
+    let mut service = GuardLayer::new(guard).layer(world.handler.service());
     let request = world.request().await;
     let called =
         tokio::spawn(async move { service.ready().await.unwrap().call(request).await.map(drop) }).await;
     assert!(called.unwrap_err().is_panic());
     assert_eq!(world.handler.calls(), 0, "no request passes that is not audited");
 
-    let layer = ZeroTrustLayer::new(world.guard(allow()).build());
+    let layer = GuardLayer::new(world.guard(allow()).build());
     let panics = tower::service_fn(|_: http::Request<http_body_util::Full<bytes::Bytes>>| async {
         if true {
             panic!("the handler panicked");
@@ -948,7 +948,7 @@ impl ztlib::Clock for Ticking {
 #[tokio::test]
 async fn a_batch_is_judged_by_one_revision_and_at_one_moment() {
     let world = World::new();
-    let policies: Arc<OnceLock<Policies>> = Arc::default();
+    let policies: Arc<OnceLock<PolicyStore>> = Arc::default();
     let handle = policies.clone();
     // A policy during which its own document changes, as a reload in the middle of a batch does.
     let set = PolicySetBuilder::new()

@@ -256,7 +256,7 @@ fn one_wrong_import_is_found() {
     let mut house = House::read();
     let file = "authorize/set.rs".to_owned();
     let code = house.files.get_mut(&file).unwrap();
-    code.insert_str(0, "use crate::policies::{Policies, Status};\n");
+    code.insert_str(0, "use crate::policies::{PolicyStore, Status};\n");
     let named = house.named_by(&file);
     assert!(named.contains("policies/store/reload.rs"), "{named:?}");
     assert_eq!(room("policies/store/reload.rs"), Some("policies/store"));

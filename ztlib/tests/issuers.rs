@@ -21,7 +21,7 @@ use ztlib::authenticate::token::{Algorithm, Issuer, KeySet, TokenAuthenticator, 
 use ztlib::authorize::NativePolicy;
 use ztlib::authorize::{Answer, Fault, Outcome, Read, Reader, Value};
 use ztlib::enforce::{Guard, MatchedRoute};
-use ztlib::policies::{Policies, PolicySetBuilder};
+use ztlib::policies::{PolicyStore, PolicySetBuilder};
 use ztlib_testing::TokenIssuer;
 
 macro_rules! artifact {
@@ -51,7 +51,7 @@ struct Two {
 }
 
 impl Two {
-    fn guarding(policies: Policies) -> Self {
+    fn guarding(policies: PolicyStore) -> Self {
         let (world, partner) = (World::new(), TokenIssuer::new("https://partner.example"));
         let issuer = |id: &TokenIssuer| {
             let keys = KeySet::from_jwks(&id.jwks()).unwrap();

@@ -18,7 +18,7 @@ use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 use ztlib::policies::cases::{Cases, Report};
-use ztlib::policies::{Budget, LoadError, Module, Policies, PolicySetBuilder};
+use ztlib::policies::{Budget, LoadError, Module, PolicyStore, PolicySetBuilder};
 
 const REASONS: [&str; 4] = ["no-rule", "no-role", "closed", "login-too-old"];
 
@@ -38,7 +38,7 @@ static MODULES: LazyLock<Vec<(&str, Vec<u8>)>> = LazyLock::new(|| {
 });
 
 /// They take seconds to compile, so it is done once.
-static LOADED: LazyLock<Vec<(&str, Policies)>> = LazyLock::new(|| {
+static LOADED: LazyLock<Vec<(&str, PolicyStore)>> = LazyLock::new(|| {
     let configured = |(language, module): &(&'static str, Vec<u8>)| {
         (*language, load(language, module, &sample()).unwrap())
     };
@@ -74,7 +74,7 @@ fn budget(language: &str) -> Budget {
     budget
 }
 
-fn load_with(module: &[u8], config: &Value, budget: Budget) -> Result<Policies, LoadError> {
+fn load_with(module: &[u8], config: &Value, budget: Budget) -> Result<PolicyStore, LoadError> {
     PolicySetBuilder::new()
         .component("office-hours", module)
         .reasons(REASONS)
@@ -83,11 +83,11 @@ fn load_with(module: &[u8], config: &Value, budget: Budget) -> Result<Policies, 
         .load()
 }
 
-fn load(language: &str, module: &[u8], config: &Value) -> Result<Policies, LoadError> {
+fn load(language: &str, module: &[u8], config: &Value) -> Result<PolicyStore, LoadError> {
     load_with(module, config, budget(language))
 }
 
-fn report(policies: &Policies) -> Report {
+fn report(policies: &PolicyStore) -> Report {
     policies.test(&Cases::read(plugins().join("languages/tests/office-hours.toml")).unwrap()).unwrap()
 }
 
@@ -103,9 +103,9 @@ fn the_same_cases_hold_in_each_language() {
 
 #[test]
 fn each_language_reads_the_same_in_the_same_order_and_gives_the_same_words() {
-    let said = |policies: &Policies| -> Vec<Value> {
+    let said = |policies: &PolicyStore| -> Vec<Value> {
         let report = report(policies);
-        let rehearsals = report.rehearsals().map(|rehearsal| {
+        let results = report.results().map(|rehearsal| {
             let reads = rehearsal.evaluation().trace().reads();
             json!({
                 "case": rehearsal.case(),
@@ -116,7 +116,7 @@ fn each_language_reads_the_same_in_the_same_order_and_gives_the_same_words() {
                 "reads": reads.map(|(read, value)| format!("{read}={value}")).collect::<Vec<_>>(),
             })
         });
-        rehearsals.collect()
+        results.collect()
     };
     let (rust, others) = LOADED.split_first().unwrap();
     let rust = said(&rust.1);
@@ -127,8 +127,8 @@ fn each_language_reads_the_same_in_the_same_order_and_gives_the_same_words() {
 
 #[test]
 fn each_language_costs_the_same_fuel_each_time() {
-    let fuel = |policies: &Policies| -> Vec<u64> {
-        report(policies).rehearsals().map(|rehearsal| rehearsal.evaluation().fuel()).collect()
+    let fuel = |policies: &PolicyStore| -> Vec<u64> {
+        report(policies).results().map(|rehearsal| rehearsal.evaluation().fuel()).collect()
     };
     for (language, policies) in LOADED.iter() {
         assert_eq!(fuel(policies), fuel(policies), "{language}");

@@ -15,16 +15,16 @@ use std::time::Duration;
 
 use tower::{Layer as _, ServiceBuilder};
 use ztlib::authorize::{Answer, Labels, Read, Value};
-use ztlib::enforce::PeerIdentityLayer;
-use ztlib::enforce::TokenLayer;
-use ztlib::enforce::{Guard, ZeroTrustLayer};
-use ztlib::policies::Policies;
+use ztlib::enforce::AuthenticatePeerLayer;
+use ztlib::enforce::AuthenticateTokenLayer;
+use ztlib::enforce::{Guard, GuardLayer};
+use ztlib::policies::PolicyStore;
 use ztlib_testing::peer_extensions;
 
 use support::{World, allow, deciding, deny, over_grpc};
 
 /// Only alice through the frontend.
-fn only_alice() -> Policies {
+fn only_alice() -> PolicyStore {
     deciding(|question, outcome| {
         let peer = question.read(Read::PeerMatches("spiffe://example.org/frontend".into()))?;
         let subject = question.read(Read::Subject)?;
@@ -36,7 +36,7 @@ fn only_alice() -> Policies {
     })
 }
 
-fn from_layers(world: &World, policies: Policies) -> Guard {
+fn from_layers(world: &World, policies: PolicyStore) -> Guard {
     let builder = Guard::builder().peers_from_layer().tokens_from_layer().policies(policies);
     builder.clock(world.clock.clone()).audit(world.events.clone()).build()
 }
@@ -44,11 +44,11 @@ fn from_layers(world: &World, policies: Policies) -> Guard {
 #[tokio::test]
 async fn stacked_layers_decide_as_the_whole_guard() {
     let world = World::new();
-    let whole = ZeroTrustLayer::new(world.guard(only_alice()).build());
+    let whole = GuardLayer::new(world.guard(only_alice()).build());
     let stacked = ServiceBuilder::new()
-        .layer(PeerIdentityLayer::new(world.peers()).clock(world.clock.clone()).serves_grpc())
-        .layer(TokenLayer::new(world.tokens()).clock(world.clock.clone()).serves_grpc())
-        .layer(ZeroTrustLayer::new(from_layers(&world, only_alice())));
+        .layer(AuthenticatePeerLayer::new(world.peers()).clock(world.clock.clone()).serves_grpc())
+        .layer(AuthenticateTokenLayer::new(world.tokens()).clock(world.clock.clone()).serves_grpc())
+        .layer(GuardLayer::new(from_layers(&world, only_alice())));
     let frontend = world.frontend().await;
     let stranger = world.mesh.issue_spiffe("spiffe://example.org/stranger");
     let stranger = peer_extensions(&world.trust, Some(&stranger), world.clock.clone()).await.unwrap();
@@ -99,9 +99,9 @@ async fn stacked_layers_decide_as_the_whole_guard() {
 #[tokio::test]
 async fn a_layer_that_did_not_run_is_a_fault_and_not_an_anonymous_caller() {
     let world = World::new();
-    let peers = PeerIdentityLayer::new(world.peers()).clock(world.clock.clone());
-    let tokens = TokenLayer::new(world.tokens()).clock(world.clock.clone());
-    let guard = ZeroTrustLayer::new(from_layers(&world, allow()));
+    let peers = AuthenticatePeerLayer::new(world.peers()).clock(world.clock.clone());
+    let tokens = AuthenticateTokenLayer::new(world.tokens()).clock(world.clock.clone());
+    let guard = GuardLayer::new(from_layers(&world, allow()));
     let request = world.request().await;
     for (name, answer) in [
         ("neither", world.through(&guard, request.clone()).await),
@@ -143,9 +143,9 @@ async fn what_a_layer_found_expires_for_the_guard_too() {
     let earlier = world.clock.clone();
     let frozen = ztlib_testing::ManualClock::new(ztlib::Clock::now(&earlier));
     let stacked = ServiceBuilder::new()
-        .layer(PeerIdentityLayer::new(world.peers()).clock(frozen.clone()))
-        .layer(TokenLayer::new(world.tokens()).clock(frozen))
-        .layer(ZeroTrustLayer::new(from_layers(&world, allow())));
+        .layer(AuthenticatePeerLayer::new(world.peers()).clock(frozen.clone()))
+        .layer(AuthenticateTokenLayer::new(world.tokens()).clock(frozen))
+        .layer(GuardLayer::new(from_layers(&world, allow())));
     let request = world.request().await;
     assert_eq!(world.through(&stacked, request.clone()).await.reason(), "passed");
     world.clock.advance(Duration::from_secs(301));
@@ -165,8 +165,8 @@ async fn a_peer_that_a_layer_found_expires_for_the_guard_too_and_when_a_handler_
     // A layer whose clock stands still, as one does that verified a while ago.
     let frozen = ztlib_testing::ManualClock::new(now);
     let stacked = ServiceBuilder::new()
-        .layer(PeerIdentityLayer::new(world.peers()).clock(frozen))
-        .layer(ZeroTrustLayer::new(guard.clone()));
+        .layer(AuthenticatePeerLayer::new(world.peers()).clock(frozen))
+        .layer(GuardLayer::new(guard.clone()));
     assert_eq!(world.through(&stacked, world.request_of(&peer)).await.reason(), "passed");
     let principal = world.events.one().principal().clone();
     assert!(guard.ask(&principal, "orders.list", Labels::new()).is_ok());
@@ -227,8 +227,8 @@ async fn a_guard_that_takes_no_tokens_or_no_peers_says_so_in_its_challenge() {
 #[tokio::test]
 async fn a_guard_inside_of_a_guard_refuses_by_itself() {
     let world = World::new();
-    let outer = ZeroTrustLayer::new(world.guard(allow()).build());
-    let inner = ZeroTrustLayer::new(world.guard(deny()).build());
+    let outer = GuardLayer::new(world.guard(allow()).build());
+    let inner = GuardLayer::new(world.guard(deny()).build());
     let both =
         ServiceBuilder::new().layer(tower::layer::layer_fn(|service| outer.layer(service))).layer(inner);
     let answer = world.through(&both, world.request().await).await;

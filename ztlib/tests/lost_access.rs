@@ -14,7 +14,7 @@ use ztlib::authorize::NativePolicy;
 use ztlib::authorize::{Answer, Fault, Outcome, Read, Reader, Value};
 use ztlib::policies::cases;
 use ztlib::policies::trial::Recording;
-use ztlib::policies::{Policies, PolicySetBuilder, Status};
+use ztlib::policies::{PolicyStore, PolicySetBuilder, Status};
 
 use sets::{Folder, allows, ed25519};
 
@@ -46,7 +46,7 @@ fn a_case_that_hangs_on_a_document_holds_up_no_lost_access() {
     folder.write("cases.toml", "format = 1\n[[case]]\nname = 'alice may'\npath = '/'\nexpect = 'allow'\n");
     let more = format!("config = 'p.json'\ntests = ['cases.toml']\n{ROLES}");
     folder.put("policies.toml", folder.draft(1, "probe.wasm", &more));
-    let policies = Policies::from_manifest(folder.manifest()).allow_unsigned().load().unwrap();
+    let policies = PolicyStore::from_manifest(folder.manifest()).allow_unsigned().load().unwrap();
     assert!(allows(&policies));
     folder.put("roles.json", "[]");
     policies.reload().unwrap();

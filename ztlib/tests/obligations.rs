@@ -15,9 +15,9 @@ use http::{HeaderMap, HeaderValue, Request, Response};
 use serde_json::{Value as Json, json};
 use tower::{ServiceExt as _, service_fn};
 use ztlib::authorize::Labels;
-use ztlib::enforce::{Guard, Permit, ZeroTrustLayer};
+use ztlib::enforce::{Guard, Permit, GuardLayer};
 use ztlib::observe::Verdict;
-use ztlib::policies::{Policies, PolicySetBuilder};
+use ztlib::policies::{PolicyStore, PolicySetBuilder};
 use ztlib_testing::TokenDraft;
 
 use support::{Answered, FRONTEND, World, over_grpc};
@@ -27,7 +27,7 @@ const PROBE: &[u8] = include_bytes!("../../plugins/artifacts/probe.wasm");
 type Body = http_body_util::Full<bytes::Bytes>;
 
 /// A policy that allows and obliges to these copies: function, header, source.
-fn copying(copies: &[(&str, &str, &str)]) -> Policies {
+fn copying(copies: &[(&str, &str, &str)]) -> PolicyStore {
     let call = |(function, header, source): &(&str, &str, &str)| -> Json {
         json!({ "call": function, "with": [header, source] })
     };
@@ -233,7 +233,7 @@ async fn a_header_of_the_response_is_the_callers_own_and_replaces_the_handlers()
         Ok::<_, std::convert::Infallible>(response.body(Body::default()).unwrap())
     });
     let send = async |request: Request<Body>| {
-        let service = tower::Layer::layer(&ZeroTrustLayer::new(guard.clone()), answering);
+        let service = tower::Layer::layer(&GuardLayer::new(guard.clone()), answering);
         service.oneshot(request).await.unwrap().into_parts().0
     };
     for tenant in ["acme", "umbrella"] {

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Value, json};
 use ztlib::authenticate::Principal;
 use ztlib::authorize::{Decision, Labels, SignalError, SignalSource};
-use ztlib::policies::{Policies, PolicySetBuilder};
+use ztlib::policies::{PolicyStore, PolicySetBuilder};
 
 const V0_1_0: &[u8] = include_bytes!("../../plugins/compat/v0_1_0.wasm");
 
@@ -31,7 +31,7 @@ impl SignalSource for Risk {
     }
 }
 
-fn load(config: &Value) -> Policies {
+fn load(config: &Value) -> PolicyStore {
     PolicySetBuilder::new()
         .component("old", V0_1_0)
         .reasons(["probed"])
@@ -58,7 +58,7 @@ fn a_component_of_the_contract_0_1_0_goes_on_working() {
 
     let monday = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_392_000);
     let labels = Labels::new().with("owner", "alice");
-    let evaluation = policies.rehearse(Principal::anonymous(), "orders.cancel", labels, monday);
+    let evaluation = policies.simulate(Principal::anonymous(), "orders.cancel", labels, monday);
 
     let Ok(Decision::Deny(denial)) = evaluation.result() else { panic!("{:?}", evaluation.result()) };
     assert_eq!(denial.reason().as_str(), "probed");
@@ -110,7 +110,7 @@ fn a_component_of_the_contract_0_1_0_goes_on_working() {
 #[test]
 fn its_reads_of_a_request_are_still_faults_where_there_is_none() {
     let policies = load(&json!({"decide": {"do": [{"call": "method"}], "answer": "allow"}}));
-    let evaluation = policies.rehearse(Principal::anonymous(), "a", Labels::new(), SystemTime::UNIX_EPOCH);
+    let evaluation = policies.simulate(Principal::anonymous(), "a", Labels::new(), SystemTime::UNIX_EPOCH);
     assert!(evaluation.result().is_err(), "{:?}", evaluation.result());
 }
 
@@ -125,7 +125,7 @@ fn a_component_of_the_contract_0_1_2_goes_on_working() {
     }});
     let policies = PolicySetBuilder::new().component("old", V0_1_2).config(config).load().unwrap();
     let labels = Labels::new().with("owner", "alice");
-    let evaluation = policies.rehearse(Principal::anonymous(), "a", labels, SystemTime::UNIX_EPOCH);
+    let evaluation = policies.simulate(Principal::anonymous(), "a", labels, SystemTime::UNIX_EPOCH);
     assert!(matches!(evaluation.result(), Ok(Decision::Allow(_))), "{:?}", evaluation.result());
     let reads: Vec<String> =
         evaluation.trace().reads().map(|(read, value)| format!("{read}={value}")).collect();
@@ -158,7 +158,7 @@ fn it_decides_by_its_constants(rbac: &[u8]) {
         [("orders.read", None), ("orders.cancel", Some("no-role")), ("orders.destroy", Some("no-rule"))]
     {
         let evaluation =
-            policies.rehearse(Principal::anonymous(), action, Labels::new(), SystemTime::UNIX_EPOCH);
+            policies.simulate(Principal::anonymous(), action, Labels::new(), SystemTime::UNIX_EPOCH);
         let denied = match evaluation.result().as_ref().unwrap() {
             Decision::Allow(_) => None,
             Decision::Deny(denial) => Some(denial.reason().as_str().to_owned()),
@@ -183,7 +183,7 @@ fn a_value_is_no_template_for_an_old_component_either() {
             .load()
             .unwrap();
         let labels = Labels::new().with("owner", "alice");
-        let evaluation = policies.rehearse(Principal::anonymous(), "a", labels, SystemTime::UNIX_EPOCH);
+        let evaluation = policies.simulate(Principal::anonymous(), "a", labels, SystemTime::UNIX_EPOCH);
         match evaluation.result() {
             Ok(_) => evaluation.log().map(|(_, line)| line.to_owned()).next().unwrap(),
             Err(fault) => fault.code().to_owned(),

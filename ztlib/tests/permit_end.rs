@@ -20,7 +20,7 @@ use ztlib::authenticate::peer::{PeerAuthenticator, Trust};
 use ztlib::authenticate::token::{Algorithm, Issuer, KeySet, TokenAuthenticator, TokenVerifier};
 use ztlib::authorize::Labels;
 use ztlib::enforce::{Guard, MatchedRoute, Permit};
-use ztlib::policies::{Policies, PolicySetBuilder};
+use ztlib::policies::{PolicyStore, PolicySetBuilder};
 use ztlib_testing::{TokenDraft, peer_extensions};
 
 use support::{FRONTEND, World};
@@ -30,7 +30,7 @@ const PROBE: &[u8] = include_bytes!("../../plugins/artifacts/probe.wasm");
 type Body = http_body_util::Full<bytes::Bytes>;
 
 /// A policy that allows where this is so.
-fn allowing_if(function: &str, argument: &str) -> Policies {
+fn allowing_if(function: &str, argument: &str) -> PolicyStore {
     let decide = json!({
         "if": { "call": function, "with": [argument] },
         "then": { "answer": "allow" },

@@ -19,7 +19,7 @@ use ztlib::authorize::{
     Answer, Decision, Fault, Labels, Outcome, Read, Reader, SignalError, SignalSource, Value,
 };
 use ztlib::authorize::{Evaluation, NativePolicy};
-use ztlib::policies::{LoadError, Policies, PolicySetBuilder};
+use ztlib::policies::{LoadError, PolicyStore, PolicySetBuilder};
 
 const ALLOW_ALL: &[u8] = include_bytes!("../../plugins/artifacts/allow-all.wasm");
 /// Allows, too, and takes any configuration.
@@ -69,8 +69,8 @@ impl Folder {
         self.0.join("policies.toml")
     }
 
-    fn load(&self) -> Result<Policies, LoadError> {
-        Policies::from_manifest(self.path()).allow_unsigned().signals(NoSignals).load()
+    fn load(&self) -> Result<PolicyStore, LoadError> {
+        PolicyStore::from_manifest(self.path()).allow_unsigned().signals(NoSignals).load()
     }
 }
 
@@ -87,11 +87,11 @@ impl SignalSource for NoSignals {
     }
 }
 
-fn ask(policies: &Policies) -> Evaluation {
-    policies.rehearse(Principal::anonymous(), "test", Labels::new(), SystemTime::UNIX_EPOCH)
+fn ask(policies: &PolicyStore) -> Evaluation {
+    policies.simulate(Principal::anonymous(), "test", Labels::new(), SystemTime::UNIX_EPOCH)
 }
 
-fn allows(policies: &Policies) -> bool {
+fn allows(policies: &PolicyStore) -> bool {
     matches!(ask(policies).result(), Ok(Decision::Allow(_)))
 }
 
@@ -141,10 +141,10 @@ file = "data/roles.json"
 #[test]
 fn an_unsigned_set_needs_a_verb() {
     let folder = Folder::new(ALLOW);
-    let error = Policies::from_manifest(folder.path()).load().unwrap_err();
+    let error = PolicyStore::from_manifest(folder.path()).load().unwrap_err();
     assert_eq!(error.code(), "unsigned-set");
     assert!(error.to_string().contains("allow_unsigned()"), "{error}");
-    assert!(Policies::from_manifest(folder.path()).allow_unsigned().load().is_ok());
+    assert!(PolicyStore::from_manifest(folder.path()).allow_unsigned().load().is_ok());
 }
 
 #[test]
@@ -243,7 +243,7 @@ fn mistakes_in_a_manifest_name_their_line_and_what_to_do() {
         assert!(error.to_string().contains(says), "{manifest}\n{error}\nshould say {says}");
         assert!(error.file().is_some() || line.is_none(), "{manifest}\n{error}");
     }
-    let missing = Policies::from_manifest("/nonexistent/policies.toml").allow_unsigned().load().unwrap_err();
+    let missing = PolicyStore::from_manifest("/nonexistent/policies.toml").allow_unsigned().load().unwrap_err();
     assert_eq!(missing.code(), "file-not-readable");
 }
 
@@ -270,7 +270,7 @@ proptest! {
 fn declared_signals_need_a_source() {
     let folder = Folder::new(&format!("signals = ['risk']\n{ALLOW}"));
     assert_eq!(
-        Policies::from_manifest(folder.path()).allow_unsigned().load().unwrap_err().code(),
+        PolicyStore::from_manifest(folder.path()).allow_unsigned().load().unwrap_err().code(),
         "no-signal-source"
     );
     assert!(folder.load().is_ok());

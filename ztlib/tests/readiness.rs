@@ -22,7 +22,7 @@ use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use tower::{Layer as _, Service, ServiceExt as _};
 use tower_test::mock;
-use ztlib::enforce::{Refusal, ZeroTrustLayer};
+use ztlib::enforce::{Refusal, GuardLayer};
 
 use support::{World, allow, deny};
 
@@ -65,7 +65,7 @@ async fn the_service_that_was_polled_ready_is_the_one_that_is_called() {
     let world = World::new();
     let calls = Arc::new(AtomicUsize::new(0));
     let strict = Strict { ready: false, calls: calls.clone() };
-    let mut service = ZeroTrustLayer::new(world.guard(allow()).build()).layer(strict);
+    let mut service = GuardLayer::new(world.guard(allow()).build()).layer(strict);
     let peer = world.frontend().await;
     for _ in 0..3 {
         let answer = service.ready().await.unwrap().call(world.request_of(&peer)).await.unwrap();
@@ -79,7 +79,7 @@ async fn the_service_that_was_polled_ready_is_the_one_that_is_called() {
 #[tokio::test]
 async fn back_pressure_of_the_inner_service_is_kept() {
     let world = World::new();
-    let layer = ZeroTrustLayer::new(world.guard(allow()).build());
+    let layer = GuardLayer::new(world.guard(allow()).build());
     let (mut service, mut handle) = mock::spawn_with(|inner: mock::Mock<Asked, Said>| layer.layer(inner));
     handle.allow(0);
     assert!(service.poll_ready().is_pending());
@@ -97,7 +97,7 @@ async fn back_pressure_of_the_inner_service_is_kept() {
 #[tokio::test]
 async fn a_service_that_is_never_ready_is_never_called() {
     let world = World::new();
-    let layer = ZeroTrustLayer::new(world.guard(allow()).build());
+    let layer = GuardLayer::new(world.guard(allow()).build());
     let (mut service, mut handle) = mock::spawn_with(|inner: mock::Mock<Asked, Said>| layer.layer(inner));
     handle.send_error("the inner service is broken");
     let std::task::Poll::Ready(Err(error)) = service.poll_ready() else { panic!("the error was swallowed") };
@@ -108,7 +108,7 @@ async fn a_service_that_is_never_ready_is_never_called() {
 #[tokio::test]
 async fn a_refusal_does_not_call_the_inner_service() {
     let world = World::new();
-    let layer = ZeroTrustLayer::new(world.guard(deny()).build());
+    let layer = GuardLayer::new(world.guard(deny()).build());
     let (mut service, mut handle) = mock::spawn_with(|inner: mock::Mock<Asked, Said>| layer.layer(inner));
     handle.allow(2);
     for (request, reason) in
@@ -124,7 +124,7 @@ async fn a_refusal_does_not_call_the_inner_service() {
 #[tokio::test]
 async fn an_error_of_the_inner_service_comes_out_as_it_is() {
     let world = World::new();
-    let layer = ZeroTrustLayer::new(world.guard(allow()).build());
+    let layer = GuardLayer::new(world.guard(allow()).build());
     let (mut service, mut handle) = mock::spawn_with(|inner: mock::Mock<Asked, Said>| layer.layer(inner));
     handle.allow(1);
     assert!(service.poll_ready().is_ready());
@@ -159,7 +159,7 @@ async fn dropping_the_future_half_way_drops_the_inner_call() {
         let dropped = dropped.clone();
         tower::service_fn(move |_: Asked| Endless(dropped.clone()))
     };
-    let mut service = ZeroTrustLayer::new(world.guard(allow()).build()).layer(inner);
+    let mut service = GuardLayer::new(world.guard(allow()).build()).layer(inner);
     let peer = world.frontend().await;
     let mut call = Box::pin(service.call(world.request_of(&peer)));
     assert!(call.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
@@ -176,7 +176,7 @@ async fn dropping_the_future_half_way_drops_the_inner_call() {
 #[tokio::test]
 async fn a_refusal_that_was_taken_is_not_given_twice() {
     let world = World::new();
-    let mut service = ZeroTrustLayer::new(world.guard(deny()).build()).layer(world.handler.service());
+    let mut service = GuardLayer::new(world.guard(deny()).build()).layer(world.handler.service());
     let mut refused = Box::pin(service.call(Request::new(Full::default())));
     let mut context = Context::from_waker(Waker::noop());
     assert!(refused.as_mut().poll(&mut context).is_ready(), "nothing is waited for");

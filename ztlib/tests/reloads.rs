@@ -37,9 +37,9 @@ use ztlib::Clock as _;
 use ztlib::authenticate::Principal;
 use ztlib::authorize::Revision;
 use ztlib::authorize::{Decision, Labels, Value};
-use ztlib::enforce::{Guard, ZeroTrustLayer};
+use ztlib::enforce::{Guard, GuardLayer};
 use ztlib::observe::{AuditEvent, AuditSink, Redaction};
-use ztlib::policies::{Policies, PolicySetBuilder, SigningKey, Status};
+use ztlib::policies::{PolicyStore, PolicySetBuilder, SigningKey, Status};
 
 const LONG: Duration = Duration::from_secs(20);
 
@@ -426,7 +426,7 @@ fn a_set_that_nobody_signed_is_swapped_whole_too() {
     for file in ["policies.toml", "roles.json", "p.json"] {
         std::os::unix::fs::symlink(format!("..data/{file}"), folder.at(file)).unwrap();
     }
-    let policies = Policies::from_manifest(folder.manifest()).allow_unsigned().load().unwrap();
+    let policies = PolicyStore::from_manifest(folder.manifest()).allow_unsigned().load().unwrap();
     for round in 0..2000 {
         let to = if round % 2 == 0 { "two" } else { "one" };
         std::thread::scope(|scope| {
@@ -444,7 +444,7 @@ fn a_pipe_that_takes_the_place_of_a_file_while_it_is_read_holds_up_nothing() {
     folder.put("roles.json", "[]");
     let roles = "[[document]]\nname = 'roles'\nfile = 'roles.json'\n";
     folder.put("policies.toml", folder.draft(1, "allow.wasm", roles));
-    let policies = Policies::from_manifest(folder.manifest()).allow_unsigned().load().unwrap();
+    let policies = PolicyStore::from_manifest(folder.manifest()).allow_unsigned().load().unwrap();
     assert!(std::process::Command::new("mkfifo").arg(folder.at("pipe")).status().unwrap().success());
     let (sender, loads) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
@@ -868,7 +868,7 @@ fn send(world: &World, guard: &Guard, stop: &AtomicBool) -> Delays {
     let handler = tower::service_fn(async |_: Request<Full<Bytes>>| {
         Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
     });
-    let service = ZeroTrustLayer::new(guard.clone()).layer(handler);
+    let service = GuardLayer::new(guard.clone()).layer(handler);
     let peer = runtime.block_on(world.frontend());
     let mut delays = Delays::default();
     while !stop.load(Ordering::Relaxed) {
@@ -1166,7 +1166,7 @@ fn a_document_and_a_rollback_do_not_wait_for_a_load_that_is_under_way() {
     folder.write("roles.json", "{}");
     let roles = document("roles", "roles.json", "{}");
     folder.write("policies.toml", folder.draft(1, "allow.wasm", &roles));
-    let policies = Policies::from_manifest(folder.manifest()).allow_unsigned().load().unwrap();
+    let policies = PolicyStore::from_manifest(folder.manifest()).allow_unsigned().load().unwrap();
     folder.write("policies.toml", folder.draft(2, "deny.wasm", &roles));
     let careful = policies.reload().unwrap();
     // The next set passes its cases, and takes six seconds for it.
@@ -1229,7 +1229,7 @@ fn a_native_policy_of_the_same_type_can_be_rolled_back_to() {
 }
 
 /// Asks for the status whenever something is logged, as a subscriber may that adds it to each line.
-struct AsksBack(Policies, Arc<AtomicU64>);
+struct AsksBack(PolicyStore, Arc<AtomicU64>);
 
 impl tracing::Subscriber for AsksBack {
     fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {

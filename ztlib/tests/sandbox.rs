@@ -19,7 +19,7 @@ use proptest::prelude::*;
 use ztlib::authenticate::Principal;
 use ztlib::authorize::Evaluation;
 use ztlib::authorize::{Decision, Labels};
-use ztlib::policies::{Budget, LoadError, Policies, PolicySetBuilder};
+use ztlib::policies::{Budget, LoadError, PolicyStore, PolicySetBuilder};
 
 const ALLOW_ALL: &[u8] = include_bytes!("../../plugins/artifacts/allow-all.wasm");
 const DENY_ALL: &[u8] = include_bytes!("../../plugins/artifacts/deny-all.wasm");
@@ -30,7 +30,7 @@ macro_rules! hostile {
     };
 }
 
-fn load_with(bytes: &[u8], budget: Budget) -> Result<Policies, LoadError> {
+fn load_with(bytes: &[u8], budget: Budget) -> Result<PolicyStore, LoadError> {
     PolicySetBuilder::new().component("guest", bytes).budget(budget).load()
 }
 
@@ -42,12 +42,12 @@ fn patient() -> Budget {
     budget
 }
 
-fn load(bytes: &[u8]) -> Result<Policies, LoadError> {
+fn load(bytes: &[u8]) -> Result<PolicyStore, LoadError> {
     load_with(bytes, patient())
 }
 
-fn ask(policies: &Policies) -> Evaluation {
-    policies.rehearse(Principal::anonymous(), "test", Labels::new(), SystemTime::UNIX_EPOCH)
+fn ask(policies: &PolicyStore) -> Evaluation {
+    policies.simulate(Principal::anonymous(), "test", Labels::new(), SystemTime::UNIX_EPOCH)
 }
 
 fn refusal(bytes: &[u8]) -> &'static str {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use ztlib::authenticate::Principal;
 use ztlib::authorize::Evaluation;
 use ztlib::authorize::{Decision, Labels};
-use ztlib::policies::{Budget, LoadError, Policies, PolicySetBuilder};
+use ztlib::policies::{Budget, LoadError, PolicyStore, PolicySetBuilder};
 
 macro_rules! guest {
     ($name:literal) => {
@@ -17,7 +17,7 @@ macro_rules! guest {
     };
 }
 
-fn load_with(bytes: &[u8], budget: Budget) -> Result<Policies, LoadError> {
+fn load_with(bytes: &[u8], budget: Budget) -> Result<PolicyStore, LoadError> {
     PolicySetBuilder::new().component("guest", bytes).budget(budget).load()
 }
 
@@ -29,15 +29,15 @@ fn patient() -> Budget {
     budget
 }
 
-fn load(bytes: &[u8]) -> Result<Policies, LoadError> {
+fn load(bytes: &[u8]) -> Result<PolicyStore, LoadError> {
     load_with(bytes, patient())
 }
 
-fn ask(policies: &Policies) -> Evaluation {
-    policies.rehearse(Principal::anonymous(), "test", Labels::new(), SystemTime::UNIX_EPOCH)
+fn ask(policies: &PolicyStore) -> Evaluation {
+    policies.simulate(Principal::anonymous(), "test", Labels::new(), SystemTime::UNIX_EPOCH)
 }
 
-fn allows(policies: &Policies) -> bool {
+fn allows(policies: &PolicyStore) -> bool {
     matches!(ask(policies).result().as_ref().unwrap(), Decision::Allow(_))
 }
 
@@ -51,7 +51,7 @@ fn fault(bytes: &[u8]) -> &'static str {
 }
 
 /// `rbac` with one permission, and whoever it is for.
-fn rbac(budget: Budget) -> Result<Policies, LoadError> {
+fn rbac(budget: Budget) -> Result<PolicyStore, LoadError> {
     let permissions = json!({"admin": [{"methods": ["GET"], "routes": ["/a"], "actions": ["test"]}]});
     let config = json!({"roles": {"claims": ["/roles"]}, "permissions": permissions});
     PolicySetBuilder::new()

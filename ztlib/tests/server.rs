@@ -29,7 +29,7 @@ use tower::ServiceBuilder;
 use tower::service_fn;
 use ztlib::RemoteAddr;
 use ztlib::authenticate::peer::{PeerAuthenticator, PeerIdentity, Trust};
-use ztlib::enforce::PeerIdentityLayer;
+use ztlib::enforce::AuthenticatePeerLayer;
 use ztlib::tls::{Acceptor, RequestBody, Server, ShutDown};
 use ztlib_testing::{Authority, Issued, Load, ManualClock, TlsClient, a_day};
 
@@ -71,7 +71,7 @@ async fn running(adjust: impl FnOnce(Server) -> Server) -> Running {
     let (stop, stopped) = oneshot::channel::<()>();
     let calls = Arc::new(AtomicUsize::new(0));
     let (live, slow) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
-    let layer = PeerIdentityLayer::new(PeerAuthenticator::new(trust.clone())).clock(clock.clone());
+    let layer = AuthenticatePeerLayer::new(PeerAuthenticator::new(trust.clone())).clock(clock.clone());
     let service = ServiceBuilder::new().layer(layer).service(service_fn({
         let (calls, live, slow) = (Arc::clone(&calls), Arc::clone(&live), Arc::clone(&slow));
         move |request| answer(request, Arc::clone(&calls), Live(Arc::clone(&live)), Arc::clone(&slow))

@@ -18,7 +18,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sets::{ALLOW_ALL, Folder, allows, digest, document, ed25519, installed, p256, pem};
-use ztlib::policies::{Policies, SigningKey, TrustedKey};
+use ztlib::policies::{PolicyStore, SigningKey, TrustedKey};
 
 #[test]
 fn a_set_that_a_trusted_key_signed_loads_and_says_who_signed() {
@@ -49,7 +49,7 @@ fn a_set_is_signed_unless_a_verb_says_otherwise() {
     let (folder, key) = (Folder::new(), ed25519());
     folder.write("policies.toml", folder.draft(1, "allow.wasm", ""));
     // Nobody is trusted.
-    let error = Policies::from_manifest(folder.manifest()).load().unwrap_err();
+    let error = PolicyStore::from_manifest(folder.manifest()).load().unwrap_err();
     assert_eq!((error.code(), error.to_string().contains("trust_key(")), ("unsigned-set", true), "{error}");
     // Somebody is, and did not sign.
     let error = folder.trusting(&key).load().unwrap_err();
@@ -183,7 +183,7 @@ fn a_signature_binds_everything_that_the_manifest_names() {
     // Unsigned, none of this is asked for.
     folder.write("allow.wasm", ALLOW_ALL);
     folder.write("policies.toml", &manifest);
-    assert!(Policies::from_manifest(folder.manifest()).allow_unsigned().load().is_ok());
+    assert!(PolicyStore::from_manifest(folder.manifest()).allow_unsigned().load().is_ok());
 }
 
 #[test]
@@ -213,7 +213,7 @@ fn keys_rotate_while_sets_go_on_loading() {
     let old_alone = folder.trusting(&old).load().unwrap();
     // Both in one text, one of them twice.
     let both = format!("{}{}{}", old.public_key_pem(), new.public_key_pem(), old.public_key_pem());
-    let both = || Policies::from_manifest(folder.manifest()).trust_key(&both).service("shop");
+    let both = || PolicyStore::from_manifest(folder.manifest()).trust_key(&both).service("shop");
     assert_eq!(both().load().unwrap().status().signer, Some(old.id()));
     folder.sign(&manifest, &new);
     assert_eq!(both().load().unwrap().status().signer, Some(new.id()));
@@ -367,13 +367,13 @@ fn only_plain_public_keys_of_two_kinds_are_trusted() {
         folder.write("policies.toml", folder.draft(1, "allow.wasm", ""));
         if says != "several keys" {
             let loader =
-                Policies::from_manifest(folder.manifest()).trust_key(&text).service("shop").allow_unsigned();
+                PolicyStore::from_manifest(folder.manifest()).trust_key(&text).service("shop").allow_unsigned();
             assert_eq!(loader.load().unwrap_err().code(), "bad-key");
         }
     }
     assert!(TrustedKey::from_pem(pem("PUBLIC KEY", &p256).as_bytes()).is_ok());
     let many: String = (0..17).map(|_| ed25519().public_key_pem()).collect();
-    let error = Policies::from_manifest("x").trust_key(many).load().unwrap_err();
+    let error = PolicyStore::from_manifest("x").trust_key(many).load().unwrap_err();
     assert_eq!(error.code(), "too-many-keys");
     for text in [
         good.as_str(),
@@ -457,7 +457,7 @@ fn openssl_signs_what_we_verify_and_verifies_what_we_sign() {
         shell(&folder, "openssl pkey -in key.pem -pubout -out key.pub");
         shell(&folder, sign);
         let load = || {
-            Policies::from_manifest(folder.manifest())
+            PolicyStore::from_manifest(folder.manifest())
                 .trust_key(folder.read("key.pub"))
                 .service("shop")
                 .load()
@@ -508,7 +508,7 @@ fn the_format_of_cosign_is_verified() {
             "COSIGN_PASSWORD= cosign sign-blob --yes {classic}--tlog-upload=false --key cosign.key --output-signature policies.toml.sig policies.toml"
         ),
     );
-    Policies::from_manifest(folder.manifest())
+    PolicyStore::from_manifest(folder.manifest())
         .trust_key(folder.read("cosign.pub"))
         .service("shop")
         .load()
@@ -570,7 +570,7 @@ fn a_signed_set_is_taken_by_the_service_that_it_is_for_and_by_no_other() {
     let named = |value: &str| draft.replace("for = 'shop'", &format!("for = {value}"));
     let load = |manifest: &str, service: &str| {
         folder.sign(manifest, &key);
-        let loader = Policies::from_manifest(folder.manifest()).trust_key(key.public_key_pem());
+        let loader = PolicyStore::from_manifest(folder.manifest()).trust_key(key.public_key_pem());
         loader.service(service).load().map(|_| ()).map_err(|error| error.code())
     };
     assert_eq!(load(&named("'shop-staging'"), "shop-production"), Err("other-service"));
@@ -589,7 +589,7 @@ fn a_signed_set_is_taken_by_the_service_that_it_is_for_and_by_no_other() {
     fs::write(folder.manifest(), &silent).unwrap();
     assert_eq!(key.sign_manifest(&folder.manifest()).unwrap_err().code(), "missing-key");
     folder.sign(&draft, &key);
-    let trusting = || Policies::from_manifest(folder.manifest()).trust_key(key.public_key_pem());
+    let trusting = || PolicyStore::from_manifest(folder.manifest()).trust_key(key.public_key_pem());
     assert_eq!(trusting().load().unwrap_err().code(), "service-unnamed");
     assert_eq!(trusting().verify().unwrap_err().code(), "service-unnamed");
     let verified = trusting().allow_any_service().verify().unwrap();
@@ -608,7 +608,7 @@ fn an_unsigned_set_may_say_which_service_it_is_for() {
     let folder = Folder::new();
     let load = |manifest: &str, service: Option<&str>| {
         folder.write("policies.toml", manifest);
-        let loader = Policies::from_manifest(folder.manifest()).allow_unsigned();
+        let loader = PolicyStore::from_manifest(folder.manifest()).allow_unsigned();
         let loader = match service {
             Some(service) => loader.service(service),
             None => loader,

@@ -10,7 +10,7 @@ use http::header::AUTHORIZATION;
 use proptest::prelude::*;
 use ztlib::Clock as _;
 use ztlib::authenticate::token::{
-    Algorithm, BearerToken, Issuer, KeySet, Keys, MAX_TOKEN_BYTES, TokenAuthenticator, TokenError,
+    Algorithm, BearerToken, Issuer, KeySet, KeyStore, MAX_TOKEN_BYTES, TokenAuthenticator, TokenError,
     TokenErrorKind, TokenVerifier, VerifiedClaims,
 };
 use ztlib_testing::{ManualClock, TokenDraft, TokenIssuer};
@@ -33,7 +33,7 @@ const HMAC_ALGORITHMS: [Algorithm; 3] = [Algorithm::HS256, Algorithm::HS384, Alg
 /// An issuer and a service that trusts it.
 struct Setup {
     id: TokenIssuer,
-    keys: Keys,
+    keys: KeyStore,
     verifier: TokenVerifier,
     now: SystemTime,
 }
@@ -45,7 +45,7 @@ impl Setup {
 
     fn with(algorithm: Algorithm, terms: impl FnOnce(Issuer) -> Issuer) -> Self {
         let id = TokenIssuer::with_algorithm(ISSUER, algorithm);
-        let keys = Keys::new(KeySet::from_jwks(&id.jwks()).unwrap());
+        let keys = KeyStore::new(KeySet::from_jwks(&id.jwks()).unwrap());
         let issuer = Issuer::new(ISSUER).audience("shop").algorithms([algorithm]).keys(keys.clone());
         let verifier = TokenVerifier::builder().issuer(terms(issuer)).build().unwrap();
         Self { id, keys, verifier, now: ManualClock::default().now() }
@@ -849,7 +849,7 @@ fn two_keys_of_one_id_refuse_only_the_tokens_that_mean_two() {
     assert_eq!(verdict(&one, &setup.verifier), "accepted");
     assert_eq!(verdict(&ec, &setup.verifier), "accepted");
     assert_eq!(verdict(&namesake, &setup.verifier), "token-signature");
-    let handle = Keys::new(keys(&[&one, &ec]));
+    let handle = KeyStore::new(keys(&[&one, &ec]));
     let issuer = Issuer::new(ISSUER).audience("shop").algorithms([Algorithm::RS256, Algorithm::ES256]);
     let issuer = issuer.allow_several_families().keys(handle.clone());
     let verifier = TokenVerifier::builder().issuer(issuer).build().unwrap();

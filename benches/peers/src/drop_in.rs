@@ -8,7 +8,7 @@ use axum::body::Body;
 use http::{Response, StatusCode};
 use tower::Service as _;
 use ztlib::authenticate::peer::PeerAuthenticator;
-use ztlib::policies::Policies;
+use ztlib::policies::PolicyStore;
 use ztlib::enforce::Guard;
 use ztlib::observe::{AuditEvent, AuditSink};
 use ztlib_axum::GuardedRouter;
@@ -102,7 +102,7 @@ fn measure_in(wire: &Wire, bytes: usize, folder: &std::path::Path) -> Result<Dro
         Ok(())
     };
     write("first.wasm", ALLOW_ALL)?;
-    let policies = Policies::from_manifest(&manifest).allow_unsigned().load()?;
+    let policies = PolicyStore::from_manifest(&manifest).allow_unsigned().load()?;
     policies.watch()?;
     let sink = Sink::default();
     let guard = Guard::builder()

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, HeaderValue};
-use ztlib::policies::Policies;
+use ztlib::policies::PolicyStore;
 use ztlib::bench::{Decisions, From, token_is_known};
 
 use crate::Failure;
@@ -18,7 +18,7 @@ use crate::task::Asked;
 pub fn fresh_decision(
     time: Duration,
     wire: &Wire,
-    policies: &Policies,
+    policies: &PolicyStore,
     asked: &Asked,
 ) -> Result<f64, Failure> {
     decision(time, wire, policies, asked, From::Fresh)
@@ -31,7 +31,7 @@ pub fn fresh_decision(
 pub fn remembered_decision(
     time: Duration,
     wire: &Wire,
-    policies: &Policies,
+    policies: &PolicyStore,
     asked: &Asked,
 ) -> Result<f64, Failure> {
     decision(time, wire, policies, asked, From::Shared)
@@ -44,7 +44,7 @@ pub fn remembered_decision(
 pub fn front_decision(
     time: Duration,
     wire: &Wire,
-    policies: &Policies,
+    policies: &PolicyStore,
     asked: &Asked,
 ) -> Result<f64, Failure> {
     decision(time, wire, policies, asked, From::Front)
@@ -53,7 +53,7 @@ pub fn front_decision(
 fn decision(
     time: Duration,
     wire: &Wire,
-    policies: &Policies,
+    policies: &PolicyStore,
     asked: &Asked,
     from: From,
 ) -> Result<f64, Failure> {
@@ -79,7 +79,7 @@ fn decision(
     Ok(medians[0])
 }
 
-fn decisions(wire: &Wire, policies: &Policies, asked: &Asked) -> Result<Decisions, Failure> {
+fn decisions(wire: &Wire, policies: &PolicyStore, asked: &Asked) -> Result<Decisions, Failure> {
     let mut request = http::Request::new(());
     *request.method_mut() = http::Method::from_bytes(asked.method.as_bytes())?;
     *request.uri_mut() = http::Uri::from_static(crate::ours::PATH);
@@ -122,6 +122,6 @@ fn headers_of(wire: &Wire) -> HeaderMap {
 ///
 /// # Errors
 /// The question cannot be asked.
-pub fn reads(wire: &Wire, policies: &Policies, asked: &Asked) -> Result<usize, Failure> {
+pub fn reads(wire: &Wire, policies: &PolicyStore, asked: &Asked) -> Result<usize, Failure> {
     Ok(decisions(wire, policies, asked)?.reads())
 }

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde_json::{Value, json};
 use ztlib::authenticate::Principal;
 use ztlib::authenticate::token::Algorithm;
-use ztlib::policies::{Policies, PolicySetBuilder};
-use ztlib::authorize::{CacheBounds, Labels};
+use ztlib::policies::{PolicyStore, PolicySetBuilder};
+use ztlib::authorize::{CacheLimits, Labels};
 use ztlib::enforce::Guard;
 use ztlib::observe::{AuditEvent, AuditSink};
 
@@ -30,7 +30,7 @@ pub type Reads<'r> = &'r [(&'r str, &'r [&'r str])];
 ///
 /// # Errors
 /// It does not load.
-pub fn reading(reads: Reads<'_>) -> Result<Policies, Failure> {
+pub fn reading(reads: Reads<'_>) -> Result<PolicyStore, Failure> {
     let deny = json!({ "answer": "deny" });
     let step = reads.iter().rev().fold(
         json!({ "answer": "allow" }),
@@ -42,7 +42,7 @@ pub fn reading(reads: Reads<'_>) -> Result<Policies, Failure> {
 }
 
 /// Five reads, of which one is another in each question.
-fn five_reads() -> Result<Policies, Failure> {
+fn five_reads() -> Result<PolicyStore, Failure> {
     reading(&[
         ("label", &["object"]),
         ("label", &["class"]),
@@ -71,12 +71,12 @@ struct Asker {
 }
 
 impl Asker {
-    fn new(bounds: CacheBounds) -> Result<Self, Failure> {
+    fn new(bounds: CacheLimits) -> Result<Self, Failure> {
         let wire = Wire::new(Algorithm::ES256)?;
         let principal = wire.principal(crate::task::ROLES, 0)?;
         let cached = Arc::new(Cached::default());
         let guard = Guard::builder().allow_unauthenticated_peers().tokens(wire.tokens());
-        let guard = guard.policies(five_reads()?).cache_bounds(bounds).audit(Sink(cached.clone())).build();
+        let guard = guard.policies(five_reads()?).cache_limits(bounds).audit(Sink(cached.clone())).build();
         Ok(Self { guard, principal, cached })
     }
 
@@ -134,7 +134,7 @@ pub fn is_child() -> Result<bool, Failure> {
         return Ok(false);
     }
     let (questions, bytes): (u64, u64) = (questions.parse()?, bound.parse()?);
-    let asker = Asker::new(CacheBounds { bytes, ..CacheBounds::default() })?;
+    let asker = Asker::new(CacheLimits { bytes, ..CacheLimits::default() })?;
     // What is set up once is not an entry's.
     for number in 0..2_000 {
         asker.ask(u64::MAX - number);

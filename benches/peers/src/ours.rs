@@ -16,9 +16,9 @@ use ztlib::authenticate::Principal;
 use ztlib::authenticate::peer::{PeerAuthenticator, Trust};
 use ztlib::authenticate::token::{Algorithm, BearerToken, TokenAuthenticator};
 use ztlib::authorize::NativePolicy;
-use ztlib::policies::{Budget, Policies, PolicySetBuilder};
-use ztlib::authorize::{Answer, CacheBounds, Fault, Outcome, Reader};
-use ztlib::enforce::{Guard, MatchedRoute, ResponseBody, ZeroTrust, ZeroTrustLayer};
+use ztlib::policies::{Budget, PolicyStore, PolicySetBuilder};
+use ztlib::authorize::{Answer, CacheLimits, Fault, Outcome, Reader};
+use ztlib::enforce::{Guard, MatchedRoute, ResponseBody, Guarded, GuardLayer};
 use ztlib::observe::JsonLinesSink;
 use ztlib_benches::{Caller, RBAC};
 
@@ -124,7 +124,7 @@ pub fn rbac_config(rules: &[Rule]) -> serde_json::Value {
 ///
 /// # Errors
 /// It does not load.
-pub fn rbac_like(component: &[u8], rules: &[Rule]) -> Result<Policies, Failure> {
+pub fn rbac_like(component: &[u8], rules: &[Rule]) -> Result<PolicyStore, Failure> {
     let mut builder = PolicySetBuilder::new()
         .component("rbac", component)
         .reasons(["no-rule", "no-role"])
@@ -149,7 +149,7 @@ pub fn patient() -> Budget {
 ///
 /// # Errors
 /// It does not load.
-pub fn rbac(rules: &[Rule]) -> Result<Policies, Failure> {
+pub fn rbac(rules: &[Rule]) -> Result<PolicyStore, Failure> {
     rbac_like(RBAC, rules)
 }
 
@@ -172,7 +172,7 @@ impl NativePolicy for AllowAll {
 ///
 /// # Errors
 /// It does not load.
-pub fn allow_all() -> Result<Policies, Failure> {
+pub fn allow_all() -> Result<PolicyStore, Failure> {
     Ok(PolicySetBuilder::new().native("allow-all", AllowAll).load()?)
 }
 
@@ -199,7 +199,7 @@ impl Service<Request<Body>> for Nothing {
 #[derive(Debug)]
 pub struct Judge<'w> {
     wire: &'w Wire,
-    service: ZeroTrust<Nothing>,
+    service: Guarded<Nothing>,
 }
 
 /// What decides.
@@ -213,10 +213,10 @@ pub enum Caching {
 
 impl<'w> Judge<'w> {
     /// A guard with these policies.
-    pub fn new(wire: &'w Wire, policies: Policies, caching: Caching) -> Self {
+    pub fn new(wire: &'w Wire, policies: PolicyStore, caching: Caching) -> Self {
         let guard = Guard::builder().allow_unauthenticated_peers().tokens(wire.tokens()).policies(policies);
         let guard = match caching {
-            Caching::On => guard.cache_bounds(CacheBounds::default()),
+            Caching::On => guard.cache_limits(CacheLimits::default()),
             Caching::Off => guard.without_decision_cache(),
         };
         Self::with_guard(wire, guard.build())
@@ -224,7 +224,7 @@ impl<'w> Judge<'w> {
 
     /// This guard.
     pub fn with_guard(wire: &'w Wire, guard: Guard) -> Self {
-        Self { wire, service: ZeroTrustLayer::new(guard).layer(Nothing) }
+        Self { wire, service: GuardLayer::new(guard).layer(Nothing) }
     }
 
     /// The request for a question, with the template as its path where it may be one.
@@ -346,7 +346,7 @@ impl AuditLog {
 ///
 /// # Errors
 /// A part cannot be made.
-pub fn whole_guard(wire: &Wire, policies: Policies) -> Result<(Guard, AuditLog), Failure> {
+pub fn whole_guard(wire: &Wire, policies: PolicyStore) -> Result<(Guard, AuditLog), Failure> {
     let (sink, log) = AuditLog::new()?;
     let guard = Guard::builder()
         .peers(PeerAuthenticator::new(wire.trust.clone()))

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use http::StatusCode;
 use tower::{Layer as _, Service as _};
-use ztlib::enforce::{Guard, MatchedRoute, ZeroTrustLayer};
+use ztlib::enforce::{Guard, MatchedRoute, GuardLayer};
 
 use crate::Failure;
 use crate::measure::{median, now};
@@ -36,7 +36,7 @@ pub fn threads(
             let took = std::thread::scope(|scope| {
                 let one = |wire: &Wire| {
                     let template = MatchedRoute::new(asked.route.as_str());
-                    let mut service = ZeroTrustLayer::new(guard.clone()).layer(Nothing);
+                    let mut service = GuardLayer::new(guard.clone()).layer(Nothing);
                     barrier.wait();
                     let start = Instant::now();
                     for _ in 0..CALLS {

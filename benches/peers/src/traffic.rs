@@ -7,8 +7,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use ztlib::authenticate::Principal;
 use ztlib::authenticate::token::Algorithm;
-use ztlib::policies::Policies;
-use ztlib::authorize::{CacheBounds, Labels};
+use ztlib::policies::PolicyStore;
+use ztlib::authorize::{CacheLimits, Labels};
 use ztlib::enforce::Guard;
 use ztlib::observe::{AuditEvent, AuditSink};
 use ztlib_testing::ManualClock;
@@ -173,7 +173,7 @@ pub fn working_set(distinct: u64, asked: u64) -> Result<WorkingSet, Failure> {
     let (principal, remembered) = (wire.principal(crate::task::ROLES, 0)?, Remembered::default());
     let policies = object_policy()?;
     let guard = Guard::builder().allow_unauthenticated_peers().tokens(wire.tokens()).policies(policies);
-    let guard = guard.cache_bounds(CacheBounds::default()).audit(remembered.clone()).build();
+    let guard = guard.cache_limits(CacheLimits::default()).audit(remembered.clone()).build();
     let mut random = Random::new();
     let mut ask = |principal: &Principal| {
         let object = format!("order-{:010}", random.number() % distinct);
@@ -195,7 +195,7 @@ pub fn working_set(distinct: u64, asked: u64) -> Result<WorkingSet, Failure> {
     })
 }
 
-fn object_policy() -> Result<Policies, Failure> {
+fn object_policy() -> Result<PolicyStore, Failure> {
     reading(&[
         ("label", &["object"]),
         ("has-scope", &["orders:read"]),

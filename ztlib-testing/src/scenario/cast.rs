@@ -9,7 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ztlib::authenticate::peer::{PeerAuthenticator, Trust};
 use ztlib::authenticate::token::{Algorithm, Issuer, KeySet, TokenAuthenticator, TokenVerifier};
 use ztlib::enforce::{Guard, PathSpelling};
-use ztlib::policies::{Policies, PolicySetBuilder};
+use ztlib::policies::{PolicyStore, PolicySetBuilder};
 
 use super::{
     Case, Exchange, IssuerPlan, Key, Lifetime, PeerPlan, Proof, ScenarioError, Scenarios, Signature,
@@ -24,7 +24,7 @@ pub struct Cast<'s> {
     peers: BTreeMap<String, Issued>,
     issuers: BTreeMap<String, TokenIssuer>,
     tokens: BTreeMap<String, Vec<String>>,
-    policies: BTreeMap<String, Policies>,
+    policies: BTreeMap<String, PolicyStore>,
     trust: Trust,
 }
 

@@ -1,4 +1,4 @@
-//! The bare stack: `ZeroTrustLayer` around a router of a few lines, without sockets, runtime or
+//! The bare stack: `GuardLayer` around a router of a few lines, without sockets, runtime or
 //! framework.
 
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use http_body_util::{BodyExt as _, Full};
 use tower_layer::Layer as _;
 use tower_service::Service;
 use ztlib::authenticate::peer::PeerCertificates;
-use ztlib::enforce::{Guard, MatchedRoute, Permit, Protocol, Refusal, ZeroTrustLayer};
+use ztlib::enforce::{Guard, MatchedRoute, Permit, Protocol, Refusal, GuardLayer};
 
 use super::reply::REACHED;
 use super::{Reply, Seen, StackUnderTest};
@@ -45,7 +45,7 @@ pub const SERVICES: &[(&str, &[&str])] = &[
     ("grpc.health.v1.Health", &["Check", "Watch"]),
 ];
 
-/// `ZeroTrustLayer` around a router of a few lines.
+/// `GuardLayer` around a router of a few lines.
 #[derive(Debug, Default)]
 pub struct BareStack {
     guards: BTreeMap<String, (Guard, Events)>,
@@ -140,7 +140,7 @@ pub fn ask_matched(
 ) -> Result<Response<Bytes>, ScenarioError> {
     let waited = || ScenarioError::new("a guarded call waited for something");
     request.extensions_mut().insert(matched);
-    let mut service = ZeroTrustLayer::new(guard.clone()).layer(Router);
+    let mut service = GuardLayer::new(guard.clone()).layer(Router);
     let response = at_once(service.call(request)).ok_or_else(waited)?;
     let Ok(response) = response;
     let (parts, body) = response.into_parts();

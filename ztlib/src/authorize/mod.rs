@@ -16,7 +16,7 @@
 //! A denial has a [`Reason`]: a code of 1 to 64 of `a-z`, `0-9` and `-`, which the policy set
 //! declares. The codes of faults are in the page of [`policies`](crate::policies#codes-of-faults).
 //!
-//! **Deployment.** Memory for decisions is bounded by [`CacheBounds`]. The decisions of a set with a
+//! **Deployment.** Memory for decisions is bounded by [`CacheLimits`]. The decisions of a set with a
 //! [`NativePolicy`] are not remembered, since such a policy can learn facts in other ways.
 //!
 //! ```
@@ -30,7 +30,7 @@
 //!     .reasons(ztlib_policies::TOKEN_SCOPE_REASONS)
 //!     .config(serde_json::json!({ "rules": [{ "actions": ["catalogue.read"], "without-scope": true }] }))
 //!     .load()?;
-//! let ask = |action| policies.rehearse(Principal::anonymous(), action, Labels::new(), SystemTime::UNIX_EPOCH);
+//! let ask = |action| policies.simulate(Principal::anonymous(), action, Labels::new(), SystemTime::UNIX_EPOCH);
 //! assert!(matches!(ask("catalogue.read").result(), Ok(Decision::Allow(_))));
 //!
 //! let evaluation = ask("catalogue.write");
@@ -46,7 +46,7 @@ mod observer;
 mod sandbox_tests;
 mod set;
 
-pub use cache::{CacheBounds, CacheStatus};
+pub use cache::{CacheLimits, CacheStatus};
 pub use native::NativePolicy;
 pub use set::{Evaluation, Revision};
 pub use ztlib_contract::facts::{Caller, Claims, Labels, PeerFacts};

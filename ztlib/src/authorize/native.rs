@@ -33,7 +33,7 @@ use super::{Answer, Fault, Outcome, Reader};
 /// let policies = PolicySetBuilder::new().native("public-only", PublicOnly).reasons(["not-public"]).load()?;
 /// let ask = |class| {
 ///     let labels = Labels::new().with("classification", class);
-///     policies.rehearse(Principal::anonymous(), "documents.read", labels, SystemTime::UNIX_EPOCH)
+///     policies.simulate(Principal::anonymous(), "documents.read", labels, SystemTime::UNIX_EPOCH)
 /// };
 /// assert!(matches!(ask("public").result(), Ok(Decision::Allow(_))));
 /// let evaluation = ask("secret");

@@ -224,7 +224,7 @@ fn values_larger_than_the_arena_grow_the_memory_up_to_the_budget() {
             .load()
             .unwrap();
         let now = std::time::SystemTime::UNIX_EPOCH;
-        policies.rehearse(Principal::anonymous(), "orders.read", Labels::new(), now)
+        policies.simulate(Principal::anonymous(), "orders.read", Labels::new(), now)
     };
     let evaluation = ask(8 << 20);
     assert!(matches!(evaluation.result(), Ok(Decision::Deny(_))), "{:?}", evaluation.result());

@@ -184,7 +184,7 @@ impl PolicySet {
         Self::new(self.root, self.entries.clone(), view)
     }
 
-    /// The same policies, or one of them alone, with another view. For rehearsals: nothing is
+    /// The same policies, or one of them alone, with another view. For results: nothing is
     /// enforced by it.
     pub(crate) fn rehearsal(&self, alone: Option<&str>, view: View) -> Self {
         let entries = self.entries.iter().filter(|entry| alone.is_none_or(|name| *entry.name == *name));
@@ -440,7 +440,7 @@ mod tests {
         }
         let policies = builder.load().unwrap();
         let evaluation =
-            policies.rehearse(Principal::anonymous(), "a", Labels::new(), SystemTime::UNIX_EPOCH);
+            policies.simulate(Principal::anonymous(), "a", Labels::new(), SystemTime::UNIX_EPOCH);
         let said = match evaluation.result() {
             Ok(Decision::Allow(obligations)) => format!("allow {}", obligations.request.len()),
             Ok(Decision::Deny(denial)) => format!("deny {} {}", denial.policy(), denial.reason()),
@@ -519,8 +519,8 @@ mod tests {
             let builder = PolicySetBuilder::new().native("one", Reads(200)).native("two", Reads(second));
             builder.budget(small.clone()).load().unwrap()
         };
-        let ask = |policies: &crate::policies::Policies| {
-            policies.rehearse(Principal::anonymous(), "a", Labels::new(), SystemTime::UNIX_EPOCH)
+        let ask = |policies: &crate::policies::PolicyStore| {
+            policies.simulate(Principal::anonymous(), "a", Labels::new(), SystemTime::UNIX_EPOCH)
         };
         assert!(ask(&load(10)).result().is_ok());
         let evaluation = ask(&load(11));

@@ -8,10 +8,10 @@ use super::guard::{Guard, Settings, Stage, next_number};
 use super::hints::Hints;
 use crate::authenticate::peer::PeerAuthenticator;
 use crate::authenticate::token::TokenAuthenticator;
-use crate::authorize::{CacheBounds, DecisionCache};
+use crate::authorize::{CacheLimits, DecisionCache};
 use crate::clock::{Clock, SharedClock};
 use crate::observe::{AuditSink, Place, Redaction, Remembered};
-use crate::policies::Policies;
+use crate::policies::PolicyStore;
 use ztlib_contract::{AllowedSpellings, PathSpelling};
 
 /// A guard under construction; the type says which choice comes next, and you never write it.
@@ -55,7 +55,7 @@ impl GuardBuilder<WantsPeers> {
     }
 
     /// The peer was established by a
-    /// [`PeerIdentityLayer`](super::layers::PeerIdentityLayer) outside of the guard.
+    /// [`AuthenticatePeerLayer`](super::layers::AuthenticatePeerLayer) outside of the guard.
     /// Where that layer did not run, every request is refused as a fault.
     ///
     /// The guard does not know the roots of that layer: [`Guard::ask`] looks again at the peer's
@@ -80,7 +80,7 @@ impl GuardBuilder<WantsTokens> {
         GuardBuilder(WantsPolicies { peers: self.0.peers, tokens: Stage::Verify(tokens.into()) })
     }
 
-    /// The token was verified by a [`TokenLayer`](super::layers::TokenLayer) outside
+    /// The token was verified by a [`AuthenticateTokenLayer`](super::layers::AuthenticateTokenLayer) outside
     /// of the guard. Where that layer did not run, every request is refused as a fault.
     /// [`Guard::ask`] takes only the principal of a permit of this guard.
     #[cfg(feature = "tokens")]
@@ -96,13 +96,13 @@ impl GuardBuilder<WantsTokens> {
 
 impl GuardBuilder<WantsPolicies> {
     /// These policies decide.
-    pub fn policies(self, policies: Policies) -> GuardBuilder<Ready> {
+    pub fn policies(self, policies: PolicyStore) -> GuardBuilder<Ready> {
         GuardBuilder(Ready(Settings {
             number: next_number(),
             peers: self.0.peers,
             tokens: self.0.tokens,
             policies,
-            cache: Some(DecisionCache::new(CacheBounds::default())),
+            cache: Some(DecisionCache::new(CacheLimits::default())),
             clock: SharedClock::default(),
             sink: None,
             redaction: None,
@@ -127,7 +127,7 @@ impl GuardBuilder<Ready> {
     /// How much the decision cache may hold. It needs no other setting: a decision is found again
     /// only where a fresh evaluation would say the same, so nothing has to be flushed when a
     /// role, a document or a policy changes.
-    pub fn cache_bounds(mut self, bounds: CacheBounds) -> Self {
+    pub fn cache_limits(mut self, bounds: CacheLimits) -> Self {
         self.0.0.cache = Some(DecisionCache::new(bounds));
         self
     }
@@ -195,9 +195,9 @@ impl GuardBuilder<Ready> {
     /// (`docs/paths.md`).
     ///
     /// ```
-    /// # use ztlib::policies::Policies;
+    /// # use ztlib::policies::PolicyStore;
     /// use ztlib::enforce::{Guard, PathSpelling};
-    /// # fn f(policies: Policies) {
+    /// # fn f(policies: PolicyStore) {
     /// let guard = Guard::builder().allow_unauthenticated_peers().allow_requests_without_token();
     /// let guard = guard.policies(policies).allow_path_spelling(PathSpelling::LowercaseEscapes).build();
     /// # }

@@ -19,7 +19,7 @@ use crate::authenticate::token::TokenAuthenticator;
 use crate::authorize::{CacheStatus, DecisionCache, Fault, Labels};
 use crate::clock::SharedClock;
 use crate::observe::{AuditSink, Place, Redaction, Remembered};
-use crate::policies::Policies;
+use crate::policies::PolicyStore;
 use ztlib_contract::AllowedSpellings;
 
 /// The most questions in one [`Guard::ask_all`].
@@ -28,7 +28,7 @@ pub const MAX_QUESTIONS: usize = 1000;
 /// Authenticates, authorizes, enforces and observes. It is cheap to clone, and every clone is the
 /// same guard.
 ///
-/// Wrap a service in it with [`ZeroTrustLayer`](super::ZeroTrustLayer), or a whole router with the
+/// Wrap a service in it with [`GuardLayer`](super::GuardLayer), or a whole router with the
 /// adapters `ztlib-axum` and `ztlib-tonic`; ask it about an object that a handler has loaded with
 /// [`Guard::ask`].
 ///
@@ -61,7 +61,7 @@ pub(super) struct Settings {
     pub(super) number: u64,
     pub(super) peers: Stage<PeerAuthenticator>,
     pub(super) tokens: Stage<TokenAuthenticator>,
-    pub(super) policies: Policies,
+    pub(super) policies: PolicyStore,
     pub(super) cache: Option<DecisionCache>,
     pub(super) clock: SharedClock,
     pub(super) sink: Option<Arc<dyn AuditSink>>,
@@ -98,7 +98,7 @@ pub(super) enum Stage<A> {
     Absent,
 }
 
-/// Left in the request by `PeerIdentityLayer` and `TokenLayer`: what they found, even where that is
+/// Left in the request by `AuthenticatePeerLayer` and `AuthenticateTokenLayer`: what they found, even where that is
 /// nothing.
 #[derive(Clone)]
 pub(crate) struct Established<T>(pub(crate) Option<T>);
@@ -123,7 +123,7 @@ impl Guard {
     }
 
     /// The policies that decide.
-    pub fn policies(&self) -> &Policies {
+    pub fn policies(&self) -> &PolicyStore {
         &self.0.policies
     }
 

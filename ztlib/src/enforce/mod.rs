@@ -30,7 +30,7 @@
 //! # use http::{Request, Response, StatusCode};
 //! # use tower::{Layer, ServiceExt, service_fn};
 //! # use ztlib::authenticate::token::{Algorithm, Issuer, KeySet, TokenAuthenticator, TokenVerifier};
-//! # use ztlib::enforce::{Guard, MatchedRoute, Refusal, ZeroTrustLayer};
+//! # use ztlib::enforce::{Guard, MatchedRoute, Refusal, GuardLayer};
 //! # use ztlib::policies::PolicySetBuilder;
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -49,7 +49,7 @@
 //!     .tokens(TokenAuthenticator::new(verifier))
 //!     .policies(policies)
 //!     .build();
-//! let orders = ZeroTrustLayer::new(guard)
+//! let orders = GuardLayer::new(guard)
 //!     .layer(service_fn(async |_: Request<()>| Ok::<_, Infallible>(Response::new("an order".to_owned()))));
 //!
 //! let request = |scope: &str| {
@@ -87,10 +87,10 @@ pub use ask::Ask;
 pub use builder::{GuardBuilder, Ready, WantsPeers, WantsPolicies, WantsTokens};
 pub use guard::{Guard, MAX_QUESTIONS};
 #[cfg(feature = "peers")]
-pub use layers::{PeerIdentityLayer, PeerIdentityService};
+pub use layers::{AuthenticatePeerLayer, AuthenticatePeer};
 #[cfg(feature = "tokens")]
-pub use layers::{TokenLayer, TokenService};
-pub use layers::{ZeroTrust, ZeroTrustLayer};
+pub use layers::{AuthenticateTokenLayer, AuthenticateToken};
+pub use layers::{Guarded, GuardLayer};
 pub use matched::MatchedRoute;
 pub use permit::Permit;
 pub use respond::{Cause, Protocol, Refusal, ResponseBody, ResponseFuture};

@@ -2,7 +2,7 @@
 //!
 //! A *policy* is a WebAssembly component of the world in `wit/policy.wit`, or (natively, without
 //! sandbox) a [`NativePolicy`](crate::authorize::NativePolicy). A *policy set* is an ordered list of them, named by its
-//! [`Revision`](crate::authorize::Revision). [`Policies`] is the handle on the set that is in force: load it from a manifest or
+//! [`Revision`](crate::authorize::Revision). [`PolicyStore`] is the handle on the set that is in force: load it from a manifest or
 //! build it in code, hand clones of it around, reload it while the service runs.
 //!
 //! **How a set decides.** Each policy is *required* (the default: it must allow) or *may abstain*.
@@ -51,9 +51,9 @@
 //!
 //! # Signed sets
 //!
-//! A set from files is signed, unless [`allow_unsigned`](ManifestLoader::allow_unsigned) says
+//! A set from files is signed, unless [`allow_unsigned`](ManifestOptions::allow_unsigned) says
 //! otherwise: beside `policies.toml` lies `policies.toml.sig`, a signature over the exact bytes of
-//! the manifest by a key that the service [trusts](ManifestLoader::trust_key). The manifest
+//! the manifest by a key that the service [trusts](ManifestOptions::trust_key). The manifest
 //! binds everything else: each module, configuration and document by its SHA-256 digest, all of
 //! which are then required. Nothing of a manifest is parsed before its signature holds, and no file
 //! is read twice. Keys are Ed25519 (RFC 8032) or ECDSA on P-256 with SHA-256; the signature is
@@ -67,7 +67,7 @@
 //! ```
 //!
 //! (cosign's own bundles are not read), and [`SigningKey::sign_manifest`] does (`ztlib policy
-//! sign`), which first checks that the manifest is complete. [`ManifestLoader::verify`]
+//! sign`), which first checks that the manifest is complete. [`ManifestOptions::verify`]
 //! (`ztlib policy verify`) says of each file whether it is [bound](NamedFile::bound). Not bound are
 //! documents that the manifest leaves open, see below, and files of cases: they decide nothing
 //! about a request, but whoever can write them decides what the set has to pass. Use the key for
@@ -76,14 +76,14 @@
 //! *Old sets.* A signed manifest has a `version`. Once a set has been in force, a lower version is
 //! refused (`older-version`), and so is the same version with another manifest (`version-reused`).
 //! Within a process this needs nothing. Across restarts it needs either
-//! [`least_version`](ManifestLoader::least_version), which is delivered with the service, or
-//! [`keep_version_in`](ManifestLoader::keep_version_in), a file that the service writes;
+//! [`least_version`](ManifestOptions::least_version), which is delivered with the service, or
+//! [`keep_version_in`](ManifestOptions::keep_version_in), a file that the service writes;
 //! without either, a restart believes whatever signed set it finds. To go back, sign the older
 //! contents under a higher version.
 //!
 //! *Documents* change more often than policies. There are three ways: sign the manifest again with
 //! the new digest (nothing is compiled or configured again); give them to the service in another
-//! way that it trusts and call [`Policies::set_document`]; or write `allow-unsigned = true`
+//! way that it trusts and call [`PolicyStore::set_document`]; or write `allow-unsigned = true`
 //! in the signed manifest, which leaves that one document to whoever can write its file.
 //! [`Status::unsigned_documents`] names those.
 //!
@@ -92,10 +92,10 @@
 //!
 //! # Changing what is in force
 //!
-//! [`Policies::watch`] loads whenever the files change: renamed over, written in place, swapped
+//! [`PolicyStore::watch`] loads whenever the files change: renamed over, written in place, swapped
 //! behind a symbolic link. A candidate is read, verified, compiled and configured in a thread of
 //! its own, one at a time, and takes the place of the whole set by one pointer; what does not load
-//! changes nothing, and [`Policies::status`], a log line at `error` and
+//! changes nothing, and [`PolicyStore::status`], a log line at `error` and
 //! `ztlib_policy_loads_total{result="refused", code}` say why. What this process has compiled and
 //! still keeps (the set in force and three before it) is not compiled again. Put files in place by
 //! a rename, the signature before the manifest; in between the candidate is refused
@@ -103,8 +103,8 @@
 //!
 //! To learn what a set would change before it is in force, load it as a [`trial::Candidate`].
 //!
-//! [`Policies::rollback`] returns to the policies before, without a file.
-//! [`max_policy_age`](ManifestLoader::max_policy_age) bounds how long a service goes on with a set
+//! [`PolicyStore::rollback`] returns to the policies before, without a file.
+//! [`max_policy_age`](ManifestOptions::max_policy_age) bounds how long a service goes on with a set
 //! that could not be replaced.
 //!
 //! # Codes of faults
@@ -124,7 +124,7 @@
 //! | `read-outside-decide` | it read or said something while it was started or configured |
 //! | `configure-refused` | it refused a configuration that it had taken when it was loaded |
 //! | `pool-exhausted` | more evaluations at once than there are places for (512) |
-//! | `policy-too-old` | the policies were not confirmed for longer than [`max_policy_age`](ManifestLoader::max_policy_age) |
+//! | `policy-too-old` | the policies were not confirmed for longer than [`max_policy_age`](ManifestOptions::max_policy_age) |
 //! | `panicked` | the application's own code, a native policy or a source of signals, panicked |
 //! | `issuer-not-asked` | it allowed by what a token of another issuer than the first says, and asked neither `from-home-issuer` nor `issuer` |
 //! | `stage-missing` | the guard takes its peer or token from a layer that did not run: put that layer outside of it |
@@ -142,7 +142,7 @@ mod store;
 
 pub use crate::load_error::LoadError;
 pub use files::{FileRole, KeyId, NamedFile, Pinned, SigningKey, TrustedKey, pin};
-pub use store::{ManifestLoader, Policies, PolicySetBuilder, Status, Verified};
+pub use store::{ManifestOptions, PolicyStore, PolicySetBuilder, Status, Verified};
 pub use ztlib_contract::Budget;
 #[cfg(feature = "wasm")]
 pub use ztlib_wasm::Module;

@@ -9,7 +9,7 @@ use std::thread;
 
 use serde_json::{Value as Json, json};
 use ztlib::authorize::Revision;
-use ztlib::authorize::{CacheBounds, SignalError, SignalSource};
+use ztlib::authorize::{CacheLimits, SignalError, SignalSource};
 use ztlib::policies::PolicySetBuilder;
 
 use crate::stage::{Ask, Stage, allow_after, call, deny_if, fresh, probe, remembered, told};
@@ -223,7 +223,7 @@ fn under_reloads_new_documents_and_evictions_each_remembered_answer_is_that_of_i
     });
     let builder = |program: usize| probe(&programs[program]).document("d", &documents[0]);
     // Room for some twenty answers and two lists.
-    let bounds = CacheBounds { bytes: 8192, sites: 2, ..CacheBounds::default() };
+    let bounds = CacheLimits { bytes: 8192, sites: 2, ..CacheLimits::default() };
     let stage = Stage::bounded(builder(0), bounds);
     // Which identifiers, even or odd, each revision allows.
     let mut revisions: HashMap<Revision, usize> = HashMap::new();

@@ -13,11 +13,11 @@ use http_body_util::Full;
 use serde_json::{Value as Json, json};
 use ztlib::RemoteAddr;
 use ztlib::authenticate::peer::{PeerAuthenticator, PeerCertificates, Trust};
-use ztlib::authenticate::token::{Algorithm, Issuer, KeySet, Keys, TokenAuthenticator, TokenVerifier};
-use ztlib::authorize::{CacheBounds, Labels, SignalError, SignalSource};
+use ztlib::authenticate::token::{Algorithm, Issuer, KeySet, KeyStore, TokenAuthenticator, TokenVerifier};
+use ztlib::authorize::{CacheLimits, Labels, SignalError, SignalSource};
 use ztlib::enforce::{Guard, GuardBuilder, MatchedRoute, Ready};
 use ztlib::observe::{AuditEvent, AuditSink};
-use ztlib::policies::{Budget, Policies, PolicySetBuilder};
+use ztlib::policies::{Budget, PolicyStore, PolicySetBuilder};
 use ztlib_testing::stack::ask_matched;
 use ztlib_testing::{Authority, ManualClock, TokenDraft, TokenIssuer};
 
@@ -132,7 +132,7 @@ impl Ask {
 pub(crate) struct World {
     pub(crate) clock: ManualClock,
     pub(crate) id: TokenIssuer,
-    pub(crate) keys: Keys,
+    pub(crate) keys: KeyStore,
     pub(crate) workloads: Authority,
     pub(crate) trust: Trust,
 }
@@ -143,7 +143,7 @@ impl World {
         let workloads = Authority::new("td");
         Self {
             clock: ManualClock::new(at(START)),
-            keys: Keys::new(KeySet::from_jwks(&id.jwks()).unwrap()),
+            keys: KeyStore::new(KeySet::from_jwks(&id.jwks()).unwrap()),
             id,
             trust: roots(&workloads),
             workloads,
@@ -156,7 +156,7 @@ impl World {
     }
 
     /// A guard that asks for neither certificate nor token and looks at both where they are there.
-    pub(crate) fn guard(&self, policies: &Policies) -> GuardBuilder<Ready> {
+    pub(crate) fn guard(&self, policies: &PolicyStore) -> GuardBuilder<Ready> {
         let issuer =
             Issuer::new(ISSUER).audience("shop").algorithms([Algorithm::EdDSA]).keys(self.keys.clone());
         let verifier = TokenVerifier::builder().issuer(issuer).build().unwrap();
@@ -176,7 +176,7 @@ pub(crate) fn roots(authority: &Authority) -> Trust {
 /// A world, its policies, and a guard that remembers.
 pub(crate) struct Stage {
     pub(crate) world: World,
-    pub(crate) policies: Policies,
+    pub(crate) policies: PolicyStore,
     pub(crate) guard: Guard,
 }
 
@@ -195,12 +195,12 @@ impl AuditSink for OfThisThread {
 
 impl Stage {
     pub(crate) fn new(builder: PolicySetBuilder) -> Self {
-        Self::bounded(builder, CacheBounds::default())
+        Self::bounded(builder, CacheLimits::default())
     }
 
-    pub(crate) fn bounded(builder: PolicySetBuilder, bounds: CacheBounds) -> Self {
+    pub(crate) fn bounded(builder: PolicySetBuilder, bounds: CacheLimits) -> Self {
         let (world, policies) = (World::new(), builder.load().unwrap());
-        let guard = audited(world.guard(&policies).cache_bounds(bounds));
+        let guard = audited(world.guard(&policies).cache_limits(bounds));
         Self { world, policies, guard }
     }
 

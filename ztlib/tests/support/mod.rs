@@ -18,10 +18,10 @@ use ztlib::authenticate::token::{Algorithm, Issuer, KeySet, TokenAuthenticator, 
 use ztlib::authorize::NativePolicy;
 use ztlib::authorize::{Answer, Fault, Outcome, Read, Reader, Value};
 use ztlib::enforce::{
-    Guard, GuardBuilder, MatchedRoute, Protocol, Ready, Refusal, ResponseBody, ZeroTrustLayer,
+    Guard, GuardBuilder, MatchedRoute, Protocol, Ready, Refusal, ResponseBody, GuardLayer,
 };
 use ztlib::observe::{AuditEvent, AuditSink};
-use ztlib::policies::{Policies, PolicySetBuilder};
+use ztlib::policies::{PolicyStore, PolicySetBuilder};
 use ztlib_testing::{Authority, ManualClock, TokenDraft, TokenIssuer, peer_extensions};
 
 pub const FRONTEND: &str = "spiffe://example.org/frontend";
@@ -61,7 +61,7 @@ impl World {
         TokenAuthenticator::new(TokenVerifier::builder().issuer(issuer.keys(keys)).build().unwrap())
     }
 
-    pub fn guard(&self, policies: Policies) -> GuardBuilder<Ready> {
+    pub fn guard(&self, policies: PolicyStore) -> GuardBuilder<Ready> {
         let builder = Guard::builder().peers(self.peers()).tokens(self.tokens()).policies(policies);
         builder.clock(self.clock.clone()).audit(self.events.clone())
     }
@@ -96,7 +96,7 @@ impl World {
 
     /// Sends a request through the guard to the world's handler.
     pub async fn send(&self, guard: &Guard, request: Request<Full<Bytes>>) -> Answered {
-        self.through(&ZeroTrustLayer::new(guard.clone()), request).await
+        self.through(&GuardLayer::new(guard.clone()), request).await
     }
 
     pub async fn through<L, R>(&self, layer: &L, request: Request<Full<Bytes>>) -> Answered
@@ -215,18 +215,18 @@ where
 pub const REASONS: [&str; 3] = ["no-role", "not-yours", "step-up-required"];
 
 /// A set with one policy.
-pub fn deciding<F>(decide: F) -> Policies
+pub fn deciding<F>(decide: F) -> PolicyStore
 where
     F: Fn(&mut Reader, &mut Outcome) -> Result<Answer, Fault> + Send + Sync + 'static,
 {
     PolicySetBuilder::new().native("test", By(decide)).reasons(REASONS).load().unwrap()
 }
 
-pub fn allow() -> Policies {
+pub fn allow() -> PolicyStore {
     deciding(|_, _| Ok(Answer::Allow))
 }
 
-pub fn deny() -> Policies {
+pub fn deny() -> PolicyStore {
     deciding(|_, outcome| {
         outcome.reason("no-role")?;
         outcome.message("ask the owner of the shop")?;

@@ -14,7 +14,7 @@ use base64::engine::general_purpose::STANDARD;
 use ztlib::authenticate::Principal;
 use ztlib::authorize::Evaluation;
 use ztlib::authorize::{Decision, Labels};
-use ztlib::policies::{ManifestLoader, Policies, SigningKey};
+use ztlib::policies::{ManifestOptions, PolicyStore, SigningKey};
 
 pub const ALLOW_ALL: &[u8] = include_bytes!("../../../plugins/artifacts/allow-all.wasm");
 pub const DENY_ALL: &[u8] = include_bytes!("../../../plugins/artifacts/deny-all.wasm");
@@ -82,8 +82,8 @@ impl Folder {
         self.put("policies.toml", manifest);
     }
 
-    pub fn trusting(&self, key: &SigningKey) -> ManifestLoader {
-        Policies::from_manifest(self.manifest()).trust_key(key.public_key_pem()).service("shop")
+    pub fn trusting(&self, key: &SigningKey) -> ManifestOptions {
+        PolicyStore::from_manifest(self.manifest()).trust_key(key.public_key_pem()).service("shop")
     }
 }
 
@@ -111,11 +111,11 @@ pub fn p256() -> SigningKey {
     SigningKey::from_pem(pem("PRIVATE KEY", pair.to_pkcs8v1().unwrap().as_ref()).as_bytes()).unwrap()
 }
 
-pub fn ask(policies: &Policies) -> Evaluation {
-    policies.rehearse(Principal::anonymous(), "test", Labels::new(), SystemTime::UNIX_EPOCH)
+pub fn ask(policies: &PolicyStore) -> Evaluation {
+    policies.simulate(Principal::anonymous(), "test", Labels::new(), SystemTime::UNIX_EPOCH)
 }
 
-pub fn allows(policies: &Policies) -> bool {
+pub fn allows(policies: &PolicyStore) -> bool {
     matches!(ask(policies).result(), Ok(Decision::Allow(_)))
 }
 

@@ -8,7 +8,7 @@ use ztlib::authenticate::Principal;
 use ztlib::authorize::Labels;
 use ztlib::enforce::{Guard, MatchedRoute};
 use ztlib::policies::trial::{Attribute, Candidate, Change, Recorder, RecordingRules, Share};
-use ztlib::policies::{Policies, PolicySetBuilder};
+use ztlib::policies::{PolicyStore, PolicySetBuilder};
 use ztlib_testing::peer_extensions;
 
 use crate::stage::PATIENCE;
@@ -179,7 +179,7 @@ fn try_out(
     number: usize,
 ) -> (ztlib::policies::trial::Differences, u64) {
     recorder.clear();
-    let policies: &Policies = guard.policies();
+    let policies: &PolicyStore = guard.policies();
     let shadow = policies.shadow(candidate, Share::ALL).unwrap();
     let judged = traffic.send(guard, random, number);
     let done = shadow.wait_until(PATIENCE, |status| status.judged + status.lost >= judged);

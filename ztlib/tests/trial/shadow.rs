@@ -46,7 +46,7 @@ async fn answers(world: &World, guard: &ztlib::enforce::Guard, peer: &http::Exte
 }
 
 /// Allows GET, and says so in a header.
-fn only_get() -> ztlib::policies::Policies {
+fn only_get() -> ztlib::policies::PolicyStore {
     support::deciding(|question, outcome| {
         if support::text(question, Read::Method)?.as_deref() == Some("GET") {
             outcome.set_response_header("x-method", "get")?;

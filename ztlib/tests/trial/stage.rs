@@ -6,7 +6,7 @@ use ztlib::authenticate::Principal;
 use ztlib::authorize::{Answer, Labels, Read, Value};
 use ztlib::enforce::Guard;
 use ztlib::policies::trial::{Candidate, Shadow};
-use ztlib::policies::{Policies, PolicySetBuilder};
+use ztlib::policies::{PolicyStore, PolicySetBuilder};
 use ztlib_testing::ManualClock;
 
 use crate::support::By;
@@ -31,13 +31,13 @@ pub(crate) fn classes(allowed: &'static [&'static str]) -> PolicySetBuilder {
 }
 
 pub(crate) struct Stage {
-    pub(crate) policies: Policies,
+    pub(crate) policies: PolicyStore,
     pub(crate) guard: Guard,
     pub(crate) clock: ManualClock,
 }
 
 impl Stage {
-    pub(crate) fn new(policies: Policies) -> Self {
+    pub(crate) fn new(policies: PolicyStore) -> Self {
         let clock = ManualClock::default();
         let guard = Guard::builder().allow_unauthenticated_peers().allow_requests_without_token();
         let guard = guard.policies(policies.clone()).clock(clock.clone()).build();

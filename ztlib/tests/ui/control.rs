@@ -1,10 +1,10 @@
 //~ compiles
-use ztlib::policies::Policies;
+use ztlib::policies::PolicyStore;
 use ztlib::authorize::Decision;
-use ztlib::enforce::{Guard, Permit, ZeroTrustLayer};
+use ztlib::enforce::{Guard, Permit, GuardLayer};
 
-pub fn complete(policies: Policies) -> ZeroTrustLayer {
-    ZeroTrustLayer::new(Guard::builder().allow_unauthenticated_peers().allow_requests_without_token().policies(policies).build())
+pub fn complete(policies: PolicyStore) -> GuardLayer {
+    GuardLayer::new(Guard::builder().allow_unauthenticated_peers().allow_requests_without_token().policies(policies).build())
 }
 
 pub fn looks(permit: &Permit) -> bool {

@@ -1,4 +1,4 @@
 //~ E0599
-pub fn incomplete(policies: ztlib::policies::Policies) {
+pub fn incomplete(policies: ztlib::policies::PolicyStore) {
     let _ = ztlib::enforce::Guard::builder().allow_unauthenticated_peers().policies(policies);
 }

@@ -1,4 +1,4 @@
 //~ E0308
 pub fn unguarded() {
-    let _ = ztlib::enforce::ZeroTrustLayer::new(());
+    let _ = ztlib::enforce::GuardLayer::new(());
 }

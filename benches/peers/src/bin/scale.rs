@@ -10,8 +10,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use ztlib::authenticate::token::Algorithm;
-use ztlib::authorize::CacheBounds;
-use ztlib::policies::{Policies, PolicySetBuilder};
+use ztlib::authorize::CacheLimits;
+use ztlib::policies::{PolicyStore, PolicySetBuilder};
 use ztlib::enforce::Guard;
 use ztlib_benches::RBAC;
 use ztlib_peers::engines;
@@ -127,7 +127,7 @@ fn by_rules(wire: &Wire) -> Result<(), Failure> {
 }
 
 /// So many policies in a row, each with 200 rules.
-fn several(count: usize, rules: &[Rule]) -> Result<Policies, Failure> {
+fn several(count: usize, rules: &[Rule]) -> Result<PolicyStore, Failure> {
     let mut builder = PolicySetBuilder::new();
     for n in 0..count {
         builder = builder.component(&format!("rbac-{n}"), RBAC).reasons(["no-rule", "no-role"]);
@@ -177,7 +177,7 @@ fn by_distinct_questions() -> Result<(), Failure> {
     }
     let share = Series { name: "remembered, %".to_owned(), points: share };
     let took = Series { name: "a question, µs".to_owned(), points: took };
-    let bound = CacheBounds::default().bytes >> 20;
+    let bound = CacheLimits::default().bytes >> 20;
     println!("\nThe cache is bound to {bound} MiB.");
     let chart = Chart {
         title: "Distinct questions, asked at random, in a cache of 32 MiB",
@@ -204,7 +204,7 @@ fn by_traffic() -> Result<(), Failure> {
 
 /// A million distinct questions: how the process grows.
 fn flood() -> Result<(), Failure> {
-    let bytes = CacheBounds::default().bytes;
+    let bytes = CacheLimits::default().bytes;
     let found = memory::grow(1_000_000, bytes)?;
     let mebibytes = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     let points: Vec<_> =

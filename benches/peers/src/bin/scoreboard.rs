@@ -17,7 +17,7 @@ use std::time::{Duration, Instant, SystemTime};
 use axum::body::Body;
 use http::{HeaderValue, StatusCode};
 use ztlib::authenticate::token::{Algorithm, BearerToken};
-use ztlib::enforce::TokenLayer;
+use ztlib::enforce::AuthenticateTokenLayer;
 use ztlib::enforce::Guard;
 use ztlib_axum::GuardedRouter;
 use ztlib_peers::crowd::{CALLERS, Crowd, Draw};
@@ -270,7 +270,7 @@ fn crowd(table: &mut Table, wire: &Wire) -> Result<(), Failure> {
 
 fn token_layer_alone(table: &mut Table, wire: &Wire, theirs: f64) {
     let mut bare = router().into_service::<Body>();
-    let mut layered = router().layer(TokenLayer::new(wire.tokens())).into_service::<Body>();
+    let mut layered = router().layer(AuthenticateTokenLayer::new(wire.tokens())).into_service::<Body>();
     let medians = in_turn(
         TIME,
         &mut [&mut |n| call_router(&mut bare, wire, n), &mut |n| call_router(&mut layered, wire, n)],
@@ -544,7 +544,7 @@ fn memory_rows(table: &mut Table) -> Result<(), Failure> {
         None,
         Target::AtMost(700.0),
     ));
-    let bound = ztlib::authorize::CacheBounds::default().bytes;
+    let bound = ztlib::authorize::CacheLimits::default().bytes;
     let flood = memory::grow(300_000, bound)?;
     let most = flood.growth.iter().map(|point| point.1).max().unwrap_or(0);
     let mebibytes = |bytes: u64| Some(bytes as f64 / f64::from(1 << 20));

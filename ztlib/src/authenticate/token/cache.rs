@@ -116,13 +116,13 @@ mod tests {
     use ztlib_testing::TokenIssuer;
 
     use super::*;
-    use crate::authenticate::token::{Algorithm, Issuer, KeySet, Keys};
+    use crate::authenticate::token::{Algorithm, Issuer, KeySet, KeyStore};
 
     fn now() -> SystemTime {
         UNIX_EPOCH + Duration::from_secs(1_767_225_600)
     }
 
-    fn verifier(id: &TokenIssuer, keys: impl Into<Keys>) -> TokenVerifier {
+    fn verifier(id: &TokenIssuer, keys: impl Into<KeyStore>) -> TokenVerifier {
         let issuer = Issuer::new(id.name()).audience("shop").algorithms([Algorithm::ES256]).keys(keys);
         TokenVerifier::builder().issuer(issuer).build().unwrap()
     }
@@ -152,7 +152,7 @@ mod tests {
     #[test]
     fn a_remembered_token_goes_with_its_key() {
         let id = TokenIssuer::new("https://id.example");
-        let (other, handle) = (TokenIssuer::new("https://id.example").key_id("next"), Keys::new(keys(&id)));
+        let (other, handle) = (TokenIssuer::new("https://id.example").key_id("next"), KeyStore::new(keys(&id)));
         let (verifier, tokens) = (verifier(&id, handle.clone()), VerifiedTokens::new(1 << 20));
         let text = id.token_at(now()).audience("shop").sign();
         let token = BearerToken::new(&text).unwrap();
@@ -187,7 +187,7 @@ mod tests {
     fn a_remembered_token_without_a_key_id_is_refused_where_it_could_mean_two_keys() {
         let id = TokenIssuer::new("https://id.example").without_key_id();
         let other = TokenIssuer::new("https://id.example").key_id("next");
-        let handle = Keys::new(keys(&id));
+        let handle = KeyStore::new(keys(&id));
         let (verifier, tokens) = (verifier(&id, handle.clone()), VerifiedTokens::new(1 << 20));
         let text = id.token_at(now()).audience("shop").sign();
         let token = BearerToken::new(&text).unwrap();

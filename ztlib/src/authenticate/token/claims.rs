@@ -157,7 +157,7 @@ impl VerifiedClaims {
     }
 
     /// The generation of the issuer's keys under which the token was verified; see
-    /// [`Keys::generation`](super::Keys::generation).
+    /// [`KeyStore::generation`](super::KeyStore::generation).
     pub fn generation(&self) -> u64 {
         self.0.generation
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::algorithm::Algorithm;
-use super::keys::{KeySet, Keys};
+use super::keys::{KeySet, KeyStore};
 
 /// The longest that [`leeway`](Issuer::leeway) and [`clock_skew`](Issuer::clock_skew) may be.
 pub const MAX_LEEWAY: Duration = Duration::from_secs(5 * 60);
@@ -51,7 +51,7 @@ pub struct Issuer {
     pub(super) name: String,
     pub(super) audiences: Vec<String>,
     pub(super) algorithms: Vec<Algorithm>,
-    pub(super) keys: Option<Keys>,
+    pub(super) keys: Option<KeyStore>,
     /// The length of the secret given, where there is one: it is checked when the algorithms are
     /// known.
     pub(super) secret_len: Option<usize>,
@@ -180,10 +180,10 @@ impl Issuer {
         self
     }
 
-    /// The keys that the issuer signs with: a [`KeySet`], or [`Keys`] that are replaced while the
+    /// The keys that the issuer signs with: a [`KeySet`], or [`KeyStore`] that are replaced while the
     /// service runs.
     #[must_use]
-    pub fn keys(mut self, keys: impl Into<Keys>) -> Self {
+    pub fn keys(mut self, keys: impl Into<KeyStore>) -> Self {
         self.keys = Some(keys.into());
         self.secret_len = None;
         self
@@ -196,7 +196,7 @@ impl Issuer {
     /// Its tokens carry no `kid`. For secrets with ids, see [`KeySet::from_secret_jwks`].
     #[must_use]
     pub fn hmac_secret(mut self, secret: &[u8]) -> Self {
-        self.keys = Some(Keys::new(KeySet::from_secret(secret).unwrap_or_else(KeySet::empty)));
+        self.keys = Some(KeyStore::new(KeySet::from_secret(secret).unwrap_or_else(KeySet::empty)));
         self.secret_len = Some(secret.len());
         self
     }

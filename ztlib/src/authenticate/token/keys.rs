@@ -110,7 +110,7 @@ impl KeySet {
         Self::from_jwks(&json)
     }
 
-    /// A set without keys: no token is believed until it is [replaced](Keys::replace).
+    /// A set without keys: no token is believed until it is [replaced](KeyStore::replace).
     pub fn empty() -> Self {
         Self(Arc::default())
     }
@@ -227,14 +227,14 @@ impl fmt::Debug for KeySet {
 /// [`VerifiedClaims::recheck`](super::VerifiedClaims::recheck): a token by a key that was taken out
 /// is refused from the next request on.
 #[derive(Clone)]
-pub struct Keys(Arc<ArcSwap<Current>>);
+pub struct KeyStore(Arc<ArcSwap<Current>>);
 
 struct Current {
     generation: u64,
     set: KeySet,
 }
 
-impl Keys {
+impl KeyStore {
     /// Keys to begin with; their generation is 1.
     pub fn new(set: KeySet) -> Self {
         Self(Arc::new(ArcSwap::from_pointee(Current { generation: 1, set })))
@@ -260,16 +260,16 @@ impl Keys {
     }
 }
 
-impl From<KeySet> for Keys {
+impl From<KeySet> for KeyStore {
     fn from(set: KeySet) -> Self {
         Self::new(set)
     }
 }
 
-impl fmt::Debug for Keys {
+impl fmt::Debug for KeyStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let current = self.0.load();
-        f.debug_struct("Keys").field("generation", &current.generation).field("set", &current.set).finish()
+        f.debug_struct("KeyStore").field("generation", &current.generation).field("set", &current.set).finish()
     }
 }
 
@@ -568,7 +568,7 @@ mod tests {
 
     #[test]
     fn every_replacement_is_a_generation() {
-        let keys = Keys::new(KeySet::empty());
+        let keys = KeyStore::new(KeySet::empty());
         let handle = keys.clone();
         assert_eq!(keys.generation(), 1);
         std::thread::scope(|scope| {

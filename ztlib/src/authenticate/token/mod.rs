@@ -41,7 +41,7 @@
 //! # Time and keys change
 //!
 //! Claims are verified once and used later: from a cache, on an open stream. Each use begins with
-//! [`VerifiedClaims::recheck`], which compares the times with now and, where the issuer's [`Keys`]
+//! [`VerifiedClaims::recheck`], which compares the times with now and, where the issuer's [`KeyStore`]
 //! were replaced, whether the key is still among them.
 //!
 //! # What a caller learns
@@ -52,7 +52,7 @@
 //! # Deployment caveat
 //!
 //! A bearer token works for anyone who has it: accept it over TLS only. Keys are given, not fetched:
-//! call [`Keys::replace`] when the issuer changes its keys, or tokens by a key that it has withdrawn
+//! call [`KeyStore::replace`] when the issuer changes its keys, or tokens by a key that it has withdrawn
 //! are still accepted. The clock of the machine decides when a token expires.
 
 mod algorithm;
@@ -87,7 +87,7 @@ pub use error::{TokenError, TokenErrorKind};
 pub use issuer::{Issuer, MAX_LEEWAY};
 pub use json::JsonFault;
 pub use key_error::{KeyRefusal, KeySetError, KeyWarning};
-pub use keys::{KeySet, Keys, MAX_KEY_SET_BYTES};
+pub use keys::{KeySet, KeyStore, MAX_KEY_SET_BYTES};
 pub use limits::MAX_TOKEN_BYTES;
 pub use verifier::{TokenVerifier, TokenVerifierBuilder};
 pub use ztlib_contract::facts::ClaimError;

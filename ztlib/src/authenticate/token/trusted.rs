@@ -9,7 +9,7 @@ use super::algorithm::Algorithm;
 use super::config_error::TokenConfigError;
 use super::error::TokenError;
 use super::issuer::{Issuer, MAX_LEEWAY};
-use super::keys::Keys;
+use super::keys::KeyStore;
 use super::shown::{listed, shown};
 use super::times::{Times, missing};
 use ztlib_contract::facts::{ClaimNames, Claims};
@@ -27,7 +27,7 @@ pub(super) struct TrustedIssuer {
     pub(super) is_home: bool,
     pub(super) audiences: Vec<String>,
     pub(super) algorithms: Vec<Algorithm>,
-    pub(super) keys: Keys,
+    pub(super) keys: KeyStore,
     pub(super) types: Option<Vec<String>>,
     pub(super) missing_type: bool,
     pub(super) audience_from: Option<String>,

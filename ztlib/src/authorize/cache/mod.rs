@@ -48,7 +48,7 @@ use read_list::ReadList;
 /// `sites` all share one list. A guard can also be without any
 /// ([`without_decision_cache`](crate::enforce::GuardBuilder::without_decision_cache)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CacheBounds {
+pub struct CacheLimits {
     /// Bytes of all entries together, counted with their keys and an allowance for the bookkeeping
     /// of each. Besides, each thread that judges keeps at most 512 KiB of what it found last,
     /// beside what its audit events have shown of it (a few times that) and the read lists that it
@@ -64,7 +64,7 @@ pub struct CacheBounds {
     pub key_bytes: usize,
 }
 
-impl Default for CacheBounds {
+impl Default for CacheLimits {
     /// 32 MiB, 4096 sites, 64 reads, 2 KiB.
     fn default() -> Self {
         Self { bytes: 32 << 20, sites: 4096, reads: MAX_READS, key_bytes: 2048 }
@@ -77,12 +77,12 @@ impl Default for CacheBounds {
 pub struct CacheStatus {
     /// Decisions, about: what was stored a moment ago may not be counted yet.
     pub entries: u64,
-    /// Their bytes, as [`CacheBounds::bytes`] counts them, about.
+    /// Their bytes, as [`CacheLimits::bytes`] counts them, about.
     pub bytes: u64,
     /// Sites (combinations of policy set, route, method and action) that have a read list.
     pub sites: usize,
     /// What it may hold.
-    pub bounds: CacheBounds,
+    pub bounds: CacheLimits,
 }
 
 /// The longest action that has a list of its own, in bytes: an application may make it of what
@@ -103,7 +103,7 @@ const ENTRY_OVERHEAD: usize = 432;
 pub(crate) struct DecisionCache {
     /// Unique in this process.
     number: u64,
-    bounds: CacheBounds,
+    bounds: CacheLimits,
     sites: ArcSwap<Sites>,
     growing: Mutex<()>,
     told_native: AtomicBool,
@@ -190,7 +190,7 @@ thread_local! {
 }
 
 impl DecisionCache {
-    pub(crate) fn new(bounds: CacheBounds) -> Self {
+    pub(crate) fn new(bounds: CacheLimits) -> Self {
         static NUMBERS: AtomicU64 = AtomicU64::new(1);
         let mut seed = [0; 8];
         // Without randomness callers could at worst make look-ups slower: a table is no wider than its
@@ -203,7 +203,7 @@ impl DecisionCache {
         };
         Self {
             number: NUMBERS.fetch_add(1, Ordering::Relaxed),
-            bounds: CacheBounds { reads: bounds.reads.min(MAX_READS), ..bounds },
+            bounds: CacheLimits { reads: bounds.reads.min(MAX_READS), ..bounds },
             sites: ArcSwap::from_pointee(Sites::with_hasher(hasher.clone())),
             growing: Mutex::new(()),
             told_native: AtomicBool::new(false),
@@ -388,7 +388,7 @@ impl DecisionCache {
             if !self.told_reads.swap(true, Ordering::Relaxed) {
                 tracing::warn!(
                     target: "ztlib::cache", ?site, limit = self.bounds.reads,
-                    "decisions here are not remembered: policies make more different reads than `CacheBounds::reads`"
+                    "decisions here are not remembered: policies make more different reads than `CacheLimits::reads`"
                 );
             }
             return false;

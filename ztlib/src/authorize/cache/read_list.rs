@@ -50,7 +50,7 @@ impl ReadList {
         if !self.told_too_long.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 target: "ztlib::cache", ?site, %read, limit,
-                "a decision here is not remembered: what a policy reads is longer than `CacheBounds::key_bytes`"
+                "a decision here is not remembered: what a policy reads is longer than `CacheLimits::key_bytes`"
             );
         }
     }

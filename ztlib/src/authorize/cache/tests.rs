@@ -18,7 +18,7 @@ use super::*;
 use crate::authenticate::Principal;
 use crate::authenticate::token::{Algorithm, BearerToken, Issuer, KeySet, TokenVerifier, VerifiedClaims};
 use crate::authorize::{Labels, Params, RequestFacts, SignalError, SignalSource, Target, next_change};
-use crate::policies::Policies;
+use crate::policies::PolicyStore;
 use crate::policies::PolicySetBuilder;
 use ztlib_contract::Budget;
 
@@ -272,7 +272,7 @@ impl Sketch {
 }
 
 /// A set with one policy that makes these calls, and allows.
-fn allowing_after(calls: &Json, feed: impl SignalSource) -> Policies {
+fn allowing_after(calls: &Json, feed: impl SignalSource) -> PolicyStore {
     // The wall clock depends on how busy the machine is.
     let mut patient = Budget::default();
     patient.wall_clock = Budget::maximum().wall_clock;
@@ -317,7 +317,7 @@ impl SignalSource for Breaks {
 fn a_source_of_signals_that_panics_in_a_look_up_is_a_fault_and_no_panic() {
     let feed = Breaks(std::sync::atomic::AtomicBool::new(false));
     let policies = allowing_after(&json!([{ "call": "signal", "with": ["risk"] }]), feed);
-    let cache = DecisionCache::new(CacheBounds::default());
+    let cache = DecisionCache::new(CacheLimits::default());
     let view = policies.current();
     assert!(cache.decide(&view, *sketch().question()).result.is_ok());
     let decided = cache.decide(&view, *sketch().question());
@@ -337,7 +337,7 @@ fn a_source_of_signals_that_panics_for_what_others_read_harms_no_decision() {
     let feed = Breaks(std::sync::atomic::AtomicBool::new(false));
     let set = PolicySetBuilder::new().signal("risk").signals(feed).component("probe", probe());
     let policies = set.config(json!({ "decide": program })).load().unwrap();
-    let cache = DecisionCache::new(CacheBounds::default());
+    let cache = DecisionCache::new(CacheLimits::default());
     let view = policies.current();
     let with = Sketch { headers: vec![("x-a", "1")], ..sketch() };
     assert!(matches!(cache.decide(&view, *with.question()).result, Ok(Decision::Allow(_))));
@@ -348,7 +348,7 @@ fn a_source_of_signals_that_panics_for_what_others_read_harms_no_decision() {
 }
 
 /// Asks a guard of its own, as a service may whose signals hang on who calls.
-struct Asks(Arc<(DecisionCache, Policies)>);
+struct Asks(Arc<(DecisionCache, PolicyStore)>);
 
 impl SignalSource for Asks {
     fn signal(&self, _: &str, _: &crate::authorize::Caller) -> Result<Option<String>, SignalError> {
@@ -361,9 +361,9 @@ impl SignalSource for Asks {
 #[test]
 fn a_source_of_signals_may_ask_questions_of_its_own() {
     let inner = allowing_after(&json!([{ "call": "method" }]), Feed::default());
-    let inner = Arc::new((DecisionCache::new(CacheBounds::default()), inner));
+    let inner = Arc::new((DecisionCache::new(CacheLimits::default()), inner));
     let outer = allowing_after(&json!([{ "call": "signal", "with": ["risk"] }]), Asks(inner));
-    let (cache, view) = (DecisionCache::new(CacheBounds::default()), outer.current());
+    let (cache, view) = (DecisionCache::new(CacheLimits::default()), outer.current());
     assert!(cache.decide(&view, *sketch().question()).result.is_ok());
     let decided = cache.decide(&view, *sketch().question());
     assert!(decided.cached && decided.result.is_ok());
@@ -375,7 +375,7 @@ fn a_guard_finds_nothing_that_another_one_found_on_the_same_thread() {
     let policies = allowing_after(&json!([{ "call": "method" }]), Feed::default());
     let view = policies.current();
     for _ in 0..200 {
-        let cache = DecisionCache::new(CacheBounds::default());
+        let cache = DecisionCache::new(CacheLimits::default());
         assert!(!cache.decide(&view, *sketch().question()).cached);
         assert!(cache.decide(&view, *sketch().question()).cached);
     }
@@ -433,7 +433,7 @@ fn a_remembered_trace_is_in_the_order_of_its_evaluation() {
     });
     let set = PolicySetBuilder::new().component("probe", probe()).config(json!({ "decide": program }));
     let policies = set.load().unwrap();
-    let cache = DecisionCache::new(CacheBounds::default());
+    let cache = DecisionCache::new(CacheLimits::default());
     let view = policies.current();
     let with = Sketch { headers: vec![("x-a", "1")], ..sketch() };
     let reads =

@@ -182,7 +182,7 @@ impl Sample {
             counters::cache_report("cache-too-small");
             tracing::warn!(
                 target: "ztlib::cache", ?site, misses, questions,
-                "decisions here fall out before they are asked for again: the cache is too small (`GuardBuilder::cache_bounds`)"
+                "decisions here fall out before they are asked for again: the cache is too small (`GuardBuilder::cache_limits`)"
             );
             return;
         }

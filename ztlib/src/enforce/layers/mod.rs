@@ -6,8 +6,8 @@ mod peer;
 #[cfg(feature = "tokens")]
 mod token;
 
-pub use guard::{ZeroTrust, ZeroTrustLayer};
+pub use guard::{Guarded, GuardLayer};
 #[cfg(feature = "peers")]
-pub use peer::{PeerIdentityLayer, PeerIdentityService};
+pub use peer::{AuthenticatePeerLayer, AuthenticatePeer};
 #[cfg(feature = "tokens")]
-pub use token::{TokenLayer, TokenService};
+pub use token::{AuthenticateTokenLayer, AuthenticateToken};

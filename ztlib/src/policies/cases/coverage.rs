@@ -33,7 +33,7 @@ impl Coverage {
         let mut coverage = Self { policy: policy.name.clone(), ..Self::default() };
         coverage.reasons = policy.reasons.iter().map(|reason| (reason.clone(), 0)).collect();
         let about = |name: Option<&str>| name.is_none_or(|name| name == policy.name);
-        for rehearsal in report.rehearsals().filter(|rehearsal| about(rehearsal.policy())) {
+        for rehearsal in report.results().filter(|rehearsal| about(rehearsal.policy())) {
             let evaluation = rehearsal.evaluation();
             coverage.reads.extend(evaluation.trace().reads().map(|(read, _)| read.to_string()));
             match evaluation.answers().find(|(name, _)| *name == policy.name) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::coverage::Coverage;
 use super::lint::{Finding, Routes, lint};
 use super::report::{Report, Timing, time};
-use super::{Cases, rehearse};
+use super::{Cases, simulate};
 use crate::authorize::Caller;
 use crate::authorize::{PolicySet, Revision};
 use crate::authorize::{SignalError, SignalSource};
@@ -124,17 +124,17 @@ impl Draft {
     /// Runs the cases that the manifest names.
     ///
     /// # Errors
-    /// As [`Policies::test`](crate::policies::Policies::test).
+    /// As [`PolicyStore::test`](crate::policies::PolicyStore::test).
     pub fn run(&self) -> Result<Report, LoadError> {
-        rehearse(&self.set, self.cases(), usize::MAX)
+        simulate(&self.set, self.cases(), usize::MAX)
     }
 
     /// Runs other cases.
     ///
     /// # Errors
-    /// As [`Policies::test`](crate::policies::Policies::test).
-    pub fn rehearse(&self, cases: &Cases) -> Result<Report, LoadError> {
-        rehearse(&self.set, std::slice::from_ref(cases), usize::MAX)
+    /// As [`PolicyStore::test`](crate::policies::PolicyStore::test).
+    pub fn simulate(&self, cases: &Cases) -> Result<Report, LoadError> {
+        simulate(&self.set, std::slice::from_ref(cases), usize::MAX)
     }
 
     /// What a report says about each policy.
@@ -146,7 +146,7 @@ impl Draft {
     /// this name.
     ///
     /// # Errors
-    /// As [`Policies::test`](crate::policies::Policies::test).
+    /// As [`PolicyStore::test`](crate::policies::PolicyStore::test).
     pub fn time(&self, cases: &Cases, name: &str, times: u32) -> Result<Option<Timing>, LoadError> {
         let case = cases.cases.iter().find(|case| *case.name == *name);
         case.map(|case| time(&self.set, cases, case, times)).transpose()
@@ -156,7 +156,7 @@ impl Draft {
     /// what they leave uncovered.
     ///
     /// # Errors
-    /// As [`Policies::test`](crate::policies::Policies::test).
+    /// As [`PolicyStore::test`](crate::policies::PolicyStore::test).
     pub fn lint(&self, routes: Option<&Routes>) -> Result<Vec<Finding>, LoadError> {
         lint(self, &self.set, routes)
     }

@@ -2,7 +2,7 @@
 
 use ztlib_cases::{MAX_FILE_BYTES, Table, shown};
 
-use super::{Cases, rehearse};
+use super::{Cases, simulate};
 use crate::authorize::PolicySet;
 use crate::load_error::LoadError;
 use crate::policies::files::Folder;
@@ -19,7 +19,7 @@ const MAX_CASES: usize = 2048;
 /// # Errors
 /// `cases-failed`, at the line of the first that gave another answer.
 pub(crate) fn gate(set: &PolicySet, suites: &[Cases]) -> Result<(), LoadError> {
-    let report = rehearse(set, suites, MOST_FAILURES)?;
+    let report = simulate(set, suites, MOST_FAILURES)?;
     let Some(first) = report.failures().next() else { return Ok(()) };
     let failed = report.len().saturating_sub(report.passed());
     let more = match failed.saturating_sub(1) {
@@ -69,7 +69,7 @@ mod tests {
     use std::path::PathBuf;
 
     use crate::digest::Digest;
-    use crate::policies::Policies;
+    use crate::policies::PolicyStore;
 
     struct Set(PathBuf);
 
@@ -109,8 +109,8 @@ mod tests {
             fs::write(self.0.join(file), text).unwrap();
         }
 
-        fn load(&self) -> Result<Policies, crate::load_error::LoadError> {
-            Policies::from_manifest(self.0.join("policies.toml")).allow_unsigned().load()
+        fn load(&self) -> Result<PolicyStore, crate::load_error::LoadError> {
+            PolicyStore::from_manifest(self.0.join("policies.toml")).allow_unsigned().load()
         }
     }
 

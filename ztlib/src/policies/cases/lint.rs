@@ -9,8 +9,8 @@ use ztlib_cases::shown;
 
 use super::case::{Case, Facts, Request, Subject};
 use super::draft::{Draft, PolicyFacts};
-use super::report::{Rehearsal, Report, stage};
-use super::{Cases, rehearse};
+use super::report::{CaseResult, Report, stage};
+use super::{Cases, simulate};
 use crate::authorize::Answer;
 use crate::authorize::Decision;
 use crate::authorize::PolicySet;
@@ -128,7 +128,7 @@ pub(crate) fn lint(
     set: &PolicySet,
     routes: Option<&Routes>,
 ) -> Result<Vec<Finding>, LoadError> {
-    let report = rehearse(set, draft.cases(), usize::MAX)?;
+    let report = simulate(set, draft.cases(), usize::MAX)?;
     let mut findings = Vec::new();
     let manifest = |line: usize, code: &'static str, text: String| Finding {
         file: draft.manifest().into(),
@@ -175,7 +175,7 @@ fn by_any_issuers_word(draft: &Draft, report: &Report) -> BTreeSet<String> {
     if issuers.len() < 2 && claims().all(|claims| claims.is_home_issuer()) {
         return BTreeSet::new();
     }
-    let named = report.rehearsals().filter_map(|rehearsal| match rehearsal.evaluation().result() {
+    let named = report.results().filter_map(|rehearsal| match rehearsal.evaluation().result() {
         Ok(Decision::Allow(obligations)) => obligations.on_any_issuers_word.as_deref(),
         Ok(Decision::Deny(_)) => None,
         Err(fault) => fault.policy().filter(|_| fault.code() == "issuer-not-asked"),
@@ -186,12 +186,12 @@ fn by_any_issuers_word(draft: &Draft, report: &Report) -> BTreeSet<String> {
 /// What the cases say about one policy.
 fn about_policy(policy: &PolicyFacts, report: &Report) -> Vec<(&'static str, String)> {
     let name = shown(&policy.name);
-    let answers = |rehearsal: &Rehearsal| {
+    let answers = |rehearsal: &CaseResult| {
         let mut own = rehearsal.evaluation().answers().filter(|(who, _)| *who == policy.name);
         own.next().map(|(_, answer)| answer)
     };
-    let answered: Vec<Answer> = report.rehearsals().filter_map(answers).collect();
-    let failed = report.rehearsals().any(|rehearsal| rehearsal.decided_by() == Some(&policy.name));
+    let answered: Vec<Answer> = report.results().filter_map(answers).collect();
+    let failed = report.results().any(|rehearsal| rehearsal.decided_by() == Some(&policy.name));
     if answered.is_empty() && !failed {
         let text = format!(
             "policy `{name}` was asked in none of {} cases: an earlier one denied each time",
@@ -206,9 +206,9 @@ fn about_policy(policy: &PolicyFacts, report: &Report) -> Vec<(&'static str, Str
         found.push(("never-decides", text));
     }
     let given: BTreeSet<&str> = report
-        .rehearsals()
+        .results()
         .filter(|rehearsal| rehearsal.decided_by() == Some(&policy.name))
-        .filter_map(Rehearsal::reason)
+        .filter_map(CaseResult::reason)
         .collect();
     for reason in policy.reasons.iter().filter(|reason| !given.contains(reason.as_str())) {
         let text = format!("policy `{name}` declares the reason `{}` and gave it in no case", shown(reason));
@@ -219,7 +219,7 @@ fn about_policy(policy: &PolicyFacts, report: &Report) -> Vec<(&'static str, Str
 
 /// What is declared, or given to a case, and read in none.
 fn never_read(draft: &Draft, report: &Report) -> Vec<(&'static str, String)> {
-    let reads = || report.rehearsals().flat_map(|rehearsal| rehearsal.evaluation().trace().reads());
+    let reads = || report.results().flat_map(|rehearsal| rehearsal.evaluation().trace().reads());
     let signals: BTreeSet<&str> = reads()
         .filter_map(|(read, _)| match read {
             Read::Signal(name) | Read::SignalAtLeast(name, _) => Some(name.as_ref()),

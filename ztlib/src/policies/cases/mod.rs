@@ -93,7 +93,7 @@ use case::Case;
 pub use coverage::Coverage;
 pub use draft::{Draft, PolicyFacts};
 pub use lint::{Finding, Route, Routes};
-pub use report::{Difference, Rehearsal, Report, Timing};
+pub use report::{Difference, CaseResult, Report, Timing};
 #[doc(inline)]
 pub use ztlib_cases::Verdict;
 
@@ -206,12 +206,12 @@ impl Cases {
 }
 
 /// Runs cases until so many have failed.
-pub(crate) fn rehearse(set: &PolicySet, suites: &[Cases], most_failures: usize) -> Result<Report, LoadError> {
+pub(crate) fn simulate(set: &PolicySet, suites: &[Cases], most_failures: usize) -> Result<Report, LoadError> {
     let mut report = Report::default();
     let mut failed = 0_usize;
     for cases in suites {
         for case in &cases.cases {
-            let rehearsal = Rehearsal::of(set, cases, case)?;
+            let rehearsal = CaseResult::of(set, cases, case)?;
             failed = failed.saturating_add(usize::from(!rehearsal.passed()));
             report.push(rehearsal);
             if failed >= most_failures {

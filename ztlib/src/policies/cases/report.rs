@@ -10,7 +10,7 @@ use ztlib_cases::{HeaderChange, Said, StepUp, Verdict, closest, shown};
 use super::Cases;
 use super::case::Case;
 use crate::authorize::Answer;
-use crate::authorize::{CacheBounds, DecisionCache};
+use crate::authorize::{CacheLimits, DecisionCache};
 use crate::authorize::{Decision, Fault, FaultOrigin};
 use crate::authorize::{Evaluation, PolicySet};
 use crate::clock::Stopwatch;
@@ -19,11 +19,11 @@ use crate::request_id::RequestId;
 
 /// What came of cases that were run, in their order.
 #[derive(Debug, Default)]
-pub struct Report(Vec<Rehearsal>);
+pub struct Report(Vec<CaseResult>);
 
 impl Report {
     /// Every case that was run.
-    pub fn rehearsals(&self) -> impl ExactSizeIterator<Item = &Rehearsal> {
+    pub fn results(&self) -> impl ExactSizeIterator<Item = &CaseResult> {
         self.0.iter()
     }
 
@@ -47,14 +47,14 @@ impl Report {
         self.0.is_empty()
     }
 
-    pub(crate) fn push(&mut self, rehearsal: Rehearsal) {
+    pub(crate) fn push(&mut self, rehearsal: CaseResult) {
         self.0.push(rehearsal);
     }
 }
 
 /// One case that was run, and what was said.
 #[derive(Debug)]
-pub struct Rehearsal {
+pub struct CaseResult {
     file: Box<Path>,
     line: usize,
     case: Box<str>,
@@ -116,7 +116,7 @@ pub struct Timing {
     pub remembered: Option<Duration>,
 }
 
-impl Rehearsal {
+impl CaseResult {
     /// Runs a case.
     pub(crate) fn of(set: &PolicySet, cases: &Cases, case: &Case) -> Result<Self, LoadError> {
         let stage = stage(set, cases, case)?;
@@ -255,7 +255,7 @@ pub(crate) fn time(set: &PolicySet, cases: &Cases, case: &Case, times: u32) -> R
         sum = sum.saturating_add(took);
         (fastest, slowest) = (fastest.min(took), slowest.max(took));
     }
-    let cache = DecisionCache::new(CacheBounds::default());
+    let cache = DecisionCache::new(CacheLimits::default());
     // The first is evaluated and stored, the second is found in the shared part, and from then on in
     // this thread's own.
     let warmed = (0..2).map(|_| cache.decide(&stage, case.facts.question())).last();

@@ -9,7 +9,7 @@ use crate::digest::Digest;
 /// bound is decided by whoever can write the file.
 ///
 /// ```
-/// use ztlib::policies::{Policies, SigningKey};
+/// use ztlib::policies::{PolicyStore, SigningKey};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let folder = std::env::temp_dir().join(format!("ztlib-named-file-{}", std::process::id()));
@@ -20,7 +20,7 @@ use crate::digest::Digest;
 /// std::fs::write(folder.join("roles.json"), "{}")?;
 /// let (signer, _private_key_pem) = SigningKey::generate()?;
 /// signer.sign_manifest(&manifest)?;
-/// let verified = Policies::from_manifest(&manifest).trust_key(signer.public_key_pem()).service("shop").verify()?;
+/// let verified = PolicyStore::from_manifest(&manifest).trust_key(signer.public_key_pem()).service("shop").verify()?;
 /// let open: Vec<String> = verified.files.iter().filter(|file| !file.bound).map(ToString::to_string).collect();
 /// assert_eq!(open, ["document `roles.json` of `roles`"]);
 /// # std::fs::remove_dir_all(&folder)?;

@@ -101,7 +101,7 @@ impl PolicySetBuilder {
     }
 
     /// Declares a document: data that policies look things up in.
-    /// [`Policies::set_document`](super::reload::Policies::set_document) changes it.
+    /// [`PolicyStore::set_document`](super::reload::PolicyStore::set_document) changes it.
     pub fn document(mut self, name: &str, document: impl Serialize) -> Self {
         match json(&document) {
             Ok(document) => drop(self.blueprint.documents.insert(name.into(), Arc::new(document))),
@@ -135,8 +135,8 @@ impl PolicySetBuilder {
     }
 
     /// Refuses everything that the policies judge, as the fault `policy-too-old`, once the set has
-    /// neither been loaded nor been confirmed by [`Policies::reload`](super::reload::Policies::reload)
-    /// or [`Policies::replace`](super::reload::Policies::replace) for so long. Said of a set that replaces
+    /// neither been loaded nor been confirmed by [`PolicyStore::reload`](super::reload::PolicyStore::reload)
+    /// or [`PolicyStore::replace`](super::reload::PolicyStore::replace) for so long. Said of a set that replaces
     /// another, it means nothing: the first word holds.
     ///
     /// From a second to 3650 days; [`load`](Self::load) refuses others (`policy-age-out-of-range`).

@@ -18,7 +18,7 @@ use crate::policies::files::{KeyId, Trust, Versions};
 ///
 /// ```
 /// use std::time::Duration;
-/// use ztlib::policies::{Policies, SigningKey};
+/// use ztlib::policies::{PolicyStore, SigningKey};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let folder = std::env::temp_dir().join(format!("ztlib-manifest-loader-{}", std::process::id()));
@@ -27,7 +27,7 @@ use crate::policies::files::{KeyId, Trust, Versions};
 /// # std::fs::write(&manifest, "format = 1\nversion = 3\nfor = 'shop-production'\n")?;
 /// let (signer, _private_key_pem) = SigningKey::generate()?;
 /// let load = || {
-///     Policies::from_manifest(&manifest)
+///     PolicyStore::from_manifest(&manifest)
 ///         .trust_key(signer.public_key_pem())
 ///         .service("shop-production")
 ///         .keep_version_in(folder.join("highest-version"))
@@ -44,7 +44,7 @@ use crate::policies::files::{KeyId, Trust, Versions};
 /// # }
 /// ```
 #[must_use]
-pub struct ManifestLoader {
+pub struct ManifestOptions {
     path: PathBuf,
     trust: Trust,
     versions: Versions,
@@ -74,7 +74,7 @@ pub struct Verified {
     pub files: Vec<NamedFile>,
 }
 
-impl ManifestLoader {
+impl ManifestOptions {
     pub(crate) fn new(path: PathBuf) -> Self {
         Self {
             path,
@@ -152,8 +152,8 @@ impl ManifestLoader {
 
     /// Refuses everything that the policies judge, as the fault `policy-too-old`, once what is in
     /// force has not been confirmed for so long. It is confirmed when it is loaded, when
-    /// [`Policies::reload`](super::reload::Policies::reload) succeeds, and, while
-    /// [`Policies::watch`](super::reload::Policies::watch) watches, twice a second as long as the files are
+    /// [`PolicyStore::reload`](super::reload::PolicyStore::reload) succeeds, and, while
+    /// [`PolicyStore::watch`](super::reload::PolicyStore::watch) watches, twice a second as long as the files are
     /// those that were loaded. A candidate that cannot be loaded confirms nothing: so a service
     /// does not go on for ever with policies that were meant to be replaced.
     ///

@@ -11,6 +11,6 @@ mod watch;
 pub use builder::PolicySetBuilder;
 pub(crate) use in_force::{Shared, milliseconds};
 pub(crate) use loader::{FromManifest, Loaded, Loader, Origin, Source};
-pub use manifest_loader::{ManifestLoader, Verified};
-pub use reload::Policies;
+pub use manifest_loader::{ManifestOptions, Verified};
+pub use reload::PolicyStore;
 pub use status::Status;

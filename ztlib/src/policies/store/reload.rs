@@ -14,7 +14,7 @@ use serde::Serialize;
 use super::builder::{PolicySetBuilder, json};
 use super::in_force::{By, Change, Shared, milliseconds};
 use super::loader::{Loaded, Loader, Origin, Source};
-use super::manifest_loader::ManifestLoader;
+use super::manifest_loader::ManifestOptions;
 use super::status::{self, Status, count};
 use super::watch::Watch;
 use crate::authorize::Caller;
@@ -40,7 +40,7 @@ const POLICY_AGES: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration:
 /// changes nothing: the last good revision stays in force, and [`status`](Self::status) says why
 /// the newest one is not.
 #[derive(Clone)]
-pub struct Policies(pub(crate) Arc<Shared>);
+pub struct PolicyStore(pub(crate) Arc<Shared>);
 
 /// What a handle begins with.
 pub(crate) struct Start {
@@ -50,19 +50,19 @@ pub(crate) struct Start {
     pub(crate) max_age: Option<Duration>,
 }
 
-impl Policies {
+impl PolicyStore {
     /// Begins loading a set from a manifest.
     ///
     /// ```no_run
-    /// use ztlib::policies::Policies;
+    /// use ztlib::policies::PolicyStore;
     ///
     /// let key = std::fs::read("/etc/shop/policy-signer.pub")?;
-    /// let policies = Policies::from_manifest("/etc/shop/policies.toml").trust_key(key).service("shop").load()?;
+    /// let policies = PolicyStore::from_manifest("/etc/shop/policies.toml").trust_key(key).service("shop").load()?;
     /// policies.watch()?; // from now on a change of the files is in force within a second
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn from_manifest(path: impl Into<PathBuf>) -> ManifestLoader {
-        ManifestLoader::new(path.into())
+    pub fn from_manifest(path: impl Into<PathBuf>) -> ManifestOptions {
+        ManifestOptions::new(path.into())
     }
 
     pub(crate) fn load(start: Start) -> Result<Self, LoadError> {
@@ -144,7 +144,7 @@ impl Policies {
     ///
     /// ```
     /// use ztlib::authorize::NativePolicy;
-    /// use ztlib::policies::{Policies, PolicySetBuilder};
+    /// use ztlib::policies::{PolicyStore, PolicySetBuilder};
     /// use ztlib::authorize::{Answer, Fault, Outcome, Reader};
     ///
     /// struct Says(Answer);
@@ -274,7 +274,7 @@ impl Policies {
     /// Asks the set that is in force a question of the application's own, without a guard: nothing
     /// is enforced, counted or audited. For tests of policies and for tools; a service asks its
     /// guard.
-    pub fn rehearse(
+    pub fn simulate(
         &self,
         caller: impl Into<Caller>,
         action: &str,
@@ -334,7 +334,7 @@ impl Policies {
     /// [`LoadError`] where a case is about a policy, a document or a signal that the set does not
     /// have.
     pub fn test(&self, cases: &Cases) -> Result<Report, LoadError> {
-        cases::rehearse(&self.current(), std::slice::from_ref(cases), usize::MAX)
+        cases::simulate(&self.current(), std::slice::from_ref(cases), usize::MAX)
     }
 
     /// Why nothing is judged any more: what is in force was not confirmed for too long.
@@ -382,30 +382,30 @@ impl PolicySetBuilder {
     ///
     /// # Errors
     /// [`LoadError`], naming the policy and what to do.
-    pub fn load(self) -> Result<Policies, LoadError> {
+    pub fn load(self) -> Result<PolicyStore, LoadError> {
         let (signal_source, clock, max_age) = (self.signal_source.clone(), self.clock.clone(), self.max_age);
         let origin = Origin::Code(Box::new(self.finish()?));
-        Policies::load(Start { origin, signal_source, clock, max_age })
+        PolicyStore::load(Start { origin, signal_source, clock, max_age })
     }
 }
 
-impl ManifestLoader {
+impl ManifestOptions {
     /// Reads, checks, compiles and configures. It takes milliseconds to seconds and blocks
     /// meanwhile.
     ///
     /// # Errors
     /// [`LoadError`], naming the file, the line and what to do; `unsigned-set` where nobody signed
     /// it and that is not allowed.
-    pub fn load(self) -> Result<Policies, LoadError> {
+    pub fn load(self) -> Result<PolicyStore, LoadError> {
         let (signal_source, clock, max_age) = (self.signal_source.clone(), self.clock.clone(), self.max_age);
         let origin = Origin::Manifest(Box::new(self.finish()?));
-        Policies::load(Start { origin, signal_source, clock, max_age })
+        PolicyStore::load(Start { origin, signal_source, clock, max_age })
     }
 }
 
-impl fmt::Debug for Policies {
+impl fmt::Debug for PolicyStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Policies").field("status", &*self.0.status()).finish_non_exhaustive()
+        f.debug_struct("PolicyStore").field("status", &*self.0.status()).finish_non_exhaustive()
     }
 }
 
@@ -423,7 +423,7 @@ mod tests {
         let manifest =
             format!("format = 1\n[[policy]]\nname = 'p'\nmodule = 'p.wasm'\nsha256 = '{digest}'\n");
         std::fs::write(folder.join("policies.toml"), manifest).unwrap();
-        let policies = Policies::from_manifest(folder.join("policies.toml")).allow_unsigned().load().unwrap();
+        let policies = PolicyStore::from_manifest(folder.join("policies.toml")).allow_unsigned().load().unwrap();
         policies.watch().unwrap();
         let (shared, clone) = (Arc::downgrade(&policies.0), policies.clone());
         drop(policies);

@@ -20,7 +20,7 @@ pub struct Status {
     pub since: SystemTime,
     /// When it was last found to be what its source says: at the newest load that succeeded, or
     /// when the watched files were last found unchanged since.
-    /// [`max_policy_age`](super::manifest_loader::ManifestLoader::max_policy_age) counts from here.
+    /// [`max_policy_age`](super::manifest_loader::ManifestOptions::max_policy_age) counts from here.
     pub confirmed: SystemTime,
     /// What its manifest calls itself.
     pub version: Option<u64>,
@@ -38,7 +38,7 @@ pub struct Status {
     pub last_error: Option<(LoadError, SystemTime)>,
     /// What was rolled back from, while that holds.
     pub rolled_back_from: Option<Revision>,
-    /// The revisions that [`rollback`](super::reload::Policies::rollback) can return to, the one that is
+    /// The revisions that [`rollback`](super::reload::PolicyStore::rollback) can return to, the one that is
     /// next last.
     pub kept: Vec<Revision>,
     /// How the sandbox runs on this machine, in a word: `pool-with-scan` is the fastest way that it

@@ -12,18 +12,18 @@ use crate::authorize::Documents;
 use crate::authorize::SignalSource;
 use crate::authorize::{PolicySet, Revision};
 use crate::load_error::LoadError;
-use crate::policies::Policies;
+use crate::policies::PolicyStore;
 use crate::policies::PolicySetBuilder;
 use crate::policies::store::{FromManifest, Loaded, Loader, Origin, Source};
 
 /// A policy set that is loaded, verified and tested as if it were to be enforced, and is not. It is
-/// tried by [`Policies::shadow`] and [`replay`](Self::replay), and [`check`](Self::check) says
+/// tried by [`PolicyStore::shadow`] and [`replay`](Self::replay), and [`check`](Self::check) says
 /// whether what they found is enough for a [`PromotionRule`].
 ///
 /// A candidate never comes into force by itself: what was tried in the memory of one process would
 /// differ from its neighbours, and be gone after a restart. To promote it, put its files in the
 /// place of the manifest's (with a higher `version` where it is signed), or call
-/// [`Policies::replace`] where policies are made in code.
+/// [`PolicyStore::replace`] where policies are made in code.
 ///
 /// Its documents are those in force at any time, whatever it brings under their names: policies are
 /// tried, data is data, and data of another day could give back what somebody has lost since. Only
@@ -65,15 +65,15 @@ use crate::policies::store::{FromManifest, Loaded, Loader, Origin, Source};
 #[derive(Clone)]
 pub struct Candidate {
     pub(crate) loaded: Arc<Loaded>,
-    pub(crate) policies: Policies,
+    pub(crate) policies: PolicyStore,
 }
 
-impl Policies {
+impl PolicyStore {
     /// Loads a candidate made in code. It compiles what is not compiled yet, runs its cases, and
     /// blocks meanwhile; requests do not wait.
     ///
     /// # Errors
-    /// [`LoadError`]. It is told to whoever asked and stands in no [`status`](Policies::status):
+    /// [`LoadError`]. It is told to whoever asked and stands in no [`status`](PolicyStore::status):
     /// nothing that is in force has failed.
     pub fn candidate(&self, builder: PolicySetBuilder) -> Result<Candidate, LoadError> {
         let signal_source = builder.signal_source.clone();

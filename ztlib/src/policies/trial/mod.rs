@@ -4,10 +4,10 @@
 //! Then there are two ways to learn what it would change, which give the same [`Differences`] on
 //! the same traffic:
 //!
-//! - **shadow** ([`Policies::shadow`](super::Policies::shadow)): it judges a share of what is asked
+//! - **shadow** ([`PolicyStore::shadow`](super::PolicyStore::shadow)): it judges a share of what is asked
 //!   as it is asked, in a thread of its own;
 //! - **replay** ([`Candidate::replay`]): it judges what was recorded
-//!   ([`Policies::record`](super::Policies::record)), in memory or from a file, also on the desk
+//!   ([`PolicyStore::record`](super::PolicyStore::record)), in memory or from a file, also on the desk
 //!   (`ztlib policy replay`).
 //!
 //! A [`PromotionRule`] says when that is enough ([`Candidate::check`]). A candidate never comes

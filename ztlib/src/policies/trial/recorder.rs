@@ -12,14 +12,14 @@ use super::recording::Recording;
 use crate::authorize::Observer;
 use crate::authorize::Trace;
 use crate::load_error::LoadError;
-use crate::policies::Policies;
+use crate::policies::PolicyStore;
 use crate::policies::store::Shared;
 use ztlib_contract::{Attribute, Kind, behind, is_usable};
 
 /// The most attributes that are recorded of one request.
 pub(crate) const MAX_ATTRIBUTES: usize = 256;
 
-/// What is recorded, and how much of it. Recording is off until [`Policies::record`] is called.
+/// What is recorded, and how much of it. Recording is off until [`PolicyStore::record`] is called.
 ///
 /// Of each request a record holds the method, the route (or the action), the time, whether there
 /// was a token, what was decided, and of every [`Attribute`] that a policy has read since recording
@@ -118,7 +118,7 @@ struct Ring {
     evicted: u64,
 }
 
-impl Policies {
+impl PolicyStore {
     /// Begins to record what is asked and decided, so that candidates can be judged by it. It costs
     /// each request about a microsecond.
     ///

@@ -20,7 +20,7 @@ use crate::authorize::{Decision, Fault};
 use crate::counters;
 use crate::digest::Digest;
 use crate::load_error::LoadError;
-use crate::policies::Policies;
+use crate::policies::PolicyStore;
 use crate::policies::store::Shared;
 use crate::request_id::RequestId;
 
@@ -101,7 +101,7 @@ pub(crate) struct Item {
     pub(crate) bytes: usize,
 }
 
-impl Policies {
+impl PolicyStore {
     /// Has a candidate judge a share of what is asked from now on, beside the policies in force. It
     /// decides nothing.
     ///

@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn sites_of_sets_that_are_not_in_force_any_more_are_dropped_and_take_no_place() {
-    let cache = DecisionCache::new(CacheBounds { sites: 3, ..CacheBounds::default() });
+    let cache = DecisionCache::new(CacheLimits { sites: 3, ..CacheLimits::default() });
     for n in 0..20 {
         let read = json!([{ "call": "route" }, { "call": "label", "with": [n.to_string()] }]);
         let policies = allowing_after(&read, Feed::default());
@@ -24,7 +24,7 @@ fn what_a_decision_carries_is_weighed_with_it() {
         let value = "v".repeat(bytes);
         let set = |n: usize| json!({ "call": "set-response-header", "with": [format!("x-{n}"), value] });
         let policies = allowing_after(&(0..8).map(set).collect(), Feed::default());
-        let cache = DecisionCache::new(CacheBounds::default());
+        let cache = DecisionCache::new(CacheLimits::default());
         cache.decide(&policies.current(), *sketch().question());
         cache.entries.run_pending_tasks();
         cache.entries.weighted_size()
@@ -39,7 +39,7 @@ fn what_a_thread_keeps_is_bounded_in_bytes() {
     let view = policies.current();
     let fill = |length: usize| {
         // A cache of its own has places of its own.
-        let cache = DecisionCache::new(CacheBounds { key_bytes: 1 << 20, ..CacheBounds::default() });
+        let cache = DecisionCache::new(CacheLimits { key_bytes: 1 << 20, ..CacheLimits::default() });
         for user in 0..6 {
             let mut question = sketch().question();
             if let Asked::Request(facts) = &mut question.asked {
@@ -59,7 +59,7 @@ fn what_a_thread_keeps_is_bounded_in_bytes() {
 #[test]
 fn sites_that_callers_make_up_do_not_keep_others_from_being_remembered() {
     let policies = allowing_after(&json!([{ "call": "route" }]), Feed::default());
-    let cache = DecisionCache::new(CacheBounds { sites: 8, ..CacheBounds::default() });
+    let cache = DecisionCache::new(CacheLimits { sites: 8, ..CacheLimits::default() });
     let view = policies.current();
     for method in 0..100 {
         cache.decide(&view, *at_route(&format!("/shop.Orders/Made{method}Up")));
@@ -77,7 +77,7 @@ fn sites_that_callers_make_up_do_not_keep_others_from_being_remembered() {
 #[test]
 fn a_method_that_a_caller_made_up_has_no_site() {
     let policies = allowing_after(&json!([{ "call": "route" }, { "call": "method" }]), Feed::default());
-    let cache = DecisionCache::new(CacheBounds::default());
+    let cache = DecisionCache::new(CacheLimits::default());
     let view = policies.current();
     let ask = |method: &str| {
         let mut question = sketch().question();
@@ -103,7 +103,7 @@ fn a_method_that_a_caller_made_up_has_no_site() {
 #[test]
 fn what_a_site_is_called_is_bounded_in_bytes_too() {
     let policies = allowing_after(&json!([{ "call": "label", "with": ["owner"] }]), Feed::default());
-    let cache = DecisionCache::new(CacheBounds { sites: 8, ..CacheBounds::default() });
+    let cache = DecisionCache::new(CacheLimits { sites: 8, ..CacheLimits::default() });
     let view = policies.current();
     let ask = |action: String| {
         let asked = Asked::Action(action.into());
@@ -145,7 +145,7 @@ fn a_site_with_too_many_reads_is_evaluated_without_waiting_for_anybody() {
         let set =
             PolicySetBuilder::new().component("probe", probe()).config(json!({ "decide": program(length) }));
         let policies = set.load().unwrap();
-        let cache = DecisionCache::new(CacheBounds { reads, ..CacheBounds::default() });
+        let cache = DecisionCache::new(CacheLimits { reads, ..CacheLimits::default() });
         let view = policies.current();
         let few = Sketch { headers: vec![("x-a", "1")], ..sketch() };
         cache.decide(&view, *few.question());
@@ -168,7 +168,7 @@ fn what_a_read_list_holds_is_bounded_in_bytes_too() {
     let calls: Vec<Json> =
         (0..30).map(|n| json!({ "call": "has-scope", "with": [format!("{n}{long}")] })).collect();
     let policies = allowing_after(&json!(calls), Feed::default());
-    let cache = DecisionCache::new(CacheBounds::default());
+    let cache = DecisionCache::new(CacheLimits::default());
     let view = policies.current();
     for _ in 0..2 {
         assert!(!cache.decide(&view, *sketch().question()).cached);
@@ -182,7 +182,7 @@ fn what_a_read_list_holds_is_bounded_in_bytes_too() {
 #[test]
 fn a_long_value_leaves_no_long_buffer_behind() {
     let policies = allowing_after(&json!([{ "call": "header", "with": ["x-a"] }]), Feed::default());
-    let bounds = CacheBounds::default();
+    let bounds = CacheLimits::default();
     let cache = DecisionCache::new(bounds);
     let view = policies.current();
     for length in [1, 60_000, 4_000_000] {
@@ -200,12 +200,12 @@ fn a_long_value_leaves_no_long_buffer_behind() {
 fn the_least_and_the_greatest_bounds_mean_what_their_docs_say() {
     let policies = allowing_after(&json!([{ "call": "header", "with": ["x-a"] }]), Feed::default());
     let view = policies.current();
-    let most = CacheBounds { bytes: u64::MAX, sites: usize::MAX, reads: usize::MAX, key_bytes: usize::MAX };
+    let most = CacheLimits { bytes: u64::MAX, sites: usize::MAX, reads: usize::MAX, key_bytes: usize::MAX };
     for (bounds, remembered) in [
         (most, true),
-        (CacheBounds { reads: 0, ..most }, false),
-        (CacheBounds { key_bytes: 0, ..most }, false),
-        (CacheBounds { sites: 0, ..most }, true),
+        (CacheLimits { reads: 0, ..most }, false),
+        (CacheLimits { key_bytes: 0, ..most }, false),
+        (CacheLimits { sites: 0, ..most }, true),
     ] {
         let cache = DecisionCache::new(bounds);
         let ask = || cache.decide(&view, *sketch().question()).cached;

@@ -13,7 +13,7 @@ use crate::authenticate::peer::{PeerAuthenticator, PeerCertificates, PeerIdentit
 use crate::authenticate::token::{Algorithm, BearerToken, Issuer, KeySet, TokenVerifier, VerifiedClaims};
 use crate::authorize::cache::*;
 use crate::authorize::{Labels, Params, RequestFacts, SignalError, SignalSource, Target};
-use crate::policies::Policies;
+use crate::policies::PolicyStore;
 use crate::policies::PolicySetBuilder;
 
 /// 2026-01-01, a Thursday, at midnight.
@@ -208,7 +208,7 @@ impl SignalSource for Feed {
 
 struct Stage {
     component: Vec<u8>,
-    policies: Policies,
+    policies: PolicyStore,
     id: TokenIssuer,
     verifier: TokenVerifier,
     peers: Peers,
@@ -346,7 +346,7 @@ fn a_change_of_any_one_input_that_was_read_keeps_the_old_entry_from_being_served
         change(&mut changed, &stage.peers);
         stage.decide_after(&read, &inputs);
         // One list for all sites: the route and the method are then in no key unless they were read.
-        let cache = DecisionCache::new(CacheBounds { sites: 0, ..CacheBounds::default() });
+        let cache = DecisionCache::new(CacheLimits { sites: 0, ..CacheLimits::default() });
         assert!(!stage.ask(&cache, &inputs), "{read}");
         assert!(stage.ask(&cache, &inputs), "{read}: nothing changed");
         assert!(!stage.ask(&cache, &changed), "{read}: its input changed");
@@ -360,7 +360,7 @@ fn a_change_of_what_was_not_read_is_no_reason_to_ask_again() {
     let stage = Stage::new();
     let all = every_read();
     stage.decide_after(&Read::HasScope("read".into()), &stage.inputs());
-    let cache = DecisionCache::new(CacheBounds { sites: 0, ..CacheBounds::default() });
+    let cache = DecisionCache::new(CacheLimits { sites: 0, ..CacheLimits::default() });
     assert!(!stage.ask(&cache, &stage.inputs()));
     // `has-scope` is the question; these change what it asks, or whose word its answer is.
     let same = |read: &Read| {

@@ -10,7 +10,7 @@ const QUESTIONS: usize = 50_000;
 fn a_flood_of_distinct_questions_stays_inside_the_bounds() {
     let calls = json!([{ "call": "path" }, { "call": "header", "with": ["x-a"] }, { "call": "method" }]);
     let policies = allowing_after(&calls, Feed::default());
-    let bounds = CacheBounds { bytes: 256 << 10, sites: 64, ..CacheBounds::default() };
+    let bounds = CacheLimits { bytes: 256 << 10, sites: 64, ..CacheLimits::default() };
     let cache = DecisionCache::new(bounds);
     let view = policies.current();
     let mut most = 0;

@@ -4,7 +4,7 @@ use super::*;
 
 /// Asks these headers of a policy that reads one, and says whether the operator was told in the
 /// end.
-fn told(bounds: CacheBounds, users: impl Iterator<Item = usize>) -> bool {
+fn told(bounds: CacheLimits, users: impl Iterator<Item = usize>) -> bool {
     let policies = allowing_after(&json!([{ "call": "header", "with": ["x-a"] }]), Feed::default());
     let cache = DecisionCache::new(bounds);
     let view = policies.current();
@@ -20,21 +20,21 @@ fn told(bounds: CacheBounds, users: impl Iterator<Item = usize>) -> bool {
 
 #[test]
 fn callers_who_ask_a_few_times_each_are_no_reason_to_complain() {
-    assert!(!told(CacheBounds::default(), (0..40_000).map(|n| n / 5)));
+    assert!(!told(CacheLimits::default(), (0..40_000).map(|n| n / 5)));
 }
 
 #[test]
 fn callers_who_never_come_again_are_reported_also_after_better_times() {
-    assert!(told(CacheBounds::default(), 0..5000));
-    assert!(told(CacheBounds::default(), (0..10_000).map(|n| n % 50).chain(100..7000)));
+    assert!(told(CacheLimits::default(), 0..5000));
+    assert!(told(CacheLimits::default(), (0..10_000).map(|n| n % 50).chain(100..7000)));
 }
 
 #[test]
 fn a_cache_that_is_too_small_is_reported_and_one_with_room_is_not() {
-    let small = CacheBounds { bytes: 16 << 10, ..CacheBounds::default() };
+    let small = CacheLimits { bytes: 16 << 10, ..CacheLimits::default() };
     let users = || (0..12_000).map(|n| n % 3000);
     assert!(told(small, users()));
-    assert!(!told(CacheBounds::default(), users()));
+    assert!(!told(CacheLimits::default(), users()));
 }
 
 /// What looks at misses is a thing of the whole process, and there is little of it: a list that was
@@ -51,7 +51,7 @@ fn a_list_that_is_left_while_its_misses_are_looked_at_holds_up_no_other() {
     patient.wall_clock = Budget::maximum().wall_clock;
     let set = PolicySetBuilder::new().component("probe", probe()).budget(patient);
     let more = set.config(json!({ "decide": more })).load().unwrap();
-    let ask = |cache: &DecisionCache, policies: &Policies, user: Option<usize>| {
+    let ask = |cache: &DecisionCache, policies: &PolicyStore, user: Option<usize>| {
         let mut question = sketch().question();
         if let (Asked::Request(facts), Some(user)) = (&mut question.asked, user) {
             facts.parts.headers.insert("x-a", format!("user-{user}").parse().unwrap());
@@ -59,7 +59,7 @@ fn a_list_that_is_left_while_its_misses_are_looked_at_holds_up_no_other() {
         assert!(cache.decide(&policies.current(), *question).result.is_ok());
     };
     for n in 0..12 {
-        let cache = DecisionCache::new(CacheBounds::default());
+        let cache = DecisionCache::new(CacheLimits::default());
         (0..2500).for_each(|user| ask(&cache, &more, Some(user)));
         match n % 3 {
             // Its list grows; another set comes in force; the guard goes.
@@ -72,5 +72,5 @@ fn a_list_that_is_left_while_its_misses_are_looked_at_holds_up_no_other() {
             std::mem::forget(cache);
         }
     }
-    assert!(told(CacheBounds::default(), 0..12_000));
+    assert!(told(CacheLimits::default(), 0..12_000));
 }

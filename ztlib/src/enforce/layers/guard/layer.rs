@@ -3,14 +3,14 @@
 use http::request::Parts;
 use tower_layer::Layer;
 
-use super::service::ZeroTrust;
+use super::service::Guarded;
 use crate::enforce::guard::Guard;
 use crate::enforce::matched::MatchedRoute;
 
 /// Guards the service that it wraps: every request is authenticated, authorized, enforced and
 /// observed.
 #[derive(Debug, Clone)]
-pub struct ZeroTrustLayer {
+pub struct GuardLayer {
     guard: Guard,
     find_route: FindRoute,
 }
@@ -18,7 +18,7 @@ pub struct ZeroTrustLayer {
 /// Finds what a router found for a request.
 pub(super) type FindRoute = fn(&mut Parts) -> MatchedRoute;
 
-impl ZeroTrustLayer {
+impl GuardLayer {
     /// A layer that guards with this.
     pub fn new(guard: Guard) -> Self {
         let find_route = |parts: &mut Parts| parts.extensions.remove::<MatchedRoute>().unwrap_or_default();
@@ -34,10 +34,10 @@ impl ZeroTrustLayer {
     }
 }
 
-impl<S> Layer<S> for ZeroTrustLayer {
-    type Service = ZeroTrust<S>;
+impl<S> Layer<S> for GuardLayer {
+    type Service = Guarded<S>;
 
-    fn layer(&self, inner: S) -> ZeroTrust<S> {
-        ZeroTrust::new(inner, self.guard.clone(), self.find_route)
+    fn layer(&self, inner: S) -> Guarded<S> {
+        Guarded::new(inner, self.guard.clone(), self.find_route)
     }
 }

@@ -3,5 +3,5 @@
 mod layer;
 mod service;
 
-pub use layer::ZeroTrustLayer;
-pub use service::ZeroTrust;
+pub use layer::GuardLayer;
+pub use service::Guarded;

@@ -13,19 +13,19 @@ use crate::enforce::respond::ResponseFuture;
 
 /// A guarded service. Refusing is a response, not an error.
 #[derive(Debug, Clone)]
-pub struct ZeroTrust<S> {
+pub struct Guarded<S> {
     inner: S,
     guard: Guard,
     find_route: FindRoute,
 }
 
-impl<S> ZeroTrust<S> {
+impl<S> Guarded<S> {
     pub(super) fn new(inner: S, guard: Guard, find_route: FindRoute) -> Self {
         Self { inner, guard, find_route }
     }
 }
 
-impl<S, B, R> Service<Request<B>> for ZeroTrust<S>
+impl<S, B, R> Service<Request<B>> for Guarded<S>
 where
     S: Service<Request<B>, Response = Response<R>>,
 {

@@ -5,7 +5,7 @@ use tower_layer::Layer;
 use crate::Clock;
 use crate::authenticate::peer::PeerAuthenticator;
 use crate::clock::SharedClock;
-use crate::enforce::layers::PeerIdentityService;
+use crate::enforce::layers::AuthenticatePeer;
 use crate::enforce::respond::Protocol;
 
 /// Puts the [`PeerIdentity`](crate::authenticate::peer::PeerIdentity) of each request into its extensions, or refuses
@@ -21,12 +21,12 @@ use crate::enforce::respond::Protocol;
 /// use http_body_util::BodyExt;
 /// use tower::{ServiceBuilder, ServiceExt, service_fn};
 /// use ztlib::authenticate::peer::{PeerAuthenticator, PeerCertificates, PeerIdentity, Trust};
-/// use ztlib::enforce::PeerIdentityLayer;
+/// use ztlib::enforce::AuthenticatePeerLayer;
 ///
 /// # let authority = ztlib_testing::Authority::new("example root");
 /// let trust = Trust::builder().trust("example.org".parse()?, [authority.certificate()])?.build()?;
 /// let service = ServiceBuilder::new()
-///     .layer(PeerIdentityLayer::new(PeerAuthenticator::new(trust).trust_foreign_acceptor()))
+///     .layer(AuthenticatePeerLayer::new(PeerAuthenticator::new(trust).trust_foreign_acceptor()))
 ///     .service(service_fn(|request: Request<String>| async move {
 ///         let peer = request.extensions().get::<PeerIdentity>().map(ToString::to_string);
 ///         Ok::<_, Infallible>(Response::new(peer.unwrap_or_default()))
@@ -45,13 +45,13 @@ use crate::enforce::respond::Protocol;
 /// # }
 /// ```
 #[derive(Debug, Clone)]
-pub struct PeerIdentityLayer {
+pub struct AuthenticatePeerLayer {
     authenticator: PeerAuthenticator,
     clock: SharedClock,
     protocol: Protocol,
 }
 
-impl PeerIdentityLayer {
+impl AuthenticatePeerLayer {
     /// Asks this authenticator at the machine's time.
     pub fn new(authenticator: PeerAuthenticator) -> Self {
         Self { authenticator, clock: SharedClock::default(), protocol: Protocol::Http }
@@ -74,10 +74,10 @@ impl PeerIdentityLayer {
     }
 }
 
-impl<S> Layer<S> for PeerIdentityLayer {
-    type Service = PeerIdentityService<S>;
+impl<S> Layer<S> for AuthenticatePeerLayer {
+    type Service = AuthenticatePeer<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        PeerIdentityService::new(inner, self.authenticator.clone(), self.clock.clone(), self.protocol)
+        AuthenticatePeer::new(inner, self.authenticator.clone(), self.clock.clone(), self.protocol)
     }
 }

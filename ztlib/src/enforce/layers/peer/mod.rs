@@ -3,5 +3,5 @@
 mod layer;
 mod service;
 
-pub use layer::PeerIdentityLayer;
-pub use service::PeerIdentityService;
+pub use layer::AuthenticatePeerLayer;
+pub use service::AuthenticatePeer;

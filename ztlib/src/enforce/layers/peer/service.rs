@@ -10,16 +10,16 @@ use crate::clock::SharedClock;
 use crate::enforce::Established;
 use crate::enforce::respond::{Caller, Cause, Protocol, Refusal, ResponseBody, ResponseFuture};
 
-/// The service that [`PeerIdentityLayer`](crate::enforce::layers::PeerIdentityLayer) makes.
+/// The service that [`AuthenticatePeerLayer`](crate::enforce::layers::AuthenticatePeerLayer) makes.
 #[derive(Debug, Clone)]
-pub struct PeerIdentityService<S> {
+pub struct AuthenticatePeer<S> {
     inner: S,
     authenticator: PeerAuthenticator,
     clock: SharedClock,
     protocol: Protocol,
 }
 
-impl<S> PeerIdentityService<S> {
+impl<S> AuthenticatePeer<S> {
     pub(super) fn new(
         inner: S,
         authenticator: PeerAuthenticator,
@@ -30,7 +30,7 @@ impl<S> PeerIdentityService<S> {
     }
 }
 
-impl<S, Q, B> Service<Request<Q>> for PeerIdentityService<S>
+impl<S, Q, B> Service<Request<Q>> for AuthenticatePeer<S>
 where
     S: Service<Request<Q>, Response = Response<B>>,
 {

@@ -2,7 +2,7 @@
 
 use tower_layer::Layer;
 
-use super::service::TokenService;
+use super::service::AuthenticateToken;
 use crate::authenticate::token::TokenAuthenticator;
 use crate::clock::{Clock, SharedClock};
 use crate::enforce::respond::Protocol;
@@ -22,7 +22,7 @@ use crate::enforce::respond::Protocol;
 /// # use ztlib::authenticate::token::{
 /// #     Algorithm, Issuer, KeySet, TokenAuthenticator, TokenVerifier, VerifiedClaims,
 /// # };
-/// # use ztlib::enforce::TokenLayer;
+/// # use ztlib::enforce::AuthenticateTokenLayer;
 /// # use ztlib_testing::{ManualClock, TokenIssuer};
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -34,7 +34,7 @@ use crate::enforce::respond::Protocol;
 ///     let claims = request.extensions().get::<VerifiedClaims>();
 ///     Ok::<_, Infallible>(Response::new(claims.and_then(|claims| claims.subject()).unwrap_or("nobody").to_owned()))
 /// });
-/// let guarded = TokenLayer::new(TokenAuthenticator::new(verifier)).clock(clock.clone()).layer(handler);
+/// let guarded = AuthenticateTokenLayer::new(TokenAuthenticator::new(verifier)).clock(clock.clone()).layer(handler);
 ///
 /// let token = id.token_at(clock.now()).subject("u1").audience("shop").sign();
 /// let request = Request::builder().header("authorization", format!("Bearer {token}")).body(())?;
@@ -48,13 +48,13 @@ use crate::enforce::respond::Protocol;
 /// # }
 /// ```
 #[derive(Debug, Clone)]
-pub struct TokenLayer {
+pub struct AuthenticateTokenLayer {
     authenticator: TokenAuthenticator,
     clock: SharedClock,
     protocol: Protocol,
 }
 
-impl TokenLayer {
+impl AuthenticateTokenLayer {
     /// A layer on the machine's clock.
     #[must_use]
     pub fn new(authenticator: TokenAuthenticator) -> Self {
@@ -78,10 +78,10 @@ impl TokenLayer {
     }
 }
 
-impl<S> Layer<S> for TokenLayer {
-    type Service = TokenService<S>;
+impl<S> Layer<S> for AuthenticateTokenLayer {
+    type Service = AuthenticateToken<S>;
 
-    fn layer(&self, inner: S) -> TokenService<S> {
-        TokenService::new(inner, self.authenticator.clone(), self.clock.clone(), self.protocol)
+    fn layer(&self, inner: S) -> AuthenticateToken<S> {
+        AuthenticateToken::new(inner, self.authenticator.clone(), self.clock.clone(), self.protocol)
     }
 }

@@ -3,5 +3,5 @@
 mod layer;
 mod service;
 
-pub use layer::TokenLayer;
-pub use service::TokenService;
+pub use layer::AuthenticateTokenLayer;
+pub use service::AuthenticateToken;

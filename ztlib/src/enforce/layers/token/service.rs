@@ -1,4 +1,4 @@
-//! The service that [`TokenLayer`](crate::enforce::layers::TokenLayer) puts around another.
+//! The service that [`AuthenticateTokenLayer`](crate::enforce::layers::AuthenticateTokenLayer) puts around another.
 
 use std::task::{Context, Poll};
 
@@ -12,16 +12,16 @@ use crate::clock::SharedClock;
 use crate::enforce::Established;
 use crate::enforce::respond::{Caller, Cause, Protocol, Refusal, ResponseBody, ResponseFuture};
 
-/// Lets requests through whose token is believed. Made by [`TokenLayer`](crate::enforce::layers::TokenLayer).
+/// Lets requests through whose token is believed. Made by [`AuthenticateTokenLayer`](crate::enforce::layers::AuthenticateTokenLayer).
 #[derive(Debug, Clone)]
-pub struct TokenService<S> {
+pub struct AuthenticateToken<S> {
     inner: S,
     authenticator: TokenAuthenticator,
     clock: SharedClock,
     protocol: Protocol,
 }
 
-impl<S> TokenService<S> {
+impl<S> AuthenticateToken<S> {
     pub(super) fn new(
         inner: S,
         authenticator: TokenAuthenticator,
@@ -44,7 +44,7 @@ impl<S> TokenService<S> {
     }
 }
 
-impl<S, B, R> Service<Request<B>> for TokenService<S>
+impl<S, B, R> Service<Request<B>> for AuthenticateToken<S>
 where
     S: Service<Request<B>, Response = Response<R>>,
 {
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
     use crate::Clock;
     use crate::authenticate::token::{Algorithm, Issuer, KeySet, TokenVerifier};
-    use crate::enforce::layers::TokenLayer;
+    use crate::enforce::layers::AuthenticateTokenLayer;
 
     #[derive(Clone, Copy)]
     struct At(SystemTime);
@@ -122,7 +122,7 @@ mod tests {
             Ok::<_, Infallible>(Response::new(format!("subject {:?}", claims.map(|claims| claims.subject()))))
         });
         let answer =
-            TokenLayer::new(authenticator).clock(At(now())).layer(handler).oneshot(request).await.unwrap();
+            AuthenticateTokenLayer::new(authenticator).clock(At(now())).layer(handler).oneshot(request).await.unwrap();
         let (parts, body) = answer.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         Response::from_parts(parts, String::from_utf8(body.to_vec()).unwrap())
@@ -191,7 +191,7 @@ mod tests {
     #[tokio::test]
     async fn readiness_is_that_of_the_inner_service_and_refusing_does_not_call_it() {
         let id = TokenIssuer::new("https://id.example");
-        let layer = TokenLayer::new(authenticator(&id)).clock(At(now()));
+        let layer = AuthenticateTokenLayer::new(authenticator(&id)).clock(At(now()));
         let (mut service, mut handle) =
             tower_test::mock::spawn_with(|inner: tower_test::mock::Mock<Request<()>, Response<String>>| {
                 layer.layer(inner)

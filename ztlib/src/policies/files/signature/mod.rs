@@ -97,7 +97,7 @@ impl TrustedKey {
         }
     }
 
-    /// All keys of a PEM text: what [`trust_key`](crate::policies::store::ManifestLoader::trust_key) takes.
+    /// All keys of a PEM text: what [`trust_key`](crate::policies::store::ManifestOptions::trust_key) takes.
     ///
     /// # Errors
     /// `bad-key` where there is none, or one of another kind, or a block that is no key: none is
