@@ -174,8 +174,8 @@ impl Settings {
         };
         let mut config = builder.with_cert_resolver(Arc::new(self.identity.clone()));
         config.alpn_protocols = self.protocols.iter().map(|name| name.to_vec()).collect();
-        // A resumed session is one whose peer nobody verifies. `ticketer` makes no tickets unless it is
-        // set.
+        // A resumed session is one whose peer nobody verifies. `ticketer` makes no tickets unless
+        // it is set.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
         config.max_early_data_size = 0;
@@ -350,7 +350,7 @@ impl AcceptorBuilder<WantsNothing> {
         let settings = self.0.0;
         within("handshake_deadline", settings.deadline, TIMEOUTS)?;
         within("max_handshakes", settings.max_handshakes, 1..=MOST_HANDSHAKES)?;
-        settings.configure().map_err(|_| TlsConfigError::Settings)?;
+        settings.configure().map_err(|error| TlsConfigError::Settings(error.to_string()))?;
         let handshakes = Handshakes::new(settings.max_handshakes);
         Ok(Acceptor { settings: Arc::new(settings), handshakes })
     }

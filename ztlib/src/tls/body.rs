@@ -230,7 +230,7 @@ pub struct RequestBodyError(#[source] Reason);
 
 #[derive(Debug, thiserror::Error)]
 enum Reason {
-    #[error("it did not come in time")]
+    #[error("the body did not arrive in time")]
     Timeout,
     #[error("the connection failed")]
     Connection(#[source] hyper::Error),

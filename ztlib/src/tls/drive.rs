@@ -162,7 +162,8 @@ pub(super) async fn drive<C>(
             Event::Ended(Ok(())) => return,
             Event::Ended(Err(error)) => {
                 tracing::debug!(%error, "a connection ended with an error");
-                // Where a request has come before, hyper's timer has ended a connection that was idle.
+                // Where a request has come before, hyper's timer has ended a connection that was
+                // idle.
                 match fault_of_peer(&error, watch.protocol) {
                     Some("header-timeout") if slot.was_used() => {}
                     Some(code) => ended(code),

@@ -11,8 +11,8 @@ pub enum TlsConfigError {
     /// The chain is empty.
     #[error("the chain has no certificate: give at least the leaf")]
     NoCertificate,
-    /// The leaf is no certificate.
-    #[error("the chain is no X.509 certificate: give DER, or PEM with `BEGIN CERTIFICATE`")]
+    /// The leaf is not a certificate.
+    #[error("the chain does not begin with an X.509 certificate: give DER, or PEM with `BEGIN CERTIFICATE`")]
     Certificate,
     /// A block of a PEM text is damaged, of another kind, or one too many. Nothing of the text is
     /// told.
@@ -27,11 +27,13 @@ pub enum TlsConfigError {
     #[error("the private key cannot be used: give RSA, ECDSA or Ed25519 as PKCS #8, PKCS #1 or SEC 1")]
     PrivateKey,
     /// The private key belongs to another certificate.
-    #[error("the private key is not the leaf's: give the key that the first certificate was issued for")]
+    #[error(
+        "the private key does not belong to the leaf: give the key that the first certificate was issued for"
+    )]
     KeyMismatch,
-    /// The TLS library refuses the settings.
-    #[error("these TLS settings are not possible")]
-    Settings,
+    /// The TLS library refuses the settings, for the reason that it gives.
+    #[error("invalid TLS settings: {0}")]
+    Settings(String),
     /// A limit or a time that would refuse every connection, or bound nothing.
     #[error("`{setting}` cannot be {given}: give {allowed}")]
     OutOfRange {
@@ -61,7 +63,7 @@ impl TlsConfigError {
             Self::Pem { .. } => "pem",
             Self::PrivateKey => "private-key",
             Self::KeyMismatch => "key-mismatch",
-            Self::Settings => "tls-settings",
+            Self::Settings(_) => "tls-settings",
             Self::OutOfRange { .. } => "setting-out-of-range",
         }
     }
@@ -74,18 +76,17 @@ pub enum AcceptError {
     /// The peer's certificates were refused, or it has none and needs some.
     #[error("the peer was not authenticated: {0}")]
     Peer(PeerError),
-    /// The handshake was not over in time.
-    #[error("the handshake was not over in time")]
+    /// The handshake took longer than its deadline.
+    #[error("the TLS handshake timed out")]
     Deadline,
-    /// Too many connections had not finished their handshake, and this one, whose peer was silent,
-    /// made room.
-    #[error("too many handshakes were not finished, this one made room for another")]
+    /// Too many handshakes were under way, and this one was dropped because its peer was silent.
+    #[error("too many TLS handshakes were under way, and this peer was silent")]
     Displaced,
-    /// What the peer sent is no TLS that we speak.
+    /// The peer does not speak TLS, or no version or algorithm that is accepted here.
     #[error("the TLS handshake failed")]
     Handshake,
     /// A session was resumed, which must not happen: it would skip the verification of the peer.
-    #[error("a session was resumed")]
+    #[error("a TLS session was resumed, which is never allowed")]
     Resumed,
     /// The transport failed.
     #[error("the connection failed: {0}")]

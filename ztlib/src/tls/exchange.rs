@@ -14,8 +14,8 @@ use pin_project_lite::pin_project;
 
 use super::places::Slot;
 
-/// An answer is not said to have ended while more of it waits for the peer: the stream could not be
-/// reset alone any more.
+/// An answer is not reported as ended while more than this still waits for the peer: from then on
+/// the stream could not be reset by itself.
 const MAX_LEFT: usize = 16 * 1024;
 
 /// A request that is under way: from its header section until the last byte of its answer was
@@ -27,7 +27,7 @@ pub(super) struct Exchange {
     waiting: AtomicUsize,
     /// Bytes that were written.
     taken: AtomicU64,
-    /// How often nothing waited any more.
+    /// How often the waiting bytes fell to zero.
     emptied: AtomicU64,
     waker: Mutex<Option<Waker>>,
 }

@@ -1,9 +1,9 @@
 //! How many connections may be open, and which one makes room when there are too many.
 //!
 //! A connection without a request costs its peer nothing, so where every place is taken one of
-//! those goes: first one whose handshake is not over or that is closing, then one that has sent no
-//! request yet, then the one that has been idle for longest. Only where a request is under way on
-//! every connection is a newcomer refused.
+//! those goes: first one whose handshake is unfinished or that is closing, then one that has sent
+//! no request yet, then the one that has been idle for longest. Only where a request is under way
+//! on every connection is a newcomer refused.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -22,7 +22,7 @@ const PAUSE: u64 = 10;
 /// What a connection without a request is doing; who comes first makes room first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
-    /// Its handshake is not over, or it is being closed.
+    /// Its handshake is unfinished, or it is being closed.
     Passing = 0,
     /// It has sent no request.
     Silent = 1,

@@ -57,7 +57,8 @@ impl Probes {
             let _ = until.wait_for(|phase| *phase == Phase::Cut).await;
         };
         accept_until(&mut listener, cut, |transport: TcpStream, _| {
-            // A probe has its answer at once, so all places taken by complete requests is a flood of those.
+            // A probe has its answer at once, so all places taken by complete requests is a flood
+            // of those.
             let Some(place) = places.take() else { return };
             let answers = Probe { answers: answers.clone(), slot: Arc::clone(&place.slot) };
             let connection =
@@ -101,7 +102,7 @@ impl hyper::service::Service<Request<Incoming>> for Probe {
     type Future = Ready<Result<Self::Response, Self::Error>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        // Complete, so it does not make room any more.
+        // Complete, so it no longer makes room.
         self.slot.begin_exchange();
         hyper::service::Service::call(&self.answers, request)
     }

@@ -76,8 +76,8 @@ pub(super) async fn serve_connection<IO, S, B>(
             drive(connection, phases, watch, http2::Connection::graceful_shutdown).await;
         }
     }
-    // Where another protocol has taken it over, it belongs to whoever speaks that, and is in use until
-    // it is closed.
+    // Where another protocol has taken it over, it belongs to whoever speaks that, and is in use
+    // until it is closed.
     meter.upgraded.store(true, Ordering::Relaxed);
     slot.begin_exchange();
 }
@@ -99,7 +99,8 @@ fn http2_settings(limits: HttpLimits, streams: Streams) -> http2::Builder<Stream
     let mut builder = http2::Builder::new(streams);
     builder
         .timer(TokioTimer::new())
-        // What is a little too large is answered here and counted; the rest, by the protocol itself.
+        // What is a little too large is answered here and counted; the rest, by the protocol
+        // itself.
         .max_header_list_size(limits.max_header_bytes.saturating_mul(2))
         .max_concurrent_streams(limits.max_concurrent_streams)
         .max_pending_accept_reset_streams(MAX_RESET_STREAMS)

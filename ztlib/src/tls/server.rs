@@ -51,8 +51,8 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// project's `docs/connections.md`.
 ///
 /// Each request carries [`PeerCertificates`](crate::authenticate::peer::PeerCertificates) and
-/// [`RemoteAddr`](crate::remote_addr::RemoteAddr) in its extensions. A panic in the service ends its own
-/// connection or stream only.
+/// [`RemoteAddr`](crate::remote_addr::RemoteAddr) in its extensions. A panic in the service ends
+/// its own connection or stream only.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]

@@ -168,7 +168,8 @@ impl Peer {
 
     async fn assert_ends_at(&mut self, seconds: u64) {
         let lasted = self.ended().await;
-        // Timers are looked at eight times in the time of the shortest, and every five seconds at least.
+        // Timers are looked at eight times in the time of the shortest, and every five seconds at
+        // least.
         let (from, to) = (Duration::from_secs(seconds), Duration::from_secs(seconds + 6));
         assert!(from <= lasted && lasted <= to, "{lasted:?}");
     }

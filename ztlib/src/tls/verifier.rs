@@ -73,7 +73,7 @@ impl ClientCertVerifier for PeerVerifier {
             Ok(_) => Ok(ClientCertVerified::assertion()),
             Err(error) => Err(alert(error)),
         };
-        // A second question in the same handshake would be about another chain.
+        // rustls calls this once a handshake; a second call would be for a different chain.
         self.verdict.0.set(verdict).map_err(|_| Error::General("asked twice".to_owned()))?;
         answer
     }

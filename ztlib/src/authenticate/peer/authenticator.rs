@@ -493,8 +493,8 @@ mod tests {
     #[test]
     #[allow(clippy::disallowed_methods, reason = "it measures how long something takes")]
     fn cross_signed_chains_end_quickly() {
-        // Authorities of one name and key that sign each other: every order of them is a path, none leads
-        // to the root.
+        // Authorities of one name and key that sign each other: every order of them is a path, none
+        // leads to the root.
         let first = Authority::new("twin");
         let twins: Vec<_> =
             (0..100).map(|_| Authority::draft("twin").like(&first).below(&first).certificate()).collect();

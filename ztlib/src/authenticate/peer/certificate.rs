@@ -70,7 +70,7 @@ impl<'c> Certificate<'c> {
         }
         // The reader stops in a name at what it does not understand.
         if sequence(x509.subject().as_raw()).is_none() || sequence(x509.issuer().as_raw()).is_none() {
-            return Err(malformed("its subject or issuer is no name"));
+            return Err(malformed("its subject or issuer is not a name"));
         }
         let subject = DistinguishedName::of(x509.subject());
         let issuer = DistinguishedName::of(x509.issuer());
@@ -234,7 +234,7 @@ impl<'c> Certificate<'c> {
         }
     }
 
-    /// None where the certificate has no basic constraints, which says that it is no authority's.
+    /// None where the certificate has no basic constraints, and so is not an authority's.
     pub(crate) fn basic_constraints(&self) -> Result<Option<BasicConstraints>, PeerError> {
         Ok(self.value(&OID_X509_EXT_BASIC_CONSTRAINTS, "basic constraints")?.map(|(value, _)| value))
     }
@@ -328,8 +328,8 @@ pub(super) fn general_names(mut content: &[u8]) -> Option<Vec<GeneralName<'_>>> 
 pub(super) fn general_name(der: &[u8]) -> Option<(&[u8], GeneralName<'_>)> {
     let (rest, any) = Any::from_der(der).ok()?;
     let tag = any.tag().0;
-    // otherName, x400Address, directoryName and ediPartyName hold other values; the rest are plain text
-    // or bytes.
+    // otherName, x400Address, directoryName and ediPartyName hold other values; the rest are plain
+    // text or bytes.
     let nested = matches!(tag, 0 | 3 | 4 | 5);
     let fits = any.class() == Class::ContextSpecific && tag <= 8 && any.header.is_constructed() == nested;
     fits.then_some((rest, GeneralName { tag, value: any.data }))

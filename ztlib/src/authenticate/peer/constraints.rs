@@ -158,8 +158,9 @@ fn subtrees(mut content: &[u8], excluded: bool) -> Option<Vec<Base>> {
 impl Base {
     fn read(name: GeneralName<'_>, excluded: bool) -> Option<Self> {
         Some(match name.tag {
-            // A point before the name is not in the RFC, but in use, for "what is below". Where it excludes,
-            // the name itself is excluded too: the narrower reading would let something pass.
+            // A point before the name is not in the RFC, but in use, for "what is below". Where it
+            // excludes, the name itself is excluded too: the narrower reading would let something
+            // pass.
             GeneralName::DNS => {
                 let text = host(name.value)?;
                 let (name, itself) = match text.strip_prefix('.') {
@@ -183,7 +184,8 @@ impl Base {
             GeneralName::IP => {
                 let (address, mask) = name.value.split_at_checked(name.value.len() / 2)?;
                 let ones = mask.iter().map(|byte| byte.leading_ones()).take_while(|ones| *ones == 8).count();
-                // After the first byte that is not all ones: ones before zeros in it, then nothing but zeros.
+                // After the first byte that is not all ones: ones before zeros in it, then nothing
+                // but zeros.
                 let contiguous = mask.iter().skip(ones).enumerate().all(|(at, byte)| match at {
                     0 => byte.leading_ones() + byte.trailing_zeros() == 8,
                     _ => *byte == 0,

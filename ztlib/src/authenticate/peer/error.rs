@@ -13,18 +13,18 @@ pub enum PeerError {
     MissingCertificate,
     /// The certificates were left by an acceptor that is not ours, and nobody called
     /// `trust_foreign_acceptor()`.
-    #[error("the certificates come from an acceptor that is not trusted; see `trust_foreign_acceptor`")]
+    #[error("the certificates come from an acceptor that is not ztlib's: see `trust_foreign_acceptor`")]
     ForeignAcceptor,
-    /// The peer sent more certificates than are looked at.
-    #[error("a chain has at most {limit} certificates, this one has {certificates}")]
+    /// The peer sent more certificates than the limit.
+    #[error("the chain has {certificates} certificates, the limit is {limit}")]
     ChainTooLong {
         /// How many it sent.
         certificates: usize,
         /// How many it may send.
         limit: usize,
     },
-    /// The peer sent more bytes of certificates than are looked at.
-    #[error("a chain has at most {limit} bytes, this one has {bytes}")]
+    /// The peer sent more bytes of certificates than the limit.
+    #[error("the chain has {bytes} bytes, the limit is {limit}")]
     ChainTooLarge {
         /// How many bytes it sent.
         bytes: usize,
@@ -69,7 +69,7 @@ pub enum PeerError {
         certificate: ChainMember,
     },
     /// An RSA key shorter than 2048 bits or longer than 8192.
-    #[error("an RSA key has 2048 to 8192 bits, that of {certificate} has {bits}")]
+    #[error("the RSA key of {certificate} has {bits} bits, allowed are 2048 to 8192")]
     KeySize {
         /// Which one.
         certificate: ChainMember,
@@ -83,7 +83,7 @@ pub enum PeerError {
         certificate: ChainMember,
     },
     /// The leaf is the certificate of an authority (X509-SVID section 4.1).
-    #[error("the leaf is the certificate of an authority")]
+    #[error("the leaf is a CA certificate")]
     LeafIsCa,
     /// The leaf may sign certificates (X509-SVID section 4.3).
     #[error("the leaf's key usage has keyCertSign")]
@@ -112,7 +112,7 @@ pub enum PeerError {
     #[error("the leaf has no subject, so its subject alternative names must be critical")]
     NamesNotCritical,
     /// More DNS names than a peer may be known by, equal ones counted once.
-    #[error("a peer has at most {limit} DNS names, this one has {names}")]
+    #[error("the leaf has {names} DNS names, the limit is {limit}")]
     TooManyNames {
         /// How many it has.
         names: usize,
@@ -120,7 +120,7 @@ pub enum PeerError {
         limit: usize,
     },
     /// A URI among the names of the leaf is not visible ASCII: it has a NUL, a line break, a
-    /// direction mark, or is no `IA5String` at all (RFC 5280 section 4.2.1.6).
+    /// direction mark, or is not an `IA5String` at all (RFC 5280 section 4.2.1.6).
     #[error("a URI among the leaf's names is not visible ASCII: `{name}`")]
     NameCharacter {
         /// The name, escaped and cut.
@@ -133,15 +133,15 @@ pub enum PeerError {
         /// How many it has.
         uris: usize,
     },
-    /// The URI in the leaf is no SPIFFE ID.
-    #[error("the URI in the leaf is no SPIFFE ID: {0}")]
+    /// The URI in the leaf is not a SPIFFE ID.
+    #[error("the URI in the leaf is not a SPIFFE ID: {0}")]
     SpiffeId(SpiffeIdError),
     /// The SPIFFE ID has no path: it names a trust domain, not a workload (X509-SVID section 5.2).
     #[error("the SPIFFE ID has no path and names a trust domain, not a workload")]
     NoPath,
     /// The leaf has DNS names, and none of them can be an identity: wildcards, addresses, names
     /// with an empty label or a point at the end.
-    #[error("the leaf has no DNS name that is a plain host name: `{name}` is none")]
+    #[error("the leaf has no DNS name that is a plain host name: `{name}` is not one")]
     DnsName {
         /// The first of them, escaped and cut.
         name: String,
@@ -161,7 +161,7 @@ pub enum PeerError {
     /// The leaf is not valid yet (RFC 5280 section 4.1.2.5).
     #[error("the certificate is not valid yet")]
     NotYetValid,
-    /// The leaf is not valid any more (RFC 5280 section 4.1.2.5).
+    /// The leaf has expired (RFC 5280 section 4.1.2.5).
     #[error("the certificate has expired")]
     Expired,
     /// An authority above the leaf is not valid yet.
@@ -170,41 +170,41 @@ pub enum PeerError {
         /// Which one.
         certificate: ChainMember,
     },
-    /// An authority above the leaf is not valid any more.
+    /// An authority above the leaf has expired.
     #[error("{certificate} has expired")]
     IssuerExpired {
         /// Which one.
         certificate: ChainMember,
     },
     /// A certificate above the leaf is not that of an authority (RFC 5280 section 6.1.4 (k)).
-    #[error("{certificate} signed another, and is not the certificate of an authority")]
+    #[error("{certificate} signed another certificate, but is not a CA")]
     IssuerIsNotCa {
         /// Which one.
         certificate: ChainMember,
     },
     /// The key usage of a certificate above the leaf lacks `keyCertSign` (RFC 5280 section 6.1.4
     /// (n), X509-SVID section 4.3).
-    #[error("{certificate} signed another, and its key usage lacks keyCertSign")]
+    #[error("{certificate} signed another certificate, but its key usage lacks keyCertSign")]
     IssuerMayNotSign {
         /// Which one.
         certificate: ChainMember,
     },
     /// A signing certificate of a trust domain has no key usage, or one that is not critical
     /// (X509-SVID section 4.3).
-    #[error("{certificate} signs for a trust domain, and has no critical key usage")]
+    #[error("{certificate} signs for a trust domain, but has no critical key usage")]
     IssuerKeyUsage {
         /// Which one.
         certificate: ChainMember,
     },
     /// The SPIFFE ID of a signing certificate has a path, is malformed, or is not its only URI
     /// (X509-SVID sections 2 and 3.2).
-    #[error("{certificate} signs for a trust domain, and its URIs are not one SPIFFE ID without a path")]
+    #[error("{certificate} signs for a trust domain, but its only URI is not a SPIFFE ID without a path")]
     IssuerSpiffeId {
         /// Which one.
         certificate: ChainMember,
     },
     /// More authorities follow each other than one above them allows (RFC 5280 section 6.1.4 (l)).
-    #[error("{certificate} is one authority more than the path length of {of} allows")]
+    #[error("{certificate} exceeds the path length that {of} allows")]
     PathLength {
         /// Which one.
         certificate: ChainMember,
@@ -294,8 +294,8 @@ pub enum PeerError {
         /// What is wrong with it.
         why: &'static str,
     },
-    /// Too many ways lead through the chain.
-    #[error("the chain takes too long to follow")]
+    /// The chain takes more signature checks or name comparisons than the limit.
+    #[error("the chain takes too many signature checks or name comparisons")]
     ChainTooComplex,
     /// The chain breaks another rule of RFC 5280 section 6.
     #[error("the chain is not valid")]

@@ -20,7 +20,7 @@ use ztlib_contract::facts::PeerFacts;
 /// that was verified under the roots of exactly the trust domain or authority that may vouch for
 /// it.
 ///
-/// It has no public constructor: whoever holds one got it from
+/// It has no public constructor: it can only come from
 /// [`PeerAuthenticator`](super::PeerAuthenticator). It is either a SPIFFE ID, or the DNS names of a
 /// peer that a named authority vouches for; never a common name, an e-mail address, an IP address.
 /// Cloning is cheap. `Debug` shows the identity and the fingerprint, never the certificate.

@@ -42,7 +42,8 @@ impl Leaf {
         let names = certificate.names()?;
         let claim = claim(&names)?;
         check_usage(&certificate, &claim)?;
-        // RFC 5280 section 4.2.1.6, X509-SVID section 3.1: who has no subject has nothing but these names.
+        // RFC 5280 section 4.2.1.6, X509-SVID section 3.1: who has no subject has nothing but these
+        // names.
         if certificate.subject().is_empty() && certificate.names_are_critical() == Some(false) {
             return Err(PeerError::NamesNotCritical);
         }
@@ -346,8 +347,8 @@ mod tests {
         assert_eq!(read(with(250)).split(',').count(), 250);
         assert_eq!(read(with(MAX_HOSTS)).split(',').count(), MAX_HOSTS);
         assert_eq!(read(with(MAX_HOSTS + 1)), "too-many-names");
-        // Equal ones count once, and what is no identity does not count; a SPIFFE peer is not asked for its
-        // names.
+        // Equal ones count once, and what is no identity does not count; a SPIFFE peer is not asked
+        // for its names.
         let same = (0..MAX_HOSTS + 1).fold(ca.leaf(), |draft, _| draft.dns("a.ex").dns("*.ex"));
         assert_eq!(read(same), "a.ex");
         assert_eq!(read(with(MAX_HOSTS + 1).spiffe("spiffe://td/a")), "spiffe://td/a");

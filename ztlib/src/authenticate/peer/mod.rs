@@ -52,6 +52,8 @@ mod rules;
 mod rules_tests;
 mod signature;
 mod trust;
+mod trust_builder;
+mod trust_error;
 
 pub use authenticator::PeerAuthenticator;
 pub use certificates::PeerCertificates;
@@ -59,5 +61,7 @@ pub use chain_member::{ChainMember, Position};
 pub use error::PeerError;
 pub use identity::PeerIdentity;
 pub use revocation::RevocationListFault;
-pub use trust::{Trust, TrustBuilder, TrustError};
+pub use trust::Trust;
+pub use trust_builder::TrustBuilder;
+pub use trust_error::TrustError;
 pub use ztlib_contract::facts::{SpiffeId, SpiffeIdError, TrustDomain};

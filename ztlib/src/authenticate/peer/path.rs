@@ -151,8 +151,8 @@ where
                 Err(error) => self.note(error),
             }
         }
-        // A certificate whose name and key are on the way already would lead in a circle (RFC 4158 section
-        // 5.2).
+        // A certificate whose name and key are on the way already would lead in a circle (RFC 4158
+        // section 5.2).
         for next in presented.certificates.iter().skip(1).filter(|next| next.subject() == issuer) {
             let circle = way.iter().any(|on| on.key() == next.key() && on.subject() == next.subject());
             if circle {

@@ -166,7 +166,8 @@ impl Roots {
                     let owner = Owner::Authority(name.clone());
                     match self.follow(set, &owner, &presented, now, &mut effort) {
                         Ok(vouched) => return Ok(vouched),
-                        // The most telling reason is that of the authority to which the chain leads.
+                        // The most telling reason is that of the authority to which the chain
+                        // leads.
                         Err(error) if error.tells() > refused.tells() => refused = error,
                         Err(_) => {}
                     }
@@ -201,7 +202,8 @@ impl Roots {
             Ok((span, lists_until))
         };
         let found = path::find(presented, &set.anchors, effort, judge);
-        // A leaf that was revoked on one path is not made good by another that no list speaks about.
+        // A leaf that was revoked on one path is not made good by another that no list speaks
+        // about.
         if let Some(error) = revoked {
             return Err(error);
         }

@@ -135,7 +135,7 @@ fn path_lengths_bind_and_self_issued_certificates_do_not_count() {
     let error = ask(&root, leaf(&other)).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "intermediate 1 (`CN=other`) is one authority more than the path length of the root (`CN=root`) allows"
+        "intermediate 1 (`CN=other`) exceeds the path length that the root (`CN=root`) allows"
     );
 }
 
@@ -334,7 +334,8 @@ fn name_constraints_bind_what_is_further_below_and_not_self_issued_authorities()
     let judge_dns = |by: &Authority, name: &str| judge(&root, by.leaf().dns(name).issue().chain());
     assert_eq!(judge_dns(&inner, "a.example.org"), "corp/a.example.org");
     assert_eq!(judge_dns(&inner, "a.other.org"), "name-constraint");
-    // CN=middle, which the directory name of a self-issued authority is not held to, but its leaf's is.
+    // CN=middle, which the directory name of a self-issued authority is not held to, but its leaf's
+    // is.
     let elsewhere = [&[0x30, 14, 0x31, 12, 0x30, 10, 6, 3, 0x55, 4, 3, 0x0c, 3][..], b"box"].concat();
     let outer = draft().constrained(&[(DIRECTORY, &elsewhere)], &[]).below(&root);
     let renewed = draft().below(&outer);
@@ -462,12 +463,12 @@ fn every_block_of_pem_roots_is_read_or_named() {
     for (bad, why) in [
         (
             format!("{trusted}{second}"),
-            "line 1: a block `TRUSTED CERTIFICATE` is no root, give `CERTIFICATE` only",
+            "line 1: a block `TRUSTED CERTIFICATE` is not a root: give `CERTIFICATE` only",
         ),
-        (format!("{key}{second}"), "line 1: a block `PRIVATE KEY` is no root, give `CERTIFICATE` only"),
+        (format!("{key}{second}"), "line 1: a block `PRIVATE KEY` is not a root: give `CERTIFICATE` only"),
         (
             first.replace("CERTIFICATE", "X509 CRL") + &second,
-            "line 1: a block `X509 CRL` is no root, give `CERTIFICATE` only",
+            "line 1: a block `X509 CRL` is not a root: give `CERTIFICATE` only",
         ),
         (
             first.replace("-----END CERTIFICATE-----\n", "") + &second,

@@ -10,6 +10,7 @@ use super::cache::VerifiedTokens;
 use super::claims::VerifiedClaims;
 use super::config_error::TokenConfigError;
 use super::error::TokenError;
+use super::shown::shown;
 use super::verifier::TokenVerifier;
 use crate::authenticate::peer::PeerCertificates;
 
@@ -206,18 +207,11 @@ impl TokenAuthenticator {
 }
 
 /// A part of the `token` characters of RFC 9110 section 5.6.2 that need no quoting anywhere.
-/// Every request brings a token that this verifies.
-impl From<TokenVerifier> for TokenAuthenticator {
-    fn from(verifier: TokenVerifier) -> Self {
-        Self::new(verifier)
-    }
-}
-
 fn checked_place(name: String) -> Result<String, TokenConfigError> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     if !name.is_empty() && name.len() <= 64 && name.bytes().all(allowed) {
         Ok(name)
     } else {
-        Err(TokenConfigError::BadPlace(super::error::shown(&name).into()))
+        Err(TokenConfigError::BadPlace(shown(&name).into()))
     }
 }

@@ -113,8 +113,8 @@ impl<'r> BearerToken<'r> {
             return Err(TokenError::TooLong { limit: MAX_TOKEN_BYTES });
         }
         let allowed = |byte: &u8| ALLOWED.get(usize::from(*byte)).is_some_and(|allowed| *allowed);
-        // All bytes are looked at, many at a time, rather than up to the first bad one: nearly always there
-        // is none.
+        // All bytes are looked at, many at a time, rather than up to the first bad one: nearly
+        // always there is none.
         if bytes.is_empty() || !bytes.iter().map(allowed).fold(true, |all, one| all & one) {
             return Err(TokenError::MalformedCredentials);
         }

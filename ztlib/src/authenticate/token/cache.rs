@@ -67,8 +67,8 @@ impl VerifiedTokens {
         if claims.recheck(now).is_ok() {
             return Some(claims);
         }
-        // Its time is over, or its key is gone. Verifying afresh names the reason, or finds another key
-        // that fits.
+        // Its time is over, or its key is gone. Verifying afresh names the reason, or finds another
+        // key that fits.
         self.tokens.invalidate(text);
         None
     }

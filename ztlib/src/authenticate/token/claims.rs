@@ -9,10 +9,11 @@ use serde_json::Value;
 use ztlib_contract::facts::Claims;
 
 use super::algorithm::Algorithm;
-use super::error::{Shown, TokenError};
+use super::error::TokenError;
 use super::jws::not_accepted;
 use super::key::Key;
 use super::keys::{KeySet, NoKey};
+use super::shown::Shown;
 use super::times::Times;
 use super::trusted::TrustedIssuer;
 use crate::clock::{from_unix_seconds, unix_seconds};
@@ -186,7 +187,7 @@ impl VerifiedClaims {
     /// About how many bytes the claims take, whatever their text was: the items of lists are not
     /// counted when a token is read.
     pub(super) fn held_bytes(&self) -> usize {
-        // Some stand there twice: once more where they were read for good.
+        // Some are held twice: as the claim, and as the parsed list.
         let lists = [self.scopes(), self.amr()].into_iter().filter_map(Result::ok);
         let again = lists.chain([self.audiences()]).flatten().map(|text| 2 * held::BLOCK + text.len());
         held::by(self.members()) + again.sum::<usize>()
@@ -219,8 +220,8 @@ mod tests {
     use super::*;
     use crate::authenticate::token::{BearerToken, Issuer, TokenVerifier};
 
-    /// Whoever replays a record is not told where an issuer has its scopes and audiences: the
-    /// record has them where they are looked for.
+    /// A replay does not know which claims an issuer uses for scopes and audiences, so the record
+    /// keeps them under the standard names.
     #[test]
     fn a_record_has_scopes_and_audiences_where_they_are_read() {
         let now = UNIX_EPOCH + Duration::from_secs(1_767_225_600);

@@ -1,8 +1,8 @@
-//! Why there is no verifier.
+//! Why no token verifier was built.
 
 use super::algorithm::Algorithm;
 
-/// Why there is no [`TokenVerifier`](super::TokenVerifier), and what to do about it.
+/// Why no [`TokenVerifier`](super::TokenVerifier) was built, and what to do about it.
 #[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokenConfigError {
@@ -33,7 +33,7 @@ pub enum TokenConfigError {
     #[error("the issuer `{0}` has no keys: add them with `keys` or `hmac_secret`")]
     NoKeys(String),
     /// None of the keys is for one of the algorithms.
-    #[error("the issuer `{0}` has no key for its algorithms")]
+    #[error("the issuer `{0}` has no key for its algorithms: add one with `keys`, or correct `algorithms`")]
     NoKeyForAlgorithms(String),
     /// An HMAC algorithm with public keys, or the other way round.
     #[error(
@@ -50,16 +50,16 @@ pub enum TokenConfigError {
         /// The least length in bytes.
         least: usize,
     },
-    /// A leeway or clock skew over [`MAX_LEEWAY`].
-    #[error("the leeway or clock skew of the issuer `{0}` is over 5 minutes")]
+    /// A leeway or clock skew over [`MAX_LEEWAY`](super::MAX_LEEWAY).
+    #[error("the leeway or clock skew of the issuer `{0}` is over 5 minutes, the most allowed")]
     LeewayTooLong(String),
     /// A lifetime or age under one second, or no type in the list of types.
-    #[error("the issuer `{0}` would accept no token: its `{1}` is empty")]
+    #[error("the issuer `{0}` would accept no token: its `{1}` is zero or empty")]
     AcceptsNothing(String, &'static str),
     /// The name of a claim that is empty.
-    #[error("the issuer `{0}` is given an empty name: `{1}` takes the name of a claim")]
+    #[error("the issuer `{0}` needs the name of a claim in `{1}`, which is empty")]
     ClaimName(String, &'static str),
-    /// A limit that would let nothing through, or bound nothing.
+    /// A limit that would refuse every token, or bound nothing.
     #[error("`{name}` must be from {least} to {most}")]
     Limit {
         /// The setting.

@@ -1,13 +1,10 @@
-//! Why a token is not believed. Shown to the operator; a caller learns only [`TokenErrorKind`].
-
-use std::fmt;
+//! Why a token was refused. For the operator: a caller learns only [`TokenErrorKind`].
 
 use super::algorithm::Algorithm;
 use super::json::JsonFault;
 use super::key_error::KeyRefusal;
-pub(super) use ztlib_contract::shown;
 
-/// Why no [`VerifiedClaims`](super::VerifiedClaims) came of a request.
+/// Why a request yielded no [`VerifiedClaims`](super::VerifiedClaims).
 ///
 /// Where text of the caller is shown it is escaped, cut to 64 characters and comes from `iss`,
 /// `aud`, `kid`, `alg` or `typ` alone: the token, its other claims and its signature are in no
@@ -15,23 +12,23 @@ pub(super) use ztlib_contract::shown;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokenError {
-    /// The request brought no token.
-    #[error("no bearer token in the request")]
+    /// The request has no token.
+    #[error("the request has no bearer token")]
     Missing,
     /// There is more than one `authorization` header.
-    #[error("more than one authorization header")]
+    #[error("the request has more than one authorization header")]
     SeveralHeaders,
     /// Two places of the request hold a token, or one place holds two (RFC 6750 section 2).
-    #[error("more than one token in the request")]
+    #[error("the request has more than one token")]
     SeveralTokens,
     /// The `authorization` header has another scheme than `Bearer`.
-    #[error("the authorization scheme is not bearer")]
+    #[error("the authorization scheme is not `Bearer`")]
     NotBearer,
     /// The credentials are not `Bearer`, one space and a token (RFC 6750 section 2.1), or the
     /// cookie or subprotocol is empty or holds other characters than a token may.
-    #[error("the credentials are not of the form of a bearer token")]
+    #[error("the credentials do not have the form of a bearer token")]
     MalformedCredentials,
-    /// The token is longer than is looked at:
+    /// The token is longer than the limit:
     /// [`max_token_bytes`](super::TokenVerifierBuilder::max_token_bytes), and
     /// [`MAX_TOKEN_BYTES`](super::MAX_TOKEN_BYTES) in any case.
     #[error("the token is longer than the limit of {limit} bytes")]
@@ -78,7 +75,7 @@ pub enum TokenError {
         name: &'static str,
     },
     /// The header's `typ` is not one that the issuer's tokens may have.
-    #[error("the token's type is {had}; of the issuer `{issuer}`, {wanted} is accepted")]
+    #[error("the token's `typ` is {had}; accepted from the issuer `{issuer}`: {wanted}")]
     TypeNotAccepted {
         /// The issuer.
         issuer: Box<str>,
@@ -90,9 +87,8 @@ pub enum TokenError {
     /// The `kid` is longer than 256 bytes.
     #[error("the token's key id is longer than 256 bytes")]
     KeyIdTooLong,
-    /// The algorithm is none that the issuer may use, or none that exists here (`none`, `ES512`,
-    /// …).
-    #[error("the token's algorithm is {had}; accepted is {wanted}")]
+    /// The algorithm is not one that the issuer may use, or is not supported (`none`, `ES512`).
+    #[error("the token's algorithm is {had}; accepted: {wanted}")]
     AlgorithmNotAccepted {
         /// The `alg`, escaped and cut.
         had: Box<str>,
@@ -100,14 +96,14 @@ pub enum TokenError {
         wanted: Box<str>,
     },
 
-    /// The token's `iss` is no issuer that is trusted here. It was read before the signature could
-    /// be checked.
-    #[error("the token claims to be from `{hint}`, who is not trusted here")]
+    /// The token's `iss` is not a trusted issuer. It was read before the signature could be
+    /// checked.
+    #[error("the token names the issuer `{hint}`, which is not trusted here")]
     UnknownIssuer {
         /// The `iss`, escaped and cut.
         hint: Box<str>,
     },
-    /// The issuer has no key of this id that is used.
+    /// The issuer has no usable key with this id.
     #[error("the issuer `{issuer}` has no key `{hint}`{}", why_unused(.unused))]
     UnknownKey {
         /// The issuer.
@@ -119,7 +115,7 @@ pub enum TokenError {
     },
     /// Several different keys of the issuer fit: all of the token's `kid`, or any where it names
     /// none.
-    #[error("the issuer `{issuer}` has several keys that the token can mean: it has {key} and {algorithm}")]
+    #[error("the issuer `{issuer}` has several keys that fit the token, which has {key} and {algorithm}")]
     AmbiguousKey {
         /// The issuer.
         issuer: Box<str>,
@@ -130,7 +126,7 @@ pub enum TokenError {
     },
     /// The key is there, but is not for the algorithm in the header; or the token names no key, and
     /// none is for its algorithm.
-    #[error("the issuer `{issuer}` has no key for the token: it has {key} and {algorithm}")]
+    #[error("the issuer `{issuer}` has no key that fits the token, which has {key} and {algorithm}")]
     KeyAlgorithm {
         /// The issuer.
         issuer: Box<str>,
@@ -139,8 +135,10 @@ pub enum TokenError {
         /// The `alg`.
         algorithm: Algorithm,
     },
-    /// The signature is not that of the header and claims by the issuer's key.
-    #[error("the token's signature is not by the key of the issuer `{issuer}`: it has {key} and {algorithm}")]
+    /// The signature of the header and claims does not verify with the issuer's key.
+    #[error(
+        "the signature does not verify with the key of the issuer `{issuer}`: the token has {key} and {algorithm}"
+    )]
     Signature {
         /// The issuer.
         issuer: Box<str>,
@@ -150,7 +148,7 @@ pub enum TokenError {
         algorithm: Algorithm,
     },
 
-    /// A claim that is required is absent.
+    /// A required claim is absent.
     #[error("the token has no claim `{name}`")]
     MissingClaim {
         /// The claim.
@@ -163,7 +161,7 @@ pub enum TokenError {
         name: Box<str>,
     },
     /// The token is not meant for this service.
-    #[error("the token is for {had}; of the issuer `{issuer}`, tokens for {wanted} are accepted")]
+    #[error("the token is for {had}; accepted from the issuer `{issuer}`: tokens for {wanted}")]
     Audience {
         /// The issuer.
         issuer: Box<str>,
@@ -172,32 +170,32 @@ pub enum TokenError {
         /// Those of this service.
         wanted: Box<str>,
     },
-    /// `exp` has come.
+    /// `exp` has passed.
     #[error("the token has expired")]
     Expired,
-    /// `nbf` has not come yet.
+    /// `nbf` is in the future.
     #[error("the token is not valid yet")]
     NotYetValid,
     /// `iat` is later than now.
     #[error("the token was issued in the future")]
     IssuedInFuture,
     /// `exp` is further away, from now or from `iat`, than a token of this issuer may live.
-    #[error("the token lives longer than its issuer's tokens may")]
+    #[error("the token's lifetime exceeds the issuer's `max_lifetime`")]
     LifetimeTooLong,
     /// `iat` is longer ago than the issuer's maximum age.
-    #[error("the token was issued too long ago")]
+    #[error("the token is older than the issuer's `max_age`")]
     TooOld,
-    /// The key that signed the token is not among the issuer's keys of now, or means another one
-    /// there.
-    #[error("the key that signed the token is not among the issuer's keys now")]
+    /// The key that signed the token is not among the issuer's current keys, or its `kid` names
+    /// another key there.
+    #[error("the key that signed the token is not among the issuer's current keys")]
     KeyRetired,
-    /// The clock is before 1970; nothing can be said about time.
+    /// The clock is before 1970, so no time can be checked.
     #[error("the clock is before 1970")]
     Clock,
 }
 
 fn why_unused(refusal: &Option<KeyRefusal>) -> String {
-    refusal.map(|refusal| format!(" that is used: {refusal}")).unwrap_or_default()
+    refusal.map(|refusal| format!("; the entry with that id is not used: {refusal}")).unwrap_or_default()
 }
 
 /// What a caller may be told (RFC 6750 section 3.1).
@@ -207,7 +205,7 @@ pub enum TokenErrorKind {
     Missing,
     /// The request is malformed: `invalid_request`.
     InvalidRequest,
-    /// The token is not believed: `invalid_token`. Which of its faults it has is not told.
+    /// The token was refused: `invalid_token`. The caller is not told why.
     InvalidToken,
 }
 
@@ -269,48 +267,5 @@ impl TokenErrorKind {
             Self::InvalidRequest => Some("invalid_request"),
             Self::InvalidToken => Some("invalid_token"),
         }
-    }
-}
-
-/// The first few of several texts, each [`shown`] in quotes.
-pub(super) fn listed<'t>(texts: impl ExactSizeIterator<Item = &'t str>) -> Box<str> {
-    const SHOWN: usize = 4;
-    let more = texts.len().saturating_sub(SHOWN);
-    let mut listed: Vec<String> = texts.take(SHOWN).map(|text| format!("`{}`", shown(text))).collect();
-    match (listed.is_empty(), more) {
-        (true, _) => "nobody".into(),
-        (false, 0) => listed.join(", ").into(),
-        (false, more) => {
-            listed.push(format!("{more} more"));
-            listed.join(", ").into()
-        }
-    }
-}
-
-/// The `kid` of a token as errors show it.
-pub(super) fn shown_key(id: Option<&str>) -> Box<str> {
-    id.map_or_else(|| "no key id".into(), |id| format!("the key id `{}`", shown(id)).into())
-}
-
-/// [`shown`], for `Debug`.
-pub(super) struct Shown<'t>(pub(super) &'t str);
-
-impl fmt::Debug for Shown<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}`", shown(self.0))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn text_of_a_caller_cannot_forge_a_log_line() {
-        assert_eq!(&*shown("https://id.example"), "https://id.example");
-        let hostile = shown("a\r\n\u{1b}[31m\u{2028}\u{202e}`");
-        assert!(hostile.chars().all(|c| c.is_ascii_graphic()), "{hostile}");
-        assert!(!hostile.contains('`'));
-        assert_eq!(shown(&"x".repeat(10_000)).chars().count(), 65);
     }
 }

@@ -129,8 +129,8 @@ impl Issuer {
         self
     }
 
-    /// Loosens: a token without an audience is believed. It was issued to be used anywhere: whoever
-    /// gets one, of whatever service, can use it here. A token that names audiences must still
+    /// Loosens: a token without an audience is believed. It may have been issued for any service:
+    /// anyone who gets hold of one can use it here. A token that names audiences must still
     /// name one of this service, and with this verb there need not be
     /// any [`audience`](Self::audience). Prefer [`audience_from`](Self::audience_from) where
     /// another claim says whom the token is for.
@@ -180,8 +180,8 @@ impl Issuer {
         self
     }
 
-    /// The keys that the issuer signs with: a [`KeySet`], or [`KeyStore`] that are replaced while the
-    /// service runs.
+    /// The keys that the issuer signs with: a [`KeySet`], or [`KeyStore`] that are replaced while
+    /// the service runs.
     #[must_use]
     pub fn keys(mut self, keys: impl Into<KeyStore>) -> Self {
         self.keys = Some(keys.into());
@@ -190,7 +190,7 @@ impl Issuer {
     }
 
     /// The secret that the issuer shares with this service, for the algorithms `HS256` (at least 32
-    /// bytes), `HS384` (48) and `HS512` (64). Whoever holds it can make tokens: prefer public
+    /// bytes), `HS384` (48) and `HS512` (64). Anyone who holds it can make tokens: prefer public
     /// keys.
     ///
     /// Its tokens carry no `kid`. For secrets with ids, see [`KeySet::from_secret_jwks`].
@@ -217,7 +217,7 @@ impl Issuer {
     }
 
     /// The longest time from `iat` to `exp`; from now to `exp` in tokens without `iat`. Default:
-    /// 24 hours. At least a second; whoever wants no such limit says `Duration::MAX`.
+    /// 24 hours. At least a second; `Duration::MAX` removes the limit.
     #[must_use]
     pub fn max_lifetime(mut self, lifetime: Duration) -> Self {
         self.max_lifetime = lifetime;

@@ -1,4 +1,4 @@
-//! A compact JWS (RFC 7515), taken apart without believing any of it.
+//! A compact JWS (RFC 7515), split and decoded; nothing in it is verified yet.
 
 use std::sync::Arc;
 
@@ -7,11 +7,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
 use super::algorithm::Algorithm;
-use super::error::{TokenError, listed, shown, shown_key};
+use super::error::TokenError;
 use super::json::read_object;
 use super::key::Key;
 use super::keys::{KeySet, NoKey};
 use super::limits::{MAX_KEY_ID_BYTES, TokenLimits};
+use super::shown::{listed, shown, shown_key};
 
 /// The parts of a token whose header is acceptable. Nothing in it has been verified.
 pub(super) struct Jws<'t> {
@@ -21,8 +22,8 @@ pub(super) struct Jws<'t> {
     signed: &'t [u8],
 }
 
-/// What the header says that matters. Members that point to keys (`jku`, `jwk`, `x5u`, `x5c`) are
-/// never looked at.
+/// The members of the header that are used. Those that point to keys (`jku`, `jwk`, `x5u`, `x5c`)
+/// are never looked at.
 pub(super) struct Header {
     pub(super) algorithm: Algorithm,
     pub(super) key_id: Option<String>,
@@ -78,14 +79,14 @@ impl<'t> Jws<'t> {
     }
 }
 
-/// The error of a token whose algorithm is none of its issuer's.
+/// The error of a token whose algorithm is not one of its issuer's.
 pub(super) fn not_accepted(had: Algorithm, accepted: &[Algorithm]) -> TokenError {
     let wanted = listed(accepted.iter().map(|algorithm| algorithm.name()));
     TokenError::AlgorithmNotAccepted { had: format!("`{had}`").into(), wanted }
 }
 
 impl NoKey {
-    /// The same of a token of this issuer.
+    /// This, as the error of a token of the issuer.
     pub(super) fn of(self, issuer: &str, id: Option<&str>, algorithm: Algorithm) -> TokenError {
         let (issuer, key) = (shown(issuer), shown_key(id));
         match self {
@@ -100,12 +101,12 @@ impl NoKey {
 
 impl Header {
     fn check(members: &Map<String, Value>) -> Result<Self, TokenError> {
-        // An extension that must be understood may change what any other member means: it is looked at
-        // first.
+        // An extension that must be understood may change what any other member means: it is looked
+        // at first.
         if members.contains_key("crit") {
             return Err(TokenError::CriticalHeader);
         }
-        // What would make the payload something else than the claims in plain text.
+        // These would make the payload something other than the claims in plain text.
         for name in ["b64", "zip", "cty", "enc"] {
             if members.contains_key(name) {
                 return Err(TokenError::UnsupportedHeader { name });
@@ -114,7 +115,7 @@ impl Header {
         let algorithm = text(members, "alg")?.ok_or(TokenError::HeaderForm { name: "alg" })?;
         let unknown = || TokenError::AlgorithmNotAccepted {
             had: format!("`{}`", shown(algorithm)).into(),
-            wanted: "what ztlib knows".into(),
+            wanted: "the algorithms that ztlib supports".into(),
         };
         let algorithm = Algorithm::from_name(algorithm).ok_or_else(unknown)?;
         let key_id = text(members, "kid")?;

@@ -14,6 +14,7 @@ use super::algorithm::Algorithm;
 use super::json::unreadable;
 use super::key_error::KeyRefusal;
 use super::limits::MAX_KEY_ID_BYTES;
+use super::shown::Shown;
 use super::weak::{has_roca_form, has_small_order};
 
 /// A key that can check signatures of the algorithms it is for.
@@ -127,8 +128,8 @@ impl Key {
         if !self.is_for(algorithm) {
             return false;
         }
-        // The provider is named: the process-wide default can be replaced by any crate of the build, and
-        // panics where two are compiled in.
+        // The provider is named: the process-wide default can be replaced by any crate of the
+        // build, and panics where two are compiled in.
         (aws_lc::DEFAULT_PROVIDER.verifier_factory)(&algorithm.engine(), &self.engine)
             .is_ok_and(|verifier| verifier.verify(message, signature).is_ok())
     }
@@ -136,7 +137,7 @@ impl Key {
 
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let id = self.id.as_deref().map(super::error::Shown);
+        let id = self.id.as_deref().map(Shown);
         f.debug_struct("Key").field("id", &id).field("algorithms", &self.algorithms).finish_non_exhaustive()
     }
 }

@@ -1,4 +1,4 @@
-//! Why a key of a set is not used, and why there is no set.
+//! Why a key of a set is not used, and why a set cannot be read.
 
 use std::fmt;
 
@@ -8,27 +8,26 @@ use super::json::JsonFault;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyRefusal {
-    /// The entry cannot be read in one way only: it has two members of one name, or a NUL character
-    /// in a text.
+    /// The entry is ambiguous: it has two members of one name, or a NUL character in a text.
     #[error("the key cannot be read: {0}")]
     Json(JsonFault),
     /// The entry is not an object, or a member is missing or of the wrong form.
     #[error("the key is malformed: its `{0}` is missing or of the wrong form")]
     Malformed(&'static str),
-    /// `kty` or `crv` is none that ztlib knows: RSA; EC with P-256, P-384; OKP with Ed25519.
+    /// `kty` or `crv` is not one that ztlib supports: RSA; EC with P-256, P-384; OKP with Ed25519.
     #[error("the key is of a type or on a curve that is not supported")]
     UnsupportedType,
     /// `use` is neither `sig` nor `jwt-svid`, or `key_ops` does not have `verify`.
-    #[error("the key is not meant to check signatures")]
+    #[error("the key is not meant for signatures")]
     NotForSignatures,
     /// `alg` is not supported, or not one for this type and curve.
     #[error("the key's `alg` is not supported or does not fit its type")]
     Algorithm,
-    /// The entry holds the private half too: whoever can read the set can sign.
-    #[error("the key's private half is in the set: replace the key")]
+    /// The entry holds the private half too: anyone who can read the set can sign.
+    #[error("the set contains the private key: replace the key")]
     PrivateKey,
     /// A shared secret in a set of public keys.
-    #[error("the key is a shared secret: those are configured by `hmac_secret`")]
+    #[error("the key is a shared secret: configure it with `hmac_secret`")]
     Secret,
     /// The RSA modulus has fewer than 2048 or more than 8192 bits, is even, or the exponent is
     /// even, 1 or above 2^33.
@@ -40,7 +39,7 @@ pub enum KeyRefusal {
     /// The point is not on the curve.
     #[error("the key is not a point on its curve")]
     NotOnCurve,
-    /// The Ed25519 point has a small order: anybody can make signatures that it accepts.
+    /// The Ed25519 point has a small order: anyone can make signatures that it accepts.
     #[error("the Ed25519 key is a point of small order")]
     SmallOrder,
     /// The secret is shorter than the hash of its algorithm.
@@ -102,7 +101,7 @@ impl fmt::Display for KeyWarning {
     }
 }
 
-/// Why there is no [`KeySet`](super::KeySet).
+/// Why a [`KeySet`](super::KeySet) cannot be read.
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum KeySetError {
@@ -112,7 +111,7 @@ pub enum KeySetError {
     /// The file cannot be read.
     #[error("the key set's file cannot be read")]
     File(#[source] std::io::Error),
-    /// The text cannot be read in one way only.
+    /// The text is not JSON, or is ambiguous.
     #[error("the key set cannot be read: {0}")]
     Json(JsonFault),
     /// There is no array `keys`.
@@ -122,7 +121,7 @@ pub enum KeySetError {
     #[error("the key set has more than 256 keys")]
     TooManyKeys,
     /// A set of secrets holds a key of another type.
-    #[error("the set of secrets holds a key of another type: keep them in sets of their own")]
+    #[error("the set of secrets holds a key of another type: keep secrets in a set of their own")]
     MixedTypes,
     /// No key of the set can be used.
     #[error("the key set has no key that can check signatures{}", reasons(.warnings))]
@@ -132,7 +131,7 @@ pub enum KeySetError {
     },
 }
 
-/// Why none is used, as far as one line can say it.
+/// Why each of the first keys is not used, in one line.
 fn reasons(warnings: &[KeyWarning]) -> String {
     const SHOWN: usize = 4;
     let shown: Vec<String> = warnings.iter().take(SHOWN).map(ToString::to_string).collect();

@@ -1,4 +1,4 @@
-//! Which keys an issuer signs with now.
+//! The keys that an issuer signs with, and their replacement.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -10,11 +10,11 @@ use arc_swap::ArcSwap;
 use serde_json::Value;
 
 use super::algorithm::Algorithm;
-use super::error::shown;
 use super::json::{Limits, read_object};
 use super::key::Key;
 use super::key_error::{KeyRefusal, KeySetError, KeyWarning};
 use super::limits::MAX_KEY_ID_BYTES;
+use super::shown::shown;
 
 /// The largest JWK set that is read, in bytes.
 pub const MAX_KEY_SET_BYTES: usize = 1024 * 1024;
@@ -54,9 +54,9 @@ pub struct KeySet(Arc<Keyring>);
 struct Keyring {
     keys: Vec<Arc<Key>>,
     by_id: HashMap<String, Vec<Arc<Key>>>,
-    /// What the entries that are not used are called.
+    /// The entries that are not used, by `kid`.
     unused: HashMap<String, KeyRefusal>,
-    /// Names under which a secret stands that cannot be used.
+    /// The `kid`s of secrets that cannot be used.
     doubtful: HashSet<String>,
     warnings: Vec<KeyWarning>,
 }
@@ -66,7 +66,7 @@ struct Keyring {
 pub(super) enum NoKey {
     /// None of this id; perhaps one that is not used.
     Unknown(Option<KeyRefusal>),
-    /// None of those that are meant is for the algorithm.
+    /// No key with this id is for the algorithm.
     Algorithm,
     /// Several different ones fit.
     Ambiguous,
@@ -83,8 +83,8 @@ impl KeySet {
         Self::read(json, Key::from_public_jwk)
     }
 
-    /// Reads a JWK set of shared secrets (`oct`), for an issuer whose tokens carry HMACs. Whoever
-    /// can check such a token can also make one. A set with a key of another type is refused:
+    /// Reads a JWK set of shared secrets (`oct`), for an issuer whose tokens carry HMACs. Anyone
+    /// who can check such a token can also make one. A set with a key of another type is refused:
     /// what is published must not hold secrets.
     ///
     /// Both sides write such a set by hand. So a secret that cannot be used and has the `kid` of
@@ -165,8 +165,8 @@ impl KeySet {
         if json.len() > MAX_KEY_SET_BYTES {
             return Err(KeySetError::TooLarge);
         }
-        // Some editors begin a file with a byte order mark; a reader may pass over it (RFC 8259 section
-        // 8.1).
+        // Some editors begin a file with a byte order mark; a reader may pass over it (RFC 8259
+        // section 8.1).
         let json = json.strip_prefix(b"\xef\xbb\xbf").unwrap_or(json);
         let set = read_object(json, KEY_SET_LIMITS).map_err(KeySetError::Json)?;
         let Some(Value::Array(entries)) = set.get("keys") else { return Err(KeySetError::NoKeysArray) };
@@ -392,7 +392,8 @@ mod tests {
 
     #[test]
     fn a_modulus_of_the_roca_form_is_refused() {
-        // One more than a multiple of every prime from 3 to 167 is a power of 65537 modulo each of them.
+        // One more than a multiple of every prime from 3 to 167 is a power of 65537 modulo each of
+        // them.
         let primes = (3_u32..=167).filter(|n| (2..*n).all(|d| n % d != 0));
         let mut little_endian = vec![1_u8];
         for prime in primes {
@@ -447,7 +448,8 @@ mod tests {
         assert_eq!(set_of(&[ec(), other_ec(), ec()]).len(), 3, "three issuers, three keys");
         let one = ec();
         assert_eq!(set_of(&[one.clone(), one.clone(), one]).len(), 1);
-        // Two different keys that fit: which is meant cannot be known, and nothing else is refused for it.
+        // Two different keys that fit: which is meant cannot be known, and nothing else is refused
+        // for it.
         let set = set_of(&[ec(), other_ec(), pkcs]);
         assert_eq!(set.select(id, Algorithm::ES256).unwrap_err(), NoKey::Ambiguous);
         assert_eq!(set.select(None, Algorithm::ES256).unwrap_err(), NoKey::Ambiguous);

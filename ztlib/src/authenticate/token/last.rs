@@ -30,8 +30,8 @@ struct Last {
 impl LastTokens {
     /// What the token in this header says. Its life is for the caller to check.
     pub(super) fn find(&self, verifier: u64, header: &[u8]) -> Option<VerifiedClaims> {
-        // Requests of one connection are judged one after the other, or the look-up is left to the cache
-        // that all share.
+        // Requests of one connection are judged one after the other, or the look-up is left to the
+        // cache that all share.
         let mut kept = self.0.try_lock().ok()?;
         let at = kept.iter().position(|last| {
             last.as_ref().is_some_and(|last| last.verifier == verifier && is_same(&last.header, header))

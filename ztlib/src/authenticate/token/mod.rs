@@ -1,15 +1,16 @@
 //! The caller's bearer token (RFC 6750) → [`VerifiedClaims`], or a named [`TokenError`].
 //!
-//! | step | file | gives |
-//! |---|---|---|
-//! | find the one token of a request | `bearer`, `authenticator` | [`BearerToken`] |
-//! | take it apart, refuse what can be read in two ways | `jws`, `json` | header and payload, not believed yet |
-//! | choose the key, check the signature | `keys`, `key`, `key_error` | the issuer's words |
-//! | check what they mean, here and now | `times`, `trusted`, `verifier` | [`VerifiedClaims`] |
+//! 1. A request has at most one token, in one place ([`BearerSource`]); a second one is refused.
+//! 2. The token is a signed JWT of three parts that can be read in one way only: strict base64url,
+//!    no duplicate members, no `crit`, `b64`, `zip`, `cty` or `enc` in the header.
+//! 3. `iss` names a configured [`Issuer`]; its keys and terms, and no others, are used.
+//! 4. The algorithm is in the issuer's list and fits the key, and the signature verifies.
+//!    Weak keys are left out when a [`KeySet`] is read.
+//! 5. `typ`, `aud`, `exp`, `nbf`, `iat` and the required claims are what the issuer's terms say,
+//!    each of exactly its type.
 //!
-//! The signature itself is checked by jsonwebtoken on aws-lc. All else is checked here, since a
-//! library for everybody accepts more than a service should: claims of a wrong type, unknown
-//! critical extensions, duplicate members, weak keys, any `typ`.
+//! jsonwebtoken on aws-lc checks the signature only. It accepts more than a service should, such as
+//! claims of a wrong type, duplicate members and any `typ`, so ztlib checks the rest itself.
 //!
 //! ```
 //! use std::time::{Duration, UNIX_EPOCH};
@@ -40,13 +41,19 @@
 //! # Time and keys change
 //!
 //! Claims are verified once and used later: from a cache, on an open stream. Each use begins with
-//! [`VerifiedClaims::recheck`], which compares the times with now and, where the issuer's [`KeyStore`]
-//! were replaced, whether the key is still among them.
+//! [`VerifiedClaims::recheck`], which compares the times with now and, where the issuer's
+//! [`KeyStore`] were replaced, whether the key is still among them.
 //!
 //! # What a caller learns
 //!
-//! Whatever is wrong with a token, the answer is one and the same `invalid_token`. The
+//! Whatever is wrong with a token itself, the answer is the same `invalid_token`. The
 //! [`TokenError`] is for the operator.
+//!
+//! # Deployment caveat
+//!
+//! A bearer token works for anyone who has it: accept it over TLS only. Keys are given, not
+//! fetched: call [`KeyStore::replace`] when the issuer changes its keys, or tokens by a key that it
+//! has withdrawn are still accepted. The clock of the machine decides when a token expires.
 
 mod algorithm;
 mod authenticator;
@@ -63,6 +70,7 @@ mod key_error;
 mod keys;
 mod last;
 mod limits;
+mod shown;
 mod times;
 mod trusted;
 #[cfg(test)]

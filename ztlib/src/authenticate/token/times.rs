@@ -9,7 +9,8 @@
 use serde_json::{Map, Value};
 use ztlib_contract::facts::{ClaimFault, date};
 
-use super::error::{TokenError, shown};
+use super::error::TokenError;
+use super::shown::shown;
 use super::trusted::TrustedIssuer;
 
 /// `exp`, `nbf` and `iat`, in Unix seconds.

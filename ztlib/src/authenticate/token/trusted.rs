@@ -7,9 +7,10 @@ use serde_json::{Map, Value};
 
 use super::algorithm::Algorithm;
 use super::config_error::TokenConfigError;
-use super::error::{TokenError, listed, shown};
+use super::error::TokenError;
 use super::issuer::{Issuer, MAX_LEEWAY};
 use super::keys::KeyStore;
+use super::shown::{listed, shown};
 use super::times::{Times, missing};
 use ztlib_contract::facts::{ClaimNames, Claims};
 

@@ -9,15 +9,16 @@ use std::time::SystemTime;
 use super::bearer::BearerToken;
 use super::claims::{Verified, VerifiedClaims, seconds};
 use super::config_error::TokenConfigError;
-use super::error::{TokenError, shown};
+use super::error::TokenError;
 use super::issuer::Issuer;
 use super::json::read_object;
 use super::jws::Jws;
 use super::limits::TokenLimits;
+use super::shown::shown;
 use super::times::issuer_hint;
 use super::trusted::TrustedIssuer;
 
-/// Decides whether a token is to be believed. A pure function with configuration: no socket, no
+/// Decides whether to accept a token. A pure function with configuration: no socket, no
 /// clock, no waiting. Cheap to clone.
 ///
 /// What it checks, in order, each step refusing with its own [`TokenError`]:
@@ -97,9 +98,9 @@ impl TokenVerifier {
         }))
     }
 
-    /// Whether claims that were verified before, here or by another verifier, would be believed
-    /// here and now. What another verifier found is worth its signature and no more: all else
-    /// is checked again on the terms of our own issuer of that name.
+    /// Whether claims that were verified before, here or by another verifier, are still valid here.
+    /// Of another verifier's result only the signature check is reused: everything else is checked
+    /// again on the terms of this verifier's issuer of that name.
     pub(crate) fn recheck(
         &self,
         claims: &VerifiedClaims,

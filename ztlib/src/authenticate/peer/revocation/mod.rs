@@ -1,4 +1,4 @@
-//! Which certificates were taken back: the revocation lists of one trust domain or authority (RFC
+//! Which certificates were revoked: the revocation lists of one trust domain or authority (RFC
 //! 5280 sections 5 and 6.3).
 //!
 //! ```text
@@ -60,8 +60,8 @@ pub(super) fn is_plain_key(info: &[u8]) -> bool {
     signer::read_key(info).is_ok()
 }
 
-/// What is said where no list speaks, or where it speaks no more. Both refuse unless a verb was
-/// called.
+/// What happens where no list covers a certificate, or the list is stale. Both refuse unless a
+/// verb was called.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct RevocationPolicy {
     pub(super) allow_unknown: bool,

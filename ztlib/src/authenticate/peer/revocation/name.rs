@@ -3,7 +3,7 @@
 use super::der::{Damaged, Element, Reader, SET, elements};
 use crate::authenticate::peer::distinguished_name::DistinguishedName;
 
-/// A longer name in DER is no certificate's: a chain may not have so many bytes.
+/// A longer name cannot be that of a certificate: a chain may not have so many bytes.
 const MAX_NAME_BYTES: usize = 32 * 1024;
 
 /// One `GeneralName`. All but directory names are compared as they are encoded, since a list and
