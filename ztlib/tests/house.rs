@@ -2,6 +2,13 @@
 //! a request knows nothing of where policy sets come from, nothing points at enforcement, and no
 //! circle is larger than three files.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test may panic; the text is this project's source, cut where ASCII stands"
+)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! What `jsonwebtoken::decode` accepts and ztlib refuses: the reason why only its signature check
-//! is used.
+//! What `jsonwebtoken::decode` accepts and ztlib refuses: the reason why only its signature check is
+//! used.
 //!
 //! The first table fails when the library becomes as strict as ztlib in a row: then the check of
 //! ztlib may be double. The second one is what version 12 refuses too.
@@ -29,7 +29,7 @@ impl Both {
         let issuer = issuer.keys(KeySet::from_jwks(&id.jwks()).unwrap());
         let ours = TokenVerifier::builder().issuer(issuer).build().unwrap();
         let set: JwkSet = serde_json::from_slice(&id.jwks()).unwrap();
-        let theirs = DecodingKey::from_jwk(&set.keys[0]).unwrap();
+        let theirs = DecodingKey::from_jwk(set.keys.first().unwrap()).unwrap();
         Self { id, ours, theirs, now: ManualClock::default().now() }
     }
 

@@ -1,5 +1,7 @@
 //! The sandbox, asked as a service asks it.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::time::SystemTime;
 
 use crate::authenticate::Principal;

@@ -52,6 +52,13 @@ pub struct TokenAuthenticator {
     subprotocol: Option<String>,
 }
 
+/// Every request must bring a token that the verifier accepts.
+impl From<TokenVerifier> for TokenAuthenticator {
+    fn from(verifier: TokenVerifier) -> Self {
+        Self::new(verifier)
+    }
+}
+
 impl TokenAuthenticator {
     /// Requires a token in the `authorization` header.
     #[must_use]
