@@ -2,9 +2,9 @@
 //! docs/connections.md in turn:
 //!
 //! ```text
-//! cargo run --example connection_states                  # 300 connections in each state, for two seconds
-//! cargo run --example connection_states 9900 60          # for a minute: needs 10 000 file descriptors
-//! cargo run --example connection_states 9900 60 shut     # the states with this in their name alone
+//! cargo run --example connection_states         # 300 connections a state, two seconds
+//! cargo run --example connection_states 9900 60 # a minute; needs 10 000 descriptors
+//! cargo run --example connection_states 9900 60 shut # only states with this in the name
 //! ```
 //!
 //! The server is a process of its own, with the defaults. A good client opens a connection for each

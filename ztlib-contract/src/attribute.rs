@@ -29,7 +29,9 @@ const REGISTERED: [&str; 10] = ["iss", "sub", "aud", "exp", "nbf", "iat", "jti",
 /// let tenant: Attribute = "claim:/tenant".parse()?;
 /// assert_eq!(tenant, Attribute::claim("/tenant"));
 /// assert_eq!("header:X-Tag".parse::<Attribute>()?.to_string(), "header:x-tag");
-/// assert!("cookie-jar".parse::<Attribute>().unwrap_err().to_string().contains("is not an attribute"));
+/// assert!(
+///     "cookie-jar".parse::<Attribute>().unwrap_err().to_string().contains("is not an attribute")
+/// );
 /// # Ok::<(), ztlib_contract::UnknownAttribute>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

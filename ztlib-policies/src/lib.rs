@@ -8,7 +8,7 @@
 ///
 /// ```yaml
 /// roles:                              # who has which role; at least one of the four
-///   claims: [/roles]                  # claims of the token (JSON pointers) that hold names of roles
+///   claims: [/roles]                  # claims of the token (JSON pointers) with role names
 ///   groups:                           # roles by group
 ///     claim: /groups
 ///     roles: { warehouse: [clerk] }
@@ -112,7 +112,8 @@ pub const RBAC_REASONS: [&str; 2] = ["no-rule", "no-role"];
 ///     .component("peers", ztlib_policies::PEER_ALLOW_LIST)
 ///     .reasons(ztlib_policies::PEER_ALLOW_LIST_REASONS)
 ///     .config(serde_json::json!({ "rules": [
-///         { "methods": ["POST"], "routes": ["/payments"], "peers": ["spiffe://shop.example/web"] },
+///         { "methods": ["POST"], "routes": ["/payments"],
+///           "peers": ["spiffe://shop.example/web"] },
 ///     ] }))
 ///     .load()?;
 /// let cases = r#"
@@ -224,7 +225,7 @@ pub const TOKEN_SCOPE_REASONS: [&str; 2] = ["no-rule", "missing-scope"];
 /// rules:
 ///   - methods: [POST]
 ///     routes: ["/transfers/**"]
-///     acr: ["urn:shop:gold"]          # the authentication context class is one of these; the first is asked for
+///     acr: ["urn:shop:gold"]          # the login's class is one of these
 ///     max-age: 300                    # and the login was at most this many seconds ago
 ///   - methods: ["*"]
 ///     routes: ["/admin/**"]
@@ -250,7 +251,8 @@ pub const TOKEN_SCOPE_REASONS: [&str; 2] = ["no-rule", "missing-scope"];
 ///     .may_abstain()
 ///     .reasons(ztlib_policies::STEP_UP_REASONS)
 ///     .config(serde_json::json!({ "rules": [
-///         { "methods": ["*"], "routes": ["/admin/**"], "amr": ["mfa"], "challenge-acr": "urn:shop:gold" },
+///         { "methods": ["*"], "routes": ["/admin/**"], "amr": ["mfa"],
+///           "challenge-acr": "urn:shop:gold" },
 ///     ] }))
 ///     .load()?;
 /// let cases = r#"
@@ -275,7 +277,8 @@ pub const TOKEN_SCOPE_REASONS: [&str; 2] = ["no-rule", "missing-scope"];
 /// route = "/orders"
 /// expect = "abstain"
 /// "#;
-/// let report = policies.test(&Cases::parse(Path::new("step-up.toml"), cases)?.about("step-up"))?;
+/// let report =
+///     policies.test(&Cases::parse(Path::new("step-up.toml"), cases)?.about("step-up"))?;
 /// assert_eq!(report.passed(), 3);
 /// # Ok::<(), ztlib::policies::LoadError>(())
 /// ```

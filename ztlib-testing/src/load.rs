@@ -26,7 +26,11 @@ type Make = Arc<dyn Fn(u64) -> Request<Full<Bytes>> + Send + Sync>;
 /// each connection sends its next request when the last one is answered.
 ///
 /// ```no_run
-/// # async fn example(address: std::net::SocketAddr, client: ztlib_testing::TlsClient) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+/// # type Failure = Box<dyn std::error::Error + Send + Sync>;
+/// # async fn example(
+/// #     address: std::net::SocketAddr,
+/// #     client: ztlib_testing::TlsClient,
+/// # ) -> Result<(), Failure> {
 /// use http::Request;
 /// use ztlib_testing::Load;
 ///
@@ -34,7 +38,11 @@ type Make = Arc<dyn Fn(u64) -> Request<Full<Bytes>> + Send + Sync>;
 ///     .http2(16)
 ///     .connections(8)
 ///     .requests(100_000)
-///     .run(|n| Request::get(format!("https://localhost/orders/{n}")).body(Default::default()).unwrap_or_default())
+///     .run(|n| {
+///         Request::get(format!("https://localhost/orders/{n}"))
+///             .body(Default::default())
+///             .unwrap_or_default()
+///     })
 ///     .await?;
 /// println!("{report}");
 /// # Ok(())

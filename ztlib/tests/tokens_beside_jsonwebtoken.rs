@@ -1,5 +1,5 @@
-//! What `jsonwebtoken::decode` accepts and ztlib refuses: the reason why only its signature check is
-//! used.
+//! What `jsonwebtoken::decode` accepts and ztlib refuses: the reason why only its signature check
+//! is used.
 //!
 //! The first table fails when the library becomes as strict as ztlib in a row: then the check of
 //! ztlib may be double. The second one is what version 12 refuses too.

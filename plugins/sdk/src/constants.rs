@@ -27,8 +27,14 @@
 //!     }
 //!
 //!     fn decide(&self, question: &Question) -> Answer {
-//!         let region = question.claim_string("/tenant").and_then(|tenant| self.regions.get(question, &tenant));
-//!         if region.is_some() && region == question.label("region") { Answer::Allow } else { question.deny("elsewhere") }
+//!         let region = question
+//!             .claim_string("/tenant")
+//!             .and_then(|tenant| self.regions.get(question, &tenant));
+//!         if region.is_some() && region == question.label("region") {
+//!             Answer::Allow
+//!         } else {
+//!             question.deny("elsewhere")
+//!         }
 //!     }
 //! }
 //!

@@ -22,7 +22,8 @@ use crate::constants::{Constant, Packer, Unpacker};
 /// config_struct! {
 ///     struct Config { issuers: Issuers = "issuers" }
 /// }
-/// let facts = Facts::action("a").token(r#"{"iss": "https://partner.example"}"#).of_another_issuer();
+/// let facts =
+///     Facts::action("a").token(r#"{"iss": "https://partner.example"}"#).of_another_issuer();
 ///
 /// let nobody_named: Config = from_json(b"{}")?;
 /// assert!(!ask(&facts, |question| nobody_named.issuers.vouch(question)).unwrap());

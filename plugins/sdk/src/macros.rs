@@ -14,11 +14,15 @@
 /// # fn main() {}
 /// ```
 ///
-/// | argument | meaning |
-/// |---|---|
-/// | `sealed` | The type also implements [`Constant`](crate::constants::Constant): it is configured once, when it is loaded, put aside, and unpacked in each evaluation. Without it `configure` runs in every evaluation. |
-/// | `arena = BYTES` | Memory that the policy has from the start; 16 KiB where it is not given. It has to hold what one evaluation needs and, for a policy that is not sealed, its configuration and everything made from it. A policy that needs more grows its memory, which makes each such evaluation several microseconds dearer; the host's budget is the end. |
-/// | `no_std` | The crate says `#![cfg_attr(target_arch = "wasm32", no_std)]`. It comes out a little smaller, and the macro adds the panic handler, which traps. |
+/// - `sealed`: The type also implements [`Constant`](crate::constants::Constant): it is configured
+///   once, when it is loaded, put aside, and unpacked in each evaluation. Without it `configure`
+///   runs in every evaluation.
+/// - `arena = BYTES`: Memory that the policy has from the start; 16 KiB where it is not given. It
+///   has to hold what one evaluation needs and, for a policy that is not sealed, its configuration
+///   and everything made from it. A policy that needs more grows its memory, which makes each such
+///   evaluation several microseconds dearer; the host's budget is the end.
+/// - `no_std`: The crate says `#![cfg_attr(target_arch = "wasm32", no_std)]`. It comes out a little
+///   smaller, and the macro adds the panic handler, which traps.
 ///
 /// They are given in this order. Outside of WebAssembly it expands to nothing but a check of the
 /// type, so that `cargo test` works.

@@ -53,7 +53,10 @@ impl DataPointer {
 ///
 /// ```
 /// use ztlib_policy::pointer::ClaimPointer;
-/// assert_eq!(ClaimPointer::new().key("https://shop.example/roles").as_str(), "/https:~1~1shop.example~1roles");
+/// assert_eq!(
+///     ClaimPointer::new().key("https://shop.example/roles").as_str(),
+///     "/https:~1~1shop.example~1roles"
+/// );
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ClaimPointer(String);

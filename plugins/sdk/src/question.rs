@@ -174,7 +174,9 @@ functions!(outcome {
     ///
     /// struct Tenants;
     /// impl Policy for Tenants {
-    ///     fn configure(_: &[u8]) -> Result<Self, String> { Ok(Tenants) }
+    ///     fn configure(_: &[u8]) -> Result<Self, String> {
+    ///         Ok(Tenants)
+    ///     }
     ///     fn decide(&self, question: &Question) -> Answer {
     ///         question.copy_to_request_header("x-tenant", "{claim:/tenant}");
     ///         Answer::Allow
@@ -188,7 +190,9 @@ functions!(outcome {
     ///
     /// let fault = decide(&Tenants, &facts).unwrap_err();
     /// assert_eq!(fault.code, "obligation-source-absent");
-    /// let fault = ask(&facts, |question| question.copy_to_request_header("x-key", "{header:cookie}")).unwrap_err();
+    /// let fault =
+    ///     ask(&facts, |question| question.copy_to_request_header("x-key", "{header:cookie}"))
+    ///         .unwrap_err();
     /// assert_eq!(fault.code, "outcome-secret-source");
     /// ```
     fn copy_to_request_header(name: &str, source: &str);

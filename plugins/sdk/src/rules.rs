@@ -18,11 +18,13 @@ use links::{INLINE_BYTES, Link, offset};
 /// What a rule is for, as it stands in a configuration: methods together with routes, actions, or
 /// both.
 ///
-/// | member | form |
-/// |---|---|
-/// | `methods` | exactly as HTTP spells them ("GET"), or `*` alone for any. GET does not stand for HEAD. gRPC calls are "POST". |
-/// | `routes` | templates as the router has them ("/orders/{id}"; gRPC: "/shop.Inventory/Reserve"), compared with the template that matched, not with the path. A last segment `*` stands for any one segment of the template but a catch-all ("/shop.Inventory/*"); a last segment `**` for the rest, however long ("/orders/**" holds "/orders" too). |
-/// | `actions` | the application's names of what it asks ("orders.cancel"), compared as they are. |
+/// - `methods`: exactly as HTTP spells them ("GET"), or `*` alone for any. GET does not stand for
+///   HEAD. gRPC calls are "POST".
+/// - `routes`: templates as the router has them ("/orders/{id}"; gRPC: "/shop.Inventory/Reserve"),
+///   compared with the template that matched, not with the path. A last segment `*` stands for any
+///   one segment of the template but a catch-all ("/shop.Inventory/*"); a last segment `**` for the
+///   rest, however long ("/orders/**" holds "/orders" too).
+/// - `actions`: the application's names of what it asks ("orders.cancel"), compared as they are.
 ///
 /// A request that matched no route is under no rule.
 #[derive(Debug, Clone, Default)]
@@ -45,11 +47,15 @@ pub struct Covers<'a> {
 /// # use ztlib_policy::testing::{Facts, ask};
 /// let list = |json: &'static str| from_json(json.as_bytes()).ok();
 /// let mut rules = Rules::new();
-/// let orders = Covers { methods: list(r#"["GET"]"#), routes: list(r#"["/orders/**"]"#), actions: None };
+/// let orders =
+///     Covers { methods: list(r#"["GET"]"#), routes: list(r#"["/orders/**"]"#), actions: None };
 /// rules.add(&orders, &String::from("orders:read"))?;
 ///
 /// let facts = Facts::request("GET", "/orders/7").route("/orders/{id}");
-/// assert_eq!(ask(&facts, |question| rules.find(question).collect::<Vec<_>>()).unwrap(), ["orders:read"]);
+/// assert_eq!(
+///     ask(&facts, |question| rules.find(question).collect::<Vec<_>>()).unwrap(),
+///     ["orders:read"]
+/// );
 ///
 /// // Another method, and a request that matched no route, are under no rule.
 /// let facts = Facts::request("DELETE", "/orders/7").route("/orders/{id}");

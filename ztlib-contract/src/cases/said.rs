@@ -7,9 +7,10 @@ use super::{At, CaseVerdict, Expectation, StepUp, shown};
 /// side that asked has it.
 ///
 /// ```
-/// use ztlib_contract::cases::{Said, CaseVerdict};
+/// use ztlib_contract::cases::{CaseVerdict, Said};
 ///
-/// let said: Said<String> = Said { reason: Some("no-role".to_owned()), ..Said::new(CaseVerdict::Deny) };
+/// let said: Said<String> =
+///     Said { reason: Some("no-role".to_owned()), ..Said::new(CaseVerdict::Deny) };
 /// assert_eq!(said.outcome(), "deny `no-role`");
 /// ```
 #[derive(Debug, Clone)]

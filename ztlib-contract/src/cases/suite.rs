@@ -12,11 +12,19 @@ use super::{Error, file};
 /// use ztlib_contract::cases::Cases;
 ///
 /// let file = Path::new("tests/night.toml");
-/// let cases = Cases::parse(file, "format = 1\n[[case]]\nname = 'all pass'\npath = '/'\nexpect = 'allow'")?;
+/// let cases = Cases::parse(
+///     file,
+///     "format = 1\n[[case]]\nname = 'all pass'\npath = '/'\nexpect = 'allow'",
+/// )?;
 /// assert_eq!(cases.len(), 1);
 ///
-/// let error = Cases::parse(file, "format = 1\n[[case]]\nname = 'all pass'\npat = '/'\nexpect = 'allow'").unwrap_err();
-/// assert_eq!(error.to_string(), "tests/night.toml:4: there is no key `pat` here: did you mean `path`? (unknown-key)");
+/// let error =
+///     Cases::parse(file, "format = 1\n[[case]]\nname = 'all pass'\npat = '/'\nexpect = 'allow'")
+///         .unwrap_err();
+/// assert_eq!(
+///     error.to_string(),
+///     "tests/night.toml:4: there is no key `pat` here: did you mean `path`? (unknown-key)"
+/// );
 /// # Ok::<(), ztlib_contract::cases::Error>(())
 /// ```
 #[derive(Clone)]

@@ -28,7 +28,10 @@ pub struct Text<'t> {
 /// assert_eq!((table.text("name")?, table.integer("port")?), (Some("orders"), Some(80)));
 ///
 /// let error = text.table(&parsed, &["name", "ports"]).err().unwrap();
-/// assert_eq!(error.to_string(), "a.toml:2: there is no key `port` here: did you mean `ports`? (unknown-key)");
+/// assert_eq!(
+///     error.to_string(),
+///     "a.toml:2: there is no key `port` here: did you mean `ports`? (unknown-key)"
+/// );
 /// # Ok::<(), ztlib_contract::cases::Error>(())
 /// ```
 pub struct Table<'t> {

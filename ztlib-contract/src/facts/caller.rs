@@ -10,7 +10,8 @@ use super::{Claims, PeerFacts};
 /// ```
 /// use ztlib_contract::facts::{Caller, PeerFacts};
 ///
-/// let caller = Caller::default().with_peer(PeerFacts::spiffe("spiffe://shop.test/orders".parse()?));
+/// let caller =
+///     Caller::default().with_peer(PeerFacts::spiffe("spiffe://shop.test/orders".parse()?));
 /// assert!(caller.claims.is_none());
 /// # Ok::<(), ztlib_contract::facts::SpiffeIdError>(())
 /// ```

@@ -61,7 +61,12 @@ impl Claims {
     /// use ztlib_contract::facts::{ClaimLimits, Claims};
     ///
     /// let described = |json: serde_json::Value| {
-    ///     Claims::described(json.as_object().cloned().unwrap_or_default(), 1_000, true, ClaimLimits::CASE)
+    ///     Claims::described(
+    ///         json.as_object().cloned().unwrap_or_default(),
+    ///         1_000,
+    ///         true,
+    ///         ClaimLimits::CASE,
+    ///     )
     /// };
     /// let claims = described(serde_json::json!({"sub": "alice", "scope": "b a"}))?;
     /// assert_eq!((claims.subject(), claims.has_scope("a")), (Some("alice"), Ok(true)));

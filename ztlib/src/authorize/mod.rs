@@ -28,9 +28,13 @@
 //! let policies = PolicySetBuilder::new()
 //!     .component("scopes", ztlib_policies::TOKEN_SCOPE)
 //!     .reasons(ztlib_policies::TOKEN_SCOPE_REASONS)
-//!     .config(serde_json::json!({ "rules": [{ "actions": ["catalogue.read"], "without-scope": true }] }))
+//!     .config(serde_json::json!({
+//!         "rules": [{ "actions": ["catalogue.read"], "without-scope": true }],
+//!     }))
 //!     .load()?;
-//! let ask = |action| policies.simulate(Principal::anonymous(), action, Labels::new(), SystemTime::UNIX_EPOCH);
+//! let ask = |action| {
+//!     policies.simulate(Principal::anonymous(), action, Labels::new(), SystemTime::UNIX_EPOCH)
+//! };
 //! assert!(matches!(ask("catalogue.read").result(), Ok(Decision::Allow(_))));
 //!
 //! let evaluation = ask("catalogue.write");

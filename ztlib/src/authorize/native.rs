@@ -15,14 +15,17 @@ use super::{Answer, Fault, Outcome, Reader};
 /// ```
 /// use std::time::SystemTime;
 /// use ztlib::authenticate::Principal;
-/// use ztlib::authorize::{Answer, Decision, Fault, Labels, NativePolicy, Outcome, Read, Reader, Value};
+/// use ztlib::authorize::{
+///     Answer, Decision, Fault, Labels, NativePolicy, Outcome, Read, Reader, Value,
+/// };
 /// use ztlib::policies::PolicySetBuilder;
 ///
 /// /// Only what is labelled "public" may pass.
 /// struct PublicOnly;
 /// impl NativePolicy for PublicOnly {
 ///     fn decide(&self, question: &mut Reader, outcome: &mut Outcome) -> Result<Answer, Fault> {
-///         if question.read(Read::Label("classification".into()))? == Value::Text("public".into()) {
+///         if question.read(Read::Label("classification".into()))? == Value::Text("public".into())
+///         {
 ///             return Ok(Answer::Allow);
 ///         }
 ///         outcome.reason("not-public")?;
@@ -30,7 +33,8 @@ use super::{Answer, Fault, Outcome, Reader};
 ///     }
 /// }
 ///
-/// let policies = PolicySetBuilder::new().native("public-only", PublicOnly).reasons(["not-public"]).load()?;
+/// let policies =
+///     PolicySetBuilder::new().native("public-only", PublicOnly).reasons(["not-public"]).load()?;
 /// let ask = |class| {
 ///     let labels = Labels::new().with("classification", class);
 ///     policies.simulate(Principal::anonymous(), "documents.read", labels, SystemTime::UNIX_EPOCH)

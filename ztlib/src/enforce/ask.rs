@@ -17,9 +17,17 @@ use crate::observe::Object;
 /// use ztlib::authorize::Labels;
 /// use ztlib::enforce::{Ask, Guard, Permit, Refusal};
 ///
-/// fn may_cancel(guard: &Guard, who: &Principal, order: u64, owner: &str) -> Result<Permit, Refusal> {
+/// fn may_cancel(
+///     guard: &Guard,
+///     who: &Principal,
+///     order: u64,
+///     owner: &str,
+/// ) -> Result<Permit, Refusal> {
 ///     let labels = Labels::new().with("owner", owner);
-///     guard.ask_about(who, Ask::new("orders.cancel").object("order", order.to_string()).labels(labels))
+///     guard.ask_about(
+///         who,
+///         Ask::new("orders.cancel").object("order", order.to_string()).labels(labels),
+///     )
 /// }
 /// ```
 ///

@@ -209,7 +209,8 @@ impl GuardBuilder<Ready> {
     /// use ztlib::enforce::{Guard, PathSpelling};
     /// # fn f(policies: PolicyStore) {
     /// let guard = Guard::builder().allow_unauthenticated_peers().allow_requests_without_token();
-    /// let guard = guard.policies(policies).allow_path_spelling(PathSpelling::LowercaseEscapes).build();
+    /// let guard =
+    ///     guard.policies(policies).allow_path_spelling(PathSpelling::LowercaseEscapes).build();
     /// # }
     /// ```
     pub fn allow_path_spelling(mut self, spelling: PathSpelling) -> Self {

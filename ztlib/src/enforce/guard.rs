@@ -44,10 +44,15 @@ pub const MAX_QUESTIONS: usize = 1000;
 /// let policies = PolicySetBuilder::new()
 ///     .component("scopes", ztlib_policies::TOKEN_SCOPE)
 ///     .reasons(ztlib_policies::TOKEN_SCOPE_REASONS)
-///     .config(serde_json::json!({ "rules": [{ "actions": ["catalogue.read"], "without-scope": true }] }))
+///     .config(serde_json::json!({
+///         "rules": [{ "actions": ["catalogue.read"], "without-scope": true }],
+///     }))
 ///     .load()?;
-/// let guard =
-///     Guard::builder().allow_unauthenticated_peers().allow_requests_without_token().policies(policies).build();
+/// let guard = Guard::builder()
+///     .allow_unauthenticated_peers()
+///     .allow_requests_without_token()
+///     .policies(policies)
+///     .build();
 ///
 /// let nobody = Principal::anonymous();
 /// assert!(guard.ask(&nobody, "catalogue.read", Labels::new()).is_ok());
@@ -132,7 +137,10 @@ impl Guard {
     /// ```
     /// # fn f(guard: &ztlib::enforce::Guard) {
     /// if let Some(cache) = guard.decision_cache() {
-    ///     println!("{} of {} bytes in {} decisions", cache.bytes, cache.bounds.bytes, cache.entries);
+    ///     println!(
+    ///         "{} of {} bytes in {} decisions",
+    ///         cache.bytes, cache.bounds.bytes, cache.entries
+    ///     );
     /// }
     /// # }
     /// ```
@@ -239,11 +247,14 @@ impl Guard {
     /// # let policies = PolicySetBuilder::new().native("only-reads", OnlyReads).load()?;
     /// # let guard = Guard::builder().allow_unauthenticated_peers().allow_requests_without_token();
     /// # let guard = guard.policies(policies).build();
-    /// let parts = |request: http::request::Builder| request.header("host", "shop.test").body(()).map(|r| r.into_parts().0);
+    /// let parts = |request: http::request::Builder| {
+    ///     request.header("host", "shop.test").body(()).map(|r| r.into_parts().0)
+    /// };
     ///
     /// let allowed = guard.judge(parts(http::Request::get("/orders"))?, MatchedRoute::default());
     /// assert!(allowed.is_ok());
-    /// let refused = guard.judge(parts(http::Request::delete("/orders"))?, MatchedRoute::default());
+    /// let refused =
+    ///     guard.judge(parts(http::Request::delete("/orders"))?, MatchedRoute::default());
     /// assert_eq!(refused.err().map(|refusal| refusal.status().as_u16()), Some(403));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```

@@ -31,14 +31,16 @@
 //! # use std::convert::Infallible;
 //! # use http::{Request, Response, StatusCode};
 //! # use tower::{Layer, ServiceExt, service_fn};
-//! # use ztlib::authenticate::token::{Algorithm, Issuer, KeySet, TokenAuthenticator, TokenVerifier};
+//! # use ztlib::authenticate::token::{Algorithm, Issuer, KeySet};
+//! # use ztlib::authenticate::token::{TokenAuthenticator, TokenVerifier};
 //! # use ztlib::enforce::{Guard, MatchedRoute, Refusal, GuardLayer};
 //! # use ztlib::policies::PolicySetBuilder;
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let id = ztlib_testing::TokenIssuer::new("https://id.example");
 //! # let issuer = Issuer::new(id.name()).audience("shop").algorithms([Algorithm::ES256]);
-//! # let verifier = TokenVerifier::builder().issuer(issuer.keys(KeySet::from_jwks(&id.jwks())?)).build()?;
+//! # let issuer = issuer.keys(KeySet::from_jwks(&id.jwks())?);
+//! # let verifier = TokenVerifier::builder().issuer(issuer).build()?;
 //! let policies = PolicySetBuilder::new()
 //!     .component("scopes", ztlib_policies::TOKEN_SCOPE)
 //!     .reasons(ztlib_policies::TOKEN_SCOPE_REASONS)
@@ -51,15 +53,16 @@
 //!     .tokens(TokenAuthenticator::new(verifier))
 //!     .policies(policies)
 //!     .build();
-//! let orders = GuardLayer::new(guard)
-//!     .layer(service_fn(async |_: Request<()>| Ok::<_, Infallible>(Response::new("an order".to_owned()))));
+//! let orders = GuardLayer::new(guard).layer(service_fn(async |_: Request<()>| {
+//!     Ok::<_, Infallible>(Response::new("an order".to_owned()))
+//! }));
 //!
 //! let request = |scope: &str| {
 //!     let token = id.token().subject("ann").audience("shop").scope(scope).sign();
 //!     Request::get("/orders/7")
 //!         .header("host", "shop.example")
 //!         .header("authorization", format!("Bearer {token}"))
-//!         .extension(MatchedRoute::new("/orders/{id}").with_param("id", "7")) // an adapter does this
+//!         .extension(MatchedRoute::new("/orders/{id}").with_param("id", "7")) // by the adapter
 //!         .body(())
 //! };
 //! let response = orders.clone().oneshot(request("orders:read")?).await?;

@@ -40,7 +40,9 @@ use crate::request_id::RequestId;
 /// # let policies = PolicySetBuilder::new()
 /// #     .component("scopes", ztlib_policies::TOKEN_SCOPE)
 /// #     .reasons(ztlib_policies::TOKEN_SCOPE_REASONS)
-/// #     .config(serde_json::json!({ "rules": [{ "actions": ["catalogue.read"], "without-scope": true }] }))
+/// #     .config(serde_json::json!({
+/// #         "rules": [{ "actions": ["catalogue.read"], "without-scope": true }],
+/// #     }))
 /// #     .load()?;
 /// let sink = Verdicts::default();
 /// let guard = Guard::builder().allow_unauthenticated_peers().allow_requests_without_token();

@@ -4,44 +4,70 @@
 //! These are all log targets and metrics of ztlib; the tables of `docs/operations.md` are the same.
 //! Text from callers is escaped in all of them.
 //!
-//! | target | level | what |
-//! |---|---|---|
-//! | `ztlib::audit` | info | every judgement: id, service, instance, parent, verdict, reason, policy, revision, peer, subject, action, object, method, path. The sink has the same and more |
-//! | | error | the audit log cannot be written or flushed, opened anew after a rotation, or its writer did not start; events are lost: the first, and whenever their number has doubled |
-//! | | info | the audit log was rotated: its file is opened anew |
-//! | `ztlib::refusal` | info | every refusal, with the whole reason |
-//! | | debug | the reads that led to it; connections that were refused before HTTP was spoken, or ended by the server |
-//! | `ztlib::guard` | warn | a guard that only observes was built; once: a CORS preflight was refused, so its layer stands inside; a policy asks for addresses that the server does not tell |
-//! | | error | a handler asked for what the guard did not establish (500); once: a route names a parameter twice |
-//! | `ztlib::cache` | info | decisions of a set with a native policy are not remembered |
-//! | | warn | decisions of a site are not remembered, or hardly ever found again: which read it is, and what to change |
-//! | `ztlib::trial` | warn | what a candidate on trial would decide otherwise: once for each kind of change |
-//! | `ztlib::policies::…` | info | a set is in force: revision, version, signer |
-//! | | warn | a rollback; files that are looked at twice a second instead of being watched; sandboxes that run slower than they could |
-//! | | error | a set was refused: code, file, line, what stays in force |
-//! | `ztlib::tls::…` | warn | connections that were cut at the end of the shutdown limit |
-//! | | error | connections cannot be accepted |
+//! - `ztlib::audit`, info: every judgement: id, service, instance, parent, verdict, reason, policy,
+//!   revision, peer, subject, action, object, method, path. The sink has the same and more
+//! - `ztlib::audit`, error: the audit log cannot be written or flushed, opened anew after a
+//!   rotation, or its writer did not start; events are lost: the first, and whenever their number
+//!   has doubled
+//! - `ztlib::audit`, info: the audit log was rotated: its file is opened anew
+//! - `ztlib::refusal`, info: every refusal, with the whole reason
+//! - `ztlib::refusal`, debug: the reads that led to it; connections that were refused before HTTP
+//!   was spoken, or ended by the server
+//! - `ztlib::guard`, warn: a guard that only observes was built; once: a CORS preflight was
+//!   refused, so its layer stands inside; a policy asks for addresses that the server does not tell
+//! - `ztlib::guard`, error: a handler asked for what the guard did not establish (500); once: a
+//!   route names a parameter twice
+//! - `ztlib::cache`, info: decisions of a set with a native policy are not remembered
+//! - `ztlib::cache`, warn: decisions of a site are not remembered, or hardly ever found again:
+//!   which read it is, and what to change
+//! - `ztlib::trial`, warn: what a candidate on trial would decide otherwise: once for each kind of
+//!   change
+//! - `ztlib::policies::…`, info: a set is in force: revision, version, signer
+//! - `ztlib::policies::…`, warn: a rollback; files that are looked at twice a second instead of
+//!   being watched; sandboxes that run slower than they could
+//! - `ztlib::policies::…`, error: a set was refused: code, file, line, what stays in force
+//! - `ztlib::tls::…`, warn: connections that were cut at the end of the shutdown limit
+//! - `ztlib::tls::…`, error: connections cannot be accepted
 //!
 //! No label's value comes from a caller. The gauges know one policy set a process: with several,
 //! they show the one that spoke last.
 //!
-//! | metric | kind | labels | counts |
-//! |---|---|---|---|
-//! | `ztlib_judgements_total` | counter | `verdict`: `allow`, `public`, `deny`, `unauthenticated`, `bad-request`, `fault`; `policy` and `reason`, empty where there is none; `enforced`: `yes`, `no` | every judgement; `no`: it would have been refused, and the guard only observes |
-//! | `ztlib_decisions_total` | counter | `source`: `cache`, `fresh` | judgements that asked the policies: remembered, or evaluated |
-//! | `ztlib_decisions_not_cacheable_total` | counter | `why`: `native-policy`, `method`, `too-many-sites`, `too-many-reads`, `too-long-reads`, `too-long-values`, `unreadable` | decisions that were not remembered, one each; `too-many-sites`: it shares a list of reads with others |
-//! | `ztlib_decision_cache_reports_total` | counter | `why`: `values-vary`, `cache-too-small` | sites whose decisions are hardly ever found again; the log of `ztlib::cache` says more |
-//! | `ztlib_authenticate_seconds`, `ztlib_authorize_seconds` | histogram | | what was worked out; what was remembered takes less than reading a clock, and is not in it |
-//! | `ztlib_policy_loads_total` | counter | `result`: `loaded`, `refused`, `rolled-back`; `code`: why it was refused, otherwise empty | sets |
-//! | `ztlib_policy_revision_info` | gauge | `revision`: the name that audit events have; `other` past 256 of them in a process's life | 1: this revision is in force; 0: it was |
-//! | `ztlib_policies_in_force_since_seconds` | gauge | | since when this revision is in force, in seconds since 1970 |
-//! | `ztlib_policies_confirmed_seconds` | gauge | | when it was last found to be what its files say, in seconds since 1970 |
-//! | `ztlib_policies_version` | gauge | | its `version`; 0 where it has none |
-//! | `ztlib_trial_judged_total` | counter | `result`: `same`, `differs` | questions that a candidate on trial judged, too |
-//! | `ztlib_trial_lost_total` | counter | | questions that were left out because a candidate could not keep up |
-//! | `ztlib_connections_refused_total` | counter | `code` | connections that were refused before HTTP was spoken |
-//! | `ztlib_connections_ended_total` | counter | `code`: `preface-timeout`, `header-timeout`, `ping-timeout`, `body-timeout`, `answer-timeout`, `made-room`, `malformed-http`, `header-too-large` | what was ended or refused at the connection, where no guard has seen it (`docs/connections.md`) |
-//! | `ztlib_audit_events_lost_total` | counter | | audit events that the queue had no room for, that could not be written, or that were written since the last flush that went well where one fails |
+//! - `ztlib_judgements_total`, counter: every judgement; `no`: it would have been refused, and the
+//!   guard only observes. Labels: `verdict`: `allow`, `public`, `deny`, `unauthenticated`,
+//!   `bad-request`, `fault`; `policy` and `reason`, empty where there is none; `enforced`: `yes`,
+//!   `no`.
+//! - `ztlib_decisions_total`, counter: judgements that asked the policies: remembered, or
+//!   evaluated. Labels: `source`: `cache`, `fresh`.
+//! - `ztlib_decisions_not_cacheable_total`, counter: decisions that were not remembered, one each;
+//!   `too-many-sites`: it shares a list of reads with others. Labels: `why`: `native-policy`,
+//!   `method`, `too-many-sites`, `too-many-reads`, `too-long-reads`, `too-long-values`,
+//!   `unreadable`.
+//! - `ztlib_decision_cache_reports_total`, counter: sites whose decisions are hardly ever found
+//!   again; the log of `ztlib::cache` says more. Labels: `why`: `values-vary`, `cache-too-small`.
+//! - `ztlib_authenticate_seconds`, `ztlib_authorize_seconds`, histogram: what was worked out; what
+//!   was remembered takes less than reading a clock, and is not in it.
+//! - `ztlib_policy_loads_total`, counter: sets. Labels: `result`: `loaded`, `refused`,
+//!   `rolled-back`; `code`: why it was refused, otherwise empty.
+//! - `ztlib_policy_revision_info`, gauge: 1: this revision is in force; 0: it was. Labels:
+//!   `revision`: the name that audit events have; `other` past 256 of them in a process's life.
+//! - `ztlib_policies_in_force_since_seconds`, gauge: since when this revision is in force, in
+//!   seconds since 1970.
+//! - `ztlib_policies_confirmed_seconds`, gauge: when it was last found to be what its files say, in
+//!   seconds since 1970.
+//! - `ztlib_policies_version`, gauge: its `version`; 0 where it has none.
+//! - `ztlib_trial_judged_total`, counter: questions that a candidate on trial judged, too. Labels:
+//!   `result`: `same`, `differs`.
+//! - `ztlib_trial_lost_total`, counter: questions that were left out because a candidate could not
+//!   keep up.
+//! - `ztlib_connections_refused_total`, counter: connections that were refused before HTTP was
+//!   spoken. Labels: `code`.
+//! - `ztlib_connections_ended_total`, counter: what was ended or refused at the connection, where
+//!   no guard has seen it (`docs/connections.md`). Labels: `code`: `preface-timeout`,
+//!   `header-timeout`, `ping-timeout`, `body-timeout`, `answer-timeout`, `made-room`,
+//!   `malformed-http`, `header-too-large`.
+//! - `ztlib_audit_events_lost_total`, counter: audit events that the queue had no room for, that
+//!   could not be written, or that were written since the last flush that went well where one
+//!   fails.
 
 mod audit;
 mod audit_file;

@@ -18,8 +18,8 @@
 //! format = 1
 //! version = 12                     # of a signed set: grows with every change
 //! for = "shop-production"          # of a signed set: the service, or a list of them
-//! signals = ["risk"]               # what the service supplies while it runs; nothing else can be asked for
-//! secret-headers = ["x-api-key"]   # that no policy may read, besides those that none may read anyway
+//! signals = ["risk"]               # what the service supplies while it runs, and nothing else
+//! secret-headers = ["x-api-key"]   # no policy may read these either
 //!
 //! [[policy]]                       # policies are asked in this order
 //! name = "rbac"
@@ -29,7 +29,7 @@
 //! config-sha256 = "…"              # of that file; may be left out where the set is not signed
 //! reasons = ["no-role", "no-rule"] # with which it may deny
 //! may-abstain = false              # the default: it must allow
-//! tests = ["tests/rbac/*.toml"]    # cases that it must pass alone, see `cases`; also at the top, for the whole set
+//! tests = ["tests/rbac/*.toml"]    # cases that it must pass alone; at the top: the whole set
 //!
 //! [policy.budget]                  # what differs from the default `Budget`
 //! fuel = 2_000_000
@@ -39,7 +39,8 @@
 //! name = "roles"
 //! file = "roles.json"
 //! sha256 = "…"                     # may be left out where the set is not signed
-//! # allow-unsigned = true          # instead of `sha256` in a signed set: whoever can write the file decides what is in it
+//! # allow-unsigned = true          # in a signed set, instead of `sha256`: who can write the
+//! #                                # file decides what is in it
 //! ```
 //!
 //! The keys of a budget are those of [`Budget`] with dashes: `fuel`, `config-fuel`, `memory-bytes`,
@@ -62,7 +63,8 @@
 //!
 //! ```sh
 //! # from cosign 3 on also: --new-bundle-format=false --use-signing-config=false
-//! cosign sign-blob --tlog-upload=false --key cosign.key --output-signature policies.toml.sig policies.toml
+//! cosign sign-blob --tlog-upload=false --key cosign.key \
+//!     --output-signature policies.toml.sig policies.toml
 //! openssl dgst -sha256 -sign p256.pem -out policies.toml.sig policies.toml
 //! openssl pkeyutl -sign -rawin -inkey ed25519.pem -in policies.toml -out policies.toml.sig
 //! ```
@@ -110,29 +112,39 @@
 //!
 //! # Codes of faults
 //!
-//! | code | what happened |
-//! |---|---|
-//! | `fuel-spent` | the policy used up its fuel |
-//! | `deadline-passed` | it ran into the wall clock |
-//! | `memory-limit`, `table-limit` | it wanted more memory or table than it may have |
-//! | `stack-overflow` | it called itself too deep |
-//! | `trap` | anything else that WebAssembly traps on: `unreachable` (a panic in Rust), a division by zero, an access out of range |
-//! | `bad-argument` | what it handed to a call of the host, or the memory that it gave for an answer, is no value of the contract, or is too large |
-//! | `bad-answer` | what it answered is none of allow, deny, abstain |
-//! | `read-…` | a read failed: see [`ReadFault`](crate::authorize::ReadFault::code). `read-several-values`, `read-malformed-query`, `read-not-utf8`, `read-too-long` and, of a claim, `read-wrong-type` are the caller's doing ([`FaultOrigin::Request`](crate::authorize::FaultOrigin::Request)): 400, verdict `bad-request` |
-//! | `obligation-source-absent`, `obligation-unusable-value` | a header cannot be copied; the caller's doing, too, where the source is what they sent |
-//! | `outcome-…` | what it attached cannot be used: see [`OutcomeFault`](crate::authorize::OutcomeFault::code) |
-//! | `read-outside-decide` | it read or said something while it was started or configured |
-//! | `configure-refused` | it refused a configuration that it had taken when it was loaded |
-//! | `pool-exhausted` | more evaluations at once than there are places for (512) |
-//! | `policy-too-old` | the policies were not confirmed for longer than [`max_policy_age`](ManifestOptions::max_policy_age) |
-//! | `panicked` | the application's own code, a native policy or a source of signals, panicked |
-//! | `issuer-not-asked` | it allowed by what a token of another issuer than the first says, and asked neither `from-home-issuer` nor `issuer` |
-//! | `stage-missing` | the guard takes its peer or token from a layer that did not run: put that layer outside of it |
-//! | `stage-foreign` | a handler asked with a principal that this guard did not establish: ask with the one of its permit |
-//! | `too-many-questions` | one `ask_all` had more questions than [`MAX_QUESTIONS`](crate::enforce::MAX_QUESTIONS) |
-//! | `question-lost` | the sandbox did not give the question back; report it |
-//! | `internal` | a call of the host gave a value of another type than the contract says; report it |
+//! - `fuel-spent`: the policy used up its fuel
+//! - `deadline-passed`: it ran into the wall clock
+//! - `memory-limit`, `table-limit`: it wanted more memory or table than it may have
+//! - `stack-overflow`: it called itself too deep
+//! - `trap`: anything else that WebAssembly traps on: `unreachable` (a panic in Rust), a division
+//!   by zero, an access out of range
+//! - `bad-argument`: what it handed to a call of the host, or the memory that it gave for an
+//!   answer, is no value of the contract, or is too large
+//! - `bad-answer`: what it answered is none of allow, deny, abstain
+//! - `read-…`: a read failed: see [`ReadFault`](crate::authorize::ReadFault::code).
+//!   `read-several-values`, `read-malformed-query`, `read-not-utf8`, `read-too-long` and, of a
+//!   claim, `read-wrong-type` are the caller's doing
+//!   ([`FaultOrigin::Request`](crate::authorize::FaultOrigin::Request)): 400, verdict `bad-request`
+//! - `obligation-source-absent`, `obligation-unusable-value`: a header cannot be copied; the
+//!   caller's doing, too, where the source is what they sent
+//! - `outcome-…`: what it attached cannot be used: see
+//!   [`OutcomeFault`](crate::authorize::OutcomeFault::code)
+//! - `read-outside-decide`: it read or said something while it was started or configured
+//! - `configure-refused`: it refused a configuration that it had taken when it was loaded
+//! - `pool-exhausted`: more evaluations at once than there are places for (512)
+//! - `policy-too-old`: the policies were not confirmed for longer than
+//!   [`max_policy_age`](ManifestOptions::max_policy_age)
+//! - `panicked`: the application's own code, a native policy or a source of signals, panicked
+//! - `issuer-not-asked`: it allowed by what a token of another issuer than the first says, and
+//!   asked neither `from-home-issuer` nor `issuer`
+//! - `stage-missing`: the guard takes its peer or token from a layer that did not run: put that
+//!   layer outside of it
+//! - `stage-foreign`: a handler asked with a principal that this guard did not establish: ask with
+//!   the one of its permit
+//! - `too-many-questions`: one `ask_all` had more questions than
+//!   [`MAX_QUESTIONS`](crate::enforce::MAX_QUESTIONS)
+//! - `question-lost`: the sandbox did not give the question back; report it
+//! - `internal`: a call of the host gave a value of another type than the contract says; report it
 
 #[cfg(feature = "manifest")]
 pub mod cases;

@@ -49,8 +49,10 @@ use crate::remote_addr::RemoteAddr;
 ///
 /// # let authority = ztlib_testing::Authority::new("example root");
 /// # let server = authority.leaf().dns("localhost").for_servers().issue();
-/// let trust = Trust::builder().trust("example.org".parse()?, [authority.certificate()])?.build()?;
-/// let acceptor = Acceptor::builder().identity(server.chain(), server.key())?.peers(&trust).build()?;
+/// let trust =
+///     Trust::builder().trust("example.org".parse()?, [authority.certificate()])?.build()?;
+/// let acceptor =
+///     Acceptor::builder().identity(server.chain(), server.key())?.peers(&trust).build()?;
 ///
 /// // A transport that speaks no TLS is refused.
 /// let (mut garbage, transport) = tokio::io::duplex(1024);

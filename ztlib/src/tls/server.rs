@@ -32,20 +32,27 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// - Everything is bounded, and no bound can be taken away. Each verb gives an error for what is
 ///   out of its range:
 ///
-/// | what | verb | unless set | range |
-/// |---|---|---|---|
-/// | connections; where all are taken, one without a request makes room | [`max_connections`](Self::max_connections) | 10 000 | 1 to 1 000 000 |
-/// | handshakes under way, and how long one may take | [`Acceptor`] | 512, 10 s | 1 to 100 000, 1 ms to 1 h |
-/// | header section of a request; above it 431 | [`max_header_bytes`](Self::max_header_bytes) | 64 KiB, and 100 lines on HTTP/1.1 | 8 KiB to 1 MiB |
-/// | until a header section is complete, and between requests (HTTP/1.1); until the preface (HTTP/2) | [`header_timeout`](Self::header_timeout) | 30 s | 1 ms to 1 h |
-/// | without a request (HTTP/2) | [`idle_timeout`](Self::idle_timeout) | 5 min | 1 ms to 24 h |
-/// | a peer that does not answer a ping (HTTP/2) | [`ping`](Self::ping) | asked after 30 s, closed 20 s later | 1 ms to 1 h each |
-/// | a body that is waited for and does not come | [`body_timeout`](Self::body_timeout) | 30 s | 1 ms to 1 h |
-/// | an answer that is not taken | [`answer_timeout`](Self::answer_timeout) | 60 s | 1 ms to 1 h |
-/// | what is taken in of a body that nobody reads | [`unread_bodies`](Self::unread_bodies) | 64 MiB, 30 s | 0 to 16 GiB, 1 ms to 1 h |
-/// | requests at a time on a connection (HTTP/2) | [`max_concurrent_streams`](Self::max_concurrent_streams) | 200 | 1 to 10 000 |
-/// | streams that a peer reset (HTTP/2) | | 20 waiting, 1024 after an error; then the connection ends | |
-/// | requests in flight at shutdown | [`shutdown_limit`](Self::shutdown_limit) | 20 s, then they are cut | 1 ms to 1 h |
+/// - connections; where all are taken, one without a request makes room
+///   ([`max_connections`](Self::max_connections)): 10 000; from 1 to 1 000 000
+/// - handshakes under way, and how long one may take ([`Acceptor`]): 512, 10 s; from 1 to 100 000,
+///   1 ms to 1 h
+/// - header section of a request; above it 431 ([`max_header_bytes`](Self::max_header_bytes)): 64
+///   KiB, and 100 lines on HTTP/1.1; from 8 KiB to 1 MiB
+/// - until a header section is complete, and between requests (HTTP/1.1); until the preface
+///   (HTTP/2) ([`header_timeout`](Self::header_timeout)): 30 s; from 1 ms to 1 h
+/// - without a request (HTTP/2) ([`idle_timeout`](Self::idle_timeout)): 5 min; from 1 ms to 24 h
+/// - a peer that does not answer a ping (HTTP/2) ([`ping`](Self::ping)): asked after 30 s, closed
+///   20 s later; from 1 ms to 1 h each
+/// - a body that is waited for and does not come ([`body_timeout`](Self::body_timeout)): 30 s; from
+///   1 ms to 1 h
+/// - an answer that is not taken ([`answer_timeout`](Self::answer_timeout)): 60 s; from 1 ms to 1 h
+/// - what is taken in of a body that nobody reads ([`unread_bodies`](Self::unread_bodies)): 64 MiB,
+///   30 s; from 0 to 16 GiB, 1 ms to 1 h
+/// - requests at a time on a connection (HTTP/2)
+///   ([`max_concurrent_streams`](Self::max_concurrent_streams)): 200; from 1 to 10 000
+/// - streams that a peer reset (HTTP/2): 20 waiting, 1024 after an error; then the connection ends
+/// - requests in flight at shutdown ([`shutdown_limit`](Self::shutdown_limit)): 20 s, then they are
+///   cut; from 1 ms to 1 h
 ///
 /// What each state of a connection may last, what ends it and which test shows it is in the
 /// project's `docs/connections.md`.
@@ -57,8 +64,8 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-/// use std::convert::Infallible;
 /// use http::{Request, Response};
+/// use std::convert::Infallible;
 /// use tower::service_fn;
 /// use ztlib::authenticate::peer::Trust;
 /// use ztlib::tls::{Acceptor, RequestBody, Server};
@@ -68,16 +75,20 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// # let server = root.leaf().dns("localhost").for_servers().issue();
 /// # let payments = root.issue_spiffe("spiffe://example.org/payments");
 /// let trust = Trust::builder().trust("example.org".parse()?, [root.certificate()])?.build()?;
-/// let acceptor = Acceptor::builder().identity(server.chain(), server.key())?.peers(&trust).build()?;
+/// let acceptor =
+///     Acceptor::builder().identity(server.chain(), server.key())?.peers(&trust).build()?;
 /// let server = Server::bind("127.0.0.1:0", acceptor).await?;
 /// let address = server.local_addr()?;
 ///
 /// // A real service stands behind a guard; this one says hello to every verified peer.
-/// let hello = service_fn(|_: Request<RequestBody>| async { Ok::<_, Infallible>(Response::new("hello".to_owned())) });
+/// let hello = service_fn(|_: Request<RequestBody>| async {
+///     Ok::<_, Infallible>(Response::new("hello".to_owned()))
+/// });
 /// let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
 /// let running = tokio::spawn(server.serve(hello, async { stopped.await.unwrap_or_default() }));
 ///
-/// let request = || Request::get("https://localhost/").header("host", "localhost").body(Default::default());
+/// let request =
+///     || Request::get("https://localhost/").header("host", "localhost").body(Default::default());
 /// let known = HttpsClient::new(root.certificate(), Some((payments.chain(), payments.key())))?;
 /// assert_eq!(known.send(address, request()?).await?.body(), "hello");
 ///

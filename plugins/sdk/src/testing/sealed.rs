@@ -28,14 +28,19 @@ const MAX_KEY_BYTES: usize = 1 << 10;
 ///     struct Owner { label: String }
 /// }
 /// impl Policy for Owner {
-///     fn configure(_: &[u8]) -> Result<Self, String> { Ok(Owner { label: "owner".to_owned() }) }
+///     fn configure(_: &[u8]) -> Result<Self, String> {
+///         Ok(Owner { label: "owner".to_owned() })
+///     }
 ///     fn decide(&self, question: &Question) -> Answer {
 ///         if question.label(&self.label).is_some() { Answer::Allow } else { Answer::Deny }
 ///     }
 /// }
 ///
 /// let policy = Sealed::<Owner>::configure(b"")?;
-/// assert_eq!(policy.decide(&Facts::action("read").label("owner", "alice")).unwrap().answer, Answer::Allow);
+/// assert_eq!(
+///     policy.decide(&Facts::action("read").label("owner", "alice")).unwrap().answer,
+///     Answer::Allow
+/// );
 /// assert_eq!(policy.decide(&Facts::action("read")).unwrap().answer, Answer::Deny);
 /// # Ok::<(), String>(())
 /// ```

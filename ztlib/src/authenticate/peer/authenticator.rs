@@ -23,12 +23,16 @@ use crate::clock::unix_seconds;
 /// let domain = TrustDomain::parse("example.org")?;
 /// let trust = Trust::builder().trust(domain, [authority.certificate()])?.build()?;
 ///
-/// // Certificates from an acceptor that is not ours: refused, until the author says that it checks what ours checks.
+/// // Certificates from another acceptor are refused, until the author says that it checks what
+/// // ztlib's acceptor checks.
 /// let mut request = http::Request::new(());
 /// request.extensions_mut().insert(PeerCertificates::foreign(payments.chain()));
 ///
 /// let strict = PeerAuthenticator::new(trust);
-/// assert_eq!(strict.authenticate(request.extensions(), now).unwrap_err().code(), "foreign-acceptor");
+/// assert_eq!(
+///     strict.authenticate(request.extensions(), now).unwrap_err().code(),
+///     "foreign-acceptor"
+/// );
 ///
 /// let peer = strict.trust_foreign_acceptor().authenticate(request.extensions(), now)?;
 /// assert_eq!(peer.unwrap().spiffe_id().unwrap().as_str(), "spiffe://example.org/payments");

@@ -2,7 +2,8 @@
 //! [`PeerIdentity`].
 //!
 //! ```text
-//! PeerCertificates (left by the acceptor) → Leaf (parsed) → a path to a root → PeerIdentity | PeerError
+//! PeerCertificates (left by the acceptor) → Leaf (parsed) → a path to a root
+//!     → PeerIdentity | PeerError
 //! ```
 //!
 //! - A peer is a **SPIFFE ID** (SPIFFE-ID and X509-SVID standards): exactly one URI among the
@@ -20,13 +21,12 @@
 //! - The leaf is parsed once a connection. Each request compares the generation of the roots and
 //!   the dates; where the roots were replaced, the chain is verified again under the new ones.
 //!
-//! | loosening | verb |
-//! |---|---|
-//! | requests without a certificate pass as nobody | [`PeerAuthenticator::allow_unauthenticated`] |
-//! | certificates that another acceptor has checked | [`PeerAuthenticator::trust_foreign_acceptor`] |
-//! | peers without a SPIFFE ID | [`TrustBuilder::authority`] |
-//! | certificates about which no revocation list speaks | [`TrustBuilder::allow_unknown_revocation_status`] |
-//! | revocation lists past their next update | [`TrustBuilder::allow_stale_revocation_lists`] |
+//! - requests without a certificate pass as nobody: [`PeerAuthenticator::allow_unauthenticated`]
+//! - certificates that another acceptor has checked: [`PeerAuthenticator::trust_foreign_acceptor`]
+//! - peers without a SPIFFE ID: [`TrustBuilder::authority`]
+//! - certificates about which no revocation list speaks:
+//!   [`TrustBuilder::allow_unknown_revocation_status`]
+//! - revocation lists past their next update: [`TrustBuilder::allow_stale_revocation_lists`]
 //!
 //! Limits: 8 certificates and 32 KiB a chain, 100 extensions a certificate, 1000 DNS names a peer,
 //! SPIFFE IDs of 2048 bytes, RSA keys of 2048 to 8192 bits, 48 signatures and 100 000 comparisons

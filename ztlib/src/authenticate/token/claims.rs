@@ -36,8 +36,14 @@ use crate::held;
 /// # let now = UNIX_EPOCH + Duration::from_secs(1_767_225_600);
 /// # let id = TokenIssuer::new("https://id.example");
 /// # let issuer = Issuer::new(id.name()).audience("shop").algorithms([Algorithm::ES256]);
-/// # let verifier = TokenVerifier::builder().issuer(issuer.keys(KeySet::from_jwks(&id.jwks())?)).build()?;
-/// let token = id.token_at(now).audience("shop").claim("groups", ["staff", "admin"]).claim("level", 3).sign();
+/// # let issuer = issuer.keys(KeySet::from_jwks(&id.jwks())?);
+/// # let verifier = TokenVerifier::builder().issuer(issuer).build()?;
+/// let token = id
+///     .token_at(now)
+///     .audience("shop")
+///     .claim("groups", ["staff", "admin"])
+///     .claim("level", 3)
+///     .sign();
 /// let claims = verifier.verify(&BearerToken::new(&token)?, now)?;
 /// assert_eq!(claims.claim_int("/level"), Ok(Some(3)));
 /// assert_eq!(claims.claim_contains("/groups", "admin"), Ok(true));

@@ -17,16 +17,15 @@ const DEFAULT_MAX_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 /// An audience, the algorithms and the keys have no default: an issuer without one of them is
 /// refused.
 ///
-/// | setting | default |
-/// |---|---|
-/// | [`types`](Self::types) | `at+jwt`, `JWT` and absent |
-/// | [`scopes_from`](Self::scopes_from) | `scope`: a string, or an array |
-/// | [`audience_from`](Self::audience_from), [`allow_missing_audience`](Self::allow_missing_audience) | `aud`, required |
-/// | [`leeway`](Self::leeway) | none: a token is expired in the second that `exp` names |
-/// | [`clock_skew`](Self::clock_skew) | 5 seconds, for `nbf` and `iat` |
-/// | [`max_lifetime`](Self::max_lifetime) | 24 hours |
-/// | [`max_age`](Self::max_age) | none |
-/// | [`require_claim`](Self::require_claim) | `iss` and `exp`, always; `aud` |
+/// - [`types`](Self::types): `at+jwt`, `JWT` and absent
+/// - [`scopes_from`](Self::scopes_from): `scope`: a string, or an array
+/// - [`audience_from`](Self::audience_from),
+///   [`allow_missing_audience`](Self::allow_missing_audience): `aud`, required
+/// - [`leeway`](Self::leeway): none: a token is expired in the second that `exp` names
+/// - [`clock_skew`](Self::clock_skew): 5 seconds, for `nbf` and `iat`
+/// - [`max_lifetime`](Self::max_lifetime): 24 hours
+/// - [`max_age`](Self::max_age): none
+/// - [`require_claim`](Self::require_claim): `iss` and `exp`, always; `aud`
 ///
 /// ```
 /// use std::time::Duration;
@@ -42,8 +41,13 @@ const DEFAULT_MAX_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 /// assert!(TokenVerifier::builder().issuer(issuer).build().is_ok());
 ///
 /// // Without an audience, every service's tokens would pass here.
-/// let careless = Issuer::new("https://id.example").algorithms([Algorithm::ES256]).keys(KeySet::from_jwks(&jwks)?);
-/// assert_eq!(TokenVerifier::builder().issuer(careless).build().unwrap_err().code(), "token-config-no-audience");
+/// let careless = Issuer::new("https://id.example")
+///     .algorithms([Algorithm::ES256])
+///     .keys(KeySet::from_jwks(&jwks)?);
+/// assert_eq!(
+///     TokenVerifier::builder().issuer(careless).build().unwrap_err().code(),
+///     "token-config-no-audience"
+/// );
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone)]
@@ -116,7 +120,8 @@ impl Issuer {
     /// # use ztlib::Clock as _;
     /// # let now = ztlib_testing::ManualClock::default().now();
     /// # let id = ztlib_testing::TokenIssuer::new("https://id.example");
-    /// let issuer = Issuer::new("https://id.example").audience("5example3936").audience_from("client_id");
+    /// let issuer =
+    ///     Issuer::new("https://id.example").audience("5example3936").audience_from("client_id");
     /// let issuer = issuer.algorithms([Algorithm::ES256]).keys(KeySet::from_jwks(&id.jwks())?);
     /// let verifier = TokenVerifier::builder().issuer(issuer).build()?;
     /// let token = id.token_at(now).claim("client_id", "5example3936").sign();
@@ -152,8 +157,12 @@ impl Issuer {
     /// let issuer = Issuer::new("https://id.example").audience("shop").scopes_from("scp");
     /// let issuer = issuer.algorithms([Algorithm::ES256]).keys(KeySet::from_jwks(&id.jwks())?);
     /// let verifier = TokenVerifier::builder().issuer(issuer).build()?;
-    /// let token = id.token_at(now).audience("shop").claim("scp", "Orders.Read Orders.Write").sign();
-    /// assert_eq!(verifier.verify(&BearerToken::new(&token)?, now)?.has_scope("Orders.Read"), Ok(true));
+    /// let token =
+    ///     id.token_at(now).audience("shop").claim("scp", "Orders.Read Orders.Write").sign();
+    /// assert_eq!(
+    ///     verifier.verify(&BearerToken::new(&token)?, now)?.has_scope("Orders.Read"),
+    ///     Ok(true)
+    /// );
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]

@@ -41,7 +41,8 @@ const KEY_SET_LIMITS: Limits = Limits { depth: 32, members: 16_384, entries: Som
 /// use ztlib::authenticate::token::KeySet;
 ///
 /// let set = KeySet::from_jwks(br#"{"keys":[
-///   {"kty":"OKP","crv":"Ed25519","kid":"2026-1","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"},
+///   {"kty":"OKP","crv":"Ed25519","kid":"2026-1",
+///    "x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"},
 ///   {"kty":"oct","k":"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"}]}"#)?;
 /// assert_eq!(set.len(), 1);
 /// assert_eq!(set.warnings()[0].refusal().code(), "key-secret");

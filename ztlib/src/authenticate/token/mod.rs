@@ -13,9 +13,11 @@
 //! claims of a wrong type, duplicate members and any `typ`, so ztlib checks the rest itself.
 //!
 //! ```
-//! use std::time::{Duration, UNIX_EPOCH};
 //! use http::HeaderMap;
-//! use ztlib::authenticate::token::{Algorithm, Issuer, KeySet, TokenAuthenticator, TokenVerifier};
+//! use std::time::{Duration, UNIX_EPOCH};
+//! use ztlib::authenticate::token::{
+//!     Algorithm, Issuer, KeySet, TokenAuthenticator, TokenVerifier,
+//! };
 //! use ztlib_testing::TokenIssuer;
 //!
 //! let now = UNIX_EPOCH + Duration::from_secs(1_767_225_600);
@@ -34,7 +36,10 @@
 //!
 //! // A second header: which of them would the next service believe?
 //! headers.append("authorization", "Bearer x".parse()?);
-//! assert_eq!(authenticator.authenticate(&headers, now).unwrap_err().code(), "token-several-headers");
+//! assert_eq!(
+//!     authenticator.authenticate(&headers, now).unwrap_err().code(),
+//!     "token-several-headers"
+//! );
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!

@@ -54,7 +54,8 @@ use super::trusted::TrustedIssuer;
 /// assert_eq!(claims.has_scope("orders:read"), Ok(true));
 ///
 /// // The same token, five minutes later.
-/// let refused = verifier.verify(&BearerToken::new(&token)?, now + Duration::from_secs(300)).unwrap_err();
+/// let refused =
+///     verifier.verify(&BearerToken::new(&token)?, now + Duration::from_secs(300)).unwrap_err();
 /// assert_eq!(refused.code(), "token-expired");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

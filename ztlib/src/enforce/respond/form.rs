@@ -57,7 +57,9 @@ impl Told<'_> {
 /// # use ztlib::{authorize::*, policies::PolicySetBuilder};
 /// # struct Nobody;
 /// # impl NativePolicy for Nobody {
-/// #     fn decide(&self, _: &mut Reader, _: &mut Outcome) -> Result<Answer, Fault> { Ok(Answer::Deny) }
+/// #     fn decide(&self, _: &mut Reader, _: &mut Outcome) -> Result<Answer, Fault> {
+/// #         Ok(Answer::Deny)
+/// #     }
 /// # }
 /// # let policies = PolicySetBuilder::new().native("nobody", Nobody).load()?;
 ///
@@ -67,7 +69,8 @@ impl Told<'_> {
 ///     if told.status() != StatusCode::UNAUTHORIZED || !accepts.contains("text/html") {
 ///         return None;
 ///     }
-///     let redirect = Response::builder().status(StatusCode::SEE_OTHER).header(header::LOCATION, "/login");
+///     let redirect =
+///         Response::builder().status(StatusCode::SEE_OTHER).header(header::LOCATION, "/login");
 ///     redirect.body(Bytes::new()).ok()
 /// }
 ///

@@ -164,16 +164,19 @@ impl Refusal {
 
     /// The response that tells the caller, in the words of the protocol.
     ///
-    /// | cause | HTTP | gRPC | `WWW-Authenticate` |
-    /// |---|---|---|---|
-    /// | the request cannot be judged: its path, host or method, or what a policy reads of it ([`FaultOrigin::Request`]) | 400 | INVALID_ARGUMENT | |
-    /// | no token | 401 | UNAUTHENTICATED | `Bearer` (RFC 6750 section 3.1: no error where nothing was tried) |
-    /// | a token that is not good | 401 | UNAUTHENTICATED | `Bearer error="invalid_token"`, whatever is wrong with it |
-    /// | no good peer | 401 | UNAUTHENTICATED | `Bearer`, or `Client-Certificate` where no tokens are taken |
-    /// | a denial | 403 | PERMISSION_DENIED | |
-    /// | no route matches, and no policy allows that (`no-route`) | 403 | PERMISSION_DENIED | |
-    /// | a denial that asks for step-up | 401 | UNAUTHENTICATED | `Bearer error="insufficient_user_authentication"` (RFC 9470 section 3) |
-    /// | a fault of the service | 503 | UNAVAILABLE | |
+    /// - the request cannot be judged: its path, host or method, or what a policy reads of it
+    ///   ([`FaultOrigin::Request`]): 400, INVALID_ARGUMENT
+    /// - no token: 401, UNAUTHENTICATED, `Bearer` (RFC 6750 section 3.1: no error where nothing was
+    ///   tried)
+    /// - a token that is not good: 401, UNAUTHENTICATED, `Bearer error="invalid_token"`, whatever
+    ///   is wrong with it
+    /// - no good peer: 401, UNAUTHENTICATED, `Bearer`, or `Client-Certificate` where no tokens are
+    ///   taken
+    /// - a denial: 403, PERMISSION_DENIED
+    /// - no route matches, and no policy allows that (`no-route`): 403, PERMISSION_DENIED
+    /// - a denial that asks for step-up: 401, UNAUTHENTICATED,
+    ///   `Bearer error="insufficient_user_authentication"` (RFC 9470 section 3)
+    /// - a fault of the service: 503, UNAVAILABLE
     pub fn into_response<B>(self, protocol: Protocol) -> Response<ResponseBody<B>> {
         let (bytes, head) = self.into_parts(protocol);
         head.map(|()| ResponseBody::refusal(bytes))

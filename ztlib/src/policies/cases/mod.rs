@@ -10,39 +10,42 @@
 //!
 //! ```toml
 //! format = 1
-//! home-issuer = "https://id.shop.test"        # may be left out: then whoever issued a case's token is at home
+//! home-issuer = "https://id.shop.test"        # optional: else every issuer is at home
 //!
 //! [caller.alice]                              # may be left out: callers that several cases have
-//! peer = "spiffe://shop.test/gateway"         # or { authority = "partners", dns-names = ["a.example"] }
+//! peer = "spiffe://shop.test/gateway"
+//! # or peer = { authority = "partners", dns-names = ["a.example"] }
 //! claims = { sub = "alice", roles = ["clerk"] }
 //! remote-ip = "192.0.2.7"
 //!
 //! [[case]]
 //! name = "a clerk reads an order"             # a sentence; each once in a file
-//! caller = "alice"                            # or peer, claims, remote-ip right here; what is here is in the place of the caller's
+//! caller = "alice"                            # peer, claims, remote-ip here replace the caller's
 //! method = "GET"                              # the default
 //! host = "service.test"                       # the default
-//! path = "/orders/7"                          # or action = "orders.approve", a question of the application's own
+//! path = "/orders/7"                          # or action = "orders.approve", for `Guard::ask`
 //! query = { full = "yes" }
-//! route = "/orders/{id}"                      # as the router has it, of a gRPC call the path; without it no route has matched
-//! params = { id = "7" }                       # may be left out: they come of path and route, and have to agree with them
+//! route = "/orders/{id}"                      # the router's template, for gRPC the path
+//! params = { id = "7" }                       # optional: what path and route say
 //! headers = { accept = "text/html", x-tag = ["a", "b"] }
 //! labels = { owner = "alice" }
-//! signals = { risk = 3, posture = false }     # false: known to be absent; one that is not here cannot be had
+//! signals = { risk = 3, posture = false }     # false: absent; any other cannot be had
 //! documents = { roles = { alice = "admin" } } # in the place of the set's own
-//! now = 2026-11-23T08:00:00Z                  # or seconds since 1970; the default is 2026-11-23T00:00:00Z, a Monday
+//! now = 2026-11-23T08:00:00Z                  # default: 2026-11-23T00:00:00Z; or in seconds
 //!
-//! expect = "allow"                            # allow, deny, abstain (a policy alone), fault, bad-request
-//! request-headers = { x-tenant = "acme", x-old = false, x-id = true } # all that are changed; false: removed, true: to whatever
+//! expect = "allow"                            # or deny, abstain (one policy), fault, bad-request
+//! # Every header that is changed; false: removed, true: to any value.
+//! request-headers = { x-tenant = "acme", x-old = false, x-id = true }
 //! response-headers = {}
-//! reads = ['action=absent', 'route="/orders/{id}"'] # the whole trace, as `ztlib policy explain` prints it
+//! # The whole trace, as `ztlib policy explain` prints it.
+//! reads = ['action=absent', 'route="/orders/{id}"']
 //!
 //! [[case]]
 //! name = "nobody else does"
 //! path = "/orders/7"
 //! route = "/orders/{id}"
 //! expect = "deny"
-//! reason = "no-role"                          # a denial's reason is not left out; with a fault or a bad request: its code
+//! reason = "no-role"                          # required for a denial; of a fault: its code
 //! policy = "rbac"                             # who denied
 //! message = "ask your team lead"
 //! step-up = { acr = "urn:example:strong", max-age = 300 }

@@ -15,13 +15,18 @@ use crate::digest::Digest;
 /// # let folder = std::env::temp_dir().join(format!("ztlib-named-file-{}", std::process::id()));
 /// # std::fs::create_dir_all(&folder)?;
 /// # let manifest = folder.join("policies.toml");
-/// let text = "format = 1\nversion = 3\nfor = 'shop'\n[[document]]\nname = 'roles'\nfile = 'roles.json'\nallow-unsigned = true\n";
+/// let text = "format = 1\nversion = 3\nfor = 'shop'\n\
+///     [[document]]\nname = 'roles'\nfile = 'roles.json'\nallow-unsigned = true\n";
 /// std::fs::write(&manifest, text)?;
 /// std::fs::write(folder.join("roles.json"), "{}")?;
 /// let (signer, _private_key_pem) = SigningKey::generate()?;
 /// signer.sign_manifest(&manifest)?;
-/// let verified = PolicyStore::from_manifest(&manifest).trust_key(signer.public_key_pem()).service("shop").verify()?;
-/// let open: Vec<String> = verified.files.iter().filter(|file| !file.bound).map(ToString::to_string).collect();
+/// let verified = PolicyStore::from_manifest(&manifest)
+///     .trust_key(signer.public_key_pem())
+///     .service("shop")
+///     .verify()?;
+/// let open: Vec<String> =
+///     verified.files.iter().filter(|file| !file.bound).map(ToString::to_string).collect();
 /// assert_eq!(open, ["document `roles.json` of `roles`"]);
 /// # std::fs::remove_dir_all(&folder)?;
 /// # Ok(())

@@ -21,7 +21,8 @@ use crate::policies::files::{KeyId, Trust, Versions};
 /// use ztlib::policies::{PolicyStore, SigningKey};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let folder = std::env::temp_dir().join(format!("ztlib-manifest-loader-{}", std::process::id()));
+/// # let name = format!("ztlib-manifest-loader-{}", std::process::id());
+/// # let folder = std::env::temp_dir().join(name);
 /// # std::fs::create_dir_all(&folder)?;
 /// # let manifest = folder.join("policies.toml");
 /// # std::fs::write(&manifest, "format = 1\nversion = 3\nfor = 'shop-production'\n")?;

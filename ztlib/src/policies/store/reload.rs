@@ -61,7 +61,10 @@ impl PolicyStore {
     /// use ztlib::policies::PolicyStore;
     ///
     /// let key = std::fs::read("/etc/shop/policy-signer.pub")?;
-    /// let policies = PolicyStore::from_manifest("/etc/shop/policies.toml").trust_key(key).service("shop").load()?;
+    /// let policies = PolicyStore::from_manifest("/etc/shop/policies.toml")
+    ///     .trust_key(key)
+    ///     .service("shop")
+    ///     .load()?;
     /// policies.watch()?; // from now on a change of the files is in force within a second
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -300,15 +303,21 @@ impl PolicyStore {
     ///
     /// ```
     /// use std::path::Path;
-    /// use ztlib::policies::cases::Cases;
     /// use ztlib::authorize::NativePolicy;
-    /// use ztlib::policies::PolicySetBuilder;
     /// use ztlib::authorize::{Answer, Fault, Outcome, Read, Reader, Value};
+    /// use ztlib::policies::PolicySetBuilder;
+    /// use ztlib::policies::cases::Cases;
     ///
     /// struct Clerks;
     /// impl NativePolicy for Clerks {
-    ///     fn decide(&self, question: &mut Reader, outcome: &mut Outcome) -> Result<Answer, Fault> {
-    ///         if question.read(Read::ClaimContains("/roles".into(), "clerk".into()))? == Value::Bool(true) {
+    ///     fn decide(
+    ///         &self,
+    ///         question: &mut Reader,
+    ///         outcome: &mut Outcome,
+    ///     ) -> Result<Answer, Fault> {
+    ///         if question.read(Read::ClaimContains("/roles".into(), "clerk".into()))?
+    ///             == Value::Bool(true)
+    ///         {
     ///             return Ok(Answer::Allow);
     ///         }
     ///         outcome.reason("no-role")?;
@@ -316,7 +325,8 @@ impl PolicyStore {
     ///     }
     /// }
     ///
-    /// let policies = PolicySetBuilder::new().native("clerks", Clerks).reasons(["no-role"]).load()?;
+    /// let policies =
+    ///     PolicySetBuilder::new().native("clerks", Clerks).reasons(["no-role"]).load()?;
     /// let text = r#"
     /// format = 1
     /// [[case]]
@@ -332,8 +342,12 @@ impl PolicyStore {
     /// expect = "allow"
     /// "#;
     /// let report = policies.test(&Cases::parse(Path::new("t.toml"), text)?)?;
-    /// let failures: Vec<String> = report.failures().map(|difference| difference.to_string()).collect();
-    /// assert_eq!(failures, ["t.toml:13: case `a guest may`: expected allow, got deny `no-role` by `clerks`"]);
+    /// let failures: Vec<String> =
+    ///     report.failures().map(|difference| difference.to_string()).collect();
+    /// assert_eq!(
+    ///     failures,
+    ///     ["t.toml:13: case `a guest may`: expected allow, got deny `no-role` by `clerks`"]
+    /// );
     /// # Ok::<(), ztlib::policies::LoadError>(())
     /// ```
     ///

@@ -36,11 +36,11 @@ use crate::policies::store::{FromManifest, Loaded, Loader, Origin, Source};
 /// ```
 /// use std::time::Duration;
 /// use ztlib::authenticate::Principal;
-/// use ztlib::policies::trial::{PromotionRule, RecordingRules};
 /// use ztlib::authorize::NativePolicy;
-/// use ztlib::policies::PolicySetBuilder;
 /// use ztlib::authorize::{Answer, Fault, Labels, Outcome, Reader};
 /// use ztlib::enforce::Guard;
+/// use ztlib::policies::PolicySetBuilder;
+/// use ztlib::policies::trial::{PromotionRule, RecordingRules};
 ///
 /// struct Says(Answer);
 /// impl NativePolicy for Says {
@@ -59,7 +59,10 @@ use crate::policies::store::{FromManifest, Loaded, Loader, Origin, Source};
 /// let rule = PromotionRule::new(1, Duration::ZERO);
 /// assert_eq!(hasty.check(&rule, &found).unwrap_err().code(), "would-change");
 /// assert!(hasty.check(&rule.allow_loosening(), &found).is_ok());
-/// assert!(guard.ask(&Principal::anonymous(), "read", Labels::new()).is_err(), "nothing has changed");
+/// assert!(
+///     guard.ask(&Principal::anonymous(), "read", Labels::new()).is_err(),
+///     "nothing has changed"
+/// );
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]

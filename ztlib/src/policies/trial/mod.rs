@@ -18,11 +18,11 @@
 //! use std::time::Duration;
 //! use ztlib::Clock as _;
 //! use ztlib::authenticate::Principal;
-//! use ztlib::policies::trial::{Attribute, PromotionRule, RecordingRules, Share};
 //! use ztlib::authorize::NativePolicy;
-//! use ztlib::policies::PolicySetBuilder;
 //! use ztlib::authorize::{Answer, Fault, Labels, Outcome, Read, Reader, Value};
 //! use ztlib::enforce::Guard;
+//! use ztlib::policies::PolicySetBuilder;
+//! use ztlib::policies::trial::{Attribute, PromotionRule, RecordingRules, Share};
 //! use ztlib_testing::ManualClock;
 //!
 //! /// Whoever's label says so.
@@ -38,13 +38,16 @@
 //!         }
 //!     }
 //! }
-//! let set = |classes| PolicySetBuilder::new().native("classes", Only(classes)).reasons(["wrong-class"]);
+//! let set =
+//!     |classes| PolicySetBuilder::new().native("classes", Only(classes)).reasons(["wrong-class"]);
 //!
 //! let policies = set(&["public", "internal"]).load()?;
 //! let guard = Guard::builder().allow_unauthenticated_peers().allow_requests_without_token();
 //! let clock = ManualClock::default();
 //! let guard = guard.policies(policies.clone()).clock(clock.clone()).build();
-//! let ask = |class| guard.ask(&Principal::anonymous(), "read", Labels::new().with("class", class)).is_ok();
+//! let ask = |class| {
+//!     guard.ask(&Principal::anonymous(), "read", Labels::new().with("class", class)).is_ok()
+//! };
 //!
 //! let recorder = policies.record(RecordingRules::new())?;
 //! assert!(ask("public") && ask("internal") && !ask("secret"));

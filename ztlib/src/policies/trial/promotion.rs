@@ -15,8 +15,11 @@ use super::differences::{Change, Differences};
 /// use std::time::Duration;
 /// use ztlib::policies::trial::PromotionRule;
 ///
-/// // A stricter set: after an hour and 10 000 requests of which none would have been let through that was refused.
-/// let rule = PromotionRule::new(10_000, Duration::from_secs(3600)).allow_tightening().allow_other_denials();
+/// // A stricter set: after an hour and 10 000 requests, if it would have let none through that
+/// // was refused.
+/// let rule = PromotionRule::new(10_000, Duration::from_secs(3600))
+///     .allow_tightening()
+///     .allow_other_denials();
 /// # let _ = rule;
 /// ```
 #[derive(Debug, Clone)]

@@ -80,17 +80,20 @@ impl RecordingRules {
 /// Records until it is dropped.
 ///
 /// ```
-/// use ztlib::policies::trial::{Attribute, RecordingRules};
 /// use ztlib::authorize::NativePolicy;
-/// use ztlib::policies::PolicySetBuilder;
 /// use ztlib::authorize::{Answer, Fault, Outcome, Reader};
+/// use ztlib::policies::PolicySetBuilder;
+/// use ztlib::policies::trial::{Attribute, RecordingRules};
 ///
 /// # struct Allow;
 /// # impl NativePolicy for Allow {
-/// #     fn decide(&self, _: &mut Reader, _: &mut Outcome) -> Result<Answer, Fault> { Ok(Answer::Allow) }
+/// #     fn decide(&self, _: &mut Reader, _: &mut Outcome) -> Result<Answer, Fault> {
+/// #         Ok(Answer::Allow)
+/// #     }
 /// # }
 /// let policies = PolicySetBuilder::new().native("allow", Allow).load()?;
-/// let rules = RecordingRules::new().also(Attribute::claim("/tenant")).hide(Attribute::claim("/ssn"));
+/// let rules =
+///     RecordingRules::new().also(Attribute::claim("/tenant")).hide(Attribute::claim("/ssn"));
 /// let recorder = policies.record(rules.clone())?;
 /// assert_eq!(policies.record(rules).unwrap_err().code(), "already-recording");
 /// assert_eq!(recorder.recording().len(), 0);

@@ -33,8 +33,11 @@ const MAX_HELD_BYTES: usize = 2 << 30;
 ///
 /// ```json
 /// {"id":"66b0…","time":1767225600000,"method":"GET","route":"/orders/{id}","token":true,
-///  "attributes":{"peer":{"spiffe-id":"spiffe://shop.test/gateway"},"header:x-tag":["a"],"claim:/tenant":["acme"],"claim:/vip":[],"label:owner":null},
-///  "judged-by":"9c56cc51b374","policies":"41d0…","decision":{"verdict":"deny","policy":"rbac","reason":"no-role"},"reads":["has-scope(\"orders:read\")=no"]}
+///  "attributes":{"peer":{"spiffe-id":"spiffe://shop.test/gateway"},"header:x-tag":["a"],
+///                "claim:/tenant":["acme"],"claim:/vip":[],"label:owner":null},
+///  "judged-by":"9c56cc51b374","policies":"41d0…",
+///  "decision":{"verdict":"deny","policy":"rbac","reason":"no-role"},
+///  "reads":["has-scope(\"orders:read\")=no"]}
 /// ```
 ///
 /// `judged-by` is the name of the revision that decided, as in the audit event of the same `id`;

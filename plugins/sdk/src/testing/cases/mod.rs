@@ -10,9 +10,15 @@
 //!
 //! struct Clerks;
 //! impl Policy for Clerks {
-//!     fn configure(_: &[u8]) -> Result<Self, String> { Ok(Clerks) }
+//!     fn configure(_: &[u8]) -> Result<Self, String> {
+//!         Ok(Clerks)
+//!     }
 //!     fn decide(&self, question: &Question) -> Answer {
-//!         if question.claim_contains("/roles", "clerk") { Answer::Allow } else { question.deny("no-role") }
+//!         if question.claim_contains("/roles", "clerk") {
+//!             Answer::Allow
+//!         } else {
+//!             question.deny("no-role")
+//!         }
 //!     }
 //! }
 //!
@@ -32,7 +38,10 @@
 //! "#;
 //! let cases = Cases::parse(Path::new("t.toml"), text)?.reasons(&["no-role"]);
 //! let error = cases.check(&Clerks).unwrap_err();
-//! assert_eq!(error.to_string(), "t.toml:13: case `a guest may`: expected allow, got deny `no-role`");
+//! assert_eq!(
+//!     error.to_string(),
+//!     "t.toml:13: case `a guest may`: expected allow, got deny `no-role`"
+//! );
 //! # Ok::<(), ztlib_policy::testing::CasesError>(())
 //! ```
 //!

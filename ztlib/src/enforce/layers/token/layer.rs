@@ -30,12 +30,17 @@ use crate::enforce::respond::Protocol;
 /// # let clock = ManualClock::default();
 /// # let id = TokenIssuer::new("https://id.example");
 /// # let issuer = Issuer::new(id.name()).audience("shop").algorithms([Algorithm::ES256]);
-/// # let verifier = TokenVerifier::builder().issuer(issuer.keys(KeySet::from_jwks(&id.jwks())?)).build()?;
+/// # let issuer = issuer.keys(KeySet::from_jwks(&id.jwks())?);
+/// # let verifier = TokenVerifier::builder().issuer(issuer).build()?;
 /// let handler = service_fn(async |request: Request<()>| {
 ///     let claims = request.extensions().get::<VerifiedClaims>();
-///     Ok::<_, Infallible>(Response::new(claims.and_then(|claims| claims.subject()).unwrap_or("nobody").to_owned()))
+///     Ok::<_, Infallible>(Response::new(
+///         claims.and_then(|claims| claims.subject()).unwrap_or("nobody").to_owned(),
+///     ))
 /// });
-/// let guarded = AuthenticateTokenLayer::new(TokenAuthenticator::new(verifier)).clock(clock.clone()).layer(handler);
+/// let guarded = AuthenticateTokenLayer::new(TokenAuthenticator::new(verifier))
+///     .clock(clock.clone())
+///     .layer(handler);
 ///
 /// let token = id.token_at(clock.now()).subject("u1").audience("shop").sign();
 /// let request = Request::builder().header("authorization", format!("Bearer {token}")).body(())?;

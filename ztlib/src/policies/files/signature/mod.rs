@@ -66,7 +66,10 @@ impl fmt::Debug for KeyId {
 /// let key = TrustedKey::from_pem(signer.public_key_pem().as_bytes())?;
 /// let signature = signer.sign(b"format = 1\n")?;
 /// assert!(key.verify(b"format = 1\n", signature.as_bytes()).is_ok());
-/// assert_eq!(key.verify(b"format = 2\n", signature.as_bytes()).unwrap_err().code(), "bad-signature");
+/// assert_eq!(
+///     key.verify(b"format = 2\n", signature.as_bytes()).unwrap_err().code(),
+///     "bad-signature"
+/// );
 /// # Ok::<(), ztlib::policies::LoadError>(())
 /// ```
 #[derive(Clone)]
