@@ -84,11 +84,46 @@ async fn where_there_is_no_form_and_in_grpc_the_answer_is_ztlibs_own() {
 
 #[tokio::test]
 async fn a_form_never_turns_a_refusal_into_a_success_and_its_panic_is_none_of_the_callers() {
-    let success = |_: &Told<'_>, _: &Parts| Some(Response::new(Bytes::from("all is well")));
-    let (head, body) = answer(guard(success), request()).await;
-    assert_eq!(head.status(), StatusCode::UNAUTHORIZED);
-    assert!(!body.contains("all is well"), "{body}");
+    for status in [200, 204, 101, 304, 600] {
+        let success = move |_: &Told<'_>, _: &Parts| {
+            Response::builder().status(status).body(Bytes::from("all is well")).ok()
+        };
+        let (head, body) = answer(guard(success), request()).await;
+        assert_eq!(head.status(), StatusCode::UNAUTHORIZED, "{status}");
+        assert!(!body.contains("all is well"), "{body}");
+    }
     let panics = |_: &Told<'_>, _: &Parts| -> Option<Response<Bytes>> { panic!("a bug of the form") };
     let (head, _) = answer(guard(panics), request()).await;
     assert_eq!(head.status(), StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn a_form_sets_no_header_of_the_connection_and_prints_no_reason_of_the_operator() {
+    let form = |told: &Told<'_>, _: &Parts| {
+        let framed = Response::builder()
+            .status(StatusCode::FORBIDDEN)
+            .header(header::TRANSFER_ENCODING, "chunked")
+            .header(header::CONNECTION, "upgrade")
+            .header(header::CONTENT_LENGTH, "7")
+            .header("x-house", "yes");
+        framed.body(Bytes::from(format!("{told:?}"))).ok()
+    };
+    let (head, _) = answer(guard(form), request()).await;
+    assert_eq!((head.status(), &head.headers()["x-house"]), (StatusCode::FORBIDDEN, &"yes".parse().unwrap()));
+    assert!(!head.headers().contains_key(header::TRANSFER_ENCODING));
+    assert!(!head.headers().contains_key(header::CONNECTION));
+
+    // Here the operator learns more than the caller: that the policy panicked.
+    let unauthenticated = Guard::builder().allow_unauthenticated_peers().allow_requests_without_token();
+    let policies = PolicySetBuilder::new().native("nobody", Fails).load().unwrap();
+    let (_, body) = answer(unauthenticated.policies(policies).refusal_form(form).build(), request()).await;
+    assert!(body.starts_with("Told {") && !body.contains("panicked"), "{body}");
+}
+
+struct Fails;
+
+impl NativePolicy for Fails {
+    fn decide(&self, _: &mut Reader, _: &mut Outcome) -> Result<Answer, Fault> {
+        panic!("a bug of the policy")
+    }
 }

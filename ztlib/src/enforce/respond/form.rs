@@ -1,19 +1,30 @@
 //! A refusal in the form of the house: a login page for browsers, an error format of one's own.
 
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::header::{
+    CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    WWW_AUTHENTICATE,
+};
 use http::request::Parts;
-use http::{Response, StatusCode};
+use http::{HeaderName, Response, StatusCode};
 
 use super::refusal::Refusal;
 use crate::authorize::StepUp;
 use crate::request_id::RequestId;
 
 /// What a caller may be told of a refusal, and nothing else: a form cannot tell more than this.
-#[derive(Debug)]
 pub struct Told<'r>(&'r Refusal);
+
+/// As much as the methods give: a form that prints it into an answer tells no secret.
+impl fmt::Debug for Told<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (status, code) = (self.status(), self.code());
+        f.debug_struct("Told").field("status", &status).field("code", &code).field("id", &self.id()).finish()
+    }
+}
 
 impl Told<'_> {
     /// The status that ztlib's own answer has.
@@ -46,9 +57,10 @@ impl Told<'_> {
 /// Gives refusals over HTTP a form of one's own. gRPC has its own, which does not change.
 ///
 /// Any `Fn(&Told, &Parts) -> Option<Response<Bytes>>` is one. `None` leaves ztlib's own answer
-/// (`application/problem+json`, RFC 9457). The status may be a redirect or an error and never a
-/// success: such an answer is left out, and so is that of a form which panics. `Cache-Control:
-/// no-store` and the challenge of a 401 stay.
+/// (`application/problem+json`, RFC 9457). The status is a redirect or an error. An answer with any
+/// other status is left out, and so is that of a form which panics: a success would be a lie, and
+/// 304 would show what the caller has in a cache. `Cache-Control: no-store` and the challenge of a
+/// 401 stay; headers of the connection itself (RFC 9110 section 7.6.1) are left out.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -103,7 +115,7 @@ pub(super) fn reform(
     let formed = catch_unwind(AssertUnwindSafe(|| form.form(&Told(refusal), request)));
     let formed = match formed {
         Ok(None) => return,
-        Ok(Some(formed)) if formed.status().as_u16() >= 300 => formed,
+        Ok(Some(formed)) if is_refusal(formed.status()) => formed,
         Ok(Some(formed)) => {
             let status = formed.status().as_u16();
             tracing::error!(target: "ztlib::refusal", status, "a form of refusals gave a status that is not a refusal's: it is left out");
@@ -117,11 +129,20 @@ pub(super) fn reform(
     let (head, body) = formed.into_parts();
     *own.status_mut() = head.status;
     own.headers_mut().remove(CONTENT_TYPE);
-    let kept = [CACHE_CONTROL, WWW_AUTHENTICATE, CONTENT_LENGTH];
     for (name, value) in &head.headers {
-        if !kept.contains(name) {
+        if !OURS.contains(name) && name != "keep-alive" && name != "proxy-connection" {
             own.headers_mut().append(name, value.clone());
         }
     }
     *bytes = body;
+}
+
+/// Headers that a form does not set: those of the refusal, and those of the connection.
+const OURS: [HeaderName; 8] =
+    [CACHE_CONTROL, WWW_AUTHENTICATE, CONTENT_LENGTH, CONNECTION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE];
+
+/// Whether an answer with this status grants nothing.
+fn is_refusal(status: StatusCode) -> bool {
+    let redirects = status.is_redirection() && status != StatusCode::NOT_MODIFIED;
+    redirects || status.is_client_error() || status.is_server_error()
 }
