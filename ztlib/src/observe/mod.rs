@@ -1,7 +1,7 @@
 //! What is left behind: an [`AuditEvent`] for every judgement, to an [`AuditSink`] and as a
 //! `tracing` event, and metrics.
 //!
-//! These are all log targets and metrics of ztlib; the tables of `docs/operations.md` are the same.
+//! These are all log targets and metrics of ztlib; the tables of `docs/operations.md` say the same.
 //! Text from callers is escaped in all of them.
 //!
 //! - `ztlib::audit`, info: every judgement: id, service, instance, parent, verdict, reason, policy,
@@ -134,24 +134,58 @@ pub(crate) fn emit(event: &AuditEvent, counters: &Remembered, sink: Option<&dyn 
 mod tests {
     use std::path::Path;
 
-    /// The rows of the tables between two headings, or of all of a text.
-    fn rows<'t>(lines: impl Iterator<Item = &'t str>) -> Vec<&'t str> {
-        lines.filter(|line| line.starts_with('|')).collect()
+    /// The cells of a table, row by row, without its head.
+    fn rows<'t>(lines: impl Iterator<Item = &'t str>) -> Vec<Vec<&'t str>> {
+        let rows = lines.filter(|line| line.starts_with('|')).skip(2);
+        rows.map(|row| row.trim_matches('|').split('|').map(str::trim).collect()).collect()
+    }
+
+    /// The items of the lists of targets and metrics, each on one line.
+    fn items<'t>(lines: impl Iterator<Item = &'t str>) -> Vec<String> {
+        let mut items: Vec<String> = Vec::new();
+        let mut inside = false;
+        for line in lines {
+            if line.starts_with("- `ztlib") {
+                items.push(line.trim_start_matches("- ").to_owned());
+                inside = true;
+            } else if let (true, Some(more), Some(item)) = (inside, line.strip_prefix("  "), items.last_mut())
+            {
+                *item += " ";
+                *item += more;
+            } else {
+                inside = false;
+            }
+        }
+        items
     }
 
     #[test]
-    fn the_page_for_operators_has_the_same_tables() {
+    fn the_page_for_operators_says_the_same() {
         let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/operations.md");
         let Ok(page) = std::fs::read_to_string(page) else {
             eprintln!("skipped: the pages of the repository are not beside this crate");
             return;
         };
-        let here = rows(include_str!("mod.rs").lines().filter_map(|line| line.strip_prefix("//! ")));
+        let here = items(include_str!("mod.rs").lines().filter_map(|line| line.strip_prefix("//! ")));
         let after = |heading: &str| {
             let lines = page.lines().skip_while(move |line| *line != heading).skip(1);
             rows(lines.take_while(|line| !line.starts_with("## ")))
         };
+        let mut there = Vec::new();
+        let mut target = String::new();
+        for row in after("## Logs") {
+            let [name, level, what] = row.as_slice() else { panic!("{row:?}") };
+            if !name.is_empty() {
+                target = (*name).to_owned();
+            }
+            there.push(format!("{target}, {level}: {what}"));
+        }
+        for row in after("## Metrics") {
+            let [name, kind, labels, counts] = row.as_slice() else { panic!("{row:?}") };
+            let labels = if labels.is_empty() { String::new() } else { format!(" Labels: {labels}.") };
+            there.push(format!("{name}, {kind}: {counts}.{labels}"));
+        }
         assert!(here.len() > 20);
-        assert_eq!(here, [after("## Logs"), after("## Metrics")].concat());
+        assert_eq!(here, there);
     }
 }
