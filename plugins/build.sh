@@ -87,15 +87,21 @@ build_rust() {
     # No path of this machine may be in a policy. A policy needs little stack: 32 KiB leave room in its first page.
     local rustflags="--remap-path-prefix=$plugins=/plugins --remap-path-prefix=$cargo_home=/cargo"
     rustflags+=" --remap-path-prefix=$sysroot/lib/rustlib/src/rust=/rust -Clink-arg=-zstack-size=32768"
+    # cargo takes the path of a crate outside of this workspace (ztlib-pattern) into the names of its symbols, and the order of the code
+    # follows them. So the checkout has the same path everywhere while this builds.
+    local checkout=/tmp/ztlib-components
+    rustflags+=" --remap-path-prefix=$checkout=/ztlib"
     local arguments=() package
     for package in "$@"; do arguments+=(--package "$package"); done
     (
-        cd "$plugins"
+        exec 9>"$checkout.lock"
+        flock 9
+        ln -sfn "$(dirname "$plugins")" "$checkout"
         # Debian's cargo must not find rustup's rustc.
         [ "$linker" != wasm-ld ] || export PATH="/usr/bin:$PATH" RUSTC_BOOTSTRAP=1 \
             CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=wasm-ld
         env -u CARGO_ENCODED_RUSTFLAGS RUSTC="$rustc" RUSTFLAGS="$rustflags" CARGO_TARGET_DIR="$build_dir" CARGO_INCREMENTAL=0 \
-            "$cargo" build --locked --release ${JOBS:+--jobs "$JOBS"} --target "$target" "${flags[@]}" "${arguments[@]}"
+            "$cargo" build --manifest-path "$checkout/plugins/Cargo.toml" --locked --release ${JOBS:+--jobs "$JOBS"} --target "$target" "${flags[@]}" "${arguments[@]}"
     )
     for package in "$@"; do inputs+=("$build_dir/$target/release/${package//-/_}.wasm"); done
 }
@@ -148,7 +154,7 @@ build_into() {
 no_paths() {
     local file
     for file in "$1"/*.wasm; do
-        if LC_ALL=C grep -aqE "$plugins|${CARGO_HOME:-$HOME/.cargo}|$HOME/|/home/" "$file"; then
+        if LC_ALL=C grep -aqE "$plugins|/tmp/ztlib|${CARGO_HOME:-$HOME/.cargo}|$HOME/|/home/" "$file"; then
             echo "$file holds a path of this machine" >&2
             exit 1
         fi
