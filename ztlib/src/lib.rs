@@ -49,6 +49,8 @@ mod counters;
 mod digest;
 mod held;
 mod hex;
+#[cfg(any(feature = "peers", feature = "tokens"))]
+mod live;
 mod load_error;
 mod origin;
 mod pem;

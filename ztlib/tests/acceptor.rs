@@ -271,15 +271,19 @@ async fn the_servers_certificate_changes_while_it_runs() {
     let client = setting.client(Some(&peer));
     assert_eq!(shown(&client).await, setting.server.chain());
     let next = setting.servers.leaf().dns("localhost").for_servers().issue();
-    identity.replace_pem(next.chain_pem().as_bytes(), next.key_pem().as_bytes()).unwrap();
+    let mut waits = tokio_test::task::spawn(identity.changed(1));
+    assert!(waits.poll().is_pending());
+    assert_eq!(identity.replace_pem(next.chain_pem().as_bytes(), next.key_pem().as_bytes()).unwrap(), 2);
+    assert!(waits.is_woken());
+    assert_eq!(waits.await, 2);
     assert_eq!(shown(&client).await, next.chain());
     // What cannot be used changes nothing.
-    let code = |result: Result<(), ztlib::tls::TlsConfigError>| result.unwrap_err().code();
+    let code = |result: Result<u64, ztlib::tls::TlsConfigError>| result.unwrap_err().code();
     assert_eq!(code(identity.replace(setting.server.chain(), next.key())), "key-mismatch");
     assert_eq!(code(identity.replace(Vec::new(), next.key())), "no-certificate");
     assert_eq!(code(identity.replace_pem(next.chain_pem().as_bytes(), b"")), "private-key");
     assert_eq!(code(identity.replace_pem(b"", next.key_pem().as_bytes())), "no-certificate");
-    assert_eq!(shown(&client).await, next.chain());
+    assert_eq!((shown(&client).await, identity.generation()), (next.chain(), 2));
 }
 
 /// Threat 64: a handshake that arrives byte by byte is a handshake.

@@ -1125,6 +1125,36 @@ fn required_claims_must_be_there_and_not_null() {
 
 // 44: rotation
 
+#[tokio::test]
+async fn a_key_that_is_not_there_is_told_to_who_fetches_keys() {
+    let setup = Setup::new();
+    let next = TokenIssuer::new(ISSUER).key_id("next");
+    let new_token = next.token_at(setup.now).audience("shop").sign();
+    let mut waits = tokio_test::task::spawn(setup.keys.missed(0));
+    // Tokens that are good, that are bad in another way, and that are of another issuer.
+    setup.accepts(setup.token());
+    setup.refuses(setup.token().claim("nbf", unix(setup.now) + 3600), "token-not-yet-valid");
+    let other = TokenIssuer::new("https://other.example").key_id("next");
+    assert_eq!(code_of(setup.verify(&other.token_at(setup.now).sign())), "token-unknown-issuer");
+    assert!(waits.poll().is_pending());
+
+    for _ in 0..3 {
+        assert_eq!(code_of(setup.verify(&new_token)), "token-unknown-key");
+    }
+    assert!(waits.is_woken());
+    assert_eq!(waits.await, 3);
+    let pending = |since| tokio_test::task::spawn(setup.keys.missed(since)).poll().is_pending();
+    assert!(pending(3), "it is told once");
+
+    // Whoever waits for keys learns of the new ones.
+    let (generation, _) = tokio::join!(setup.keys.changed(1), async {
+        setup.keys.replace(KeySet::from_jwks(&next.jwks()).unwrap())
+    });
+    assert_eq!(generation, 2);
+    assert_eq!(code_of(setup.verify(&new_token)), "accepted");
+    assert!(pending(3));
+}
+
 #[test]
 fn a_key_that_was_taken_out_is_refused_at_once_and_one_that_stays_is_not() {
     let setup = Setup::new();

@@ -3,13 +3,13 @@
 use std::fmt;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use rustls::crypto::CryptoProvider;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::TlsConfigError;
+use crate::live::{Live, Now};
 use crate::pem::{self, Block, PemError};
 
 /// The certificate chain and the private key of this service.
@@ -17,7 +17,7 @@ use crate::pem::{self, Block, PemError};
 /// Cloning shares: [`replace`](Self::replace) is seen by every acceptor that holds a clone, from
 /// the next handshake on. `Debug` shows neither.
 #[derive(Clone)]
-pub struct ServerIdentity(Arc<ArcSwap<CertifiedKey>>);
+pub struct ServerIdentity(Arc<Live<Arc<CertifiedKey>>>);
 
 impl ServerIdentity {
     /// Takes a chain, the leaf first, and the leaf's private key.
@@ -29,7 +29,7 @@ impl ServerIdentity {
         chain: Vec<CertificateDer<'static>>,
         key: PrivateKeyDer<'static>,
     ) -> Result<Self, TlsConfigError> {
-        Ok(Self(Arc::new(ArcSwap::from_pointee(certified(chain, key)?))))
+        Ok(Self(Arc::new(Live::new(1, Arc::new(certified(chain, key)?)))))
     }
 
     /// [`new`](Self::new) from PEM text: the certificates of the first, the one private key of the
@@ -43,7 +43,8 @@ impl ServerIdentity {
         Self::new(chain, key)
     }
 
-    /// Shows another chain from the next handshake on. Where that fails the last one stays.
+    /// Shows another chain from the next handshake on, and gives the new generation. If that fails
+    /// the last one stays.
     ///
     /// # Errors
     /// As [`new`](Self::new).
@@ -51,18 +52,29 @@ impl ServerIdentity {
         &self,
         chain: Vec<CertificateDer<'static>>,
         key: PrivateKeyDer<'static>,
-    ) -> Result<(), TlsConfigError> {
-        self.0.store(Arc::new(certified(chain, key)?));
-        Ok(())
+    ) -> Result<u64, TlsConfigError> {
+        let value = Arc::new(certified(chain, key)?);
+        self.0.update(|now| Ok(Now { generation: now.generation + 1, value }))
     }
 
     /// [`replace`](Self::replace) from PEM text.
     ///
     /// # Errors
     /// As [`from_pem`](Self::from_pem).
-    pub fn replace_pem(&self, chain: &[u8], key: &[u8]) -> Result<(), TlsConfigError> {
+    pub fn replace_pem(&self, chain: &[u8], key: &[u8]) -> Result<u64, TlsConfigError> {
         let (chain, key) = read_pem(chain, key)?;
         self.replace(chain, key)
+    }
+
+    /// How often the chain has been replaced, plus 1.
+    pub fn generation(&self) -> u64 {
+        self.0.generation()
+    }
+
+    /// Waits until the chain is not that of generation `since`, and gives the generation that it
+    /// has then.
+    pub async fn changed(&self, since: u64) -> u64 {
+        self.0.changed(since).await
     }
 }
 
@@ -74,7 +86,7 @@ impl fmt::Debug for ServerIdentity {
 
 impl ResolvesServerCert for ServerIdentity {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.0.load_full())
+        Some(Arc::clone(&self.0.load().value))
     }
 }
 

@@ -446,6 +446,77 @@ mod tests {
     }
 
     #[test]
+    fn one_domain_is_replaced_and_no_other_is_touched() {
+        let [ours, theirs, next] = ["ours", "theirs", "next"].map(Authority::new);
+        let (shop, partner) =
+            ("shop".parse::<super::super::TrustDomain>().unwrap(), "partner".parse().unwrap());
+        let revoked = ours.issue_spiffe("spiffe://shop/revoked");
+        let hour = Duration::from_secs(3600);
+        let list = ours.revocation_list(&[revoked.certificate()], a_day(), a_day() + hour);
+        let trust = Trust::builder().trust(shop.clone(), [ours.certificate()]).unwrap();
+        let trust = trust.trust_revocations(&shop, [list]).unwrap().build().unwrap();
+        let peers = PeerAuthenticator::from(&trust);
+        let of_us = carrying(ours.issue_spiffe("spiffe://shop/a").chain());
+        let revoked = carrying(revoked.chain());
+        let of_them = carrying(theirs.issue_spiffe("spiffe://partner/b").chain());
+        let of_next = carrying(next.issue_spiffe("spiffe://partner/b").chain());
+        let answers = || [&of_us, &revoked, &of_them, &of_next].map(|of| answer(&peers, of, a_day()));
+        let unknown = "unknown-trust-domain";
+        let us = ["spiffe://shop/a", "revoked"];
+        assert_eq!(answers(), [us[0], us[1], unknown, unknown]);
+
+        let before = trust.generation();
+        let added = trust.update(trusting("partner", &theirs)).unwrap();
+        assert!(added > before && added == trust.generation());
+        assert_eq!(answers(), [us[0], us[1], "spiffe://partner/b", "untrusted-issuer"]);
+        trust.update(trusting("partner", &next)).unwrap();
+        assert_eq!(answers(), [us[0], us[1], "untrusted-issuer", "spiffe://partner/b"]);
+        // The root that was theirs is nobody's now, and may be given to another.
+        trust.update(trusting("third", &theirs)).unwrap();
+
+        // What would let one domain vouch for another changes nothing, and neither does an end of
+        // all trust.
+        let generation = trust.generation();
+        assert_eq!(trust.update(trusting("partner", &ours)).unwrap_err().code(), "shared-root");
+        assert_eq!(generation, trust.generation());
+        assert_eq!(answers(), [us[0], us[1], "untrusted-issuer", "spiffe://partner/b"]);
+        trust.remove(&partner).unwrap();
+        assert_eq!(answers(), [us[0], us[1], unknown, unknown]);
+        trust.remove(&"third".parse().unwrap()).unwrap();
+        assert_eq!(trust.remove(&shop).unwrap_err().code(), "nobody-trusted");
+        assert_eq!(answers(), [us[0], us[1], unknown, unknown]);
+    }
+
+    #[test]
+    fn what_cross_signs_another_domain_serves_it_only_until_it_is_a_root_of_its_own() {
+        // The partner's root, cross-signed by ours, is an intermediate of ours as long as nobody
+        // else has it for a root.
+        let ours = Authority::new("ours");
+        let theirs = Authority::new("theirs");
+        let mut chain = theirs.issue_spiffe("spiffe://shop/a").chain();
+        chain.truncate(1);
+        chain.push(ours.cross_sign(&theirs));
+        let of_crossed = carrying(chain);
+        let trust = trusting("shop", &ours);
+        let peers = PeerAuthenticator::from(&trust);
+        assert_eq!(answer(&peers, &of_crossed, a_day()), "spiffe://shop/a");
+        trust.update(trusting("partner", &theirs)).unwrap();
+        assert_eq!(answer(&peers, &of_crossed, a_day()), "foreign-authority");
+        trust.remove(&"partner".parse().unwrap()).unwrap();
+        assert_eq!(answer(&peers, &of_crossed, a_day()), "spiffe://shop/a");
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_new_roots_is_told() {
+        let trust = trusting("td", &Authority::new("old"));
+        let since = trust.generation();
+        let (now, ()) = tokio::join!(trust.changed(since), async {
+            trust.update(trusting("other", &Authority::new("new"))).unwrap();
+        });
+        assert!(now > since);
+    }
+
+    #[test]
     fn what_one_trust_remembers_is_nothing_to_another() {
         let (a, b) = (Authority::new("a"), Authority::new("b"));
         let extensions = carrying(a.issue_spiffe("spiffe://td/x").chain());

@@ -129,7 +129,7 @@ impl PeerCertificates {
         if now < leaf.validity.not_before {
             return Err(PeerError::NotYetValid);
         }
-        let vouched = trust.roots.vouch(leaf, &self.0.chain, now)?;
+        let vouched = trust.value.vouch(leaf, &self.0.chain, now)?;
         let (leaf, chain) = (Arc::clone(leaf), Arc::clone(&self.0.chain));
         let identity = PeerIdentity::new(leaf, chain, vouched, self.0.ours, trust.generation);
         identity.check_validity(now)?;

@@ -144,7 +144,7 @@ impl PeerIdentity {
         if now > self.0.leaf.validity.not_after {
             return Err(PeerError::Expired);
         }
-        let vouched = trust.roots.vouch(&self.0.leaf, &self.0.chain, now)?;
+        let vouched = trust.value.vouch(&self.0.leaf, &self.0.chain, now)?;
         if vouched.authority != self.0.vouched.authority {
             return Err(PeerError::UntrustedIssuer);
         }

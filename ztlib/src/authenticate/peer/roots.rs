@@ -1,6 +1,7 @@
 //! The roots of one generation, and the path from a leaf to one of them.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
 
@@ -14,8 +15,8 @@ use super::{PeerError, TrustDomain, TrustError};
 
 /// Trust domains and authorities, each with its own roots.
 pub(crate) struct Roots {
-    domains: BTreeMap<TrustDomain, RootSet>,
-    authorities: BTreeMap<Box<str>, RootSet>,
+    domains: BTreeMap<TrustDomain, Arc<RootSet>>,
+    authorities: BTreeMap<Box<str>, Arc<RootSet>>,
     /// Every key that is a root of somebody: a cross-signed copy of it must not serve somebody
     /// else.
     owners: HashMap<Box<[u8]>, Vec<Owner>>,
@@ -77,11 +78,11 @@ impl Roots {
             Self { domains: BTreeMap::new(), authorities: BTreeMap::new(), owners: HashMap::new() };
         for (domain, given) in domains {
             let set = roots.read_set(&Owner::Domain(domain.clone()), &given, policy)?;
-            roots.domains.insert(domain, set);
+            roots.domains.insert(domain, Arc::new(set));
         }
         for (name, given) in authorities {
             let set = roots.read_set(&Owner::Authority(name.clone()), &given, policy)?;
-            roots.authorities.insert(name, set);
+            roots.authorities.insert(name, Arc::new(set));
         }
         Ok(roots)
     }
@@ -131,6 +132,41 @@ impl Roots {
             owners.push(owner.clone());
         }
         Ok(())
+    }
+
+    /// These, with the trust domains and authorities of `part` in the place of their own or added.
+    /// All others stay as they are, with their revocation lists.
+    pub(super) fn with(&self, part: &Self) -> Result<Self, TrustError> {
+        let (mut domains, mut authorities) = (self.domains.clone(), self.authorities.clone());
+        domains.extend(part.domains.iter().map(|(domain, set)| (domain.clone(), Arc::clone(set))));
+        authorities.extend(part.authorities.iter().map(|(name, set)| (name.clone(), Arc::clone(set))));
+        Self::of(domains, authorities)
+    }
+
+    /// These without a trust domain.
+    pub(super) fn without(&self, domain: &TrustDomain) -> Result<Self, TrustError> {
+        let mut domains = self.domains.clone();
+        domains.remove(domain);
+        Self::of(domains, self.authorities.clone())
+    }
+
+    fn of(
+        domains: BTreeMap<TrustDomain, Arc<RootSet>>,
+        authorities: BTreeMap<Box<str>, Arc<RootSet>>,
+    ) -> Result<Self, TrustError> {
+        if domains.is_empty() && authorities.is_empty() {
+            return Err(TrustError::Nobody);
+        }
+        let owners_of = domains.iter().map(|(domain, set)| (Owner::Domain(domain.clone()), set));
+        let names = authorities.iter().map(|(name, set)| (Owner::Authority(name.clone()), set));
+        let sets: Vec<_> = owners_of.chain(names).map(|(owner, set)| (owner, Arc::clone(set))).collect();
+        let mut roots = Self { domains, authorities, owners: HashMap::new() };
+        for (owner, set) in sets {
+            for anchor in &set.anchors {
+                roots.claim_key(&owner, &anchor.key)?;
+            }
+        }
+        Ok(roots)
     }
 
     pub(crate) fn domains(&self) -> impl Iterator<Item = &TrustDomain> {

@@ -1,15 +1,15 @@
 //! Who vouches for whom: roots for each trust domain, and named authorities for peers without a
 //! SPIFFE ID.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use arc_swap::ArcSwap;
-
-use super::TrustDomain;
 use super::roots::Roots;
 use super::trust_builder::TrustBuilder;
+use super::{TrustDomain, TrustError};
+use crate::live::{Live, Now};
 
 /// Generations are numbered through the whole process, so that one number never stands for two sets
 /// of roots, not even those of two `Trust`s.
@@ -19,8 +19,9 @@ static GENERATIONS: AtomicU64 = AtomicU64::new(1);
 ///
 /// Each trust domain has roots of its own: a root given for one domain never vouches for an
 /// identity in another, nor for a peer without a SPIFFE ID, not even through a cross-signed
-/// intermediate. Cloning shares; [`replace`](Self::replace) is seen by every clone at once, and
-/// requests on connections that are already open are judged by the new roots.
+/// intermediate. Cloning shares; [`replace`](Self::replace) and [`update`](Self::update) are seen by
+/// every clone at once, and requests on connections that are already open are judged by the new
+/// roots.
 ///
 /// ```
 /// use ztlib::authenticate::peer::{Trust, TrustDomain};
@@ -40,7 +41,7 @@ static GENERATIONS: AtomicU64 = AtomicU64::new(1);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
-pub struct Trust(Arc<ArcSwap<TrustView>>);
+pub struct Trust(Arc<Live<Arc<Roots>>>);
 
 impl Trust {
     /// Begins with nobody trusted.
@@ -49,8 +50,7 @@ impl Trust {
     }
 
     pub(super) fn new(roots: Roots) -> Self {
-        let roots = Arc::new(roots);
-        Self(Arc::new(ArcSwap::from_pointee(TrustView { generation: next_generation(), roots })))
+        Self(Arc::new(Live::new(next_generation(), Arc::new(roots))))
     }
 
     /// Puts the roots of `next` in the place of these, at once and for every clone.
@@ -59,13 +59,67 @@ impl Trust {
     /// roots; a request on an open connection is judged by them too, before anything else
     /// happens to it.
     pub fn replace(&self, next: Self) {
-        let next = next.view();
-        self.0.rcu(|_| TrustView { generation: next_generation(), roots: Arc::clone(&next.roots) });
+        let roots = Arc::clone(&next.view().value);
+        let Ok(_) =
+            self.0.update(|_| Ok::<_, Infallible>(Now { generation: next_generation(), value: roots }));
+    }
+
+    /// Puts the trust domains and authorities of `part` in the place of those of the same name, or
+    /// adds them. All others keep their roots and their revocation lists. Gives the new generation.
+    ///
+    /// Code that follows the roots of one domain, such as a federated bundle or a new revocation
+    /// list, does not need the roots of the others.
+    ///
+    /// ```
+    /// use ztlib::authenticate::peer::{Trust, TrustDomain};
+    ///
+    /// # let [ours, theirs, next] = ["ours", "theirs", "next"].map(ztlib_testing::Authority::new);
+    /// let (shop, partner) = (TrustDomain::parse("shop.example")?, TrustDomain::parse("partner.example")?);
+    /// let trust = Trust::builder().trust(shop.clone(), [ours.certificate()])?.build()?;
+    ///
+    /// trust.update(Trust::builder().trust(partner.clone(), [theirs.certificate()])?.build()?)?;
+    /// trust.update(Trust::builder().trust(partner.clone(), [next.certificate()])?.build()?)?;
+    /// trust.remove(&partner)?;
+    ///
+    /// // A root that vouches for one domain cannot be given to another. Nothing is changed.
+    /// let shared = Trust::builder().trust(partner, [ours.certificate()])?.build()?;
+    /// assert_eq!(trust.update(shared).unwrap_err().code(), "shared-root");
+    ///
+    /// // The last one stays: a service that trusts nobody would refuse everybody.
+    /// assert_eq!(trust.remove(&shop).unwrap_err().code(), "nobody-trusted");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// A root of `part` is that of another trust domain or authority here. Nothing is changed then.
+    pub fn update(&self, part: Self) -> Result<u64, TrustError> {
+        let part = Arc::clone(&part.view().value);
+        self.0.update(|now| {
+            let roots = Arc::new(now.value.with(&part)?);
+            Ok(Now { generation: next_generation(), value: roots })
+        })
+    }
+
+    /// Stops trusting a domain. Gives the new generation. A domain that is not there is not an error.
+    ///
+    /// # Errors
+    /// Nobody else is trusted. Nothing is changed then.
+    pub fn remove(&self, domain: &TrustDomain) -> Result<u64, TrustError> {
+        self.0.update(|now| {
+            let roots = Arc::new(now.value.without(domain)?);
+            Ok(Now { generation: next_generation(), value: roots })
+        })
     }
 
     /// A number that grows with every replacement.
     pub fn generation(&self) -> u64 {
-        self.0.load().generation
+        self.0.generation()
+    }
+
+    /// Waits until the roots are not those of generation `since`, and gives the generation that
+    /// they have then.
+    pub async fn changed(&self, since: u64) -> u64 {
+        self.0.changed(since).await
     }
 
     /// One consistent view, for one request or one handshake.
@@ -79,17 +133,14 @@ impl fmt::Debug for Trust {
         let view = self.view();
         f.debug_struct("Trust")
             .field("generation", &view.generation)
-            .field("domains", &view.roots.domains().map(TrustDomain::as_str).collect::<Vec<_>>())
-            .field("authorities", &view.roots.authorities().collect::<Vec<_>>())
+            .field("domains", &view.value.domains().map(TrustDomain::as_str).collect::<Vec<_>>())
+            .field("authorities", &view.value.authorities().collect::<Vec<_>>())
             .finish()
     }
 }
 
 /// The roots of one generation.
-pub(crate) struct TrustView {
-    pub(crate) generation: u64,
-    pub(crate) roots: Arc<Roots>,
-}
+pub(crate) type TrustView = Now<Arc<Roots>>;
 
 fn next_generation() -> u64 {
     GENERATIONS.fetch_add(1, Ordering::Relaxed)

@@ -95,7 +95,7 @@ impl TrustBuilder {
     /// scope the later counts, by number and date. A list past its next update refuses the peers in
     /// whose chain it has a certificate in its scope, and no others; one that is dated in the
     /// future does not speak yet, but what it names is revoked. Nothing is fetched: to take in a
-    /// new list, [`replace`](Trust::replace) the whole.
+    /// new list, [`update`](Trust::update) the domain.
     ///
     /// ```
     /// use std::time::Duration;

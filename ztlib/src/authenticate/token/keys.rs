@@ -1,12 +1,12 @@
 //! The keys that an issuer signs with, and their replacement.
 
 use std::collections::{HashMap, HashSet};
+use std::convert::Infallible;
 use std::fmt;
 use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use serde_json::Value;
 
 use super::algorithm::Algorithm;
@@ -15,6 +15,7 @@ use super::key::Key;
 use super::key_error::{KeyRefusal, KeySetError, KeyWarning};
 use super::limits::MAX_KEY_ID_BYTES;
 use super::shown::shown;
+use crate::live::{Happened, Live, Now};
 
 /// The largest JWK set that is read, in bytes.
 pub const MAX_KEY_SET_BYTES: usize = 1024 * 1024;
@@ -228,36 +229,71 @@ impl fmt::Debug for KeySet {
 /// [`VerifiedClaims::recheck`](super::VerifiedClaims::recheck): a token by a key that was taken out
 /// is refused from the next request on.
 #[derive(Clone)]
-pub struct KeyStore(Arc<ArcSwap<Current>>);
+pub struct KeyStore(Arc<Shared>);
 
-struct Current {
-    generation: u64,
-    set: KeySet,
+struct Shared {
+    set: Live<KeySet>,
+    missed: Happened,
 }
 
 impl KeyStore {
     /// Keys to begin with; their generation is 1.
     pub fn new(set: KeySet) -> Self {
-        Self(Arc::new(ArcSwap::from_pointee(Current { generation: 1, set })))
+        Self(Arc::new(Shared { set: Live::new(1, set), missed: Happened::default() }))
     }
 
     /// Trusts these keys instead, and no others, for every request that arrives after it returns.
     /// Gives the new generation. An issuer of public keys ignores secrets in the set, and the
     /// other way round.
     pub fn replace(&self, set: KeySet) -> u64 {
-        let before = self.0.rcu(|current| Current { generation: current.generation + 1, set: set.clone() });
-        before.generation + 1
+        let next =
+            |now: &Now<KeySet>| Ok::<_, Infallible>(Now { generation: now.generation + 1, value: set });
+        let Ok(generation) = self.0.set.update(next);
+        generation
     }
 
     /// How often the keys have been replaced, plus 1.
     pub fn generation(&self) -> u64 {
-        self.0.load().generation
+        self.0.set.generation()
+    }
+
+    /// Waits until the keys are not those of generation `since`, and gives the generation that they
+    /// have then.
+    pub async fn changed(&self, since: u64) -> u64 {
+        self.0.set.changed(since).await
+    }
+
+    /// Waits until tokens named a `kid` that no key of the set has, and gives how many there were.
+    /// What fetches keys looks for new ones then.
+    ///
+    /// `since` is the number that the last call gave, or 0: tokens of the time between two calls
+    /// are not missed, and however many they are, they are one event. Nothing of such a token is
+    /// verified, so anybody can cause this: fetch at most once in a while, whatever this says.
+    ///
+    /// ```no_run
+    /// # async fn fetch() -> ztlib::authenticate::token::KeySet { ztlib::authenticate::token::KeySet::empty() }
+    /// # async fn example(keys: ztlib::authenticate::token::KeyStore) {
+    /// let mut seen = 0;
+    /// loop {
+    ///     seen = keys.missed(seen).await;
+    ///     keys.replace(fetch().await);
+    ///     tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+    /// }
+    /// # }
+    /// ```
+    pub async fn missed(&self, since: u64) -> u64 {
+        self.0.missed.next(since).await
+    }
+
+    /// A token named a key that is not there.
+    pub(super) fn tell_missed(&self) {
+        self.0.missed.tell();
     }
 
     /// The keys of now and their generation, as one.
     pub(super) fn now(&self) -> (KeySet, u64) {
-        let current = self.0.load();
-        (current.set.clone(), current.generation)
+        let now = self.0.set.load();
+        (now.value.clone(), now.generation)
     }
 }
 
@@ -269,11 +305,8 @@ impl From<KeySet> for KeyStore {
 
 impl fmt::Debug for KeyStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let current = self.0.load();
-        f.debug_struct("KeyStore")
-            .field("generation", &current.generation)
-            .field("set", &current.set)
-            .finish()
+        let now = self.0.set.load();
+        f.debug_struct("KeyStore").field("generation", &now.generation).field("set", &now.value).finish()
     }
 }
 

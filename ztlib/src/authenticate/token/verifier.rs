@@ -83,7 +83,12 @@ impl TokenVerifier {
         let hint = issuer_hint(&claims)?;
         let issuer = self.trusted(hint)?;
         let (keys, generation) = issuer.keys.now();
-        let key = Arc::clone(jws.verify(&issuer.name, &keys, &issuer.algorithms)?);
+        let key = jws.verify(&issuer.name, &keys, &issuer.algorithms).inspect_err(|error| {
+            if matches!(error, TokenError::UnknownKey { unused: None, .. }) {
+                issuer.keys.tell_missed();
+            }
+        })?;
+        let key = Arc::clone(key);
 
         // From here on the claims are the issuer's words.
         let (claims, times) = issuer.accept(jws.header.typ.as_deref(), claims, now)?;

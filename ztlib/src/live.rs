@@ -1,0 +1,202 @@
+//! A value that is replaced while the service runs, and those who wait for that.
+
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
+
+use arc_swap::ArcSwap;
+
+/// A value and its generation. A reader gets both as one, takes no lock, and never waits for a
+/// replacement that is under way.
+pub(crate) struct Live<T> {
+    now: ArcSwap<Now<T>>,
+    /// One replacement at a time: each is computed from what is there.
+    replacing: Mutex<()>,
+    waiters: Waiters,
+}
+
+/// The value of one generation.
+pub(crate) struct Now<T> {
+    pub(crate) generation: u64,
+    pub(crate) value: T,
+}
+
+impl<T> Live<T> {
+    pub(crate) fn new(generation: u64, value: T) -> Self {
+        Self {
+            now: ArcSwap::from_pointee(Now { generation, value }),
+            replacing: Mutex::default(),
+            waiters: Waiters::default(),
+        }
+    }
+
+    pub(crate) fn load(&self) -> arc_swap::Guard<std::sync::Arc<Now<T>>> {
+        self.now.load()
+    }
+
+    pub(crate) fn generation(&self) -> u64 {
+        self.now.load().generation
+    }
+
+    /// Replaces the value by what `next` makes of it, and gives the new generation. After an error
+    /// everything is as before.
+    pub(crate) fn update<E>(&self, next: impl FnOnce(&Now<T>) -> Result<Now<T>, E>) -> Result<u64, E> {
+        let replacing = lock(&self.replacing);
+        let next = next(&self.now.load())?;
+        let generation = next.generation;
+        self.now.store(std::sync::Arc::new(next));
+        drop(replacing);
+        self.waiters.wake();
+        Ok(generation)
+    }
+
+    /// Waits until the generation is not `since`, and gives it.
+    pub(crate) async fn changed(&self, since: u64) -> u64 {
+        self.waiters.wait(|| Some(self.generation()).filter(|now| *now != since)).await
+    }
+}
+
+/// How often something happened, for those who wait for the next time. However often it happens
+/// between two looks, they are woken once.
+#[derive(Default)]
+pub(crate) struct Happened {
+    count: AtomicU64,
+    waiters: Waiters,
+}
+
+impl Happened {
+    pub(crate) fn tell(&self) {
+        self.count.fetch_add(1, Ordering::SeqCst);
+        self.waiters.wake();
+    }
+
+    /// Waits until the count is not `since`, and gives it.
+    pub(crate) async fn next(&self, since: u64) -> u64 {
+        self.waiters.wait(|| Some(self.count.load(Ordering::SeqCst)).filter(|now| *now != since)).await
+    }
+}
+
+/// Tasks that wait. One that stops waiting leaves nothing behind.
+#[derive(Default)]
+struct Waiters {
+    /// How many there are, so that nobody takes the lock for nobody.
+    number: AtomicUsize,
+    wakers: Mutex<Wakers>,
+}
+
+#[derive(Default)]
+struct Wakers {
+    next: u64,
+    by_place: BTreeMap<u64, Waker>,
+}
+
+impl Waiters {
+    fn wake(&self) {
+        if self.number.load(Ordering::SeqCst) == 0 {
+            return;
+        }
+        let woken = std::mem::take(&mut lock(&self.wakers).by_place);
+        for waker in woken.into_values() {
+            waker.wake();
+        }
+    }
+
+    /// Waits until `ready` gives something. It is asked after the waker is in its place: what
+    /// happens from then on wakes.
+    async fn wait<R>(&self, ready: impl Fn() -> Option<R>) -> R {
+        let place = Place::new(self);
+        poll_fn(|context| {
+            lock(&self.wakers).by_place.insert(place.place, context.waker().clone());
+            ready().map_or(Poll::Pending, Poll::Ready)
+        })
+        .await
+    }
+}
+
+/// The place of one who waits, given up when it is dropped.
+struct Place<'w> {
+    waiters: &'w Waiters,
+    place: u64,
+}
+
+impl<'w> Place<'w> {
+    fn new(waiters: &'w Waiters) -> Self {
+        waiters.number.fetch_add(1, Ordering::SeqCst);
+        let mut wakers = lock(&waiters.wakers);
+        wakers.next += 1;
+        Self { waiters, place: wakers.next }
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        lock(&self.waiters.wakers).by_place.remove(&self.place);
+        self.waiters.number.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Nothing under these locks can be left half done by a panic.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use super::*;
+
+    fn set(live: &Live<&'static str>, value: &'static str) -> u64 {
+        let next = |now: &Now<_>| Ok::<_, Infallible>(Now { generation: now.generation + 1, value });
+        match live.update(next) {
+            Ok(generation) => generation,
+            Err(never) => match never {},
+        }
+    }
+
+    #[test]
+    fn who_waits_is_woken_by_the_next_replacement_and_by_none_before() {
+        let live = Live::new(1, "first");
+        let mut waits = tokio_test::task::spawn(live.changed(1));
+        assert!(waits.poll().is_pending());
+        assert!(!waits.is_woken());
+        assert_eq!(set(&live, "second"), 2);
+        assert!(waits.is_woken());
+        assert_eq!(waits.poll(), Poll::Ready(2));
+        drop(waits);
+
+        // What happened before one looks is not missed.
+        assert_eq!(tokio_test::task::spawn(live.changed(1)).poll(), Poll::Ready(2));
+    }
+
+    #[test]
+    fn a_refused_replacement_changes_nothing_and_wakes_nobody() {
+        let live = Live::new(1, "first");
+        let mut waits = tokio_test::task::spawn(live.changed(1));
+        assert!(waits.poll().is_pending());
+        assert_eq!(live.update(|_| Err("no")), Err("no"));
+        assert!(!waits.is_woken());
+        assert_eq!((live.generation(), live.load().value), (1, "first"));
+    }
+
+    #[test]
+    fn who_stops_waiting_leaves_nothing_behind() {
+        let happened = Happened::default();
+        for _ in 0..1000 {
+            let mut waits = tokio_test::task::spawn(happened.next(0));
+            assert!(waits.poll().is_pending());
+        }
+        assert_eq!(lock(&happened.waiters.wakers).by_place.len(), 0);
+        assert_eq!(happened.waiters.number.load(Ordering::SeqCst), 0);
+    }
+
+    #[test]
+    fn what_happens_often_is_told_once() {
+        let happened = Happened::default();
+        (0..5).for_each(|_| happened.tell());
+        assert_eq!(tokio_test::task::spawn(happened.next(0)).poll(), Poll::Ready(5));
+        assert!(tokio_test::task::spawn(happened.next(5)).poll().is_pending());
+    }
+}
