@@ -26,4 +26,4 @@ pub use query::encoded;
 pub use route::Template;
 pub use said::{HeaderChange, Said};
 pub use suite::Cases;
-pub use table::{Table, Text, closest, line_of};
+pub use table::{Parsed, Table, Text, closest, line_of};

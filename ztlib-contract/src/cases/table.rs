@@ -40,18 +40,21 @@ pub struct Table<'t> {
     span: Range<usize>,
 }
 
+/// A TOML file that was parsed and not read yet: [`Text::table`] makes it readable.
+pub struct Parsed<'t>(Spanned<DeTable<'t>>);
+
 impl<'t> Text<'t> {
     /// The text of a file.
     pub fn new(file: &'t Path, text: &'t str) -> Self {
         Self { file, text }
     }
 
-    /// The whole file; [`table`](Self::table) makes it readable.
+    /// The whole file.
     ///
     /// # Errors
     /// `malformed-file` where it is not TOML.
-    pub fn parse(&self) -> Result<Spanned<DeTable<'t>>, Error> {
-        DeTable::parse(self.text).map_err(|error| {
+    pub fn parse(&self) -> Result<Parsed<'t>, Error> {
+        DeTable::parse(self.text).map(Parsed).map_err(|error| {
             let line = error.span().map(|span| line_of(self.text, span.start));
             Error::new(self.file, line, "malformed-file", shown(error.message()))
         })
@@ -61,8 +64,8 @@ impl<'t> Text<'t> {
     ///
     /// # Errors
     /// `unknown-key` at the first that it may not have.
-    pub fn table(&self, table: &'t Spanned<DeTable<'t>>, keys: &[&str]) -> Result<Table<'t>, Error> {
-        Table::new(*self, table.get_ref(), table.span(), keys)
+    pub fn table(&self, parsed: &'t Parsed<'t>, keys: &[&str]) -> Result<Table<'t>, Error> {
+        Table::new(*self, parsed.0.get_ref(), parsed.0.span(), keys)
     }
 
     fn error(&self, at: usize, code: &'static str, text: impl Into<Box<str>>) -> Error {

@@ -19,6 +19,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::connection::{Connection, HttpVersion};
 use super::handshakes::Handshakes;
+use super::identity::Resolver;
 use super::identity::provider;
 use super::limits::{TIMEOUTS, within};
 use super::stream::{Heard, TlsStream};
@@ -174,7 +175,7 @@ impl Settings {
             Some(verifier) => builder.with_client_cert_verifier(Arc::new(verifier)),
             None => builder.with_client_cert_verifier(Arc::new(NoClientAuth)),
         };
-        let mut config = builder.with_cert_resolver(Arc::new(self.identity.clone()));
+        let mut config = builder.with_cert_resolver(Arc::new(Resolver(self.identity.clone())));
         config.alpn_protocols = self.protocols.iter().map(|name| name.to_vec()).collect();
         // A resumed session is one whose peer nobody verifies. `ticketer` makes no tickets unless
         // it is set.

@@ -84,9 +84,13 @@ impl fmt::Debug for ServerIdentity {
     }
 }
 
-impl ResolvesServerCert for ServerIdentity {
+/// The identity as rustls asks for it; no signature of ours has a type of rustls.
+#[derive(Debug)]
+pub(super) struct Resolver(pub(super) ServerIdentity);
+
+impl ResolvesServerCert for Resolver {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(&self.0.load().value))
+        Some(Arc::clone(&self.0.0.load().value))
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
-use ztlib_contract::cases::{Text, line_of, shown};
+use ztlib_contract::cases::{line_of, shown};
 
 use super::folder::Folder;
 use super::manifest::MAX_MANIFEST_BYTES;
@@ -46,8 +46,10 @@ pub fn pin(manifest: impl AsRef<Path>, wanted: impl Fn(&str) -> bool) -> Result<
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let mut folder = Folder::of(path)?;
     let text = folder.read_text(name, MAX_MANIFEST_BYTES).map_err(|error| error.at(path, None))?;
-    let source = Text::new(path, &text);
-    let parsed = source.parse()?;
+    let parsed = DeTable::parse(&text).map_err(|error| {
+        let line = error.span().map(|span| line_of(&text, span.start));
+        LoadError::new("malformed-file", shown(error.message())).at(path, line)
+    })?;
     let to_be_signed = parsed.get_ref().contains_key("version");
     let mut edits = Vec::new();
     let mut pinned = Vec::new();
