@@ -27,7 +27,7 @@ use ztlib::authenticate::token::{Algorithm, Issuer, TokenAuthenticator, TokenVer
 use ztlib::authorize::CacheLimits;
 use ztlib::enforce::{Guard, MatchedRoute};
 use ztlib::policies::{Budget, PolicySetBuilder};
-use ztlib_testing::stack::ask_matched;
+use ztlib_conformance::stack::ask_matched;
 use ztlib_testing::{ManualClock, TokenIssuer};
 
 const MIB: u64 = 1 << 20;

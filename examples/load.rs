@@ -9,7 +9,8 @@
 #![allow(clippy::print_stdout, reason = "this is a program that prints")]
 
 use http::{Method, Request};
-use ztlib_testing::{Load, TlsClient};
+use ztlib_conformance::Load;
+use ztlib_testing::TlsClient;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {

@@ -26,9 +26,10 @@ use ztlib::authorize::{Answer, Fault, Outcome, Reader};
 use ztlib::enforce::{Guard, MatchedRoute};
 use ztlib::observe::Verdict;
 use ztlib::policies::{Budget, Module, PolicySetBuilder, PolicyStore};
-use ztlib_testing::scenario::{IssuerPlan, People, Proof, TokenPlan};
-use ztlib_testing::stack::ask_matched;
-use ztlib_testing::{Authority, Events, Issued, ManualClock, a_day, model};
+use ztlib_conformance::model;
+use ztlib_conformance::scenario::{IssuerPlan, People, Proof, TokenPlan};
+use ztlib_conformance::stack::ask_matched;
+use ztlib_testing::{Authority, Events, Issued, ManualClock, a_day};
 
 const NOW: u64 = 1_767_225_600;
 const SECRET: &[u8; 32] = b"a secret that everybody can read";

@@ -8,8 +8,8 @@ use std::path::Path;
 use axum::Router;
 use axum::routing::any;
 use ztlib_axum::{GuardedRouter, Permit, serve};
-use ztlib_testing::scenario::{Cast, Scenarios};
-use ztlib_testing::stack::{HTTP_ROUTES, SocketStack, run};
+use ztlib_conformance::scenario::{Cast, Scenarios};
+use ztlib_conformance::stack::{HTTP_ROUTES, SocketStack, run};
 
 /// Every route of the scenarios; those under `/v1` in a nested router.
 fn router() -> Router {

@@ -5,17 +5,11 @@ mod client;
 mod clock;
 mod connection;
 mod events;
-mod load;
 mod tokens;
-
-pub mod model;
-pub mod scenario;
-pub mod stack;
 
 pub use ca::{Authority, AuthorityDraft, Issued, LeafDraft, RevocationListDraft, a_day};
 pub use client::{ClientResult, HttpsClient};
 pub use clock::ManualClock;
 pub use connection::{Handshake, TlsClient, peer_extensions};
 pub use events::{Events, Log};
-pub use load::{Load, LoadReport};
 pub use tokens::{TokenDraft, TokenIssuer};

@@ -13,8 +13,8 @@ use tonic::server::NamedService;
 use tonic::service::Routes;
 use tower_service::Service;
 use ztlib::enforce::Permit;
-use ztlib_testing::scenario::{Cast, Scenarios};
-use ztlib_testing::stack::{SERVICES, SocketStack, run};
+use ztlib_conformance::scenario::{Cast, Scenarios};
+use ztlib_conformance::stack::{SERVICES, SocketStack, run};
 use ztlib_tonic::{GuardedRoutes, serve};
 
 /// What generated code would be: a named service that answers its methods, and says of others that

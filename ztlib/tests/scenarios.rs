@@ -5,8 +5,8 @@
 use std::io::Write as _;
 use std::path::Path;
 
-use ztlib_testing::scenario::{Cast, Decision, Scenarios};
-use ztlib_testing::stack::{BareStack, run};
+use ztlib_conformance::scenario::{Cast, Decision, Scenarios};
+use ztlib_conformance::stack::{BareStack, run};
 
 fn scenarios() -> Scenarios {
     Scenarios::read(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../conformance")))

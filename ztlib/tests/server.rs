@@ -31,7 +31,8 @@ use ztlib::RemoteAddr;
 use ztlib::authenticate::peer::{PeerAuthenticator, PeerIdentity, Trust};
 use ztlib::enforce::AuthenticatePeerLayer;
 use ztlib::tls::{Acceptor, RequestBody, Server, ShutDown};
-use ztlib_testing::{Authority, Issued, Load, ManualClock, TlsClient, a_day};
+use ztlib_conformance::Load;
+use ztlib_testing::{Authority, Issued, ManualClock, TlsClient, a_day};
 
 /// Longer than anything good takes here, shorter than any deadline.
 const SOON: Duration = Duration::from_secs(5);

@@ -10,7 +10,8 @@ use http_body_util::Full;
 use tokio::runtime::Runtime;
 use ztlib::tls::{RequestBody, Server};
 use ztlib_axum::GuardedRouter;
-use ztlib_testing::{Load, LoadReport, TlsClient};
+use ztlib_conformance::{Load, LoadReport};
+use ztlib_testing::TlsClient;
 
 use crate::Failure;
 use crate::measure::{cpu_of_threads, median};

@@ -18,7 +18,7 @@ use ztlib::authorize::{CacheLimits, Labels, SignalError, SignalSource};
 use ztlib::enforce::{Guard, GuardBuilder, MatchedRoute, Ready};
 use ztlib::observe::{AuditEvent, AuditSink};
 use ztlib::policies::{Budget, PolicySetBuilder, PolicyStore};
-use ztlib_testing::stack::ask_matched;
+use ztlib_conformance::stack::ask_matched;
 use ztlib_testing::{Authority, ManualClock, TokenDraft, TokenIssuer};
 
 pub(crate) const START: u64 = 1_767_225_600;

@@ -15,7 +15,7 @@ use super::{
     Case, Exchange, IssuerPlan, Key, Lifetime, PeerPlan, Proof, ScenarioError, Scenarios, Signature,
     Spelling, TokenPlan, unknown,
 };
-use crate::{Authority, Events, Issued, LeafDraft, ManualClock, TokenIssuer, a_day};
+use ztlib_testing::{Authority, Events, Issued, LeafDraft, ManualClock, TokenIssuer, a_day};
 
 /// Everybody who takes part, as real as it gets: keys and certificates are made when a cast is
 /// made.

@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn a_refusal_without_a_reason_and_a_stranger_are_errors() {
-        let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../conformance"));
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
         let scenarios = Scenarios::read(folder).unwrap();
         let check = |change: fn(&mut Case)| {
             let mut case = scenarios.cases[0].clone();

@@ -23,7 +23,7 @@ use ztlib::tls::{Acceptor, Server};
 
 use super::{Reply, Seen, StackUnderTest, bare, secrets};
 use crate::scenario::{Case, Cast, Exchange, Proof, ScenarioError};
-use crate::{Authority, Events, Issued, Log, ManualClock, a_day};
+use ztlib_testing::{Authority, Events, Issued, Log, ManualClock, a_day};
 
 /// A server that runs until it is dropped.
 pub type Serving = Pin<Box<dyn Future<Output = ()> + Send>>;

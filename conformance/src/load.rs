@@ -17,7 +17,7 @@ use rustls_pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use crate::TlsClient;
+use ztlib_testing::TlsClient;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type Make = Arc<dyn Fn(u64) -> Request<Full<Bytes>> + Send + Sync>;
@@ -32,7 +32,7 @@ type Make = Arc<dyn Fn(u64) -> Request<Full<Bytes>> + Send + Sync>;
 /// #     client: ztlib_testing::TlsClient,
 /// # ) -> Result<(), Failure> {
 /// use http::Request;
-/// use ztlib_testing::Load;
+/// use ztlib_conformance::Load;
 ///
 /// let report = Load::new(address, client)
 ///     .http2(16)

@@ -17,8 +17,8 @@ use ztlib::enforce::{Guard, GuardLayer, MatchedRoute, Permit, Protocol, Refusal}
 
 use super::reply::REACHED;
 use super::{Reply, Seen, StackUnderTest};
-use crate::Events;
 use crate::scenario::{Case, Cast, Exchange, ScenarioError};
+use ztlib_testing::Events;
 
 /// The routes of the HTTP service, in axum's notation; every method reaches a handler.
 pub const HTTP_ROUTES: &[&str] = &[
