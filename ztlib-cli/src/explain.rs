@@ -9,7 +9,7 @@ use ztlib::policies::cases::{CaseResult, Cases, Draft, Timing};
 use crate::Ended;
 use crate::args::Explain;
 use crate::failure::{Failure, USAGE};
-use crate::show::{Desk, outcome, reads, rehearsal_json, timing, timing_json};
+use crate::show::{Desk, outcome, reads, result_json, timing, timing_json};
 
 /// How often a question is asked to see how long it takes.
 const TIMES: u32 = 200;
@@ -27,20 +27,20 @@ pub(crate) fn run(explain: &Explain, desk: &mut Desk<'_>) -> Result<Ended, Failu
         None => (question(explain, home)?, HERE),
     };
     let report = draft.simulate(&cases)?;
-    let rehearsal = report.results().find(|rehearsal| rehearsal.case() == name);
+    let result = report.results().find(|result| result.case() == name);
     let timing = draft.time(&cases, name, TIMES)?;
-    let (Some(rehearsal), Some(timing)) = (rehearsal, timing) else {
+    let (Some(result), Some(timing)) = (result, timing) else {
         return Err(Failure::new(USAGE, "unknown-case", format!("there is no case `{name}`")));
     };
     let is_unknown = explain.case.is_none() && home.is_none() && claims_an_issuer(explain);
     let warnings: Vec<&str> = is_unknown.then_some(NO_HOME).into_iter().collect();
     if desk.json {
-        let mut value = rehearsal_json(rehearsal);
+        let mut value = result_json(result);
         if let Json::Object(members) = &mut value {
             members.insert("revision".to_owned(), json!(draft.revision().to_string()));
             members.insert("digest".to_owned(), json!(draft.revision().digest()));
             members.insert("time".to_owned(), timing_json(&timing));
-            let narrower = narrower(rehearsal).map(|(read, ask)| json!({ "read": read, "ask": ask }));
+            let narrower = narrower(result).map(|(read, ask)| json!({ "read": read, "ask": ask }));
             members.insert("narrower".to_owned(), narrower.collect());
             if explain.case.is_none() {
                 members.insert("home_issuer".to_owned(), json!(home));
@@ -49,40 +49,40 @@ pub(crate) fn run(explain: &Explain, desk: &mut Desk<'_>) -> Result<Ended, Failu
         }
         desk.value(&value)?;
     } else {
-        print(&draft, rehearsal, &timing, desk)?;
+        print(&draft, result, &timing, desk)?;
         for warning in warnings {
             desk.line(&format!("warning: {warning}"))?;
         }
     }
-    Ok(if rehearsal.passed() { Ended::Well } else { Ended::Failed })
+    Ok(if result.passed() { Ended::Well } else { Ended::Failed })
 }
 
-fn print(draft: &Draft, rehearsal: &CaseResult, took: &Timing, desk: &mut Desk<'_>) -> std::io::Result<()> {
-    if rehearsal.case() != HERE {
-        desk.line(&format!("{}:{}: {}", rehearsal.file().display(), rehearsal.line(), rehearsal.case()))?;
+fn print(draft: &Draft, result: &CaseResult, took: &Timing, desk: &mut Desk<'_>) -> std::io::Result<()> {
+    if result.case() != HERE {
+        desk.line(&format!("{}:{}: {}", result.file().display(), result.line(), result.case()))?;
     }
-    desk.line(&outcome(rehearsal))?;
-    let evaluation = rehearsal.evaluation();
+    desk.line(&outcome(result))?;
+    let evaluation = result.evaluation();
     if let Err(fault) = evaluation.result() {
         desk.line(&format!("because: {fault}"))?;
     }
-    if let Some(message) = rehearsal.message() {
+    if let Some(message) = result.message() {
         desk.line(&format!("told to the caller: {message}"))?;
     }
-    for (of_request, name, value) in rehearsal.headers() {
+    for (of_request, name, value) in result.headers() {
         let of = if of_request { "request" } else { "response" };
         let to = value.map_or_else(|| "removed".to_owned(), |value| format!("set to `{value}`"));
         desk.line(&format!("{of} header {name}: {to}"))?;
     }
-    let made = reads(rehearsal);
+    let made = reads(result);
     desk.line(if made.is_empty() { "it read nothing" } else { "it read" })?;
     for read in made {
         desk.line(&format!("  {read}"))?;
     }
-    if rehearsal.case() == HERE && read_no_route(rehearsal) {
+    if result.case() == HERE && read_no_route(result) {
         desk.line("no route was given, and the policy looks for one: `--route '/orders/{id}'`, as the router has it")?;
     }
-    for (read, instead) in narrower(rehearsal) {
+    for (read, instead) in narrower(result) {
         desk.line(&format!(
             "remembered only for those for whom `{read}` gives the same; where that varies, ask {instead}"
         ))?;
@@ -90,7 +90,7 @@ fn print(draft: &Draft, rehearsal: &CaseResult, took: &Timing, desk: &mut Desk<'
     for (policy, line) in evaluation.log() {
         desk.line(&format!("log of `{policy}`: {}", line.escape_debug()))?;
     }
-    for difference in rehearsal.differences() {
+    for difference in result.differences() {
         desk.line(&difference.to_string())?;
     }
     desk.line(&format!("fuel: {}", evaluation.fuel()))?;
@@ -100,17 +100,13 @@ fn print(draft: &Draft, rehearsal: &CaseResult, took: &Timing, desk: &mut Desk<'
 
 /// Whether it went by a request without a route: easily forgotten on a command line, and then no
 /// rule applies.
-fn read_no_route(rehearsal: &CaseResult) -> bool {
-    rehearsal
-        .evaluation()
-        .trace()
-        .reads()
-        .any(|(read, value)| (read, value) == (&Read::Route, &Value::Absent))
+fn read_no_route(result: &CaseResult) -> bool {
+    result.evaluation().trace().reads().any(|(read, value)| (read, value) == (&Read::Route, &Value::Absent))
 }
 
 /// Reads that may keep the decision from being found again, and what to ask instead.
-fn narrower(rehearsal: &CaseResult) -> impl Iterator<Item = (String, &'static str)> {
-    let reads = rehearsal.evaluation().trace().reads();
+fn narrower(result: &CaseResult) -> impl Iterator<Item = (String, &'static str)> {
+    let reads = result.evaluation().trace().reads();
     reads.filter_map(|(read, _)| Some((read.to_string(), read.narrower()?)))
 }
 

@@ -23,51 +23,51 @@ impl Desk<'_> {
 }
 
 /// "deny `no-role` by `rbac`".
-pub(crate) fn outcome(rehearsal: &CaseResult) -> String {
-    let mut text = rehearsal.verdict().to_string();
-    if let Some(reason) = rehearsal.reason() {
+pub(crate) fn outcome(result: &CaseResult) -> String {
+    let mut text = result.verdict().to_string();
+    if let Some(reason) = result.reason() {
         text.push_str(&format!(" `{reason}`"));
     }
-    if let Some(policy) = rehearsal.decided_by() {
+    if let Some(policy) = result.decided_by() {
         text.push_str(&format!(" by `{policy}`"));
     }
     text
 }
 
 /// The reads with their values, as a case's `reads` expects them.
-pub(crate) fn reads(rehearsal: &CaseResult) -> Vec<String> {
-    rehearsal.evaluation().trace().reads().map(|(read, value)| format!("{read}={value}")).collect()
+pub(crate) fn reads(result: &CaseResult) -> Vec<String> {
+    result.evaluation().trace().reads().map(|(read, value)| format!("{read}={value}")).collect()
 }
 
-pub(crate) fn rehearsal_json(rehearsal: &CaseResult) -> Value {
-    let headers: Vec<Value> = rehearsal
+pub(crate) fn result_json(result: &CaseResult) -> Value {
+    let headers: Vec<Value> = result
         .headers()
         .map(|(of_request, name, value)| {
             json!({ "of": if of_request { "request" } else { "response" }, "name": name, "value": value })
         })
         .collect();
-    let differences: Vec<Value> = rehearsal
+    let differences: Vec<Value> = result
         .differences()
         .iter()
         .map(|one| json!({ "file": one.file().display().to_string(), "line": one.line(), "message": one.text() }))
         .collect();
-    let evaluation = rehearsal.evaluation();
+    let evaluation = result.evaluation();
     let log: Vec<Value> =
         evaluation.log().map(|(policy, line)| json!({ "policy": policy, "line": line })).collect();
     let fault = evaluation.result().as_ref().err().map(|fault| fault.detail());
     json!({
-        "case": rehearsal.case(),
-        "file": rehearsal.file().display().to_string(),
-        "line": rehearsal.line(),
-        "about": rehearsal.policy(),
-        "passed": rehearsal.passed(),
-        "verdict": rehearsal.verdict().to_string(),
-        "reason": rehearsal.reason(),
-        "policy": rehearsal.decided_by(),
-        "message": rehearsal.message(),
+        "case": result.case(),
+        "file": result.file().display().to_string(),
+        "line": result.line(),
+        "about": result.policy(),
+        "passed": result.passed(),
+        "verdict": result.verdict().to_string(),
+        "reason": result.reason(),
+        "policy": result.decided_by(),
+        "message": result.message(),
         "detail": fault,
         "headers": headers,
-        "reads": reads(rehearsal),
+        "reads": reads(result),
         "log": log,
         "fuel": evaluation.fuel(),
         "differences": differences,

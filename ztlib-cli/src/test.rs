@@ -6,7 +6,7 @@ use ztlib::policies::cases::Draft;
 use crate::Ended;
 use crate::args::Test;
 use crate::failure::{BROKEN, Failure};
-use crate::show::{Desk, coverage_json, rehearsal_json};
+use crate::show::{Desk, coverage_json, result_json};
 
 pub(crate) fn run(test: &Test, desk: &mut Desk<'_>) -> Result<Ended, Failure> {
     let draft = Draft::load(&test.manifest)?;
@@ -18,7 +18,7 @@ pub(crate) fn run(test: &Test, desk: &mut Desk<'_>) -> Result<Ended, Failure> {
     let coverage = draft.coverage(&report);
     let failed = report.len() - report.passed();
     if desk.json {
-        let cases: Vec<Value> = report.results().map(rehearsal_json).collect();
+        let cases: Vec<Value> = report.results().map(result_json).collect();
         let coverage: Vec<Value> = coverage.iter().map(coverage_json).collect();
         desk.value(&json!({
             "revision": draft.revision().to_string(), "digest": draft.revision().digest(), "passed": report.passed(), "failed": failed,

@@ -105,14 +105,14 @@ fn the_same_cases_hold_in_each_language() {
 fn each_language_reads_the_same_in_the_same_order_and_gives_the_same_words() {
     let said = |policies: &PolicyStore| -> Vec<Value> {
         let report = report(policies);
-        let results = report.results().map(|rehearsal| {
-            let reads = rehearsal.evaluation().trace().reads();
+        let results = report.results().map(|result| {
+            let reads = result.evaluation().trace().reads();
             json!({
-                "case": rehearsal.case(),
-                "verdict": rehearsal.verdict().to_string(),
-                "reason": rehearsal.reason(),
-                "message": rehearsal.message(),
-                "headers": rehearsal.headers().collect::<Vec<_>>(),
+                "case": result.case(),
+                "verdict": result.verdict().to_string(),
+                "reason": result.reason(),
+                "message": result.message(),
+                "headers": result.headers().collect::<Vec<_>>(),
                 "reads": reads.map(|(read, value)| format!("{read}={value}")).collect::<Vec<_>>(),
             })
         });
@@ -128,7 +128,7 @@ fn each_language_reads_the_same_in_the_same_order_and_gives_the_same_words() {
 #[test]
 fn each_language_costs_the_same_fuel_each_time() {
     let fuel = |policies: &PolicyStore| -> Vec<u64> {
-        report(policies).results().map(|rehearsal| rehearsal.evaluation().fuel()).collect()
+        report(policies).results().map(|result| result.evaluation().fuel()).collect()
     };
     for (language, policies) in LOADED.iter() {
         assert_eq!(fuel(policies), fuel(policies), "{language}");

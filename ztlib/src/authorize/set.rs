@@ -186,7 +186,7 @@ impl PolicySet {
 
     /// The same policies, or one of them alone, with another view. For results: nothing is
     /// enforced by it.
-    pub(crate) fn rehearsal(&self, alone: Option<&str>, view: View) -> Self {
+    pub(crate) fn result(&self, alone: Option<&str>, view: View) -> Self {
         let entries = self.entries.iter().filter(|entry| alone.is_none_or(|name| *entry.name == *name));
         let entries = entries.cloned().collect();
         Self { revision: self.revision, root: self.root, entries, is_pure: self.is_pure, view }

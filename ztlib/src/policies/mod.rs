@@ -104,7 +104,8 @@
 //! a rename, the signature before the manifest; in between the candidate is refused
 //! (`bad-signature`), and loads when it is whole.
 //!
-//! To learn what a set would change before it is in force, load it as a [`trial::Candidate`].
+//! To learn what a set would change before it is in force, load it as a `trial::Candidate` (feature
+//! `trial`).
 //!
 //! [`PolicyStore::rollback`] returns to the policies before, without a file.
 //! [`max_policy_age`](ManifestOptions::max_policy_age) bounds how long a service goes on with a set

@@ -33,8 +33,8 @@ impl Coverage {
         let mut coverage = Self { policy: policy.name.clone(), ..Self::default() };
         coverage.reasons = policy.reasons.iter().map(|reason| (reason.clone(), 0)).collect();
         let about = |name: Option<&str>| name.is_none_or(|name| name == policy.name);
-        for rehearsal in report.results().filter(|rehearsal| about(rehearsal.policy())) {
-            let evaluation = rehearsal.evaluation();
+        for result in report.results().filter(|result| about(result.policy())) {
+            let evaluation = result.evaluation();
             coverage.reads.extend(evaluation.trace().reads().map(|(read, _)| read.to_string()));
             match evaluation.answers().find(|(name, _)| *name == policy.name) {
                 Some((_, Answer::Allow)) => coverage.allowed += 1,
@@ -42,11 +42,11 @@ impl Coverage {
                 Some((_, Answer::Abstain)) => coverage.abstained += 1,
                 None => {}
             }
-            if rehearsal.decided_by() != Some(&policy.name) {
+            if result.decided_by() != Some(&policy.name) {
                 continue;
             }
-            coverage.faults += usize::from(rehearsal.verdict().is_no_decision());
-            let given = coverage.reasons.iter_mut().find(|(reason, _)| rehearsal.reason() == Some(reason));
+            coverage.faults += usize::from(result.verdict().is_no_decision());
+            let given = coverage.reasons.iter_mut().find(|(reason, _)| result.reason() == Some(reason));
             if let Some((_, times)) = given {
                 *times += 1;
             }

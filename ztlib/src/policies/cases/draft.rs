@@ -23,7 +23,7 @@ use ztlib_wasm::Module;
 
 /// A policy set that is loaded to be tested: from a manifest, signed or not, whether it passes its
 /// cases or not. It cannot be put in force, so nothing is loosened by it. (What can be is a
-/// [`Candidate`](crate::policies::trial::Candidate).)
+/// `trial::Candidate`, with the feature `trial`.)
 ///
 /// ```no_run
 /// use ztlib::policies::cases::Draft;

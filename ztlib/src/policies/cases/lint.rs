@@ -175,7 +175,7 @@ fn by_any_issuers_word(draft: &Draft, report: &Report) -> BTreeSet<String> {
     if issuers.len() < 2 && claims().all(|claims| claims.is_home_issuer()) {
         return BTreeSet::new();
     }
-    let named = report.results().filter_map(|rehearsal| match rehearsal.evaluation().result() {
+    let named = report.results().filter_map(|result| match result.evaluation().result() {
         Ok(Decision::Allow(obligations)) => obligations.on_any_issuers_word.as_deref(),
         Ok(Decision::Deny(_)) => None,
         Err(fault) => fault.policy().filter(|_| fault.code() == "issuer-not-asked"),
@@ -186,12 +186,12 @@ fn by_any_issuers_word(draft: &Draft, report: &Report) -> BTreeSet<String> {
 /// What the cases say about one policy.
 fn about_policy(policy: &PolicyFacts, report: &Report) -> Vec<(&'static str, String)> {
     let name = shown(&policy.name);
-    let answers = |rehearsal: &CaseResult| {
-        let mut own = rehearsal.evaluation().answers().filter(|(who, _)| *who == policy.name);
+    let answers = |result: &CaseResult| {
+        let mut own = result.evaluation().answers().filter(|(who, _)| *who == policy.name);
         own.next().map(|(_, answer)| answer)
     };
     let answered: Vec<Answer> = report.results().filter_map(answers).collect();
-    let failed = report.results().any(|rehearsal| rehearsal.decided_by() == Some(&policy.name));
+    let failed = report.results().any(|result| result.decided_by() == Some(&policy.name));
     if answered.is_empty() && !failed {
         let text = format!(
             "policy `{name}` was asked in none of {} cases: an earlier one denied each time",
@@ -207,7 +207,7 @@ fn about_policy(policy: &PolicyFacts, report: &Report) -> Vec<(&'static str, Str
     }
     let given: BTreeSet<&str> = report
         .results()
-        .filter(|rehearsal| rehearsal.decided_by() == Some(&policy.name))
+        .filter(|result| result.decided_by() == Some(&policy.name))
         .filter_map(CaseResult::reason)
         .collect();
     for reason in policy.reasons.iter().filter(|reason| !given.contains(reason.as_str())) {
@@ -219,7 +219,7 @@ fn about_policy(policy: &PolicyFacts, report: &Report) -> Vec<(&'static str, Str
 
 /// What is declared, or given to a case, and read in none.
 fn never_read(draft: &Draft, report: &Report) -> Vec<(&'static str, String)> {
-    let reads = || report.results().flat_map(|rehearsal| rehearsal.evaluation().trace().reads());
+    let reads = || report.results().flat_map(|result| result.evaluation().trace().reads());
     let signals: BTreeSet<&str> = reads()
         .filter_map(|(read, _)| match read {
             Read::Signal(name) | Read::SignalAtLeast(name, _) => Some(name.as_ref()),

@@ -73,11 +73,11 @@
 //!
 //! # Why callers may be made up here
 //!
-//! Nothing else can make a [`PeerIdentity`](crate::authenticate::peer::PeerIdentity) or
-//! [`VerifiedClaims`](crate::authenticate::token::VerifiedClaims) than what verifies them. The
-//! callers of cases are made within this crate, never leave it, and have expired in 1970: whatever
-//! checks them for a request would refuse them. A rehearsal ends in a [`Report`]; there is no
-//! [`Permit`](crate::enforce::Permit) in it.
+//! A case describes its caller by facts ([`Caller`](crate::authorize::Caller)). Facts prove nothing:
+//! a [`Permit`](crate::enforce::Permit) needs a
+//! [`PeerIdentity`](crate::authenticate::peer::PeerIdentity) or
+//! [`VerifiedClaims`](crate::authenticate::token::VerifiedClaims), and only what verifies them makes
+//! those. Running cases ends in a [`Report`].
 
 mod coverage;
 mod draft;
@@ -118,9 +118,9 @@ pub(crate) fn simulate(set: &PolicySet, suites: &[Cases], most_failures: usize) 
     let mut failed = 0_usize;
     for cases in suites {
         for case in cases.cases() {
-            let rehearsal = CaseResult::of(set, cases, case)?;
-            failed = failed.saturating_add(usize::from(!rehearsal.passed()));
-            report.push(rehearsal);
+            let result = CaseResult::of(set, cases, case)?;
+            failed = failed.saturating_add(usize::from(!result.passed()));
+            report.push(result);
             if failed >= most_failures {
                 return Ok(report);
             }

@@ -29,12 +29,12 @@ impl Report {
 
     /// Every difference between what was expected and what was said.
     pub fn failures(&self) -> impl Iterator<Item = &Difference> {
-        self.0.iter().flat_map(|rehearsal| &rehearsal.differences)
+        self.0.iter().flat_map(|result| &result.differences)
     }
 
     /// How many cases passed.
     pub fn passed(&self) -> usize {
-        self.0.iter().filter(|rehearsal| rehearsal.passed()).count()
+        self.0.iter().filter(|result| result.passed()).count()
     }
 
     /// How many cases were run.
@@ -47,8 +47,8 @@ impl Report {
         self.0.is_empty()
     }
 
-    pub(crate) fn push(&mut self, rehearsal: CaseResult) {
-        self.0.push(rehearsal);
+    pub(crate) fn push(&mut self, result: CaseResult) {
+        self.0.push(result);
     }
 }
 
@@ -238,7 +238,7 @@ pub(crate) fn stage(set: &PolicySet, cases: &Cases, case: &Case) -> Result<Polic
     if let Some(name) = case.facts.documents.keys().find(|name| !documents.contains(&name.as_ref())) {
         return at(format!("the set declares no document {}", meant(name, &documents)), case.line);
     }
-    Ok(set.rehearsal(cases.policy(), case.facts.view(set.view())))
+    Ok(set.result(cases.policy(), case.facts.view(set.view())))
 }
 
 /// How long a case takes: so many times fresh, and as often from the cache.

@@ -11,7 +11,7 @@ use crate::policies::cases::Draft;
 /// Asks a set about every record. Each is judged as of its own time; the documents are the set's.
 pub(crate) fn replay(set: &PolicySet, as_candidate: Revision, recording: &Recording) -> Differences {
     // Signals are those of the record; nobody else is asked.
-    let set = set.rehearsal(None, View { signal_source: None, ..set.view().clone() });
+    let set = set.result(None, View { signal_source: None, ..set.view().clone() });
     let mut found = Differences::new(as_candidate, None);
     for record in &recording.records {
         // A file was looked through when it was read, and what this process recorded can be put
