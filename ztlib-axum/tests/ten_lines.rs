@@ -15,7 +15,7 @@ use ztlib::authenticate::token::{Algorithm, Issuer, KeySet, TokenVerifier};
 use ztlib::enforce::Guard;
 use ztlib::observe::JsonLinesSink;
 use ztlib::policies::PolicyStore;
-use ztlib::tls::{Acceptor, Server};
+use ztlib::tls::{Server, ServerIdentity};
 use ztlib_axum::GuardedRouter;
 use ztlib_testing::{Authority, HttpsClient, Issued, TokenIssuer};
 
@@ -31,11 +31,9 @@ async fn service() -> Result<(Server, GuardedRouter), Box<dyn Error>> {
     policies.watch()?; // a change of the files is in force within a second
     let guard = Guard::builder().peers(&trust).tokens(tokens).policies(policies);
     let guard = guard.audit(JsonLinesSink::new(std::io::stdout(), 1024)).build();
+    let identity = ServerIdentity::from_pem(&read("server.pem")?, &read("server.key")?)?;
+    let acceptor = guard.acceptor(&identity).build()?;
     let shop = GuardedRouter::new(guard, Router::new().route("/orders/{id}", get(async || "an order")));
-    let acceptor = Acceptor::builder()
-        .identity_pem(&read("server.pem")?, &read("server.key")?)?
-        .peers(&trust)
-        .build()?;
     // README: to here
     Ok((Server::bind("127.0.0.1:0", acceptor).await?, shop))
 }

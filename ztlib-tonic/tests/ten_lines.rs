@@ -15,7 +15,7 @@ use ztlib::authenticate::token::{Algorithm, Issuer, KeySet, TokenVerifier};
 use ztlib::enforce::Guard;
 use ztlib::observe::JsonLinesSink;
 use ztlib::policies::PolicyStore;
-use ztlib::tls::{Acceptor, Server};
+use ztlib::tls::{Server, ServerIdentity};
 use ztlib_testing::{Authority, HttpsClient, Issued, TokenIssuer};
 use ztlib_tonic::GuardedRoutes;
 
@@ -31,10 +31,10 @@ async fn service() -> Result<(Server, GuardedRoutes), Box<dyn Error>> {
     policies.watch()?; // a change of the files is in force within a second
     let guard = Guard::builder().peers(&trust).tokens(tokens).policies(policies);
     let guard = guard.audit(JsonLinesSink::new(std::io::stdout(), 1024)).build();
+    let identity = ServerIdentity::from_pem(&read("server.pem")?, &read("server.key")?)?;
+    let acceptor = guard.acceptor(&identity).http2_only().build()?;
     let (_, health) = tonic_health::server::health_reporter(); // a generated service; yours is one too
     let inventory = GuardedRoutes::new(guard, Routes::new(health));
-    let identity = Acceptor::builder().identity_pem(&read("server.pem")?, &read("server.key")?)?;
-    let acceptor = identity.peers(&trust).http2_only().build()?;
     // README: to here
     Ok((Server::bind("127.0.0.1:0", acceptor).await?, inventory))
 }

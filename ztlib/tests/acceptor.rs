@@ -15,6 +15,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 use ztlib::RemoteAddr;
 use ztlib::authenticate::peer::{PeerAuthenticator, PeerCertificates, Trust};
+use ztlib::authorize::{Answer, Fault, NativePolicy, Outcome, Reader};
+use ztlib::enforce::{Guard, GuardBuilder, WantsTokens};
+use ztlib::policies::PolicySetBuilder;
 use ztlib::tls::{
     AcceptError, Acceptor, AcceptorBuilder, Connection, HttpVersion, ServerIdentity, WantsNothing,
 };
@@ -98,6 +101,47 @@ async fn a_peer_without_a_certificate_needs_a_verb() {
     // Where nobody is asked, a certificate is not even sent.
     let peer = setting.peers.issue_spiffe("spiffe://td/a");
     assert!(setting.client(Some(&peer)).handshake(&anonymous).await.unwrap().connection.peer().is_none());
+}
+
+/// One that denies everything.
+struct Nobody;
+
+impl NativePolicy for Nobody {
+    fn decide(&self, _: &mut Reader, _: &mut Outcome) -> Result<Answer, Fault> {
+        Ok(Answer::Deny)
+    }
+}
+
+#[tokio::test]
+async fn the_acceptor_of_a_guard_asks_whom_the_guard_asks() {
+    let setting = Setting::new();
+    let identity = ServerIdentity::new(setting.server.chain(), setting.server.key()).unwrap();
+    let acceptor = |peers: GuardBuilder<WantsTokens>| {
+        let policies = PolicySetBuilder::new().native("nobody", Nobody).load().unwrap();
+        let guard = peers.allow_requests_without_token().policies(policies).clock(setting.clock.clone());
+        guard.build().acceptor(&identity).build().unwrap()
+    };
+    let required = acceptor(Guard::builder().peers(&setting.trust));
+    let optional = PeerAuthenticator::new(setting.trust.clone()).allow_unauthenticated();
+    let optional = acceptor(Guard::builder().peers(optional));
+    let none = acceptor(Guard::builder().allow_unauthenticated_peers());
+    let peer = setting.peers.issue_spiffe("spiffe://td/a");
+    let stranger = Authority::new("strangers").issue_spiffe("spiffe://td/a");
+    for (acceptor, of_nobody, of_stranger, has_peer) in [
+        (&required, "missing-certificate", "untrusted-issuer", true),
+        (&optional, "accepted", "untrusted-issuer", true),
+        // It asks for no certificate, so none is sent.
+        (&none, "accepted", "accepted", false),
+    ] {
+        assert_eq!(code(setting.client(None).handshake(acceptor).await), of_nobody);
+        assert_eq!(code(setting.client(Some(&stranger)).handshake(acceptor).await), of_stranger);
+        let handshake = setting.client(Some(&peer)).handshake(acceptor).await.unwrap();
+        assert_eq!(handshake.connection.peer().is_some(), has_peer);
+    }
+
+    // Roots that are replaced are replaced for both.
+    setting.trust.replace(trusting(&Authority::new("others")));
+    assert_eq!(code(setting.client(Some(&peer)).handshake(&required).await), "untrusted-issuer");
 }
 
 #[tokio::test]

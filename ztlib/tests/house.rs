@@ -24,7 +24,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("policies/store", &["policies/cases", "policies/files", "authorize"]),
     ("policies/trial", &["policies/store", "policies/cases", "policies/files", "authorize", "observe"]),
     ("policies", &["policies/store", "policies/files"]),
-    ("enforce", &["authenticate", "authorize", "observe", "policies", "policies/store"]),
+    ("enforce", &["authenticate", "authorize", "observe", "policies", "policies/store", "tls"]),
     ("tls", &["authenticate"]),
     ("bench", &["authenticate", "authorize", "policies", "policies/store"]),
 ];

@@ -76,6 +76,8 @@
 //! # }
 //! ```
 
+#[cfg(feature = "server")]
+mod acceptor;
 mod arrival;
 mod ask;
 mod builder;

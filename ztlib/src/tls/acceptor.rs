@@ -340,8 +340,12 @@ impl AcceptorBuilder<WantsNothing> {
     }
 
     /// Takes the time at which certificates are judged from another clock.
-    pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.0.0.clock = SharedClock::new(clock);
+    pub fn clock(self, clock: impl Clock) -> Self {
+        self.shared_clock(SharedClock::new(clock))
+    }
+
+    pub(crate) fn shared_clock(mut self, clock: SharedClock) -> Self {
+        self.0.0.clock = clock;
         self
     }
 

@@ -67,6 +67,12 @@ impl PeerAuthenticator {
         self
     }
 
+    /// Whether [`allow_unauthenticated`](Self::allow_unauthenticated) was said.
+    #[cfg(feature = "server")]
+    pub(crate) fn allows_unauthenticated(&self) -> bool {
+        self.allow_unauthenticated
+    }
+
     /// The roots that it asks.
     pub fn trust(&self) -> &Trust {
         &self.trust
