@@ -5,6 +5,7 @@ mod client;
 mod clock;
 mod connection;
 mod events;
+mod test_guard;
 mod tokens;
 
 pub use ca::{Authority, AuthorityDraft, Issued, LeafDraft, RevocationListDraft, a_day};
@@ -12,4 +13,5 @@ pub use client::{ClientResult, HttpsClient};
 pub use clock::ManualClock;
 pub use connection::{Handshake, TlsClient, peer_extensions};
 pub use events::{Events, Log};
+pub use test_guard::{TestCaller, TestGuard};
 pub use tokens::{TokenDraft, TokenIssuer};
