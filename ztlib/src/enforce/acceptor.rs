@@ -9,9 +9,10 @@ impl Guard {
     /// cannot disagree about who may connect.
     ///
     /// - A guard with `peers(…)` gets an acceptor that requires a certificate, or accepts none
-    ///   where the authenticator [allows that](crate::authenticate::peer::PeerAuthenticator::allow_unauthenticated).
-    /// - A guard with `allow_unauthenticated_peers()` gets one that asks for no certificate. So does
-    ///   one with `peers_from_layer()`, whose roots are the layer's: give them to
+    ///   where the authenticator [allows
+    ///   that](crate::authenticate::peer::PeerAuthenticator::allow_unauthenticated).
+    /// - A guard with `allow_unauthenticated_peers()` gets one that asks for no certificate. So
+    ///   does one with `peers_from_layer()`, whose roots are the layer's: give them to
     ///   [`Acceptor::builder`].
     ///
     /// ```
@@ -30,7 +31,8 @@ impl Guard {
     /// # let (workloads, servers) = (Authority::new("workloads"), Authority::new("servers"));
     /// # let server = servers.leaf().dns("localhost").for_servers().issue();
     /// # let (chain, key) = (server.chain_pem().into_bytes(), server.key_pem().into_bytes());
-    /// let trust = Trust::builder().trust("shop.example".parse()?, [workloads.certificate()])?.build()?;
+    /// let trust =
+    ///     Trust::builder().trust("shop.example".parse()?, [workloads.certificate()])?.build()?;
     /// let guard = Guard::builder().peers(&trust).allow_requests_without_token();
     /// let guard = guard.policies(policies).build();
     ///

@@ -19,8 +19,8 @@ static GENERATIONS: AtomicU64 = AtomicU64::new(1);
 ///
 /// Each trust domain has roots of its own: a root given for one domain never vouches for an
 /// identity in another, nor for a peer without a SPIFFE ID, not even through a cross-signed
-/// intermediate. Cloning shares; [`replace`](Self::replace) and [`update`](Self::update) are seen by
-/// every clone at once, and requests on connections that are already open are judged by the new
+/// intermediate. Cloning shares; [`replace`](Self::replace) and [`update`](Self::update) are seen
+/// by every clone at once, and requests on connections that are already open are judged by the new
 /// roots.
 ///
 /// ```
@@ -74,7 +74,8 @@ impl Trust {
     /// use ztlib::authenticate::peer::{Trust, TrustDomain};
     ///
     /// # let [ours, theirs, next] = ["ours", "theirs", "next"].map(ztlib_testing::Authority::new);
-    /// let (shop, partner) = (TrustDomain::parse("shop.example")?, TrustDomain::parse("partner.example")?);
+    /// let (shop, partner) =
+    ///     (TrustDomain::parse("shop.example")?, TrustDomain::parse("partner.example")?);
     /// let trust = Trust::builder().trust(shop.clone(), [ours.certificate()])?.build()?;
     ///
     /// trust.update(Trust::builder().trust(partner.clone(), [theirs.certificate()])?.build()?)?;
@@ -100,7 +101,8 @@ impl Trust {
         })
     }
 
-    /// Stops trusting a domain. Gives the new generation. A domain that is not there is not an error.
+    /// Stops trusting a domain. Gives the new generation. A domain that is not there is not an
+    /// error.
     ///
     /// # Errors
     /// Nobody else is trusted. Nothing is changed then.

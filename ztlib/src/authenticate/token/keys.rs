@@ -271,8 +271,9 @@ impl KeyStore {
     /// verified, so anybody can cause this: fetch at most once in a while, whatever this says.
     ///
     /// ```no_run
-    /// # async fn fetch() -> ztlib::authenticate::token::KeySet { ztlib::authenticate::token::KeySet::empty() }
-    /// # async fn example(keys: ztlib::authenticate::token::KeyStore) {
+    /// # use ztlib::authenticate::token::{KeySet, KeyStore};
+    /// # async fn fetch() -> KeySet { KeySet::empty() }
+    /// # async fn example(keys: KeyStore) {
     /// let mut seen = 0;
     /// loop {
     ///     seen = keys.missed(seen).await;

@@ -73,11 +73,11 @@
 //!
 //! # Why callers may be made up here
 //!
-//! A case describes its caller by facts ([`Caller`](crate::authorize::Caller)). Facts prove nothing:
-//! a [`Permit`](crate::enforce::Permit) needs a
+//! A case describes its caller by facts ([`Caller`](crate::authorize::Caller)). Facts prove
+//! nothing: a [`Permit`](crate::enforce::Permit) needs a
 //! [`PeerIdentity`](crate::authenticate::peer::PeerIdentity) or
-//! [`VerifiedClaims`](crate::authenticate::token::VerifiedClaims), and only what verifies them makes
-//! those. Running cases ends in a [`Report`].
+//! [`VerifiedClaims`](crate::authenticate::token::VerifiedClaims), and only what verifies them
+//! makes those. Running cases ends in a [`Report`].
 
 mod coverage;
 mod draft;
