@@ -182,7 +182,7 @@ async fn work(mut stream: Stream, next: Arc<AtomicU64>, requests: u64, make: Mak
     }
 }
 
-/// What came of it.
+/// Its outcome.
 #[derive(Debug, Clone, Default)]
 pub struct LoadReport {
     elapsed: Duration,

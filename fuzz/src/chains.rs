@@ -113,7 +113,7 @@ fn plan(choices: &mut Choices<'_>, name: &str, above: &str, is_root: bool, svid:
         _ => {}
     }
     let path_length = choices.seldom(4).then(|| choices.below(3));
-    // Who is no authority has no path length.
+    // Who is not an authority has no path length.
     let path_length = path_length.filter(|_| !not_authority);
     if let Some(length) = path_length {
         draft = draft.path_length(length);

@@ -32,7 +32,7 @@ const PROBE: &[u8] = include_bytes!("../../plugins/artifacts/probe.wasm");
 /// A Thursday, at midnight.
 const START: u64 = 1_767_225_600;
 
-/// What came of some histories.
+/// The outcome of some histories.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Tally {
     /// Questions that were asked of both guards, and answered alike.
@@ -56,7 +56,7 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Adds what came of others.
+    /// Adds the outcome of others.
     pub fn add(&mut self, other: &Self) {
         let Self { cases, hits, allowed_hits, allowed, denied, faults, .. } = other;
         let Self { unauthenticated, strangers, clock, signals, documents, reloads, .. } = other;
@@ -274,7 +274,7 @@ impl Plan {
     }
 }
 
-/// The wall clock is the one limit that hangs on how busy the machine is: one guard would meet it
+/// The wall clock is the one limit that depends on how busy the machine is: one guard would meet it
 /// and the other not.
 fn patient() -> Budget {
     let mut budget = Budget::default();

@@ -4,7 +4,7 @@
 //! `corpus/`, on a stable toolchain: so it uses nothing but what that test has too.
 
 pub mod chains;
-#[allow(dead_code, reason = "only a long run looks at what came of it")]
+#[allow(dead_code, reason = "only a long run looks at its outcome")]
 pub mod history;
 
 use std::collections::BTreeMap;

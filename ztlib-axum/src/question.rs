@@ -51,7 +51,7 @@ pub(crate) fn find_grpc_route(parts: &mut Parts) -> MatchedRoute {
 }
 
 /// The route of a gRPC call is the path `/package.Service/Method`, whatever the call says of
-/// itself. Anything else under the service's name is no route.
+/// itself. Anything else under the service's name is not a route.
 fn grpc_route(parts: &Parts) -> MatchedRoute {
     let path = parts.uri.path();
     let route = if is_method(path) { MatchedRoute::new(path) } else { MatchedRoute::none() };

@@ -244,7 +244,7 @@ async fn on_one_port_rules_by_method_hold_for_grpc_and_rules_by_route_for_http()
         }
         stand.send(Method::GET, "/files/a/b", Version::HTTP_2, GRPC, true).await;
         assert_eq!(stand.route_and_reason().0, own("/files/{*rest}"));
-        // What is no method under the name of a service is no route.
+        // What is not a method under the name of a service is not a route.
         for path in ["/shop.Orders/List/more", "/shop.Orders"] {
             stand.send(Method::POST, path, Version::HTTP_2, GRPC, true).await;
             assert_eq!(stand.route_and_reason(), (None, own("no-route")), "{path}");

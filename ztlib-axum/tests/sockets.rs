@@ -361,7 +361,7 @@ async fn a_tunnel_is_refused_and_the_connection_closed() {
             .raw(format!("CONNECT {target} HTTP/1.1\r\nHost: localhost:443\r\n{bearer}\r\n{next}"))
             .await;
         let decisions = service.decisions();
-        // hyper itself answers 400 to what is no authority.
+        // hyper itself answers 400 to what is not an authority.
         assert!(
             decisions.len() <= 1 && decisions.iter().all(|(_, reason, _)| reason == "method-connect"),
             "{target}: {decisions:?}"

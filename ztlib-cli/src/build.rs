@@ -45,7 +45,7 @@ pub(crate) fn run(build: &Build, desk: &mut Desk<'_>) -> Result<Ended, Failure> 
     let component = componentize(&component).map_err(|error| {
         broken(
             "not-a-policy",
-            format!("the module is no policy: {error}: does the crate call `export_policy!`?"),
+            format!("the module is not a policy: {error}: does the crate call `export_policy!`?"),
         )
     })?;
     let (looked_at, sha256) = (Module::inspect(&component).map_err(LoadError::from)?, sha256(&component));

@@ -95,7 +95,7 @@ mod tests {
         module.section(&types).section(&functions).section(&code);
         let error = componentize(&module.finish()).unwrap_err().to_string();
         assert!(error.contains("too-many-values"), "{error}");
-        // What is no module at all.
+        // What is not a module at all.
         assert!(componentize(b"PK").is_err());
     }
 }

@@ -42,7 +42,7 @@ impl Failure {
         self
     }
 
-    /// The same without its line: the text that was read is no file of the user's.
+    /// The same without its line: the text that was read is not a file of the user's.
     pub(crate) fn without_line(mut self) -> Self {
         if let (Some(file), Some(line)) = (&self.file, self.line.take()) {
             self.text = self.text.replacen(&format!("{file}:{line}: "), &format!("{file}: "), 1);

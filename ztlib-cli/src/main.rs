@@ -44,7 +44,7 @@ fn main() -> ExitCode {
         Ok(Ended::Failed) => return ExitCode::from(FAILED),
         Err(failure) => failure,
     };
-    // Whoever reads has read enough (`ztlib … | head`): there is nobody to tell.
+    // The reader has read enough (`ztlib … | head`): there is nobody to tell.
     if failure.exit != 0 {
         let told = match cli.json {
             true => desk.value(&failure.json()),

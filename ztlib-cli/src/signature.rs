@@ -118,13 +118,13 @@ fn print(verified: &Verified, desk: &mut Desk<'_>) -> std::io::Result<()> {
     Ok(())
 }
 
-/// What whoever can write a file that is not bound can do.
+/// What anyone who can write a file that is not bound can do.
 fn left_open(file: &NamedFile) -> &'static str {
     match file.role {
         FileRole::Cases => {
-            "whoever can write it decides what the set has to pass before it is in force, and nothing about a request"
+            "anyone who can write it decides what the set has to pass before it is in force, and nothing about a request"
         }
-        _ => "whoever can write it decides what is in it (`allow-unsigned`)",
+        _ => "anyone who can write it decides what is in it (`allow-unsigned`)",
     }
 }
 

@@ -324,7 +324,7 @@ fn a_set_is_linted_for_what_its_cases_and_routes_show() {
     folder.write("routes.txt", "GET\n");
     let (exit, text) = folder.says(&["set", "lint", "--routes", "routes.txt"]);
     assert_eq!(exit, 3);
-    assert!(text.contains("routes.txt:1: `GET` is no route"), "{text}");
+    assert!(text.contains("routes.txt:1: `GET` is not a route"), "{text}");
 }
 
 #[test]

@@ -130,8 +130,8 @@ fn what_is_signed_is_verified_and_says_what_is_bound_and_what_is_not() {
             "bound: module `scope.wasm` of `scope`",
             "bound: config `scope.yaml` of `scope`",
             "bound: document `roles.json` of `roles`",
-            "not bound: cases `tests/scope.toml` of `scope`: whoever can write it decides what the set has to pass before it is in force, and nothing about a request",
-            "not bound: document `open.json` of `open`: whoever can write it decides what is in it (`allow-unsigned`)",
+            "not bound: cases `tests/scope.toml` of `scope`: anyone who can write it decides what the set has to pass before it is in force, and nothing about a request",
+            "not bound: document `open.json` of `open`: anyone who can write it decides what is in it (`allow-unsigned`)",
         ]
     );
     let (exit, value) = folder.json(&VERIFY);

@@ -50,7 +50,7 @@ fn steps(text: &str) -> Vec<Step> {
     steps
 }
 
-/// What hangs on the machine or on the compiler's version is the same everywhere: digests, sizes,
+/// What depends on the machine or on the compiler's version is the same everywhere: digests, sizes,
 /// times, the toolchain.
 fn comparable(line: &str) -> String {
     if let Some((before, _)) = line.split_once(" with ").filter(|_| line.starts_with("built ")) {

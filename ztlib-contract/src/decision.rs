@@ -12,9 +12,9 @@ use super::read::{Read, ReadFault};
 /// The longest that a read may be in the text of a fault, in bytes.
 const MAX_SHOWN_READ: usize = 256;
 
-/// What the whole policy set says. Closed: whoever asks must handle both.
+/// What the whole policy set says. Closed: callers must handle both.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[allow(clippy::exhaustive_enums, reason = "whoever asks must handle both")]
+#[allow(clippy::exhaustive_enums, reason = "callers must handle both")]
 pub enum Decision {
     /// The request may pass, and these obligations go with it.
     Allow(Obligations),
@@ -135,7 +135,7 @@ impl Denial {
 /// Whose doing it is that no decision could be reached. A fault refuses either way; this says what
 /// the caller is told, and whether an operator is to be woken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(clippy::exhaustive_enums, reason = "whoever tells faults apart must handle both")]
+#[allow(clippy::exhaustive_enums, reason = "code that tells faults apart must handle both")]
 pub enum FaultOrigin {
     /// What the caller sent cannot be read in the one way that a policy asked for: 400, verdict
     /// `bad-request`. To send the same again does not help, and any caller can bring it about.

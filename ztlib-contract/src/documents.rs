@@ -242,7 +242,7 @@ mod tests {
         assert_eq!(documents.string("roles", "/{subject}", &Alice), Ok(Fact::Absent));
     }
 
-    /// Findings E7: a caller's text is no template.
+    /// Findings E7: a caller's text is not a template.
     #[test]
     fn a_value_is_compared_as_it_is() {
         let documents = documents();

@@ -43,7 +43,7 @@ pub trait Engine: Send + Sync + 'static {
 
 /// What a policy is made of.
 #[derive(Debug, Clone, Copy)]
-#[allow(clippy::exhaustive_structs, reason = "whoever loads a policy says all of it")]
+#[allow(clippy::exhaustive_structs, reason = "code that loads a policy gives all of it")]
 pub struct Source<'s> {
     /// A digest of the bytes: equal names mean equal bytes.
     pub name: [u8; 32],

@@ -204,7 +204,7 @@ impl Question {
             }
             Read::AuthenticatedWithin(seconds) => {
                 let login = self.claim("/auth_time", Claims::auth_time)?.map(unix_seconds);
-                // A login in the future is no login yet.
+                // A login in the future is not a login yet.
                 let age = login.and_then(|login| self.now_seconds().checked_sub(login));
                 yes(age.is_some_and(|age| age <= u64::from(*seconds)))
             }
@@ -258,7 +258,7 @@ impl Question {
     }
 
     /// A claim; absent where there is no token, but a malformed pointer is a fault even then:
-    /// whether a policy is wrong must not hang on who calls.
+    /// whether a policy is wrong must not depend on who calls.
     fn claim<'q, T>(
         &'q self,
         pointer: &str,

@@ -129,7 +129,7 @@ impl fmt::Display for Source {
     }
 }
 
-/// The whole of the claims is no string, so the pointer is not empty.
+/// The whole of the claims is not a string, so the pointer is not empty.
 fn claim(pointer: &str) -> Result<Box<str>, OutcomeFault> {
     match check_pointer(pointer) {
         Ok(()) if !pointer.is_empty() => Ok(pointer.into()),

@@ -1,8 +1,8 @@
 //! When time alone would change an answer (T5).
 //!
-//! A decision that hung on time was right for one moment, and is asked again at each look-up. When
-//! it will next be another one is worked out for each request from its own reads, whoever filled
-//! the cache entry, and stands in no entry.
+//! A decision that depended on time was right for one moment, and is asked again at each look-up.
+//! When it will next be another one is worked out for each request from its own reads, no matter
+//! who filled the cache entry, and stands in no entry.
 
 use super::facts::Caller;
 use super::read::Read;

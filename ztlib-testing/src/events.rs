@@ -48,7 +48,7 @@ impl AuditSink for Events {
 /// What ztlib says to `tracing`, at every level, kept as text until it is taken: one line an event,
 /// `target name=value …`.
 ///
-/// There is one for a process, since `tracing` has one subscriber; whoever asks first installs it.
+/// There is one for a process, since `tracing` has one subscriber; the first to ask installs it.
 #[derive(Debug, Clone)]
 pub struct Log(Arc<Mutex<Vec<String>>>);
 

@@ -200,7 +200,7 @@ impl std::fmt::Debug for TokenIssuer {
 
 /// A token that is not signed yet. What is said last holds.
 #[derive(Debug, Clone)]
-#[must_use = "a draft is no token before it is signed"]
+#[must_use = "a draft is not a token before it is signed"]
 pub struct TokenDraft<'i> {
     issuer: &'i TokenIssuer,
     now: u64,

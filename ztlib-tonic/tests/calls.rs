@@ -260,7 +260,7 @@ impl Stand {
         self.client().await.unary(request, path, Raw).await.map(Response::into_inner)
     }
 
-    /// Calls a method of the kind that its name says, and gives back what came of it.
+    /// Calls a method of the kind that its name says, and gives back its outcome.
     async fn any(&self, method: &'static str, authorization: Option<&str>) -> Result<Vec<Bytes>, Status> {
         let path = http::uri::PathAndQuery::try_from(format!("/test.Echo/{method}")).unwrap();
         let many = || tokio_stream::iter(["a", "b"].map(Bytes::from));

@@ -84,7 +84,7 @@ impl Decisions {
         (allow, as_wanted)
     }
 
-    /// How many reads the decision hangs on.
+    /// How many reads the decision depends on.
     pub fn reads(&mut self) -> usize {
         let policies = self.policies.in_force();
         let Some(question) = self.question.take() else { return 0 };

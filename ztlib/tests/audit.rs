@@ -386,7 +386,7 @@ impl Write for PanicsLater {
 #[tokio::test]
 #[allow(
     clippy::disallowed_methods,
-    reason = "how long a panic takes to be told is no matter of the fake clock"
+    reason = "how long a panic takes to be told is not a matter of the fake clock"
 )]
 async fn what_waited_for_a_writer_that_panics_is_counted_as_lost() {
     let world = World::new();

@@ -100,7 +100,7 @@ async fn the_lines_alone_say_who_cancelled_which_order() {
         {
             assert!(line[member].is_string() && line[member] == request[member], "{member} of {line}");
         }
-        assert!(line.get("method").is_none() && line.get("path").is_none(), "it is no request: {line}");
+        assert!(line.get("method").is_none() && line.get("path").is_none(), "it is not a request: {line}");
     }
     assert_eq!(lines[0]["service"], "shop-orders");
     assert_eq!(lines[0]["instance"], "pod-7");

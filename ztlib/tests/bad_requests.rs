@@ -153,7 +153,7 @@ fn unreadable()
             "read-wrong-type",
         ),
         (
-            "a claim that is no moment",
+            "a claim that is not a moment",
             before,
             |w, r| set_claim(w, r, json!("soon")),
             |w, r| set_claim(w, r, json!(7)),

@@ -25,7 +25,7 @@ use ztlib::policies::{Budget, Module, PolicySetBuilder, PolicyStore};
 
 const FILE: &str = "ZTLIB_TEST_LOADS";
 
-/// What came of a load, and what it took at most.
+/// The outcome of a load, and the most that it took.
 #[derive(Debug)]
 struct Load {
     code: String,

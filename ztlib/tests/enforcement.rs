@@ -1016,7 +1016,7 @@ async fn labels_that_the_application_attached_to_a_request_reach_the_policy() {
     let guard = guard.build();
     let mut request = world.request().await;
     request.headers_mut().insert("class", HeaderValue::from_static("open"));
-    assert_eq!(world.send(&guard, request.clone()).await.reason(), "denied", "a header is no label");
+    assert_eq!(world.send(&guard, request.clone()).await.reason(), "denied", "a header is not a label");
     request.extensions_mut().insert(Labels::new().with("class", "open"));
     assert_eq!(world.send(&guard, request).await.reason(), "passed");
 }

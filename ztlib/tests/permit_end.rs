@@ -1,4 +1,5 @@
-//! When a permit ends (T5): each request's own, to the second, whoever filled the cache entry.
+//! When a permit ends (T5): each request's own, to the second, no matter who filled the cache
+//! entry.
 
 #![allow(
     clippy::unwrap_used,
@@ -119,7 +120,11 @@ async fn two_callers_who_share_an_entry_have_ends_of_their_own() {
     let (permit, cached) = passes(&world, &guard, long.clone()).await;
     assert_eq!((permit.valid_until(), cached), (ends(300), false));
     let (permit, cached) = passes(&world, &guard, short.clone()).await;
-    assert_eq!((permit.valid_until(), cached), (ends(60), true), "not that of whoever filled the entry");
+    assert_eq!(
+        (permit.valid_until(), cached),
+        (ends(60), true),
+        "not that of the request that filled the entry"
+    );
     let (permit, cached) = passes(&world, &guard, long.clone()).await;
     assert_eq!((permit.valid_until(), cached), (ends(300), true));
 

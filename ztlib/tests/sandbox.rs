@@ -34,8 +34,8 @@ fn load_with(bytes: &[u8], budget: Budget) -> Result<PolicyStore, LoadError> {
     PolicySetBuilder::new().component("guest", bytes).budget(budget).load()
 }
 
-/// The default in all but the wall clock, which is the one limit that hangs on how busy the machine
-/// is.
+/// The default in all but the wall clock, which is the one limit that depends on how busy the
+/// machine is.
 fn patient() -> Budget {
     let mut budget = Budget::default();
     budget.wall_clock = Budget::maximum().wall_clock;

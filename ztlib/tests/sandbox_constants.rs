@@ -21,8 +21,8 @@ fn load_with(bytes: &[u8], budget: Budget) -> Result<PolicyStore, LoadError> {
     PolicySetBuilder::new().component("guest", bytes).budget(budget).load()
 }
 
-/// The default in all but the wall clock, which is the one limit that hangs on how busy the machine
-/// is.
+/// The default in all but the wall clock, which is the one limit that depends on how busy the
+/// machine is.
 fn patient() -> Budget {
     let mut budget = Budget::default();
     budget.wall_clock = Budget::maximum().wall_clock;
@@ -142,7 +142,7 @@ fn a_new_configuration_has_constants_of_its_own_from_the_next_question_on() {
     let second = ask(&policies);
     assert!(matches!(second.result(), Ok(Decision::Deny(_))));
     assert_ne!(first.revision(), second.revision(), "the root of the trace (T6)");
-    assert_eq!(first.trace().reads().len(), 0, "a constant is no read");
+    assert_eq!(first.trace().reads().len(), 0, "a constant is not a read");
 }
 
 #[test]

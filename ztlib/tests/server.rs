@@ -612,7 +612,7 @@ async fn probes_answer_their_paths_and_nothing_else() {
     }
     assert_eq!(ask(&format!("GET /{}", "a".repeat(100_000))).await.get(..1), Some("4"));
     assert_eq!(server.calls.load(Ordering::SeqCst), 0);
-    // HTTP/2 with prior knowledge is no probe.
+    // HTTP/2 with prior knowledge is not a probe.
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
     let mut answer = Vec::new();

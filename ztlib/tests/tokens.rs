@@ -487,7 +487,7 @@ fn claims_of_another_json_type_are_refused() {
         ("iss", "\"1\"") => "token-unknown-issuer",
         ("aud", "\"1\"") => "token-audience",
         ("sub", "\"1\"") => "accepted",
-        // Nothing about the token hangs on these: they are a fault for who asks for them.
+        // Nothing about the token depends on these: they are a fault for who asks for them.
         ("jti" | "acr" | "amr" | "scope" | "auth_time", _) => "accepted",
         _ => "token-claim-form",
     };

@@ -118,7 +118,7 @@ fn headers_of(wire: &Wire) -> HeaderMap {
     bearer.map(|bearer| HeaderMap::from_iter([(http::header::AUTHORIZATION, bearer)])).unwrap_or_default()
 }
 
-/// How many reads the answer to this question hangs on.
+/// How many reads the answer to this question depends on.
 ///
 /// # Errors
 /// The question cannot be asked.

@@ -152,7 +152,7 @@ pub fn hit_rates(requests: u64, reads: Reads<'_>) -> Result<(Vec<(f64, f64)>, f6
     Ok((points, 100.0 * remembered.count() as f64 / requests as f64))
 }
 
-/// What came of asking about so many distinct objects.
+/// The outcome of asking about so many distinct objects.
 #[derive(Debug, Clone, Copy)]
 pub struct WorkingSet {
     /// Distinct questions.

@@ -171,7 +171,7 @@ impl Case {
         for header in &self.headers {
             let (name, value) = header
                 .split_once(": ")
-                .ok_or_else(|| ScenarioError(format!("`{header}` is no header: write `name: value`")))?;
+                .ok_or_else(|| ScenarioError(format!("`{header}` is not a header: write `name: value`")))?;
             headers.push((name.to_owned(), value.to_owned()));
         }
         // The first `host` stands in the usual place; a second one is sent beside it.
@@ -183,7 +183,7 @@ impl Case {
             (Some(line), None) => {
                 let (method, target) = line
                     .split_once(' ')
-                    .ok_or_else(|| ScenarioError(format!("`{line}` is no request: write `GET /path`")))?;
+                    .ok_or_else(|| ScenarioError(format!("`{line}` is not a request: write `GET /path`")))?;
                 (method, target, false)
             }
             (None, Some(call)) => ("POST", call.as_str(), true),

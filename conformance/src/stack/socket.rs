@@ -229,7 +229,7 @@ fn parse(reply: &[u8]) -> Option<(StatusCode, HeaderMap, Bytes)> {
     Some((status, headers, Bytes::copy_from_slice(body.get(4..)?)))
 }
 
-/// HTTP/2, without a body: what a guard decides hangs on none.
+/// HTTP/2, without a body: what a guard decides depends on none.
 async fn call(stream: TlsStream<TcpStream>, exchange: &Exchange) -> Exchanged {
     let wrong = |error: &dyn std::fmt::Display| ScenarioError::because("no reply", error);
     let io = TokioIo::new(stream);

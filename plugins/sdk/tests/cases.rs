@@ -225,7 +225,7 @@ fn what_stands_in_a_case_is_in_the_place_of_the_callers() {
     assert!(error.to_string().contains("t.toml:6: there is no caller `ab`: did you mean `a`?"), "{error}");
 }
 
-/// As in the sandbox: what no verified token could hold is no case.
+/// As in the sandbox: what no verified token could hold is not a case.
 #[test]
 fn a_caller_claims_no_more_than_a_token_has_room_for() {
     let parse = |members: usize| {

@@ -115,7 +115,7 @@ fn documents_are_read_by_symbols_and_a_value_never_adds_a_segment() {
         assert!(q.data_contains("roles", "/users/{subject}", "admin"));
         assert!(!q.data_contains("roles", "/users/{subject}", "viewer"));
         assert!(q.data_contains("roles", "/members", "a/b"));
-        assert!(!q.data_contains("roles", "/members", "{subject}"), "a value is no template");
+        assert!(!q.data_contains("roles", "/members", "{subject}"), "a value is not a template");
         assert!(!q.data_contains("roles", "/members", "a~1b"));
         assert_eq!(q.data_string("roles", "/{subject}"), None);
         assert_eq!(q.data_string("roles", "/{claim:/tenant}/{param:id}").as_deref(), Some("x"));

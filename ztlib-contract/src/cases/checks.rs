@@ -39,7 +39,7 @@ pub(super) fn target(request: &Written) -> Result<(Parts, Target), String> {
             built = built.header(name, value);
         }
     }
-    let parts = built.body(()).map_err(|error| format!("this is no request: {error}"))?.into_parts().0;
+    let parts = built.body(()).map_err(|error| format!("this is not a request: {error}"))?.into_parts().0;
     let checked = target::check_strictly(&parts, &request.path)
         .map_err(|error| format!("no policy is asked about this request: {error} ({})", error.code()))?;
     let target = Target::new(&checked.host, &request.path);

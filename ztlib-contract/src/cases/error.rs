@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::escaped;
 
-/// What is wrong with a file, in words for whoever wrote it. It prints as `file:line: what (code)`.
+/// What is wrong with a file, in words for its author. It prints as `file:line: what (code)`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
     file: Box<Path>,

@@ -150,7 +150,7 @@ fn verdict(table: &Table<'_>, bare: bool) -> Result<Option<CaseVerdict>, Error> 
             || format!("it is one of {}", names.join(", ")),
             |close| format!("did you mean `{close}`?"),
         );
-        table.error("expect", "unknown-verdict", format!("`{}` is no verdict: {advice}", shown(name)))
+        table.error("expect", "unknown-verdict", format!("`{}` is not a verdict: {advice}", shown(name)))
     });
     verdict.map(Some)
 }
@@ -181,12 +181,12 @@ fn reason(table: &Table<'_>, verdict: Option<CaseVerdict>) -> Result<Option<At<S
     let letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     match &reason {
         Some(At { value, .. }) if !(1..=64).contains(&value.len()) || !value.bytes().all(letter) => {
-            let text = format!("`{}` is no code: 1 to 64 of `a-z`, `0-9` and `-`", shown(value));
+            let text = format!("`{}` is not a code: 1 to 64 of `a-z`, `0-9` and `-`", shown(value));
             Err(table.error("reason", "bad-reason", text))
         }
         None if verdict == Some(CaseVerdict::Deny) => Err(table.missing(
             "reason",
-            "a denial for the wrong reason is no success (`denied` where the policy gives none)",
+            "a denial for the wrong reason is not a success (`denied` where the policy gives none)",
         )),
         _ => Ok(reason),
     }

@@ -139,7 +139,7 @@ impl Written {
     }
 }
 
-/// A caller as it is written down: claims are completed for each case, since they hang on its
+/// A caller as it is written down: claims are completed for each case, since they depend on its
 /// moment.
 struct Named {
     peer: Option<Arc<PeerFacts>>,
@@ -210,13 +210,15 @@ fn peer(table: &Table<'_>) -> Result<Option<PeerFacts>, Error> {
         return Err(named.missing("dns-names", "a peer without a SPIFFE ID has at least one DNS name"));
     }
     if !is_authority(authority) {
-        let text =
-            format!("`{}` is no name of an authority: 1 to 64 of `a-z`, `0-9` and `-`", shown(authority));
+        let text = format!(
+            "`{}` is not the name of an authority: 1 to 64 of `a-z`, `0-9` and `-`",
+            shown(authority)
+        );
         return Err(named.error("authority", "bad-peer", text));
     }
     if let Some(name) = names.iter().find(|name| !is_dns_name(name)) {
         let text =
-            format!("`{}` is no identity: a host name without a wildcard, and no address", shown(name));
+            format!("`{}` is not an identity: a host name without a wildcard, and no address", shown(name));
         return Err(named.error("dns-names", "bad-peer", text));
     }
     Ok(Some(PeerFacts::named(authority, names)))

@@ -92,7 +92,7 @@ impl Cases {
         self.policy.as_deref()
     }
 
-    /// The home issuer that the file names (`home-issuer`). None: whoever issued a case's token is
+    /// The home issuer that the file names (`home-issuer`). None: the issuer of a case's token is
     /// at home.
     pub fn home_issuer(&self) -> Option<&str> {
         self.home_issuer.as_deref()

@@ -9,7 +9,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::{Error, shown};
 
-/// A TOML file's text and where it comes from. Whoever reads the file bounds it.
+/// A TOML file's text and where it comes from. The reader of the file bounds it.
 #[derive(Clone, Copy)]
 pub struct Text<'t> {
     file: &'t Path,

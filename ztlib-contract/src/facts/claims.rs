@@ -17,7 +17,7 @@ use crate::time::from_unix_seconds;
 /// Where scopes are, unless the issuer's terms say otherwise (RFC 8693 section 4.2).
 const SCOPE: &str = "scope";
 
-/// What a token is said to say: its claims, as whoever made this value tells them.
+/// What a token is said to say: its claims, as the code that made this value gives them.
 ///
 /// Claims are read by JSON pointer (RFC 6901: `/tenant`, `/org/id`). What is absent is `None`; a
 /// claim of another type, `null` included, is an error: a rule must not take "I do not understand
@@ -250,7 +250,7 @@ impl Claims {
         let texts = |texts: &[String]| Value::Array(texts.iter().map(|text| text.as_str().into()).collect());
         match pointer {
             "/scope" if self.scopes_elsewhere => {
-                // Null is no scope to anybody, as what stands there is none.
+                // Null is not a scope to anybody, as what stands there is none.
                 Ok(Some(Cow::Owned(scopes.as_deref().map_or(Value::Null, texts))))
             }
             "/aud" if self.value.get("aud").is_none() && !audiences.is_empty() => {

@@ -93,7 +93,7 @@ pub(crate) fn audiences(
 
 /// The scopes of these claims together, sorted, each once: in each one string with a space between
 /// them (RFC 8693 section 4.2), or an array of strings, as several issuers write it. An empty
-/// string, and an empty array, is no scope.
+/// string, and an empty array, is not a scope.
 pub(crate) fn scopes(claims: &Map<String, Value>, names: &[String]) -> Result<Vec<String>, ClaimError> {
     // The characters of a scope: RFC 6749 section 3.3.
     let is_scope =

@@ -168,7 +168,7 @@ impl RequestFacts {
 pub const SECRET_HEADERS: [&str; 5] =
     ["authorization", "proxy-authorization", "cookie", "set-cookie", "dpop"];
 
-/// Secrets cannot be read at all, whoever asks.
+/// Secrets cannot be read by anyone.
 pub fn readable(name: &str, view: &View) -> Result<HeaderName, ReadFault> {
     if name.len() > 128 {
         return Err(ReadFault::Malformed("a header name is at most 128 bytes"));

@@ -216,7 +216,7 @@ pub enum SpiffeIdError {
         bytes: usize,
     },
     /// The trust domain has an upper-case letter; it is not folded, since two spellings would be
-    /// two identities to whoever compares bytes (section 2.1).
+    /// two identities to code that compares bytes (section 2.1).
     #[error("a trust domain is written in lower case, this one is `{trust_domain}`")]
     TrustDomainUpperCase {
         /// The trust domain, escaped and cut.

@@ -158,7 +158,7 @@ impl<'a> RevocationListDraft<'a> {
         self
     }
 
-    /// Its scope is no critical extension.
+    /// Its scope is not a critical extension.
     pub fn scope_not_critical(mut self) -> Self {
         self.scope_is_critical = false;
         self

@@ -95,7 +95,7 @@ pub(crate) struct Entry {
     pub(crate) policy: Arc<dyn Policy>,
 }
 
-/// One revision. Everything that a decision can hang on besides the question is in here, and none
+/// One revision. Everything that a decision can depend on besides the question is in here, and none
 /// of it changes.
 pub(crate) struct PolicySet {
     pub(crate) revision: Revision,
@@ -106,7 +106,7 @@ pub(crate) struct PolicySet {
     pub(crate) view: View,
 }
 
-/// What came of asking a policy set one question.
+/// The outcome of asking a policy set one question.
 pub struct Evaluation {
     pub(crate) question: Box<Question>,
     pub(crate) result: Result<Decision, Fault>,
@@ -215,7 +215,7 @@ impl PolicySet {
         &self.revision
     }
 
-    /// Whether every fact that a decision hangs on is in its trace. Otherwise it is not cached.
+    /// Whether every fact that a decision depends on is in its trace. Otherwise it is not cached.
     pub(crate) fn is_pure(&self) -> bool {
         self.is_pure
     }

@@ -192,7 +192,7 @@ impl GuardBuilder<Ready> {
     }
 
     /// Loosens: in a path that matches the route with this template, an escaped slash (`%2F`) is
-    /// allowed. Whoever decodes the parameter sees a slash in it; one that holds a segment `.`
+    /// allowed. Code that decodes the parameter sees a slash in it; one that holds a segment `.`
     /// or `..` is refused all the same.
     pub fn allow_encoded_slash(mut self, template: impl Into<Box<str>>) -> Self {
         self.0.0.encoded_slash_routes.insert(template.into());

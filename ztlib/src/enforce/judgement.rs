@@ -233,8 +233,8 @@ impl<'g> Judgement<'g> {
     }
 
     /// T7: a credential's own life is looked at on every request and every question, whatever was
-    /// checked before. And whoever checked it: a proof is carried from one guard to another as
-    /// easily as a principal is cloned, and holds here only on our own terms.
+    /// checked before. And no matter who checked it: a proof is carried from one guard to another
+    /// as easily as a principal is cloned, and holds here only on our own terms.
     fn check_again(&mut self) -> Result<(), Cause> {
         let now = self.now;
         let checked = self.principal.peer().map(|peer| match &self.settings.peers {
@@ -285,7 +285,7 @@ impl<'g> Judgement<'g> {
             Some(cache) => cache.decide(self.policies, question),
             None => Decided::fresh(self.policies, question),
         };
-        // Whoever tries another set looks on; the decision is made.
+        // A trial of another set looks on; the decision is made.
         if self.settings.policies.is_looked_on() {
             self.settings.policies.show(&Seen {
                 id: self.id,
@@ -310,7 +310,8 @@ impl<'g> Judgement<'g> {
         self.log = decided.log;
         self.fuel = decided.fuel;
         let result = match decided.result {
-            // What is copied is taken from this request, whoever the decision was first made for.
+            // What is copied is taken from this request, no matter for whom the decision was first
+            // made.
             Ok(Decision::Allow(obligations)) => obligations
                 .settle(&mut decided.question, self.policies.view(), &self.id)
                 .map_err(Cause::Fault),

@@ -81,9 +81,9 @@ fn open(path: &Path) -> io::Result<(File, bool)> {
 
 /// [`open`], with errors that do not say which file it was.
 fn open_unnamed(path: &Path) -> io::Result<(File, bool)> {
-    // Looked at first: a pipe without a reader would hold up whoever opens it.
+    // Looked at first: a pipe without a reader would hold up the opener.
     if std::fs::metadata(path).is_ok_and(|there| !there.is_file()) {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "this is no regular file"));
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "this is not a regular file"));
     }
     let mut options = OpenOptions::new();
     options.append(true).create(true);

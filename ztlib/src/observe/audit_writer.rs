@@ -14,7 +14,7 @@ use crate::counters;
 /// pieces, and nobody has to wake it for each.
 const NAP: Duration = Duration::from_millis(5);
 
-/// What whoever records shares with the writer.
+/// What recorders share with the writer.
 #[derive(Debug)]
 pub(super) struct Shared {
     queue: Queue<AuditEvent>,
@@ -85,7 +85,7 @@ impl Shared {
             return false;
         };
         if self.gone.load(Ordering::SeqCst) {
-            // It ended meanwhile: whoever takes the event out counts it.
+            // It ended meanwhile: the one who takes the event out counts it.
             self.lose_waiting(0);
             return false;
         }
@@ -146,7 +146,7 @@ impl Shared {
                 std::thread::park_timeout(NAP);
             } else {
                 self.awake.store(false, Ordering::SeqCst);
-                // Whoever recorded before that has seen the writer awake, and did not wake it.
+                // A recorder before that has seen the writer awake, and did not wake it.
                 if self.queue.is_empty() && !self.closed.load(Ordering::SeqCst) {
                     std::thread::park();
                 }

@@ -66,7 +66,7 @@ impl JsonLinesSink {
     /// lost and counted.
     ///
     /// # Errors
-    /// Where the file cannot be opened, which the text names, or is no regular file (for those
+    /// Where the file cannot be opened, which the text names, or is not a regular file (for those
     /// there is [`new`](Self::new)).
     ///
     /// ```

@@ -73,7 +73,7 @@
 //! sign`), which first checks that the manifest is complete. [`ManifestOptions::verify`]
 //! (`ztlib policy verify`) says of each file whether it is [bound](NamedFile::bound). Not bound are
 //! documents that the manifest leaves open, see below, and files of cases: they decide nothing
-//! about a request, but whoever can write them decides what the set has to pass. Use the key for
+//! about a request, but anyone who can write them decides what the set has to pass. Use the key for
 //! policy sets alone: a signature does not say what it was meant for.
 //!
 //! *Old sets.* A signed manifest has a `version`. Once a set has been in force, a lower version is
@@ -87,11 +87,11 @@
 //! *Documents* change more often than policies. There are three ways: sign the manifest again with
 //! the new digest (nothing is compiled or configured again); give them to the service in another
 //! way that it trusts and call [`PolicyStore::set_document`]; or write `allow-unsigned = true`
-//! in the signed manifest, which leaves that one document to whoever can write its file.
+//! in the signed manifest, which leaves that one document to anyone who can write its file.
 //! [`Status::unsigned_documents`] names those.
 //!
-//! *What it does not do.* Whoever can keep new sets from arriving can keep an old one in force: a
-//! signature does not expire.
+//! *What it does not do.* Anyone who can keep new sets from arriving can keep an old one in force:
+//! a signature does not expire.
 //!
 //! # Changing what is in force
 //!
@@ -120,8 +120,8 @@
 //! - `trap`: anything else that WebAssembly traps on: `unreachable` (a panic in Rust), a division
 //!   by zero, an access out of range
 //! - `bad-argument`: what it handed to a call of the host, or the memory that it gave for an
-//!   answer, is no value of the contract, or is too large
-//! - `bad-answer`: what it answered is none of allow, deny, abstain
+//!   answer, is not a value of the contract, or is too large
+//! - `bad-answer`: its answer is not allow, deny or abstain
 //! - `read-…`: a read failed: see [`ReadFault`](crate::authorize::ReadFault::code).
 //!   `read-several-values`, `read-malformed-query`, `read-not-utf8`, `read-too-long` and, of a
 //!   claim, `read-wrong-type` are the caller's doing

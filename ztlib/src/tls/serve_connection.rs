@@ -76,8 +76,8 @@ pub(super) async fn serve_connection<IO, S, B>(
             drive(connection, phases, watch, http2::Connection::graceful_shutdown).await;
         }
     }
-    // Where another protocol has taken it over, it belongs to whoever speaks that, and is in use
-    // until it is closed.
+    // Where another protocol has taken it over, it belongs to the code that speaks it, and is in
+    // use until it is closed.
     meter.upgraded.store(true, Ordering::Relaxed);
     slot.begin_exchange();
 }
@@ -153,7 +153,7 @@ where
 
 impl<S> OfConnection<S> {
     /// On HTTP/1.1 nothing shows that a silent peer is still there. On HTTP/2, pings do; but a body
-    /// of a stated length is on its way, and is no conversation.
+    /// of a stated length is on its way, and is not a conversation.
     fn pauses(&self, headers: &HeaderMap) -> Pauses {
         if self.streams.is_none() || headers.contains_key(CONTENT_LENGTH) {
             Pauses::Never

@@ -32,7 +32,7 @@ fn a_policy_that_keeps_state_says_the_same_whether_it_is_asked_or_remembered() {
     for n in 0..20 {
         let mut ask = Ask::get("/");
         ask.route = Some(format!("/route-{n}"));
-        // What hangs on nothing may be remembered from anywhere.
+        // What depends on nothing may be remembered from anywhere.
         assert_eq!(stage.told(ask).0, "deny", "call {n} of another site");
     }
 }
@@ -363,7 +363,7 @@ fn a_reload_is_in_force_for_the_next_request_and_nothing_older_is_served() {
     }
 }
 
-/// What it says hangs on what no trace holds.
+/// What it says depends on what no trace holds.
 struct Counts(AtomicUsize);
 
 impl NativePolicy for Counts {

@@ -13,7 +13,7 @@ use crate::stage::{
     told,
 };
 
-/// A set whose answer hangs on nothing of the caller: only the check before the cache can refuse.
+/// A set whose answer depends on nothing of the caller: only the check before the cache can refuse.
 fn stage() -> Stage {
     Stage::new(probe(&allow_after(&[call("method", &[])])))
 }
@@ -84,7 +84,7 @@ fn a_revoked_peer_is_refused_though_its_decision_is_remembered() {
 
 #[test]
 fn a_peer_that_comes_to_lie_where_another_lay_is_read_anew() {
-    // T7, T8. A thread does not read again what hangs on the caller alone while the caller is the
+    // T7, T8. A thread does not read again what depends on the caller alone while the caller is the
     // very same one: told apart by where it lies in memory, which is given to others as soon as it
     // is free.
     let stage = Stage::new(probe(&allow_if(call("peer-matches", &["spiffe://td/web"]))));

@@ -1,4 +1,4 @@
-//! A guard that remembers decisions, and everything that its answers can hang on in the hands of
+//! A guard that remembers decisions, and everything that its answers can depend on in the hands of
 //! the test.
 
 use std::cell::RefCell;
@@ -209,7 +209,7 @@ impl Stage {
         ask_of(&self.guard, ask)
     }
 
-    /// The verdict or the reason of a refusal that is no plain denial, and whether it came from
+    /// The verdict or the reason of a refusal that is not a plain denial, and whether it came from
     /// memory.
     pub(crate) fn told(&self, asked: Ask) -> (String, bool) {
         told(&self.ask(asked))

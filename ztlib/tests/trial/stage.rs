@@ -1,4 +1,4 @@
-//! A guard without credentials, whose policies read a label: for what does not hang on who asks.
+//! A guard without credentials, whose policies read a label: for what does not depend on who asks.
 
 use std::time::Duration;
 

@@ -179,7 +179,7 @@ fn read<T: DeserializeOwned>(config: &Value) -> Result<T, ScenarioError> {
     T::deserialize(config).map_err(|error| ScenarioError::because("the configuration of a policy", &error))
 }
 
-/// Whether the word of whoever issued the caller's token counts where a configuration names these
+/// Whether the word of the issuer of the caller's token counts where a configuration names these
 /// issuers.
 fn counts(facts: &Facts<'_>, issuers: &[String]) -> bool {
     let Some(issuer) = claim(facts, "iss").and_then(Value::as_str) else { return false };

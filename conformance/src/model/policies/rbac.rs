@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{Asked, Covers, Facts, Outcome, claim, counts, denied, peer_matches, read};
 use crate::scenario::ScenarioError;
 
-/// `rbac`: whoever has a role may do what the role is permitted.
+/// `rbac`: a caller with a role may do what the role is permitted.
 ///
 /// # Errors
 /// The configuration cannot be read.

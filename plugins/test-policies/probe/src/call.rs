@@ -167,7 +167,7 @@ fn number<N: core::str::FromStr + Default>(arguments: &[String], at: usize) -> N
     parse(text(arguments, at))
 }
 
-/// A text that is no number is 0: a test that writes such a thing sees it in the trace.
+/// A text that is not a number is 0: a test that writes such a thing sees it in the trace.
 fn parse<N: core::str::FromStr + Default>(text: &str) -> N {
     text.parse().unwrap_or_default()
 }

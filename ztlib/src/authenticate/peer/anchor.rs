@@ -9,8 +9,8 @@ use super::distinguished_name::DistinguishedName;
 use super::{PeerError, SpiffeId, TrustDomain};
 
 /// A root certificate, read. RFC 5280 section 6.2 lets a trust anchor restrict nothing; here a root
-/// binds what is below it exactly as an intermediate does, since whoever wrote the restriction into
-/// it meant it.
+/// binds what is below it exactly as an intermediate does, since the author who wrote the
+/// restriction into it meant it.
 #[derive(Debug)]
 pub(super) struct Anchor {
     pub(super) der: CertificateDer<'static>,

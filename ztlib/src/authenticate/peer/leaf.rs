@@ -347,8 +347,8 @@ mod tests {
         assert_eq!(read(with(250)).split(',').count(), 250);
         assert_eq!(read(with(MAX_HOSTS)).split(',').count(), MAX_HOSTS);
         assert_eq!(read(with(MAX_HOSTS + 1)), "too-many-names");
-        // Equal ones count once, and what is no identity does not count; a SPIFFE peer is not asked
-        // for its names.
+        // Equal ones count once, and what is not an identity does not count; a SPIFFE peer is not
+        // asked for its names.
         let same = (0..MAX_HOSTS + 1).fold(ca.leaf(), |draft, _| draft.dns("a.ex").dns("*.ex"));
         assert_eq!(read(same), "a.ex");
         assert_eq!(read(with(MAX_HOSTS + 1).spiffe("spiffe://td/a")), "spiffe://td/a");

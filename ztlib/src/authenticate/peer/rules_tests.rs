@@ -556,7 +556,7 @@ fn a_certificate_has_a_hundred_extensions_at_most() {
 fn a_name_is_read_to_its_last_byte() {
     let root = Authority::new("root");
     let leaf = root.leaf().spiffe("spiffe://td/a").common_name("abcde").issue().certificate();
-    // `CN=abcde`, and the same bytes with a tag that is no attribute's.
+    // `CN=abcde`, and the same bytes with a tag that is not an attribute's.
     let name = [0x31, 14, 0x30, 12, 6, 3, 0x55, 4, 3, 0x0c, 5, b'a', b'b', b'c', b'd', b'e'];
     let change = |signed: &mut Vec<u8>| {
         let at = signed.windows(name.len()).position(|part| part == name).unwrap();

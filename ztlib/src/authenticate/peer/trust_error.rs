@@ -46,7 +46,7 @@ pub enum TrustError {
         /// Whose lists.
         name: String,
     },
-    /// A revocation list cannot be used, whoever signed it.
+    /// A revocation list cannot be used, no matter who signed it.
     #[error("{list} of `{name}` cannot be used: {why}")]
     UnusableRevocationList {
         /// Whose lists.

@@ -98,7 +98,7 @@ impl Issuer {
     }
 
     /// Accepts tokens that name this audience (RFC 7519 section 4.1.3). Given several times, one of
-    /// them is enough. There must be at least one: a token for another service is no proof for
+    /// them is enough. There must be at least one: a token for another service is not proof for
     /// this one.
     #[must_use]
     pub fn audience(mut self, audience: impl Into<String>) -> Self {

@@ -446,7 +446,7 @@ mod tests {
         n.resize(300, 0);
         *n.last_mut().unwrap() = 1;
         assert_eq!(judge(&rsa(&n, &[1, 0, 1])), "key-roca");
-        // 2 is no power of 65537 modulo 3.
+        // 2 is not a power of 65537 modulo 3.
         *n.last_mut().unwrap() = 3;
         assert_ne!(judge(&rsa(&n, &[1, 0, 1])), "key-roca");
     }

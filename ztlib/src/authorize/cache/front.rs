@@ -4,7 +4,7 @@
 //! An entry is a whole trace with its decision. It is found by comparing: where every read of the
 //! trace gives for this question what it gave then, a deterministic policy reads the same, sees the
 //! same and says the same. Where to look is a hint made of who asks and where; a wrong hint costs a
-//! look into the shared cache, never a wrong answer. What hangs on the caller alone is not read
+//! look into the shared cache, never a wrong answer. What depends on the caller alone is not read
 //! again while the caller is the very one that it was read for: verified claims and identities do
 //! not change.
 
@@ -34,7 +34,7 @@ thread_local! {
     static FRONT: RefCell<Vec<Option<Entry>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A decision with what it hangs on.
+/// A decision with what it depends on.
 struct Entry {
     /// Which cache it belongs to.
     cache: u64,

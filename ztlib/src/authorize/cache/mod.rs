@@ -150,7 +150,7 @@ pub(crate) struct Entry {
     made: SmallVec<[u8; 16]>,
 }
 
-/// A decision, what it hangs on, and whether a policy was asked for it.
+/// A decision, what it depends on, and whether a policy was asked for it.
 pub(crate) struct Decided {
     pub(crate) question: Question,
     pub(crate) result: Result<Decision, Fault>,

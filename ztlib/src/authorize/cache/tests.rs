@@ -205,7 +205,7 @@ fn people() -> Vec<Option<VerifiedClaims>> {
     tokens.into_iter().map(verify).map(Some).chain([None]).collect()
 }
 
-/// The same question twice: it is owned by whoever judges it.
+/// The same question twice: it is owned by the code that judges it.
 #[derive(Clone)]
 struct Sketch {
     claims: Option<VerifiedClaims>,
@@ -348,7 +348,7 @@ fn a_source_of_signals_that_panics_for_what_others_read_harms_no_decision() {
     }
 }
 
-/// Asks a guard of its own, as a service may whose signals hang on who calls.
+/// Asks a guard of its own, as a service may whose signals depend on who calls.
 struct Asks(Arc<(DecisionCache, PolicyStore)>);
 
 impl SignalSource for Asks {

@@ -94,7 +94,7 @@ impl Usefulness {
         let Some(mut sample) = self.last_of_sample(key, trace) else { return };
         self.told.store(true, Ordering::Relaxed);
         self.is_sampling.store(false, Ordering::Relaxed);
-        // Nothing is locked here: whoever listens may ask questions of its own.
+        // Nothing is locked here: a listener may ask questions of its own.
         sample.report(site);
     }
 

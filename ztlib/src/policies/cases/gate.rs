@@ -106,7 +106,7 @@ mod tests {
         );
         assert_eq!(policies.status().revision, good);
         assert_eq!(policies.status().last_error.unwrap().0.code(), "cases-failed");
-        assert_eq!(set.load().unwrap_err().code(), "cases-failed", "it is no first revision either");
+        assert_eq!(set.load().unwrap_err().code(), "cases-failed", "it is not a first revision either");
         set.case("tests/scope-a.toml", "orders:write");
         set.case("tests/set.toml", "orders:write");
         assert_ne!(policies.reload().unwrap(), good);

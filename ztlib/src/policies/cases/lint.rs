@@ -107,7 +107,7 @@ impl Routes {
             let wrong = |text: String| LoadError::new("bad-route", text).at(file, Some(line_number));
             let mut words = line.split_whitespace();
             let (Some(method), Some(template), None) = (words.next(), words.next(), words.next()) else {
-                return Err(wrong(format!("`{}` is no route: write `GET /orders/{{id}}`", shown(line))));
+                return Err(wrong(format!("`{}` is not a route: write `GET /orders/{{id}}`", shown(line))));
             };
             let method = Method::from_bytes(method.as_bytes())
                 .map_err(|_| wrong(format!("`{}` is not a method", shown(method))))?;

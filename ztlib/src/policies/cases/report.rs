@@ -1,4 +1,4 @@
-//! What came of cases.
+//! The outcome of cases.
 
 use std::fmt;
 use std::path::Path;
@@ -17,7 +17,7 @@ use crate::load_error::LoadError;
 use crate::request_id::RequestId;
 use ztlib_contract::cases::Case;
 
-/// What came of cases that were run, in their order.
+/// The outcome of the cases that were run, in order.
 #[derive(Debug, Default)]
 pub struct Report(Vec<CaseResult>);
 

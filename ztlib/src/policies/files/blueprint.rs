@@ -34,7 +34,7 @@ pub(crate) struct Blueprint {
     pub(crate) signals: BTreeSet<Box<str>>,
     /// In lower case.
     pub(crate) secret_headers: BTreeSet<Box<str>>,
-    /// What the set is asked before it is in force. It decides nothing, and is no part of the
+    /// What the set is asked before it is in force. It decides nothing, and is not part of the
     /// revision.
     #[cfg(feature = "manifest")]
     pub(crate) cases: Vec<Cases>,

@@ -132,6 +132,6 @@ rules:
             assert_eq!((error.file(), error.line()), (Some("rules.yaml"), line), "{said}");
         }
         let other = file.locate(LoadError::new("fuel-spent", "`read`"), b"{}");
-        assert_eq!(other.file(), None, "what is no mistake of the configuration is not in its file");
+        assert_eq!(other.file(), None, "what is not a mistake of the configuration is not in its file");
     }
 }

@@ -62,7 +62,7 @@ pub(crate) fn read(path: &Path, folder: &mut Folder, trust: &Trust) -> Result<Ma
 /// The manifest's name in its folder.
 pub(crate) fn file_name(path: &Path) -> Result<&str, LoadError> {
     path.file_name().and_then(|name| name.to_str()).ok_or_else(|| {
-        LoadError::new("file-not-readable", "give the path of the manifest, `policies.toml` for example: this is no path of a file whose name is UTF-8")
+        LoadError::new("file-not-readable", "give the path of the manifest, `policies.toml` for example: this is not the path of a file whose name is UTF-8")
             .at(path, None)
     })
 }

@@ -5,8 +5,8 @@ use std::fmt;
 use crate::digest::Digest;
 
 /// A file that a manifest names, with the digest of what it holds. Where the manifest has that
-/// digest the file is *bound*: whoever vouches for the manifest vouches for it, too. What is not
-/// bound is decided by whoever can write the file.
+/// digest the file is *bound*: the signer of the manifest vouches for it, too. What is not
+/// bound is decided by anyone who can write the file.
 ///
 /// ```
 /// use ztlib::policies::{PolicyStore, SigningKey};

@@ -11,7 +11,7 @@ pub(crate) enum Access {
     Default,
     /// This user alone.
     Private,
-    /// Whoever may read the file in whose place it is put.
+    /// Those who may read the file in whose place it is put.
     AsBefore,
 }
 

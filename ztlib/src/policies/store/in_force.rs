@@ -22,9 +22,9 @@ use ztlib_contract::engine::Engine;
 /// What all handles on the same policies share.
 pub(crate) struct Shared {
     pub(crate) current: ArcSwap<PolicySet>,
-    /// Held for as long as a set is loaded, by whoever loads it.
+    /// Held for as long as a set is loaded, by the loading thread.
     pub(crate) loading: Mutex<()>,
-    /// Held for a moment, by whoever changes what is in force. Never before `loading`.
+    /// Held for a moment, by the thread that changes what is in force. Never before `loading`.
     pub(crate) loader: Mutex<Loader>,
     pub(crate) status: Mutex<Status>,
     /// Signalled after every change of the status.
@@ -103,7 +103,7 @@ impl Shared {
             (loader.beside(instead.unwrap_or_else(|| loader.source())), loader.departures)
         };
         let load = AssertUnwindSafe(|| beside.load(&*self.engine));
-        // Whoever watches goes on watching, whatever a module does to the compiler.
+        // The watcher goes on watching, whatever a module does to the compiler.
         let loaded = catch_unwind(load).unwrap_or_else(|_| {
             Err(LoadError::new("panicked", "loading the set panicked: please report it"))
         });
@@ -146,7 +146,7 @@ impl Shared {
     }
 
     /// The one place where a revision changes. All of the status changes at once: whoever waits for
-    /// a revision sees no error of an earlier candidate beside it. A new document is no load,
+    /// a revision sees no error of an earlier candidate beside it. A new document is not a load,
     /// and heals no bad candidate; nor does a rollback.
     pub(crate) fn install(&self, set: Arc<PolicySet>, loader: &Loader, change: Change) -> Revision {
         let revision = set.revision;
@@ -171,7 +171,7 @@ impl Shared {
         }
         loader.describe(&mut status);
         self.changed.notify_all();
-        // Whoever listens to what follows may ask for the status.
+        // A listener to what follows may ask for the status.
         let now = status.clone();
         drop(status);
         if previous != revision {

@@ -67,7 +67,7 @@ pub struct Verified {
     pub version: Option<u64>,
     /// The services that it says it is for.
     pub services: Vec<Box<str>>,
-    /// Documents that the signer left open: whoever can write to their files decides what is in
+    /// Documents that the signer left open: anyone who can write to their files decides what is in
     /// them.
     pub unsigned_documents: Vec<Box<str>>,
     /// Every file that the manifest names, in its order, with its digest and whether the manifest
@@ -99,7 +99,7 @@ impl ManifestOptions {
         self
     }
 
-    /// Takes the set although nobody signed it: whoever can write to its folder decides what the
+    /// Takes the set although nobody signed it: anyone who can write to its folder decides what the
     /// service allows. Where keys are trusted, too, a signature that is there must still be
     /// good.
     pub fn allow_unsigned(mut self) -> Self {
@@ -125,7 +125,7 @@ impl ManifestOptions {
         self
     }
 
-    /// Takes signed sets whichever service they are for: whoever can put a file there chooses
+    /// Takes signed sets whichever service they are for: anyone who can put a file there chooses
     /// between all sets that the trusted keys have ever signed. It is for tools that look at
     /// sets of all services, and for keys that sign for one service only.
     pub fn allow_any_service(mut self) -> Self {
@@ -142,8 +142,8 @@ impl ManifestOptions {
 
     /// Where the highest version that was in force is written down, so that an older signed set is
     /// refused after a restart, too. The file is made when it is missing, and belongs to one
-    /// process at a time. Keep it where whoever delivers policies cannot write: who can remove it
-    /// can bring back an old set.
+    /// process at a time. Keep it where those who deliver policies cannot write: anyone who can
+    /// remove it can bring back an old set.
     ///
     /// Within a process the highest version is known without a file.
     pub fn keep_version_in(mut self, file: impl Into<PathBuf>) -> Self {

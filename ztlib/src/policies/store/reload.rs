@@ -34,7 +34,7 @@ use crate::policies::cases::{Cases, Report};
 use crate::policies::files::engine;
 
 /// What may be said with `max_policy_age`. Watching confirms twice a second, so less would refuse
-/// in between; more would bound nothing, whoever meant to.
+/// in between; more would bound nothing.
 const POLICY_AGES: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3650 * 24 * 3600);
 
 /// The policy set that is in force. Clones are handles on the same one.

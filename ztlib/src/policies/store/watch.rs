@@ -18,7 +18,7 @@ const POLL: Duration = Duration::from_millis(500);
 /// How often a candidate is loaded again that was refused for no fault of its files: the disk was
 /// full, or there were too many open files.
 const TRY_AGAIN: Duration = Duration::from_secs(2);
-/// How long files have to be left alone before they are read: whoever writes several has not
+/// How long files have to be left alone before they are read: a writer of several has not
 /// finished with the first.
 const SETTLE: Duration = Duration::from_millis(30);
 /// After so many moments they are read anyhow; a half-written file does not load, and is looked at

@@ -76,7 +76,7 @@ impl PolicyStore {
     /// blocks meanwhile; requests do not wait.
     ///
     /// # Errors
-    /// [`LoadError`]. It is told to whoever asked and stands in no [`status`](PolicyStore::status):
+    /// [`LoadError`]. It is told to the caller and stands in no [`status`](PolicyStore::status):
     /// nothing that is in force has failed.
     pub fn candidate(&self, builder: PolicySetBuilder) -> Result<Candidate, LoadError> {
         let signal_source = builder.signal_source.clone();

@@ -292,7 +292,7 @@ impl Members {
     fn of(text: &str) -> Result<Self, String> {
         match Format::Json.parse(text) {
             Ok(Json::Object(members)) => Ok(Self(members)),
-            Ok(_) => Err("the line is no object".to_owned()),
+            Ok(_) => Err("the line is not an object".to_owned()),
             Err((why, _)) => Err(why),
         }
     }

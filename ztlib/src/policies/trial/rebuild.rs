@@ -81,7 +81,7 @@ fn request(record: &Record) -> Result<RequestFacts, String> {
     // The path is in the target; of the URI only the query is read.
     let uri = if query.is_empty() { "/".to_owned() } else { format!("/?{query}") };
     let built = http::Request::builder().method(method).uri(uri).body(());
-    let mut parts = built.map_err(|error| format!("this is no request: {error}"))?.into_parts().0;
+    let mut parts = built.map_err(|error| format!("this is not a request: {error}"))?.into_parts().0;
     parts.headers = headers;
     Ok(RequestFacts { parts: Box::new(parts), target: Target::new(host, path), route, params })
 }

@@ -66,10 +66,10 @@ impl RecordingRules {
         self
     }
 
-    /// Never records this attribute, whoever reads it, nor a claim that it is a part of, or that is
-    /// a part of it. A candidate that reads it is told that it is hidden, and does not judge
-    /// the record. Of a read of it that a policy in force makes nothing but the name of its
-    /// function is kept. What is in every record (method, route, action, time, whether there is
+    /// Never records this attribute, no matter which policy reads it, nor a claim that it is a part
+    /// of, or that is a part of it. A candidate that reads it is told that it is hidden, and does
+    /// not judge the record. Of a read of it that a policy in force makes nothing but the name of
+    /// its function is kept. What is in every record (method, route, action, time, whether there is
     /// a token) cannot be hidden.
     pub fn hide(mut self, attribute: Attribute) -> Self {
         self.hidden.push(attribute);

@@ -127,8 +127,8 @@ fn what_a_site_is_called_is_bounded_in_bytes_too() {
     assert!(ask("orders.list".to_owned()).cached);
 }
 
-/// What a policy asks may hang on who calls. Those for whom the list has no room are evaluated, and
-/// do not wait for each other.
+/// What a policy asks may depend on who calls. Those for whom the list has no room are evaluated,
+/// and do not wait for each other.
 #[test]
 fn a_site_with_too_many_reads_is_evaluated_without_waiting_for_anybody() {
     let labels = |names: std::ops::Range<usize>, length: usize| -> Json {

@@ -19,7 +19,7 @@ use crate::policies::PolicyStore;
 /// 2026-01-01, a Thursday, at midnight.
 const START: u64 = 1_767_225_600;
 
-/// Everything that a decision can hang on.
+/// Everything that a decision can depend on.
 #[derive(Clone)]
 struct Inputs {
     /// None for a request.

@@ -106,7 +106,7 @@ impl TrustedKey {
     /// [`trust_key`](crate::policies::store::ManifestOptions::trust_key) takes.
     ///
     /// # Errors
-    /// `bad-key` where there is none, or one of another kind, or a block that is no key: none is
+    /// `bad-key` where there is none, or one of another kind, or a block that is not a key: none is
     /// passed over.
     pub fn all_from_pem(pem: &[u8]) -> Result<Vec<Self>, LoadError> {
         all_from_pem(pem)
@@ -277,7 +277,8 @@ fn all_from_pem(text: &[u8]) -> Result<Vec<TrustedKey>, LoadError> {
 }
 
 /// The bytes of a signature, whichever way a tool wrote it. The third byte of DER (2, an integer
-/// follows) is no letter of base64, and 64 arbitrary bytes that all are such letters do not happen.
+/// follows) is not a letter of base64, and 64 arbitrary bytes that all are such letters do not
+/// happen.
 fn decode(file: &[u8]) -> Result<Vec<u8>, LoadError> {
     let is_base64 = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'=');
     let signature = if file.iter().all(|b| is_base64(b) || b.is_ascii_whitespace()) {
@@ -292,6 +293,6 @@ fn decode(file: &[u8]) -> Result<Vec<u8>, LoadError> {
     }
     Err(LoadError::new(
         "malformed-signature",
-        "this is no signature: it should be what `cosign sign-blob --key` or `openssl dgst -sha256 -sign` or `openssl pkeyutl -sign -rawin` writes, as it is or in base64",
+        "this is not a signature: it should be what `cosign sign-blob --key` or `openssl dgst -sha256 -sign` or `openssl pkeyutl -sign -rawin` writes, as it is or in base64",
     ))
 }

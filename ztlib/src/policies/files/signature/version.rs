@@ -109,7 +109,7 @@ impl Versions {
         Ok(())
     }
 
-    /// What is known of earlier sets: by this handle, or by whoever kept the file last.
+    /// What is known of earlier sets: by this handle, or by the last one to keep the file.
     fn mark(&self) -> Result<Option<Mark>, LoadError> {
         let Some(path) = &self.file else { return Ok(self.highest) };
         let mut text = String::new();
