@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 
@@ -94,6 +94,9 @@ struct Wakers {
 
 impl Waiters {
     fn wake(&self) {
+        // Either the new value is seen by a task that begins to wait, or that task is seen here: the
+        // fence in `Place::new` is the other half.
+        fence(Ordering::SeqCst);
         if self.number.load(Ordering::SeqCst) == 0 {
             return;
         }
@@ -124,6 +127,7 @@ struct Place<'w> {
 impl<'w> Place<'w> {
     fn new(waiters: &'w Waiters) -> Self {
         waiters.number.fetch_add(1, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
         let mut wakers = lock(&waiters.wakers);
         wakers.next += 1;
         Self { waiters, place: wakers.next }
@@ -190,6 +194,28 @@ mod tests {
         }
         assert_eq!(lock(&happened.waiters.wakers).by_place.len(), 0);
         assert_eq!(happened.waiters.number.load(Ordering::SeqCst), 0);
+    }
+
+    #[test]
+    fn a_replacement_is_not_missed_by_a_task_that_begins_to_wait_at_that_moment() {
+        // One thread replaces, the other waits for each replacement: a lost wake-up never ends.
+        const ROUNDS: u64 = 20_000;
+        let live = Live::new(0, "value");
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for since in 0..ROUNDS {
+                    let waits = live.changed(since);
+                    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+                    assert!(runtime.block_on(waits) > since);
+                }
+            });
+            scope.spawn(|| {
+                for round in 0..ROUNDS {
+                    assert_eq!(set(&live, "value"), round + 1);
+                }
+            });
+        });
+        assert_eq!(live.generation(), ROUNDS);
     }
 
     #[test]
