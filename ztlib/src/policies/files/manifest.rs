@@ -39,18 +39,12 @@ pub(crate) struct Signed {
 /// Reads a manifest and all that it names. The manifest is read once: the bytes that are parsed are
 /// those that were verified, and nothing of them is looked at before. Everything that it names is
 /// read once, too.
+#[cfg(feature = "manifest")]
 pub(crate) fn read(path: &Path, folder: &mut Folder, trust: &Trust) -> Result<Manifest, LoadError> {
     let name = file_name(path)?;
     let bytes = folder.read(name, MAX_MANIFEST_BYTES).map_err(|error| error.at(path, None))?;
     let signer = trust.vouch(name, &bytes, folder)?;
-    #[cfg(feature = "manifest")]
     let mut manifest = super::manifest_text::parse(path, &bytes, signer.is_some(), folder)?;
-    #[cfg(not(feature = "manifest"))]
-    let mut manifest: Manifest = {
-        // Nothing makes an origin that leads here.
-        let text = "this build reads no manifests: enable the feature `manifest` of ztlib";
-        return Err(LoadError::new("no-manifests", text).at(path, None));
-    };
     manifest.signed = signer.zip(manifest.version).map(|(signer, version)| Signed {
         signer,
         version,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::loader::{FromManifest, Service};
+use super::from_manifest::{FromManifest, Service};
 use crate::authorize::SignalSource;
 use crate::clock::{Clock, SharedClock};
 use crate::load_error::LoadError;
@@ -183,7 +183,7 @@ impl ManifestOptions {
     /// # Errors
     /// As [`load`](Self::load).
     pub fn verify(self) -> Result<Verified, LoadError> {
-        let (manifest, _) = self.finish()?.read();
+        let (manifest, _) = self.finish()?.read_manifest();
         let manifest = manifest?;
         Ok(Verified {
             signer: manifest.signed.map(|signed| signed.signer),

@@ -1,10 +1,13 @@
 //! The set in force: where it comes from, and how another takes its place.
 
 mod builder;
+#[cfg(feature = "manifest")]
+mod from_manifest;
 mod in_force;
 mod loader;
 #[cfg(feature = "manifest")]
 mod manifest_loader;
+mod origin;
 mod reload;
 mod status;
 #[cfg(feature = "manifest")]
@@ -19,4 +22,6 @@ pub use status::Status;
 #[cfg(feature = "trial")]
 pub(crate) use in_force::{Shared, milliseconds};
 #[cfg(feature = "trial")]
-pub(crate) use loader::{FromManifest, Loaded, Loader, Origin, Source};
+pub(crate) use loader::{Loaded, Loader, Source};
+#[cfg(feature = "trial")]
+pub(crate) use origin::Origin;

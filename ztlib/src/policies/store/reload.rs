@@ -13,9 +13,10 @@ use serde::Serialize;
 
 use super::builder::{PolicySetBuilder, json};
 use super::in_force::{By, Change, Shared, milliseconds};
-use super::loader::{Loaded, Loader, Origin, Source};
+use super::loader::{Loaded, Loader, Source};
 #[cfg(feature = "manifest")]
 use super::manifest_loader::ManifestOptions;
+use super::origin::Origin;
 use super::status::{self, Status, count};
 #[cfg(feature = "manifest")]
 use super::watch::Watch;
@@ -48,7 +49,7 @@ pub struct PolicyStore(pub(crate) Arc<Shared>);
 
 /// What a handle begins with.
 pub(crate) struct Start {
-    pub(crate) origin: Origin,
+    pub(crate) origin: Box<dyn Origin>,
     pub(crate) signal_source: Option<Arc<dyn SignalSource>>,
     pub(crate) clock: SharedClock,
     pub(crate) max_age: Option<Duration>,
@@ -217,7 +218,7 @@ impl PolicyStore {
     pub fn replace(&self, builder: PolicySetBuilder) -> Result<Revision, LoadError> {
         let signal_source = builder.signal_source.clone().or_else(|| self.0.loader().signal_source.clone());
         let blueprint = builder.finish().map_err(|error| self.0.refuse(error))?;
-        let source = Source { origin: Origin::Code(Box::new(blueprint)), signal_source };
+        let source = Source { origin: Box::new(blueprint), signal_source };
         self.0.put_in_force(Some(source), By::Program)
     }
 
@@ -254,7 +255,7 @@ impl PolicyStore {
     /// `not-watchable` where the set does not come from a manifest or no thread can be had.
     #[cfg(feature = "manifest")]
     pub fn watch(&self) -> Result<(), LoadError> {
-        if !matches!(self.0.loader().origin, Origin::Manifest(_)) {
+        if !self.0.loader().origin.can_change() {
             return Err(LoadError::new(
                 "not-watchable",
                 "the set was made in code: there is no file to watch",
@@ -406,7 +407,7 @@ impl PolicySetBuilder {
     /// [`LoadError`], naming the policy and what to do.
     pub fn load(self) -> Result<PolicyStore, LoadError> {
         let (signal_source, clock, max_age) = (self.signal_source.clone(), self.clock.clone(), self.max_age);
-        let origin = Origin::Code(Box::new(self.finish()?));
+        let origin = Box::new(self.finish()?);
         PolicyStore::load(Start { origin, signal_source, clock, max_age })
     }
 }
@@ -421,7 +422,7 @@ impl ManifestOptions {
     /// it and that is not allowed.
     pub fn load(self) -> Result<PolicyStore, LoadError> {
         let (signal_source, clock, max_age) = (self.signal_source.clone(), self.clock.clone(), self.max_age);
-        let origin = Origin::Manifest(Box::new(self.finish()?));
+        let origin = Box::new(self.finish()?);
         PolicyStore::load(Start { origin, signal_source, clock, max_age })
     }
 }

@@ -14,7 +14,7 @@ use crate::authorize::{PolicySet, Revision};
 use crate::load_error::LoadError;
 use crate::policies::PolicySetBuilder;
 use crate::policies::PolicyStore;
-use crate::policies::store::{FromManifest, Loaded, Loader, Origin, Source};
+use crate::policies::store::{Loaded, Loader, Origin, Source};
 
 /// A policy set that is loaded, verified and tested as if it were to be enforced, and is not. It is
 /// tried by [`PolicyStore::shadow`] and [`replay`](Self::replay), and [`check`](Self::check) says
@@ -81,7 +81,7 @@ impl PolicyStore {
     pub fn candidate(&self, builder: PolicySetBuilder) -> Result<Candidate, LoadError> {
         let signal_source = builder.signal_source.clone();
         let blueprint = builder.finish()?;
-        self.load_candidate(signal_source, |_| Ok(Origin::Code(Box::new(blueprint))))
+        self.load_candidate(signal_source, |_| Ok(Box::new(blueprint)))
     }
 
     /// Loads a candidate from a manifest: under the same keys, and not below the same version, as
@@ -92,21 +92,13 @@ impl PolicyStore {
     /// in force were made in code, and trust no keys.
     pub fn candidate_from_manifest(&self, path: impl Into<PathBuf>) -> Result<Candidate, LoadError> {
         let path = path.into();
-        self.load_candidate(None, |loader| match &loader.origin {
-            Origin::Manifest(from) => {
-                Ok(Origin::Manifest(Box::new(FromManifest { path, ..from.as_ref().clone() })))
-            }
-            Origin::Code(_) => Err(LoadError::new(
-                "not-from-manifest",
-                "the policies in force were made in code and trust no keys: make the candidate in code, too",
-            )),
-        })
+        self.load_candidate(None, |loader| loader.origin.beside(path))
     }
 
     fn load_candidate(
         &self,
         signal_source: Option<Arc<dyn SignalSource>>,
-        origin: impl FnOnce(&Loader) -> Result<Origin, LoadError>,
+        origin: impl FnOnce(&Loader) -> Result<Box<dyn Origin>, LoadError>,
     ) -> Result<Candidate, LoadError> {
         // Loaded beside what is in force, so that a reload or a new document does not wait for it.
         let mut beside = {
