@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Which crates stand in the public signatures of ours: each must be on the list, with a reason.
+"""Which crates are named in our public signatures: each must be on the list, with a reason. And: the main types have an
+example in their documentation.
 
     .ci/public_types.py          compare with .ci/public-types.txt; fails where a crate is new, and where one is gone
     .ci/public_types.py --print  print what was found
@@ -27,6 +28,18 @@ CRATES = [
     "ztlib-tonic",
     "ztlib-testing",
 ]
+# What a user meets first: the documentation of each has an example.
+MAIN = {
+    "ztlib": [
+        "Guard", "GuardBuilder", "Permit", "Refusal", "MatchedRoute", "GuardLayer", "RefusalForm",
+        "PeerCertificates", "Trust", "Issuer", "KeySet", "KeyStore", "TokenVerifier",
+        "PolicyStore", "PolicySetBuilder", "ManifestOptions", "NativePolicy", "CacheLimits",
+        "AuditEvent", "AuditSink", "JsonLinesSink", "Acceptor", "ServerIdentity", "Server",
+    ],
+    "ztlib-contract": ["Reader", "Outcome", "Decision", "Trace", "Obligation", "Labels", "Question"],
+    "ztlib-axum": ["GuardedRouter"],
+    "ztlib-testing": ["TestGuard", "CertificateAuthority", "TokenIssuer", "ManualClock"],
+}
 OURS = {name.replace("-", "_") for name in CRATES} | {"std", "core", "alloc"}
 
 
@@ -109,9 +122,23 @@ def types(docs):
     return len(seen)
 
 
+def without_example(package, docs):
+    """The main types whose documentation, or that of a function of theirs, shows no example."""
+    missing = []
+    for name in MAIN.get(package, []):
+        items = [item for item in docs["index"].values() if item["name"] == name and item["crate_id"] == 0]
+        items = [item for item in items if next(iter(item["inner"])) in ("struct", "enum", "trait")]
+        if not items:
+            missing.append(f"{package}: `{name}` is on the list of main types, and is no public type")
+        elif not any("```" in (item["docs"] or "") for item in items):
+            missing.append(f"{package}: the documentation of `{name}` has no example")
+    return missing
+
+
 def main():
-    found = {}
+    found, missing = {}, []
     for package, docs in documented().items():
+        missing += without_example(package, docs)
         print(f"{package}: {types(docs)} public types", file=sys.stderr)
         for name, item in foreign(docs).items():
             found[f"{package} {name}"] = item
@@ -130,7 +157,9 @@ def main():
         print(f"{key}: new in public signatures, in `{found[key]}`: take it out, or give a reason in {LIST.name}")
     for key in gone:
         print(f"{key}: stands in no public signature any more: take it off {LIST.name}")
-    return 1 if new or gone else 0
+    for text in missing:
+        print(text)
+    return 1 if new or gone or missing else 0
 
 
 sys.exit(main())

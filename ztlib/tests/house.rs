@@ -268,3 +268,110 @@ fn one_wrong_import_is_found() {
     assert!(named.contains("policies/store/reload.rs"), "{named:?}");
     assert_eq!(room("policies/store/reload.rs"), Some("policies/store"));
 }
+
+/// The rows of the table of folders in ARCHITECTURE.md: folders, and the names in their text.
+fn map() -> Vec<(Vec<String>, Vec<String>)> {
+    let page = fs::read_to_string(repository().join("ARCHITECTURE.md")).unwrap();
+    let section = page.split("\n## Folders\n").nth(1).unwrap().split("\n## ").next().unwrap();
+    let rows = section.lines().filter(|line| line.starts_with("| `"));
+    rows.map(|row| {
+        let (folders, text) = row[2..].split_once(" | ").unwrap();
+        (quoted(folders), quoted(text))
+    })
+    .collect()
+}
+
+fn quoted(text: &str) -> Vec<String> {
+    text.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// Every file and folder below `folder`, without its ending.
+fn names_below(folder: &Path, names: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        names.insert(path.file_stem().unwrap().to_str().unwrap().to_owned());
+        if path.is_dir() && !path.ends_with("target") {
+            names_below(&path, names);
+        }
+    }
+}
+
+#[test]
+fn the_map_names_what_is_there() {
+    let map = map();
+    assert!(map.len() > 15, "the table of folders is not read");
+    let mut missing = Vec::new();
+    for (folders, words) in &map {
+        let mut names: BTreeSet<String> = folders.iter().cloned().collect();
+        for folder in folders {
+            names_below(&repository().join(folder), &mut names);
+        }
+        let plain = |word: &&String| word.chars().all(|c| c.is_ascii_lowercase() || c == '_' || c == '/');
+        for word in words.iter().filter(plain) {
+            let is_path = word.trim_end_matches('/').contains('/');
+            let is_there = match is_path {
+                true => repository().join(word).exists(),
+                false => names.contains(word.trim_end_matches('/')),
+            };
+            if !is_there {
+                missing.push(format!("{folders:?}: `{word}`"));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "ARCHITECTURE.md names what is not there:\n{}", missing.join("\n"));
+}
+
+/// Every source file and every type that ARCHITECTURE.md or a decision names is in the source.
+#[test]
+fn the_pages_for_contributors_name_nothing_that_is_gone() {
+    let (mut files, mut words) = (Vec::new(), BTreeSet::new());
+    for folder in fs::read_dir(repository()).unwrap() {
+        let folder = folder.unwrap().path();
+        let is_source =
+            folder.is_dir() && !["target", ".git", "fuzz"].iter().any(|not| folder.ends_with(not));
+        if is_source {
+            read_source(&folder, &mut files, &mut words);
+        }
+    }
+    let mut pages = vec![repository().join("ARCHITECTURE.md")];
+    let decisions = fs::read_dir(repository().join("docs/decisions")).unwrap();
+    pages.extend(decisions.map(|entry| entry.unwrap().path()));
+    assert!(pages.len() > 30 && words.len() > 1000, "the pages or the source are not read");
+    let mut gone = Vec::new();
+    for page in &pages {
+        for name in quoted(&fs::read_to_string(page).unwrap()) {
+            let is_file = name.ends_with(".rs") && !name.contains(' ');
+            let first = name.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap();
+            let is_type = first.starts_with(|c: char| c.is_ascii_uppercase())
+                && first.contains(|c: char| c.is_ascii_lowercase())
+                && !name.contains([' ', '-']);
+            let is_gone = match (is_file, is_type) {
+                (true, _) => !files.iter().any(|file| file.ends_with(&format!("/{name}"))),
+                (_, true) => !words.contains(first),
+                _ => false,
+            };
+            if is_gone {
+                gone.push(format!("{}: `{name}`", page.file_name().unwrap().to_str().unwrap()));
+            }
+        }
+    }
+    assert!(gone.is_empty(), "named, and nowhere in the source:\n{}", gone.join("\n"));
+}
+
+fn read_source(folder: &Path, files: &mut Vec<String>, words: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() && !path.ends_with("target") {
+            read_source(&path, files, words);
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            let text = fs::read_to_string(&path).unwrap();
+            let split = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+            words.extend(split.map(str::to_owned));
+            files.push(path.to_str().unwrap().replace('\\', "/"));
+        }
+    }
+}

@@ -3,10 +3,12 @@
 use std::borrow::Borrow;
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
-use moka::sync::Cache;
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
 use zeroize::Zeroizing;
 
 use super::bearer::BearerToken;
@@ -18,6 +20,9 @@ use super::verifier::TokenVerifier;
 /// so they are larger.
 const CLAIMS_PER_BYTE: usize = 6;
 const ENTRY_OVERHEAD: usize = 3 * 1024;
+/// What an entry may well weigh. The cache is split into shards of at least 32 of them, and what is
+/// heavier than a shard is not kept.
+const ORDINARY_ENTRY: u64 = 32 * 1024;
 
 /// Remembers the claims of tokens whose signature was good. The exact token is the key, compared in
 /// full.
@@ -29,19 +34,19 @@ const ENTRY_OVERHEAD: usize = 3 * 1024;
 pub(super) struct VerifiedTokens {
     /// Unique in this process.
     pub(super) number: u64,
-    tokens: Cache<Text, VerifiedClaims>,
+    tokens: Arc<Cache<Text, VerifiedClaims, Weigher>>,
 }
 
 impl VerifiedTokens {
     pub(super) fn new(bytes: u64) -> Self {
-        let weigh = |text: &Text, claims: &VerifiedClaims| {
-            let held = (text.0.len() * CLAIMS_PER_BYTE).max(claims.held_bytes());
-            u32::try_from(ENTRY_OVERHEAD + text.0.len() + held).unwrap_or(u32::MAX)
-        };
         static NUMBERS: AtomicU64 = AtomicU64::new(1);
         Self {
             number: NUMBERS.fetch_add(1, Ordering::Relaxed),
-            tokens: Cache::builder().max_capacity(bytes).weigher(weigh).build(),
+            tokens: Arc::new(Cache::with_weighter(
+                usize::try_from(bytes / ORDINARY_ENTRY).unwrap_or(usize::MAX),
+                bytes,
+                Weigher,
+            )),
         }
     }
 
@@ -69,20 +74,30 @@ impl VerifiedTokens {
         }
         // Its time is over, or its key is gone. Verifying afresh names the reason, or finds another
         // key that fits.
-        self.tokens.invalidate(text);
+        self.tokens.remove(text);
         None
     }
 
     #[cfg(test)]
-    fn len(&self) -> u64 {
-        self.tokens.run_pending_tasks();
-        self.tokens.entry_count()
+    fn len(&self) -> usize {
+        self.tokens.len()
     }
 }
 
 impl fmt::Debug for VerifiedTokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("VerifiedTokens")
+    }
+}
+
+/// Counts an entry's bytes.
+#[derive(Clone)]
+struct Weigher;
+
+impl Weighter<Text, VerifiedClaims> for Weigher {
+    fn weight(&self, text: &Text, claims: &VerifiedClaims) -> u64 {
+        let held = (text.0.len() * CLAIMS_PER_BYTE).max(claims.held_bytes());
+        u64::try_from(ENTRY_OVERHEAD + text.0.len() + held).unwrap_or(u64::MAX)
     }
 }
 
@@ -208,10 +223,9 @@ mod tests {
         let text = id.token_at(now()).audience("shop").claim("x", &lists).sign();
         let token = BearerToken::new(&text).unwrap();
         tokens.verify(&verifier, &token, now()).unwrap();
-        tokens.tokens.run_pending_tasks();
         // Each of the lists has room for four values, and is one itself.
         let least = (lists.len() * 5 * size_of::<serde_json::Value>()) as u64;
-        let weighed = tokens.tokens.weighted_size();
+        let weighed = tokens.tokens.weight();
         assert!(weighed >= least, "{} bytes of text, {least} of lists, weighed as {weighed}", text.len());
     }
 }

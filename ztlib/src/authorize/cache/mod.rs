@@ -30,7 +30,8 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use foldhash::quality::FixedState;
-use moka::sync::Cache;
+use quick_cache::Weighter;
+use quick_cache::sync::{Cache, DefaultLifecycle};
 use smallvec::SmallVec;
 
 use super::set::PolicySet;
@@ -75,9 +76,9 @@ impl Default for CacheLimits {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CacheStatus {
-    /// Decisions, about: what was stored a moment ago may not be counted yet.
+    /// Decisions.
     pub entries: u64,
-    /// Their bytes, as [`CacheLimits::bytes`] counts them, about.
+    /// Their bytes, as [`CacheLimits::bytes`] counts them.
     pub bytes: u64,
     /// Sites (combinations of policy set, route, method and action) that have a read list.
     pub sites: usize,
@@ -95,9 +96,13 @@ const MAX_READS: usize = 64;
 /// The arguments of all reads of one list in bytes: a policy may make them of what callers send.
 const MAX_LIST_BYTES: usize = 16 * 1024;
 
-/// What an entry costs besides its key and what it holds: moka's own nodes and counters, and
-/// allocations. Measured in `benches/`.
+/// What an entry costs besides its key and what it holds: its place in the cache, the keys that the
+/// cache remembers for a while after an eviction, and allocations.
 const ENTRY_OVERHEAD: usize = 432;
+
+/// What an entry may well weigh. The cache is split into shards of at least 32 of them, and what is
+/// heavier than a shard is not kept.
+const ORDINARY_ENTRY: u64 = 4096;
 
 /// Decisions that were made before, each found only where a fresh evaluation would say the same.
 pub(crate) struct DecisionCache {
@@ -108,7 +113,7 @@ pub(crate) struct DecisionCache {
     growing: Mutex<()>,
     told_native: AtomicBool,
     told_reads: AtomicBool,
-    entries: Cache<Key, Arc<Entry>, FixedState>,
+    entries: Cache<Key, Arc<Entry>, Weigher, FixedState>,
 }
 
 /// Hashed with a seed that nobody knows; what is found is compared in full (T8).
@@ -148,6 +153,17 @@ pub(crate) struct Entry {
     pub(crate) decision: Decision,
     /// Which reads of the list the evaluation made, in the order in which it made them.
     made: SmallVec<[u8; 16]>,
+}
+
+/// Counts an entry's bytes.
+#[derive(Clone)]
+struct Weigher;
+
+impl Weighter<Key, Arc<Entry>> for Weigher {
+    fn weight(&self, key: &Key, entry: &Arc<Entry>) -> u64 {
+        let held = key.0.len() + entry.decision.size() + entry.made.len();
+        u64::try_from(ENTRY_OVERHEAD + held).unwrap_or(u64::MAX)
+    }
 }
 
 /// A decision, what it depends on, and whether a policy was asked for it.
@@ -197,10 +213,6 @@ impl DecisionCache {
         // its bound.
         let _ = aws_lc_rs::rand::fill(&mut seed);
         let hasher = FixedState::with_seed(u64::from_ne_bytes(seed));
-        let weigh = |key: &Key, entry: &Arc<Entry>| {
-            let held = key.0.len() + entry.decision.size() + entry.made.len();
-            u32::try_from(ENTRY_OVERHEAD + held).unwrap_or(u32::MAX)
-        };
         Self {
             number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             bounds: CacheLimits { reads: bounds.reads.min(MAX_READS), ..bounds },
@@ -208,17 +220,20 @@ impl DecisionCache {
             growing: Mutex::new(()),
             told_native: AtomicBool::new(false),
             told_reads: AtomicBool::new(false),
-            entries: Cache::builder()
-                .max_capacity(bounds.bytes)
-                .weigher(weigh)
-                .build_with_hasher(hasher.clone()),
+            entries: Cache::with(
+                usize::try_from(bounds.bytes / ORDINARY_ENTRY).unwrap_or(usize::MAX),
+                bounds.bytes,
+                Weigher,
+                hasher,
+                DefaultLifecycle::default(),
+            ),
         }
     }
 
     pub(crate) fn status(&self) -> CacheStatus {
         CacheStatus {
-            entries: self.entries.entry_count(),
-            bytes: self.entries.weighted_size(),
+            entries: u64::try_from(self.entries.len()).unwrap_or(u64::MAX),
+            bytes: self.entries.weight(),
             sites: self.sites.load().len(),
             bounds: self.bounds,
         }

@@ -123,7 +123,7 @@ impl Setup {
         let mut patient = Budget::default();
         patient.wall_clock = Budget::maximum().wall_clock;
         let policies = PolicySetBuilder::new()
-            .component("probe", include_bytes!("../plugins/artifacts/probe.wasm"))
+            .component("probe", include_bytes!("../../plugins/artifacts/probe.wasm"))
             .config(json!({ "decide": { "do": calls, "answer": "allow" } }))
             .budget(patient)
             .load()
