@@ -4,10 +4,12 @@ use std::convert::Infallible;
 use std::task::{Context, Poll};
 
 use axum::Router;
+use axum::ServiceExt;
 use axum::body::Body;
+use axum::extract::connect_info::IntoMakeServiceWithConnectInfo;
 use axum::extract::{MatchedPath, OriginalUri, Request};
 use axum::response::{IntoResponse, Response};
-use axum::routing::Route;
+use axum::routing::{IntoMakeService, Route};
 use bytes::Bytes;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -83,6 +85,52 @@ impl GuardedRouter {
         <L::Service as Service<Request>>::Future: Send + 'static,
     {
         Self(self.0.layer(layer))
+    }
+
+    /// Adds a layer that runs before the router has looked at the path: the place for one that
+    /// changes it, as tower-http's `NormalizePath` does. What is judged is what is routed: policies,
+    /// audit events and handlers see the path that the layer made. (A layer of
+    /// [`layer_outside`](Self::layer_outside) runs when the route is found already, so a path that
+    /// it changes finds no other.)
+    ///
+    /// It sees requests that nobody has judged yet, as a layer outside does.
+    #[must_use]
+    pub fn layer_before_routing<L>(self, layer: L) -> Self
+    where
+        L: Layer<Self>,
+        L::Service: Service<Request, Error = Infallible> + Clone + Send + Sync + 'static,
+        <L::Service as Service<Request>>::Response: IntoResponse,
+        <L::Service as Service<Request>>::Future: Send + 'static,
+    {
+        Self(Router::new().fallback_service(layer.layer(self)))
+    }
+
+    /// For a server that is not ztlib's: `axum::serve(listener, router.into_make_service())`.
+    ///
+    /// Such a server speaks no TLS, so no peer is authenticated. A guard with `peers(…)` refuses
+    /// every request there (`missing-certificate`); one for it says
+    /// [`allow_unauthenticated_peers`](ztlib::enforce::GuardBuilder::allow_unauthenticated_peers).
+    /// Policies learn no address of the caller:
+    /// [`into_make_service_with_connect_info`](Self::into_make_service_with_connect_info) leaves it.
+    pub fn into_make_service(self) -> IntoMakeService<Self> {
+        ServiceExt::<Request>::into_make_service(self)
+    }
+
+    /// The same, and `ConnectInfo<C>` is in each request. Where `C` is `SocketAddr`, policies and
+    /// audit events have the address of the other end of the connection.
+    ///
+    /// ```no_run
+    /// # async fn f(guard: ztlib::enforce::Guard) -> std::io::Result<()> {
+    /// use std::net::SocketAddr;
+    /// use ztlib_axum::GuardedRouter;
+    ///
+    /// let shop = GuardedRouter::new(guard, axum::Router::new());
+    /// let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
+    /// axum::serve(listener, shop.into_make_service_with_connect_info::<SocketAddr>()).await
+    /// # }
+    /// ```
+    pub fn into_make_service_with_connect_info<C>(self) -> IntoMakeServiceWithConnectInfo<Self, C> {
+        ServiceExt::<Request>::into_make_service_with_connect_info(self)
     }
 }
 

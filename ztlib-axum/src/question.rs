@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use axum::extract::{ConnectInfo, FromRequestParts, MatchedPath, NestedPath, OriginalUri, RawPathParams};
@@ -92,6 +93,9 @@ fn leave_address(parts: &mut Parts) {
 fn whole_path(parts: &Parts) -> Option<&str> {
     let original = parts.extensions.get::<OriginalUri>().map(|OriginalUri(uri)| uri.path());
     let arrived = parts.extensions.get::<Arrived>().map(|Arrived(uri)| uri.path());
+    if arrived.or(original).is_some_and(|routed| routed != parts.uri.path()) {
+        tell_of_a_changed_path();
+    }
     let (Some(whole), Some(end)) = (original, arrived) else { return original.or(arrived) };
     let nested = parts.extensions.get::<NestedPath>().is_some();
     let is_its_end = match end {
@@ -99,6 +103,19 @@ fn whole_path(parts: &Parts) -> Option<&str> {
         _ => whole.ends_with(end),
     };
     Some(if is_its_end { whole } else { end })
+}
+
+/// Told once in a process: the route is found already, so nothing else shows that the layer does
+/// nothing there.
+fn tell_of_a_changed_path() {
+    static TOLD: AtomicBool = AtomicBool::new(false);
+    if !TOLD.swap(true, Ordering::Relaxed) {
+        tracing::warn!(
+            target: "ztlib::guard",
+            "a layer outside of the guard changed the path of a request after the router had found its \
+             route: put it where it runs before (`layer_before_routing`)"
+        );
+    }
 }
 
 /// Runs an extractor that never waits.

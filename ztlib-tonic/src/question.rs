@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use axum::extract::{ConnectInfo, MatchedPath};
 use http::request::Parts;
+use tonic::transport::server::TcpConnectInfo;
 use ztlib::RemoteAddr;
 use ztlib::enforce::{MatchedRoute, Protocol};
 
@@ -21,11 +22,15 @@ pub(crate) fn find_route(parts: &mut Parts) -> MatchedRoute {
     route.served_in(Protocol::Grpc)
 }
 
-/// Where another server than ztlib's accepted the connection, axum's `ConnectInfo` has the address.
+/// Where another server than ztlib's accepted the connection, axum's `ConnectInfo` or what tonic's
+/// own server leaves has the address.
 fn leave_address(parts: &mut Parts) {
-    if parts.extensions.get::<RemoteAddr>().is_none()
-        && let Some(ConnectInfo(address)) = parts.extensions.get::<ConnectInfo<SocketAddr>>().copied()
-    {
+    if parts.extensions.get::<RemoteAddr>().is_some() {
+        return;
+    }
+    let of_axum = || parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| *address);
+    let of_tonic = || parts.extensions.get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
+    if let Some(address) = of_axum().or_else(of_tonic) {
         parts.extensions.insert(RemoteAddr(address));
     }
 }

@@ -168,6 +168,17 @@ impl Service<http::Request<tonic::body::Body>> for Echo {
                     };
                     grpc.unary(service_fn(ask), request).await
                 }
+                "Where" => {
+                    let from = |request: Request<Bytes>| async move {
+                        let from = request.remote_addr().map(|address| address.ip().to_string());
+                        Ok::<_, Status>(Response::new(Bytes::from(from.unwrap_or_default())))
+                    };
+                    grpc.unary(service_fn(from), request).await
+                }
+                "Never" => {
+                    let never = |_: Request<Bytes>| std::future::pending::<Result<Response<Bytes>, Status>>();
+                    grpc.unary(service_fn(never), request).await
+                }
                 _ => Status::unimplemented("no such method").into_http(),
             })
         })
@@ -603,6 +614,37 @@ async fn a_method_that_a_caller_made_up_is_cut_in_the_audit_event() {
     let path = format!("/test.Echo/{}", "x".repeat(4096));
     oneshot(guarded, message_to(&world, &peer, &path)).await;
     assert_eq!(world.events.one().route(), Some(&path[..512]));
+}
+
+#[tokio::test]
+async fn a_method_sees_the_callers_address_where_tonic_has_it() {
+    let stand = Stand::start().await;
+    let alice = stand.token("alice");
+    assert_eq!(stand.unary("/test.Echo/Where", "", Some(&alice)).await.unwrap(), "127.0.0.1");
+}
+
+/// Without tonic's client, which gives up by itself: it is the server that ends the call.
+#[tokio::test]
+async fn a_call_ends_when_the_time_that_its_caller_gave_has_passed() {
+    let stand = Stand::start().await;
+    let frontend = stand.world.mesh.issue_spiffe(FRONTEND);
+    let client = HttpsClient::new(stand.world.mesh.certificate(), Some((frontend.chain(), frontend.key())));
+    let client = client.unwrap();
+    let call = async |method: &str, subject: &str, given: &str| {
+        let request = http::Request::post(format!("https://localhost/test.Echo/{method}"))
+            .version(http::Version::HTTP_2)
+            .header("content-type", "application/grpc")
+            .header("authorization", stand.token(subject))
+            .header("grpc-timeout", given);
+        let request = request.body(Full::from(&[0_u8; 5][..])).unwrap();
+        let answer = client.send(stand.address, request).await.unwrap();
+        let status = answer.headers().get("grpc-status").map(|status| status.to_str().unwrap().to_owned());
+        (status, stand.world.events.one().verdict())
+    };
+    let late = Some("4".to_owned());
+    assert_eq!(call("Never", "alice", "20m").await, (late, Verdict::Allow));
+    assert_eq!(call("Unary", "alice", "1H").await, (None, Verdict::Allow), "an answer with a message");
+    assert_eq!(call("Never", "bob", "1H").await, (Some("7".to_owned()), Verdict::Deny));
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use http::request::Parts;
 
 use super::ask::Ask;
 use super::builder::{GuardBuilder, WantsPeers};
-use super::hints::Hints;
+use super::hints::{Hints, LetThrough};
 use super::judgement::{Allowed, InForce, Judgement};
 use super::matched::MatchedRoute;
 use super::obligations;
@@ -267,6 +267,11 @@ impl Guard {
     /// Judges a request.
     pub(super) fn judge_request(&self, parts: Box<Parts>, matched: MatchedRoute) -> Judged {
         Judgement::begin(&self.0, &InForce::now(&self.0)).judge(parts, matched)
+    }
+
+    /// Looks for layers that stand in the wrong place.
+    pub(super) fn look_at_answer(&self, request: LetThrough, answer: &http::HeaderMap) {
+        self.0.hints.answered(request, answer);
     }
 
     /// How the house answers refusals over HTTP.

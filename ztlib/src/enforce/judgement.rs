@@ -12,6 +12,7 @@ use http::request::Parts;
 use super::arrival::take_in;
 use super::ask::Ask;
 use super::guard::{Established, Judged, Settings, Stage};
+use super::hints::LetThrough;
 use super::matched::MatchedRoute;
 use super::obligations;
 use super::permit::Permit;
@@ -45,6 +46,8 @@ const MAX_KEPT_METHOD: usize = 64;
 /// What is still to be done for a request that goes through; its permit is in the request.
 pub(super) struct Allowed {
     pub(super) response_headers: Vec<HeaderChange>,
+    /// Where the answer is to be looked at.
+    pub(super) watched: Option<LetThrough>,
 }
 
 /// One judgement under way. Policies and time are taken once, so that all of it sees one revision
@@ -350,10 +353,12 @@ impl<'g> Judgement<'g> {
             Err(cause) => (Err(cause), Settled::default()),
         };
         let hints = &self.settings.hints;
-        let result = self.conclude(decided, subject).inspect_err(|_| hints.refused(&parts)).map(|permit| {
+        let result = self.conclude(decided, subject);
+        let result = result.inspect_err(|refusal| hints.refused(&parts, refusal.cause())).map(|permit| {
+            let watched = hints.let_through(&parts.headers);
             obligations::apply(&settled.request, &mut parts.headers);
             parts.extensions.insert(permit);
-            Allowed { response_headers: settled.response }
+            Allowed { response_headers: settled.response, watched }
         });
         Judged { parts, result }
     }

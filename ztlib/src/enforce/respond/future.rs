@@ -10,7 +10,12 @@ use pin_project_lite::pin_project;
 use super::body::ResponseBody;
 use super::caller::ReplyTo;
 use crate::authorize::HeaderChange;
+use crate::enforce::guard::Guard;
+use crate::enforce::hints::LetThrough;
 use crate::enforce::obligations;
+
+/// Whose answer is looked at for layers that stand in the wrong place.
+pub(crate) type Watch = (Guard, LetThrough);
 
 pin_project! {
     /// The future of a guarded call.
@@ -24,18 +29,23 @@ pin_project! {
 pin_project! {
     #[project = StateProjection]
     enum State<F, R> {
-        Passed { #[pin] inner: F, headers: Vec<HeaderChange>, caller: ReplyTo },
+        Passed { #[pin] inner: F, headers: Vec<HeaderChange>, caller: ReplyTo, watch: Option<Watch> },
         Refused { response: Option<Response<ResponseBody<R>>> },
     }
 }
 
 impl<F, R> ResponseFuture<F, R> {
     pub(crate) fn passed(inner: F, caller: ReplyTo) -> Self {
-        Self::obliged(inner, Vec::new(), caller)
+        Self::obliged(inner, Vec::new(), caller, None)
     }
 
-    pub(crate) fn obliged(inner: F, headers: Vec<HeaderChange>, caller: ReplyTo) -> Self {
-        Self { state: State::Passed { inner, headers, caller } }
+    pub(crate) fn obliged(
+        inner: F,
+        headers: Vec<HeaderChange>,
+        caller: ReplyTo,
+        watch: Option<Watch>,
+    ) -> Self {
+        Self { state: State::Passed { inner, headers, caller, watch } }
     }
 
     pub(crate) fn refused(response: Response<ResponseBody<R>>) -> Self {
@@ -57,10 +67,15 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().state.project() {
-            StateProjection::Passed { inner, headers, caller } => inner.poll(cx).map_ok(|mut response| {
-                obligations::apply(headers, response.headers_mut());
-                caller.fit(response)
-            }),
+            StateProjection::Passed { inner, headers, caller, watch } => {
+                inner.poll(cx).map_ok(|mut response| {
+                    if let Some((guard, request)) = watch.take() {
+                        guard.look_at_answer(request, response.headers());
+                    }
+                    obligations::apply(headers, response.headers_mut());
+                    caller.fit(response)
+                })
+            }
             StateProjection::Refused { response } => match response.take() {
                 Some(response) => Poll::Ready(Ok(response)),
                 // Polled after it was ready, which a future's contract forbids.

@@ -50,7 +50,8 @@ where
         match judged.result {
             Ok(passage) => {
                 let inner = self.inner.call(Request::from_parts(*judged.parts, body));
-                ResponseFuture::obliged(inner, passage.response_headers, caller)
+                let watch = passage.watched.map(|watched| (self.guard.clone(), watched));
+                ResponseFuture::obliged(inner, passage.response_headers, caller, watch)
             }
             Err(refusal) => ResponseFuture::refused(match self.guard.refusal_form() {
                 None => refusal.answer(caller, served),
