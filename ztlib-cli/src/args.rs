@@ -49,6 +49,9 @@ pub(crate) enum PolicyCommand {
     Inspect(Inspect),
     /// Show what a set would have decided otherwise, on what a service recorded
     Replay(Replay),
+    /// Write a first set of policies from what a service recorded: the smallest peers, roles and
+    /// scopes that allow it
+    Suggest(Suggest),
     /// Write the digests of a manifest's modules into it, and of their configurations where it has
     /// a version. It says: I trust these files
     Pin(Pin),
@@ -181,6 +184,22 @@ pub(crate) struct Replay {
     /// What the service recorded (`Recording::save`)
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) recorded: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Suggest {
+    /// What the service recorded (`Recording::save`)
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) recorded: PathBuf,
+    /// The folder to write: it must not exist, or be empty
+    #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
+    pub(crate) out: PathBuf,
+    /// Where roles are in the token, as JSON pointers [default: /roles and /groups]
+    #[arg(long = "role-claim", value_name = "POINTER")]
+    pub(crate) role_claims: Vec<String>,
+    /// Also take requests that the policies denied: for recordings of a guard that only observed
+    #[arg(long)]
+    pub(crate) allow_denied: bool,
 }
 
 #[derive(Debug, Args)]

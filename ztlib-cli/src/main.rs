@@ -14,6 +14,7 @@ mod pin;
 mod replay;
 mod show;
 mod signature;
+mod suggest;
 mod test;
 mod toolchain;
 
@@ -64,6 +65,7 @@ fn run(command: Command, desk: &mut Desk<'_>) -> Result<Ended, Failure> {
         Command::Policy(PolicyCommand::Bench(bench)) => bench::run(&bench, desk),
         Command::Policy(PolicyCommand::Inspect(inspect)) => inspect::run(&inspect, desk),
         Command::Policy(PolicyCommand::Replay(replay)) => replay::run(&replay, desk),
+        Command::Policy(PolicyCommand::Suggest(suggest)) => suggest::run(&suggest, desk),
         Command::Policy(PolicyCommand::Pin(pin)) => pin::run(&pin, desk),
         Command::Policy(PolicyCommand::Sign(sign)) => signature::sign(&sign, desk),
         Command::Policy(PolicyCommand::Verify(verify)) => signature::verify(&verify, desk),

@@ -122,6 +122,64 @@ async fn observe_only_never_blocks_and_reports_what_it_would_have_done() {
     assert!(!observing.ask(&principal, "x", Labels::new()).unwrap().enforced());
 }
 
+/// The step between: refusals are carried out on the named routes alone.
+#[tokio::test]
+async fn observe_only_except_refuses_on_the_named_routes_alone() {
+    let world = World::new();
+    let policies = deciding(|question, outcome| match text(question, Read::Subject)?.as_deref() {
+        Some("alice") => Ok(Answer::Allow),
+        _ => {
+            outcome.reason("no-role")?;
+            Ok(Answer::Deny)
+        }
+    });
+    let guard = world.guard(policies).observe_only_except(["/orders/{id}", "/orders/:id"]).build();
+    assert!(!guard.observes_only());
+    let peer = world.frontend().await;
+    let request = |route: Option<&str>, token: Option<&str>| {
+        let mut request = world.request_of(&peer);
+        request.headers_mut().remove("authorization");
+        request.extensions_mut().remove::<MatchedRoute>();
+        if let Some(route) = route {
+            request.extensions_mut().insert(MatchedRoute::new(route));
+        }
+        if let Some(subject) = token {
+            let token = world.token().subject(subject).sign();
+            request.headers_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+        }
+        request
+    };
+    for (route, subject, reason, status) in [
+        (Some("/orders/{id}"), Some("alice"), None, 200),
+        (Some("/orders/{id}"), Some("bob"), Some("no-role"), 403),
+        (Some("/orders/{id}"), None, Some("token-missing"), 401),
+        (Some("/orders"), Some("bob"), Some("no-role"), 200),
+        (Some("/orders"), None, Some("token-missing"), 200),
+        (None, Some("bob"), Some("no-role"), 200),
+    ] {
+        let answer = world.send(&guard, request(route, subject)).await;
+        assert_eq!(answer.status, status, "{route:?} {subject:?}");
+        let event = world.events.one();
+        let is_carried_out = reason.is_none() || status != 200;
+        assert_eq!((event.reason(), event.enforced()), (reason, is_carried_out), "{route:?} {subject:?}");
+    }
+    assert_eq!(guard.enforced_routes_not_met(), ["/orders/:id"]);
+
+    // A question belongs to the route of the request that it comes from.
+    for (route, is_refused) in [("/orders/{id}", true), ("/orders", false)] {
+        assert_eq!(world.send(&guard, request(Some(route), Some("alice"))).await.status, 200);
+        let permit = world.handler.seen().extensions.get::<Permit>().unwrap().clone();
+        let mut other = world.guard(deciding(|_, outcome| {
+            outcome.reason("not-yours")?;
+            Ok(Answer::Deny)
+        }));
+        other = other.observe_only_except(["/orders/{id}"]);
+        let asked = other.build().ask(permit.principal(), "order.read", Labels::new());
+        assert_eq!(asked.is_err(), is_refused, "{route}");
+    }
+    assert!(guard.ask(&Principal::anonymous(), "x", Labels::new()).is_ok(), "a question of no route");
+}
+
 #[tokio::test]
 async fn a_route_is_public_only_by_the_verb_and_only_by_its_template() {
     let world = World::new();

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::enforcement::Enforcement;
 use super::guard::{Guard, Settings, Stage, next_number};
 use super::hints::Hints;
 use super::respond::RefusalForm;
@@ -109,7 +110,7 @@ impl GuardBuilder<WantsPolicies> {
             sink: None,
             redaction: None,
             place: None,
-            observe_only: false,
+            enforcement: Enforcement::Everywhere,
             public_routes: BTreeSet::new(),
             encoded_slash_routes: BTreeSet::new(),
             spellings: AllowedSpellings::default(),
@@ -228,14 +229,45 @@ impl GuardBuilder<Ready> {
     /// a bad token, not a denial, not a fault. [`Permit::enforced`](super::Permit::enforced)
     /// tells a handler that it runs in spite of a refusal.
     pub fn observe_only(mut self) -> Self {
-        self.0.0.observe_only = true;
+        self.0.0.enforcement = Enforcement::Nowhere;
+        self
+    }
+
+    /// Loosens: as [`observe_only`](Self::observe_only), except on the routes with these templates,
+    /// where refusals are carried out. It is the step between observing and enforcing: name one
+    /// route after the other, and remove the call when all are named. For gRPC, name the method:
+    /// `/shop.Inventory/Reserve`.
+    ///
+    /// A request that matches no route is only observed. A question (`Guard::ask`) belongs to the
+    /// route of the request whose principal asks. Templates are compared as text; a mistyped one
+    /// enforces nothing, which
+    /// [`enforced_routes_not_met`](super::Guard::enforced_routes_not_met) shows. A template is cut
+    /// to 512 bytes, and so is the route that it is compared with.
+    ///
+    /// ```
+    /// # use ztlib::policies::PolicyStore;
+    /// use ztlib::enforce::Guard;
+    /// # fn f(policies: PolicyStore) {
+    /// let guard = Guard::builder().allow_unauthenticated_peers().allow_requests_without_token();
+    /// let guard = guard.policies(policies).observe_only_except(["/orders/{id}"]).build();
+    /// # }
+    /// ```
+    pub fn observe_only_except<T: AsRef<str>>(mut self, templates: impl IntoIterator<Item = T>) -> Self {
+        self.0.0.enforcement = Enforcement::on(templates);
         self
     }
 
     /// The guard.
     pub fn build(self) -> Guard {
-        if self.0.0.observe_only {
-            tracing::warn!(target: "ztlib::guard", "this guard only observes: nothing is refused");
+        match &self.0.0.enforcement {
+            Enforcement::Everywhere => {}
+            Enforcement::Nowhere => {
+                tracing::warn!(target: "ztlib::guard", "this guard only observes: nothing is refused");
+            }
+            Enforcement::On(templates) => tracing::warn!(
+                target: "ztlib::guard", routes = ?templates.keys(),
+                "this guard refuses on these routes alone, and only observes on all others"
+            ),
         }
         Guard(Arc::new(self.0.0))
     }

@@ -8,6 +8,7 @@ use http::request::Parts;
 
 use super::ask::Ask;
 use super::builder::{GuardBuilder, WantsPeers};
+use super::enforcement::Enforcement;
 use super::hints::{Hints, LetThrough};
 use super::judgement::{Allowed, InForce, Judgement};
 use super::matched::MatchedRoute;
@@ -77,7 +78,7 @@ pub(super) struct Settings {
     pub(super) redaction: Option<Arc<Redaction>>,
     /// Which process this is, where the guard was told.
     pub(super) place: Option<Arc<Place>>,
-    pub(super) observe_only: bool,
+    pub(super) enforcement: Enforcement,
     pub(super) public_routes: BTreeSet<Box<str>>,
     pub(super) encoded_slash_routes: BTreeSet<Box<str>>,
     pub(super) spellings: AllowedSpellings,
@@ -116,7 +117,7 @@ pub(super) struct Judged {
 
 impl std::fmt::Debug for Guard {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Guard").field("observe_only", &self.0.observe_only).finish_non_exhaustive()
+        f.debug_struct("Guard").field("enforcement", &self.0.enforcement).finish_non_exhaustive()
     }
 }
 
@@ -148,9 +149,16 @@ impl Guard {
         self.0.cache.as_ref().map(DecisionCache::status)
     }
 
-    /// Whether refusals are only reported, by `observe_only`.
+    /// Whether every refusal is only reported, by `observe_only`.
     pub fn observes_only(&self) -> bool {
-        self.0.observe_only
+        matches!(self.0.enforcement, Enforcement::Nowhere)
+    }
+
+    /// The routes named to [`observe_only_except`](super::GuardBuilder::observe_only_except) that no
+    /// request has met so far. Ask after the service's own checks have called each route: a
+    /// template that is left was mistyped, and nothing is enforced on the route it was meant for.
+    pub fn enforced_routes_not_met(&self) -> Vec<&str> {
+        self.0.enforcement.not_met()
     }
 
     /// Decides on a question of the application's own: may this principal do this to the object

@@ -13,7 +13,7 @@ use super::arrival::take_in;
 use super::ask::Ask;
 use super::guard::{Established, Judged, Settings, Stage};
 use super::hints::LetThrough;
-use super::matched::MatchedRoute;
+use super::matched::{MAX_KEPT_PATH, MatchedRoute, beginning};
 use super::obligations;
 use super::permit::Permit;
 use super::respond::{Cause, Refusal};
@@ -34,10 +34,6 @@ use crate::remote_addr::RemoteAddr;
 use crate::request_id::RequestId;
 use ztlib_contract::target;
 use ztlib_contract::target::TargetError;
-
-/// The longest path, the longest route and the longest action that is kept for an audit event, in
-/// bytes; it is shown cut.
-const MAX_KEPT_PATH: usize = 512;
 
 /// The longest method that is kept for an audit event, in bytes: it is any token, and callers
 /// choose it.
@@ -385,6 +381,7 @@ impl<'g> Judgement<'g> {
             Box::new(Objection { reason: cause.code().into(), detail: cause.to_string().into(), policy })
         };
         let (settings, id) = (self.settings, self.id);
+        let is_carried_out = decided.is_ok() || settings.enforcement.is_enforced(subject.route.as_deref());
         subject.target.cut(MAX_KEPT_PATH);
         // What a handler asks about this principal names the request that it comes from.
         let principal = if subject.action.is_some() {
@@ -397,7 +394,7 @@ impl<'g> Judgement<'g> {
             id,
             time: self.now,
             verdict,
-            enforced: decided.is_ok() || !settings.observe_only,
+            enforced: is_carried_out,
             cached: self.cached,
             principal,
             revision: self.revision,
@@ -413,7 +410,7 @@ impl<'g> Judgement<'g> {
         });
         observe::emit(&event, &settings.counters, settings.sink.as_deref());
         match decided {
-            Err(cause) if !settings.observe_only => Err(Refusal::new(id, cause, settings.challenge())),
+            Err(cause) if is_carried_out => Err(Refusal::new(id, cause, settings.challenge())),
             _ => Ok(Permit::new(event)),
         }
     }
@@ -461,8 +458,4 @@ fn kept_method(method: &Method) -> Method {
 /// The route of a gRPC call is a path that its caller wrote.
 fn kept_route(route: &Arc<str>) -> Arc<str> {
     if route.len() > MAX_KEPT_PATH { beginning(route).into() } else { route.clone() }
-}
-
-fn beginning(path: &str) -> &str {
-    path.split_at(path.floor_char_boundary(MAX_KEPT_PATH)).0
 }

@@ -117,6 +117,15 @@ fn shared(template: &str) -> Arc<str> {
     kept.unwrap_or_else(|_| share())
 }
 
+/// The longest path, the longest route and the longest action that is kept for an audit event, in
+/// bytes; it is shown cut.
+pub(super) const MAX_KEPT_PATH: usize = 512;
+
+/// What is kept of a path, a route or an action.
+pub(super) fn beginning(path: &str) -> &str {
+    path.split_at(path.floor_char_boundary(MAX_KEPT_PATH)).0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -81,6 +81,7 @@ mod acceptor;
 mod arrival;
 mod ask;
 mod builder;
+mod enforcement;
 mod guard;
 mod hints;
 mod judgement;

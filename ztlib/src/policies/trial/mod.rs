@@ -95,6 +95,7 @@ mod recording;
 mod replay;
 mod shadow;
 mod status;
+mod suggest;
 mod summary;
 mod trying;
 
@@ -112,6 +113,7 @@ pub use recorder::{Recorder, RecordingRules};
 pub use recording::Recording;
 pub use shadow::{Shadow, Share};
 pub use status::TrialStatus;
+pub use suggest::{Suggestion, SuggestionRules};
 pub use ztlib_contract::Attribute;
 
 /// Reads as they may be shown: values hidden by the rule, arguments escaped.

@@ -1,0 +1,121 @@
+//! `policy suggest`: a first set of policies from what a service recorded.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::json;
+use ztlib::policies::cases::Draft;
+use ztlib::policies::sha256;
+use ztlib::policies::trial::{Recording, Suggestion, SuggestionRules};
+
+use crate::Ended;
+use crate::args::Suggest;
+use crate::failure::{BROKEN, Failure, USAGE};
+use crate::show::Desk;
+
+/// The ready policy that a configuration is for.
+struct Ready<'s> {
+    name: &'static str,
+    module: &'static [u8],
+    reasons: &'static [&'static str],
+    config: &'s str,
+}
+
+pub(crate) fn run(suggest: &Suggest, desk: &mut Desk<'_>) -> Result<Ended, Failure> {
+    let folder = &suggest.out;
+    if fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some()) || folder.is_file() {
+        let text = format!("`{}` is there already: choose another folder", folder.display());
+        return Err(Failure::new(BROKEN, "already-there", text));
+    }
+    let mut rules = SuggestionRules::new();
+    if !suggest.role_claims.is_empty() {
+        if let Some(bad) = suggest.role_claims.iter().find(|pointer| !pointer.starts_with('/')) {
+            let text = format!("`{}` is not a JSON pointer: write `/realm_access/roles`", bad.escape_debug());
+            return Err(Failure::new(USAGE, "bad-pointer", text));
+        }
+        rules = rules.role_claims(&suggest.role_claims);
+    }
+    if suggest.allow_denied {
+        rules = rules.allow_denied();
+    }
+    let recording = Recording::read(&suggest.recorded)?;
+    let suggestion =
+        rules.suggest(&recording).map_err(|error| Failure::from(error).within(&suggest.recorded))?;
+    let files = write(folder, &suggestion)?;
+    // What was written must load and pass its own cases, and is told from what was recorded.
+    let draft = Draft::load(folder.join("policies.toml"))?;
+    let found = draft.replay(&recording);
+    if desk.json {
+        let differences = serde_json::to_value(&found);
+        let differences = differences.map_err(|error| Failure::new(BROKEN, "not-json", error.to_string()))?;
+        desk.value(&json!({
+            "files": files, "covered": suggestion.covered, "records": recording.len(),
+            "notes": suggestion.notes, "replay": differences,
+        }))?;
+        return Ok(Ended::Well);
+    }
+    for file in &files {
+        desk.line(file)?;
+    }
+    desk.line(&format!("{} of {} requests are allowed by it", suggestion.covered, recording.len()))?;
+    for note in &suggestion.notes {
+        desk.line(&format!("note: {note}"))?;
+    }
+    desk.line(&format!("against the recording: {found}"))?;
+    desk.line(&format!(
+        "next: read it, then ztlib policy test {0} && ztlib policy replay {0} --recorded {1}",
+        folder.join("policies.toml").display(),
+        suggest.recorded.display()
+    ))?;
+    Ok(Ended::Well)
+}
+
+fn write(folder: &Path, suggestion: &Suggestion) -> Result<Vec<String>, Failure> {
+    let ready = [
+        suggestion.peers.as_deref().map(|config| Ready {
+            name: "peer-allow-list",
+            module: ztlib_policies::PEER_ALLOW_LIST,
+            reasons: ztlib_policies::PEER_ALLOW_LIST_REASONS,
+            config,
+        }),
+        suggestion.roles.as_deref().map(|config| Ready {
+            name: "rbac",
+            module: ztlib_policies::RBAC,
+            reasons: ztlib_policies::RBAC_REASONS,
+            config,
+        }),
+        suggestion.scopes.as_deref().map(|config| Ready {
+            name: "token-scope",
+            module: ztlib_policies::TOKEN_SCOPE,
+            reasons: ztlib_policies::TOKEN_SCOPE_REASONS,
+            config,
+        }),
+    ];
+    let mut manifest = String::from(
+        "# Suggested from recorded traffic: everything that was not seen is denied. Read each file before you enforce it.\nformat = 1\n",
+    );
+    let mut files: Vec<(String, Vec<u8>)> = Vec::new();
+    let mut tests = "tests = [\"tests/seen.toml\"]\n";
+    for ready in ready.into_iter().flatten() {
+        manifest.push_str(&format!(
+            "\n[[policy]]\nname = \"{0}\"\nmodule = \"{0}.wasm\"\nsha256 = \"{1}\"\nconfig = \"{0}.yaml\"\nreasons = {2}\n{tests}",
+            ready.name,
+            sha256(ready.module),
+            json!(ready.reasons)
+        ));
+        // One policy names the cases of the whole set.
+        tests = "";
+        files.push((format!("{}.wasm", ready.name), ready.module.to_vec()));
+        files.push((format!("{}.yaml", ready.name), ready.config.as_bytes().to_vec()));
+    }
+    files.push(("policies.toml".to_owned(), manifest.into_bytes()));
+    files.push(("tests/seen.toml".to_owned(), suggestion.cases.as_bytes().to_vec()));
+    fs::create_dir_all(folder.join("tests"))?;
+    let mut written = Vec::new();
+    for (name, bytes) in files {
+        let file = folder.join(name);
+        fs::write(&file, bytes)?;
+        written.push(file.display().to_string());
+    }
+    Ok(written)
+}

@@ -1,0 +1,130 @@
+use std::path::Path;
+
+use serde_json::{Value as Json, json};
+
+use super::*;
+
+/// A recording with these records: method, route, attributes, verdict.
+fn recording(records: &[(&str, &str, Json, &str)]) -> Recording {
+    let mut text = String::from("{\"format\":1,\"kind\":\"ztlib-recording\",\"hidden\":[]}\n");
+    for (n, (method, route, attributes, verdict)) in records.iter().enumerate() {
+        let has_token = attributes.as_object().unwrap().keys().any(|key| key.starts_with("claim:"));
+        let mut decision = json!({ "verdict": verdict });
+        if *verdict == "deny" {
+            decision = json!({ "verdict": "deny", "policy": "rbac", "reason": "no-role" });
+        }
+        let line = json!({
+            "id": format!("{n:032x}"), "time": 1_767_225_600_000_u64, "method": method, "route": route,
+            "token": has_token, "attributes": attributes, "judged-by": "0".repeat(64),
+            "decision": decision, "reads": [],
+        });
+        text.push_str(&format!("{line}\n"));
+    }
+    Recording::parse(Path::new("traffic.jsonl"), text.as_bytes()).unwrap()
+}
+
+fn web(roles: &[&str]) -> Json {
+    json!({ "peer": { "spiffe-id": "spiffe://shop.example/web" }, "claim:/roles": [roles] })
+}
+
+#[test]
+fn the_fewest_roles_that_cover_the_callers_are_suggested_and_no_route_is_widened() {
+    let suggestion = SuggestionRules::new()
+        .suggest(&recording(&[
+            ("GET", "/orders/{id}", web(&["clerk", "staff"]), "allow"),
+            ("GET", "/orders/{id}", web(&["admin", "staff"]), "allow"),
+            ("DELETE", "/orders/{id}", web(&["admin", "staff"]), "allow"),
+            ("GET", "/reports", web(&["staff", "auditor"]), "allow"),
+        ]))
+        .unwrap();
+    let roles = suggestion.roles.unwrap();
+    // One role covers both readers; the one that deletes is told apart by the rarer of its roles.
+    assert!(roles.contains("\"staff\": # 2 requests"), "{roles}");
+    assert!(roles.contains("{ methods: [\"GET\"], routes: [\"/orders/{id}\"] }"), "{roles}");
+    assert!(roles.contains("\"admin\": # 1 requests"), "{roles}");
+    assert!(roles.contains("\"auditor\""), "{roles}");
+    let peers = suggestion.peers.unwrap();
+    assert!(peers.contains("peers: [\"spiffe://shop.example/web\"], methods: [\"DELETE\",\"GET\"], routes: [\"/orders/{id}\"]"), "{peers}");
+    assert!(peers.contains("methods: [\"GET\"], routes: [\"/reports\"]"), "{peers}");
+    assert_eq!((suggestion.covered, suggestion.scopes), (4, None));
+}
+
+#[test]
+fn scopes_that_everybody_has_tell_nobody_apart() {
+    let with = |scope: &str| json!({ "claim:/scope": [scope] });
+    let suggestion = SuggestionRules::new()
+        .suggest(&recording(&[
+            ("GET", "/orders", with("openid orders:read"), "allow"),
+            ("GET", "/orders", with("openid orders:read orders:write"), "allow"),
+            ("POST", "/orders", with("openid orders:write"), "allow"),
+        ]))
+        .unwrap();
+    let scopes = suggestion.scopes.unwrap();
+    assert!(scopes.contains("scopes: [\"orders:read\"] } # 2 requests"), "{scopes}");
+    assert!(scopes.contains("scopes: [\"orders:write\"] } # 1 requests"), "{scopes}");
+    assert!(!scopes.contains("openid"), "{scopes}");
+    assert!(suggestion.peers.is_none());
+    assert!(suggestion.notes.iter().any(|note| note.contains("without a client certificate")));
+}
+
+/// What cannot be told from callers that were not seen is left out aloud, and so is what was denied,
+/// came without a route, or would be a pattern.
+#[test]
+fn what_cannot_be_told_apart_is_left_out_aloud() {
+    let records = [
+        ("GET", "/orders", web(&["clerk"]), "allow"),
+        ("GET", "/open", web(&[]), "allow"),
+        ("GET", "/secret", web(&["clerk"]), "deny"),
+        ("POST", "/shop.Inventory/*", web(&["clerk"]), "allow"),
+        ("POST", "/broken", web(&["clerk"]), "fault"),
+    ];
+    let suggestion = SuggestionRules::new().suggest(&recording(&records)).unwrap();
+    let all = format!("{:?} {:?} {}", suggestion.roles, suggestion.peers, suggestion.cases);
+    for left_out in ["/open", "/secret", "/shop.Inventory/*", "/broken"] {
+        assert!(!all.contains(left_out), "{left_out}: {all}");
+    }
+    let notes = suggestion.notes.join("\n");
+    for said in [
+        "`GET /open` is left out and will be denied (1 requests): a caller without any role",
+        "would be a pattern in a rule",
+        "1 requests are left out: the policies denied them",
+        "no decision could be reached",
+    ] {
+        assert!(notes.contains(said), "{said}: {notes}");
+    }
+
+    // A guard that only observed denied what its first policies did not know.
+    let all = SuggestionRules::new().allow_denied().suggest(&recording(&records)).unwrap();
+    assert!(all.roles.unwrap().contains("/secret"));
+}
+
+#[test]
+fn nothing_is_suggested_of_nothing() {
+    let error = |records: &[(&str, &str, Json, &str)]| {
+        let error = SuggestionRules::new().suggest(&recording(records)).unwrap_err();
+        assert_eq!(error.code(), "nothing-to-suggest");
+        error.to_string()
+    };
+    assert!(error(&[]).contains("no request was recorded"));
+    assert!(error(&[("GET", "/orders", web(&["clerk"]), "deny")]).contains("--allow-denied"));
+}
+
+/// Roles that a token holds in nested claims, and texts that would be more than a text in YAML.
+#[test]
+fn texts_of_callers_stay_texts() {
+    let odd = "a: [b]\n- c";
+    let attributes = json!({ "claim:/realm_access": [{ "roles": [odd] }] });
+    let suggestion = SuggestionRules::new()
+        .role_claims(["/realm_access/roles"])
+        .suggest(&recording(&[("GET", "/orders", attributes, "allow")]))
+        .unwrap();
+    let roles = suggestion.roles.unwrap();
+    assert!(roles.contains(&json!(odd).to_string()), "{roles}");
+    assert!(!roles.contains("\n- c"), "{roles}");
+    assert!(roles.contains("claims: [\"/realm_access/roles\"]"), "{roles}");
+    assert!(
+        suggestion.cases.contains("{ \"realm_access\" = { \"roles\" = [\"a: [b]\\n- c\"] } }"),
+        "{}",
+        suggestion.cases
+    );
+}

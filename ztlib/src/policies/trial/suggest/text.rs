@@ -1,0 +1,211 @@
+//! What is suggested, as YAML and TOML for people to read. Texts of the recording are written as
+//! JSON strings, which both languages take as they are.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value as Json, json};
+
+use super::seen::{Caller, Peer, Point, Seen};
+use super::{By, Plan};
+
+/// The most points that have cases: a file has at most 512 of them.
+const MAX_POINTS_WITH_CASES: usize = 200;
+
+type Callers = BTreeMap<Caller, u64>;
+
+/// Points by what they need: a rule for each.
+fn by_need<K: Ord + Clone>(points: &[(&Point, K)]) -> BTreeMap<K, Vec<Point>> {
+    let mut by_need: BTreeMap<K, Vec<Point>> = BTreeMap::new();
+    for (point, need) in points {
+        by_need.entry(need.clone()).or_default().push((*point).clone());
+    }
+    by_need
+}
+
+/// The points as members of a rule, each a line: methods with their routes, and actions. A rule
+/// covers each of its methods on each of its routes, so only routes with the same methods share
+/// one.
+fn covers(points: &[Point]) -> Vec<String> {
+    let mut methods: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    let mut actions = BTreeSet::new();
+    for point in points {
+        match point {
+            Point::Request { route, method } => drop(methods.entry(route).or_default().insert(method)),
+            Point::Action(name) => drop(actions.insert(&**name)),
+        }
+    }
+    let mut rules: BTreeMap<BTreeSet<&str>, BTreeSet<&str>> = BTreeMap::new();
+    for (route, methods) in methods {
+        rules.entry(methods).or_default().insert(route);
+    }
+    let mut covers: Vec<String> = rules
+        .into_iter()
+        .map(|(methods, routes)| format!("methods: {}, routes: {}", json!(methods), json!(routes)))
+        .collect();
+    if !actions.is_empty() {
+        covers.push(format!("actions: {}", json!(actions)));
+    }
+    covers
+}
+
+/// How often a rule was seen.
+fn times(points: &[Point], seen: &Seen) -> u64 {
+    points.iter().filter_map(|point| seen.points.get(point)).flat_map(Callers::values).sum()
+}
+
+pub(super) fn peers(points: &[(&Point, &Callers)]) -> String {
+    let of =
+        |callers: &Callers| -> BTreeSet<Peer> { callers.keys().map(|caller| caller.peer.clone()).collect() };
+    let needs: Vec<(&Point, BTreeSet<Peer>)> =
+        points.iter().map(|(point, callers)| (*point, of(callers))).collect();
+    let mut text = String::from(
+        "# Which client certificates may call which routes: those that were seen there.\nrules:\n",
+    );
+    for (peers, points) in by_need(&needs) {
+        let (mut ids, mut named) = (Vec::new(), Vec::new());
+        for peer in &peers {
+            match peer {
+                Peer::Spiffe(id) => ids.push(id),
+                Peer::Named { authority, dns_name } => {
+                    named.push(json!({ "authority": authority, "dns-name": dns_name }));
+                }
+                Peer::Absent | Peer::NotRecorded => {}
+            }
+        }
+        let who: Vec<String> = [("peers", json!(ids)), ("named-peers", json!(named))]
+            .into_iter()
+            .filter(|(_, list)| list.as_array().is_some_and(|list| !list.is_empty()))
+            .map(|(key, list)| format!("{key}: {list}"))
+            .collect();
+        for cover in covers(&points) {
+            text.push_str(&format!("  - {{ {}, {cover} }}\n", who.join(", ")));
+        }
+    }
+    text
+}
+
+pub(super) fn roles(plan: &Plan, seen: &Seen) -> String {
+    let mut text = format!(
+        "# Which roles may call which routes: the fewest that cover the callers seen there.\nroles:\n  claims: {}\npermissions:\n",
+        json!(plan.claims)
+    );
+    let mut by_role: BTreeMap<&str, Vec<Point>> = BTreeMap::new();
+    for (point, roles) in &plan.needed {
+        for role in roles {
+            by_role.entry(role).or_default().push(point.clone());
+        }
+    }
+    for (role, points) in by_role {
+        text.push_str(&format!(
+            "  {}: # {} requests, by callers with this role or another\n",
+            json!(role),
+            times(&points, seen)
+        ));
+        for cover in covers(&points) {
+            text.push_str(&format!("    - {{ {cover} }}\n"));
+        }
+    }
+    text
+}
+
+pub(super) fn scopes(plan: &Plan, seen: &Seen) -> String {
+    let needs: Vec<(&Point, BTreeSet<Box<str>>)> =
+        plan.needed.iter().map(|(point, scopes)| (point, scopes.clone())).collect();
+    let mut text =
+        String::from("# Which scopes a route needs: those that all callers seen there had.\nrules:\n");
+    for (scopes, points) in by_need(&needs) {
+        for cover in covers(&points) {
+            text.push_str(&format!(
+                "  - {{ {cover}, scopes: {} }} # {} requests\n",
+                json!(scopes),
+                times(&points, seen)
+            ));
+        }
+    }
+    text
+}
+
+/// Cases: each point by a caller that was seen, and by one that was not.
+pub(super) fn cases(plan: &Plan, seen: &Seen) -> String {
+    let mut text = String::from(
+        "# What was seen is allowed; a caller that was not seen is refused. Add what must never be allowed.\nformat = 1\n",
+    );
+    let points = plan.needed.iter().filter_map(|(point, needed)| {
+        let caller = seen.points.get(point)?.keys().next()?;
+        Some((point, needed, caller, asked(point)?))
+    });
+    for (point, needed, caller, asked) in points.take(MAX_POINTS_WITH_CASES) {
+        let claims = claims(plan, needed, caller, seen);
+        let allowed =
+            format!("{}{}", peer(&caller.peer), claims.map_or(String::new(), |c| format!("claims = {c}\n")));
+        let name = point.to_string().replace('`', "");
+        text.push_str(&format!(
+            "\n[[case]]\nname = {}\n{asked}{allowed}expect = \"allow\"\n",
+            json!(format!("{name}, as it was seen"))
+        ));
+        let (other, reason) = match plan.by {
+            By::Roles => (format!("{}claims = {{ sub = \"nobody\" }}\n", peer(&caller.peer)), "no-role"),
+            By::Scopes => {
+                (format!("{}claims = {{ sub = \"nobody\" }}\n", peer(&caller.peer)), "missing-scope")
+            }
+            By::Nothing => {
+                (peer(&Peer::Spiffe("spiffe://not-seen.invalid/nobody".into())), "peer-not-allowed")
+            }
+        };
+        text.push_str(&format!(
+            "\n[[case]]\nname = {}\n{asked}{other}expect = \"deny\"\nreason = \"{reason}\"\n",
+            json!(format!("{name}, by a caller that was not seen"))
+        ));
+    }
+    text
+}
+
+fn peer(peer: &Peer) -> String {
+    match peer {
+        Peer::Spiffe(id) => format!("peer = {}\n", json!(id)),
+        Peer::Named { authority, dns_name } => {
+            format!("peer = {{ authority = {}, dns-names = [{}] }}\n", json!(authority), json!(dns_name))
+        }
+        Peer::Absent | Peer::NotRecorded => String::new(),
+    }
+}
+
+/// The claims that a caller needs, as an inline table.
+fn claims(plan: &Plan, needed: &BTreeSet<Box<str>>, caller: &Caller, seen: &Seen) -> Option<String> {
+    match plan.by {
+        By::Nothing => None,
+        By::Scopes => {
+            let scopes: Vec<&str> = needed.iter().map(AsRef::as_ref).collect();
+            Some(format!("{{ scope = {} }}", json!(scopes.join(" "))))
+        }
+        By::Roles => {
+            let role = needed.iter().find(|role| caller.roles.contains(*role))?;
+            let (claim, _) = seen.roles_by_claim.iter().find(|(_, names)| names.contains(role))?;
+            let keys = claim.split('/').skip(1).map(|key| key.replace("~1", "/").replace("~0", "~"));
+            let table = keys.rev().fold(format!("[{}]", json!(role)), |inner, key| {
+                format!("{{ {} = {inner} }}", Json::String(key))
+            });
+            Some(table)
+        }
+    }
+}
+
+/// What is asked, as members of a case. `None` for a template that no path can be made of here.
+fn asked(point: &Point) -> Option<String> {
+    let (route, method) = match point {
+        Point::Action(name) => return Some(format!("action = {}\n", json!(name))),
+        Point::Request { route, method } => (route, method),
+    };
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-._~".contains(c);
+    let mut path = String::new();
+    for segment in route.strip_prefix('/')?.split('/') {
+        path.push('/');
+        match segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
+            Some(name) if name.starts_with('*') => path.push_str("a/b"),
+            Some(_) => path.push('7'),
+            None if segment.chars().all(plain) => path.push_str(segment),
+            None => return None,
+        }
+    }
+    Some(format!("method = {}\npath = {}\nroute = {}\n", json!(method), json!(path), json!(route)))
+}
