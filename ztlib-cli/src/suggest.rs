@@ -75,19 +75,19 @@ fn write(folder: &Path, suggestion: &Suggestion) -> Result<Vec<String>, Failure>
         suggestion.peers.as_deref().map(|config| Ready {
             name: "peer-allow-list",
             module: ztlib_policies::PEER_ALLOW_LIST,
-            reasons: ztlib_policies::PEER_ALLOW_LIST_REASONS,
+            reasons: &ztlib_policies::PEER_ALLOW_LIST_REASONS,
             config,
         }),
         suggestion.roles.as_deref().map(|config| Ready {
             name: "rbac",
             module: ztlib_policies::RBAC,
-            reasons: ztlib_policies::RBAC_REASONS,
+            reasons: &ztlib_policies::RBAC_REASONS,
             config,
         }),
         suggestion.scopes.as_deref().map(|config| Ready {
             name: "token-scope",
             module: ztlib_policies::TOKEN_SCOPE,
-            reasons: ztlib_policies::TOKEN_SCOPE_REASONS,
+            reasons: &ztlib_policies::TOKEN_SCOPE_REASONS,
             config,
         }),
     ];

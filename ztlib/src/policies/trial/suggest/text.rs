@@ -181,8 +181,9 @@ fn claims(plan: &Plan, needed: &BTreeSet<Box<str>>, caller: &Caller, seen: &Seen
         By::Roles => {
             let role = needed.iter().find(|role| caller.roles.contains(*role))?;
             let (claim, _) = seen.roles_by_claim.iter().find(|(_, names)| names.contains(role))?;
-            let keys = claim.split('/').skip(1).map(|key| key.replace("~1", "/").replace("~0", "~"));
-            let table = keys.rev().fold(format!("[{}]", json!(role)), |inner, key| {
+            let pointer = claim.strip_prefix('/').unwrap_or(claim);
+            let keys = pointer.rsplit('/').map(|key| key.replace("~1", "/").replace("~0", "~"));
+            let table = keys.fold(format!("[{}]", json!(role)), |inner, key| {
                 format!("{{ {} = {inner} }}", Json::String(key))
             });
             Some(table)
