@@ -22,12 +22,12 @@ esac
 
 # Rust policies: name of the package. Everything in hostile/*.wat, and the policy in C, come besides.
 packages=(
-    ztlib-rbac ztlib-peer-allow-list ztlib-token-scope ztlib-step-up
+    ztlib-rbac ztlib-peer-allow-list ztlib-token-scope ztlib-step-up ztlib-conditions
     ztlib-allow-all ztlib-deny-all ztlib-rbac-linear ztlib-probe ztlib-office-hours
 )
 
 # Those that the crate `ztlib-policies` holds: artifacts/ has links to its files.
-ready=(rbac peer-allow-list token-scope step-up)
+ready=(rbac peer-allow-list token-scope step-up conditions)
 
 missing_toolchain() {
     cat >&2 <<'TEXT'

@@ -289,3 +289,88 @@ pub const STEP_UP_SHA256: &str = include_str!("../components/step-up.sha256");
 
 /// The reason with which [`STEP_UP`] denies.
 pub const STEP_UP_REASONS: [&str; 1] = ["step-up-required"];
+
+/// Own tenant, own object, an amount below a limit, hours in a time zone, a label or signal with a
+/// certain value.
+///
+/// Every rule that covers the question must be met, with all conditions that it requires. Where no
+/// rule does it abstains: give it `may_abstain()` (in a manifest `may-abstain = true`), and put a
+/// policy beside it that says who may do what. Alone it would let in everybody in the right tenant.
+///
+/// ```yaml
+/// rules:
+///   - methods: ["*"]                       # own tenant
+///     routes: ["/tenants/{tenant}/**"]
+///     require:
+///       - { param: tenant, is: { claim: /tenant } }
+///   - actions: [invoice.approve]           # what a handler asks by `Guard::ask`, with labels
+///     require:
+///       - { label: amount, at-most: 1000 } # or below, at-least, above
+///       - { label: owner, is: subject }
+///   - methods: [POST]
+///     routes: ["/payments"]
+///     require:
+///       - { hours: "mon-fri 08:00-18:00", zone: Europe/Berlin }
+///       - { signal: risk, is: [low, none] }
+///       - { claim: /features, has: payments }
+/// ```
+///
+/// A condition asks about a `param`, `label`, `claim`, `signal` or `hours`. What is absent, empty or
+/// of another kind (a number where a text is asked for) is never the same as anything, and within no
+/// bounds. Subjects and claims of the service's first issuer count, unless the rule has `issuers:
+/// ["https://…"]`. Zones are names of the IANA time zone database, or offsets (`"+01:00"`).
+/// `methods`, `routes` and `actions` are as in [`RBAC`].
+///
+/// **Reason** ([`CONDITIONS_REASONS`]): `condition-not-met`. The log of the audit event names the
+/// rule and the condition.
+///
+/// **Reads**: `action`, `route`, `method`; then, condition by condition until one does not hold,
+/// `param`, `label`, `signal`, `in-window` (with `before` where summer time matters), and
+/// `from-home-issuer` or `issuer` before `subject`, `claim-json` and `claim-contains`.
+///
+/// ```
+/// use std::path::Path;
+/// use ztlib::policies::{PolicySetBuilder, cases::Cases};
+///
+/// let policies = PolicySetBuilder::new()
+///     .component("conditions", ztlib_policies::CONDITIONS)
+///     .may_abstain()
+///     .reasons(ztlib_policies::CONDITIONS_REASONS)
+///     .config(serde_json::json!({ "rules": [
+///         { "methods": ["*"], "routes": ["/tenants/{tenant}/**"],
+///           "require": [{ "param": "tenant", "is": { "claim": "/tenant" } }] },
+///     ] }))
+///     .load()?;
+/// let cases = r#"
+/// format = 1
+/// [[case]]
+/// name = "a tenant sees its own invoices"
+/// path = "/tenants/acme/invoices"
+/// route = "/tenants/{tenant}/invoices"
+/// claims = { tenant = "acme" }
+/// expect = "allow"
+/// [[case]]
+/// name = "and nobody else's"
+/// path = "/tenants/umbrella/invoices"
+/// route = "/tenants/{tenant}/invoices"
+/// claims = { tenant = "acme" }
+/// expect = "deny"
+/// reason = "condition-not-met"
+/// [[case]]
+/// name = "other routes are left to other policies"
+/// path = "/orders"
+/// route = "/orders"
+/// expect = "abstain"
+/// "#;
+/// let report =
+///     policies.test(&Cases::parse(Path::new("tenants.toml"), cases)?.about("conditions"))?;
+/// assert_eq!(report.passed(), 3);
+/// # Ok::<(), ztlib::policies::LoadError>(())
+/// ```
+pub const CONDITIONS: &[u8] = include_bytes!("../components/conditions.wasm");
+
+/// The SHA-256 digest of [`CONDITIONS`], in hexadecimal, as a manifest pins it.
+pub const CONDITIONS_SHA256: &str = include_str!("../components/conditions.sha256");
+
+/// The reason with which [`CONDITIONS`] denies.
+pub const CONDITIONS_REASONS: [&str; 1] = ["condition-not-met"];

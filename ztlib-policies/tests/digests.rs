@@ -4,8 +4,8 @@
 
 use aws_lc_rs::digest::{SHA256, digest};
 use ztlib_policies::{
-    PEER_ALLOW_LIST, PEER_ALLOW_LIST_SHA256, RBAC, RBAC_SHA256, STEP_UP, STEP_UP_SHA256, TOKEN_SCOPE,
-    TOKEN_SCOPE_SHA256,
+    CONDITIONS, CONDITIONS_SHA256, PEER_ALLOW_LIST, PEER_ALLOW_LIST_SHA256, RBAC, RBAC_SHA256, STEP_UP,
+    STEP_UP_SHA256, TOKEN_SCOPE, TOKEN_SCOPE_SHA256,
 };
 
 #[test]
@@ -15,6 +15,7 @@ fn a_digest_is_that_of_its_bytes() {
         ("peer-allow-list", PEER_ALLOW_LIST, PEER_ALLOW_LIST_SHA256),
         ("token-scope", TOKEN_SCOPE, TOKEN_SCOPE_SHA256),
         ("step-up", STEP_UP, STEP_UP_SHA256),
+        ("conditions", CONDITIONS, CONDITIONS_SHA256),
     ] {
         let sum = digest(&SHA256, bytes);
         let found: String = sum.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
