@@ -3,6 +3,7 @@
 //! ```text
 //! cargo run --example quickstart              # prints who was let through and why, and ends
 //! cargo run --example quickstart -- --serve   # stays up, and prints the curl lines to try
+//! cargo run --example quickstart -- --record traffic.jsonl   # and writes what its guard recorded
 //! ```
 //!
 //! It makes its authorities, certificates and tokens on the spot, in a temporary folder, and talks
@@ -43,21 +44,20 @@ use world::{Failure, World};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let stay = std::env::args().nth(1);
-    let folder = match &stay {
-        None => std::env::temp_dir().join(format!("ztlib-quickstart-{}", std::process::id())),
-        Some(flag) if flag == "--serve" => std::env::args()
-            .nth(2)
-            .map_or_else(|| std::env::temp_dir().join("ztlib-quickstart"), PathBuf::from),
-        Some(other) => {
-            eprintln!("`{other}` is not known; there is `--serve [FOLDER]`");
+    let (flag, path) = (std::env::args().nth(1), std::env::args().nth(2).map(PathBuf::from));
+    let passing = || std::env::temp_dir().join(format!("ztlib-quickstart-{}", std::process::id()));
+    let result = match (flag.as_deref(), path) {
+        (Some("--serve"), folder) => {
+            let folder = folder.unwrap_or_else(|| std::env::temp_dir().join("ztlib-quickstart"));
+            serve::run(&folder).await.map(|()| 0)
+        }
+        (None, _) => play_in(&passing(), None).await,
+        (Some("--record"), Some(file)) => play_in(&passing(), Some(&file)).await,
+        (Some(other), _) => {
+            eprintln!("`{other}` is not known; there are `--serve [FOLDER]` and `--record FILE`");
             return ExitCode::from(2);
         }
     };
-    let result = if stay.is_some() { serve::run(&folder).await.map(|()| 0) } else { play(&folder).await };
-    if stay.is_none() {
-        let _ = std::fs::remove_dir_all(&folder);
-    }
     match result {
         Ok(0) => ExitCode::SUCCESS,
         Ok(wrong) => {
@@ -69,6 +69,13 @@ async fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Plays in a folder that is removed afterwards.
+async fn play_in(folder: &Path, record: Option<&Path>) -> Result<usize, Failure> {
+    let result = play(folder, record).await;
+    let _ = std::fs::remove_dir_all(folder);
+    result
 }
 
 /// How often a request is sent again to see what it costs then.
@@ -114,7 +121,7 @@ pub async fn start(world: &World, ports: (u16, u16), audit: impl AuditSink) -> R
 }
 
 /// Plays all scenes and prints the table. Gives how many decisions were not the expected ones.
-async fn play(folder: &Path) -> Result<usize, Failure> {
+async fn play(folder: &Path, record: Option<&Path>) -> Result<usize, Failure> {
     let world = World::make(folder)?;
     let (sender, events) = channel();
     let services = start(&world, (0, 0), Events(Mutex::new(sender))).await?;
@@ -170,7 +177,7 @@ async fn play(folder: &Path) -> Result<usize, Failure> {
     rows.append(&mut changed);
 
     println!();
-    trial::play(&world, &services).await?;
+    trial::play(&world, &services, record).await?;
     let mut promoted = Vec::new();
     for scene in scenes::after_the_promotion(&world) {
         promoted.push(play_one(&world, scene, &services, &events).await?);

@@ -2,10 +2,10 @@
 //! put in the place of the other.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ztlib::policies::trial::{PromotionRule, RecordingRules, Share};
+use ztlib::policies::trial::{Attribute, PromotionRule, RecordingRules, Share};
 
 use crate::world::{Failure, World};
 use crate::{Services, client, scenes};
@@ -16,16 +16,22 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const EVIDENCE: u64 = 10;
 
 /// Ends with the mended candidate in force.
-pub async fn play(world: &World, services: &Services) -> Result<(), Failure> {
+pub async fn play(world: &World, services: &Services, record: Option<&Path>) -> Result<(), Failure> {
     let policies = services.guard.policies();
     let rule = PromotionRule::new(EVIDENCE, Duration::ZERO);
 
     println!(
         "Clerks should call only the methods that they need. All callers call once more, and are recorded."
     );
-    let recorder = policies.record(RecordingRules::new())?;
+    // What `ztlib policy suggest` tells callers apart by.
+    let rules = RecordingRules::new().also(Attribute::peer());
+    let rules = rules.also(Attribute::claim("/roles")).also(Attribute::claim("/groups"));
+    let recorder = policies.record(rules)?;
     call_again(world, services).await?;
     let recording = recorder.recording();
+    if let Some(file) = record {
+        recording.save(file)?;
+    }
 
     let hasty = candidate(world, "\"/shop.Inventory/Reserve\"")?;
     let hasty = policies.candidate_from_manifest(hasty)?;

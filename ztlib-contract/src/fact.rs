@@ -1,11 +1,11 @@
-//! A fact: what a read gives, borrowed from the question and the view. A look-up compares facts
+//! A fact: what a read returns, borrowed from the question and the view. A look-up compares facts
 //! with remembered values in place, so that a decision that is remembered costs no copies.
 
 use std::borrow::Cow;
 
 use super::read::Value;
 
-/// What a read gives, before anybody keeps it.
+/// What a read returns, before anybody keeps it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fact<'q> {
     /// Known to be absent.

@@ -209,7 +209,7 @@ impl Obligation {
     }
 }
 
-/// Why a source gives no value for a header, and whose doing it is.
+/// Why a source returns no value for a header, and whose doing it is.
 struct Unusable {
     code: &'static str,
     what: String,

@@ -103,7 +103,7 @@ impl Question {
         self.fact(read, view).map(|fact| fact.to_value())
     }
 
-    /// What a read gives. Every fact that a policy learns, and every fact that a look-up compares,
+    /// What a read returns. Every fact that a policy learns, and every fact that a look-up compares,
     /// comes through here.
     pub fn fact<'q>(&'q mut self, read: &Read, view: &'q View) -> Result<Fact<'q>, ReadFault> {
         if let Read::Signal(name) | Read::SignalAtLeast(name, _) = read {

@@ -27,7 +27,7 @@ macro_rules! given {
     };
 }
 
-/// The Rust type of what a method gives.
+/// The Rust type of what a method returns.
 macro_rules! given_back {
     (yes) => { bool };
     (text) => { Arc<str> };
@@ -189,20 +189,20 @@ impl Read {
         self.row().rather
     }
 
-    /// Whether nothing but who calls decides what it gives: it gives the same for as long as peer
+    /// Whether nothing but who calls decides what it returns: it returns the same for as long as peer
     /// and claims are the very same ones. What depends on the time as well (`before-claim`), or on
     /// a document, is not among them.
     pub fn is_of_caller(&self) -> bool {
         self.row().whose == Whose::Caller
     }
 
-    /// Whether what it gives was sent by the caller, in the request or in a credential, so that the
+    /// Whether what it returns was sent by the caller, in the request or in a credential, so that the
     /// caller chooses how long it is.
     pub fn is_sent(&self) -> bool {
         matches!(self.row().whose, Whose::Request | Whose::Caller)
     }
 
-    /// Whether an audit event hides what it gives, unless a rule shows it.
+    /// Whether an audit event hides what it returns, unless a rule shows it.
     pub fn is_private(&self) -> bool {
         self.row().flags.contains(&Flag::Private)
     }
@@ -212,7 +212,7 @@ impl Read {
         self.row().flags.contains(&Flag::Issuer)
     }
 
-    /// Whether it gives what an issuer says of its own users, without saying which issuer: `alice`
+    /// Whether it returns what an issuer says of its own users, without saying which issuer: `alice`
     /// of one is not `alice` of another. A document that is looked into under `{issuer}` keeps
     /// them apart.
     pub fn is_word_of_an_issuer(&self) -> bool {

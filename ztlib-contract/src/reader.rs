@@ -24,7 +24,8 @@ impl Default for ReadLimits {
 }
 
 /// A policy's window on one question: every read is answered from the question, counted against
-/// [`ReadLimits`] and recorded in the trace. A read that was made before gives what it gave before.
+/// [`ReadLimits`] and recorded in the trace. A read that was made before returns what it gave
+/// before.
 pub struct Reader {
     question: Box<Question>,
     view: View,
@@ -99,7 +100,7 @@ impl Reader {
         }
     }
 
-    /// What a read gives, and whether it was made before.
+    /// What a read returns, and whether it was made before.
     fn answer(&mut self, read: &Read) -> Result<(Value, bool), ReadFault> {
         self.calls = self.calls.saturating_add(1);
         if self.calls > self.limits.calls {

@@ -88,7 +88,7 @@ impl Source {
         }
     }
 
-    /// The read that would give its value; none for what no read gives.
+    /// The read that would give its value; none for what no read returns.
     pub(crate) fn read(&self) -> Option<&Read> {
         match self {
             Self::Fact(read) => Some(read),

@@ -225,7 +225,7 @@ macro_rules! reads {
 
                 /// A value in a document that the manifest declares, by JSON pointer, that is a
                 /// string. `{issuer}`, `{subject}`, `{peer}`, `{param:id}` and `{claim:/tenant}` in
-                /// the pointer stand for their values, one a segment; an absent one gives none.
+                /// the pointer stand for their values, one a segment; an absent one returns none.
                 ///
                 /// Text that was read never goes into a pointer as it is: `~2` and `~3` stand for
                 /// braces.

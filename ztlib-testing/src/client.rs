@@ -11,7 +11,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-/// What a client call gives: the whole response, or why there is none.
+/// What a client call returns: the whole response, or why there is none.
 pub type ClientResult = Result<Response<Bytes>, Box<dyn std::error::Error + Send + Sync>>;
 
 /// An HTTPS client that trusts one authority and may present one certificate. It opens a connection

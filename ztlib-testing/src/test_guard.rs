@@ -154,7 +154,7 @@ impl TestCaller {
         self.claim("scope", scope)
     }
 
-    /// One claim more, in the place of one of that name.
+    /// One claim more, in place of one of that name.
     ///
     /// # Panics
     /// The value cannot be written as JSON.

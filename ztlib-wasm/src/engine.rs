@@ -64,7 +64,7 @@ impl fmt::Display for Allocator {
 }
 
 /// The engine with everything that policies are linked to. There is one a process: compiled code of
-/// one engine means nothing to another. Cloning gives another handle on it.
+/// one engine means nothing to another. Cloning returns another handle on it.
 #[derive(Clone)]
 pub struct Engine(pub(crate) Arc<Sandbox>);
 

@@ -62,7 +62,7 @@ impl Module {
     /// ```
     ///
     /// # Errors
-    /// [`EngineError`] as loading gives it: `forbidden-import`, `module-too-large`,
+    /// [`EngineError`] as loading returns it: `forbidden-import`, `module-too-large`,
     /// `too-many-values` and the others that `docs/operations.md` lists.
     pub fn check(bytes: &[u8], budget: &Budget) -> Result<(), EngineError> {
         Weight::of(bytes, budget).map(drop)

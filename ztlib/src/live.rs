@@ -40,7 +40,7 @@ impl<T> Live<T> {
         self.now.load().generation
     }
 
-    /// Replaces the value by what `next` makes of it, and gives the new generation. After an error
+    /// Replaces the value by what `next` makes of it, and returns the new generation. After an error
     /// everything is as before.
     pub(crate) fn update<E>(&self, next: impl FnOnce(&Now<T>) -> Result<Now<T>, E>) -> Result<u64, E> {
         let replacing = lock(&self.replacing);
@@ -52,7 +52,7 @@ impl<T> Live<T> {
         Ok(generation)
     }
 
-    /// Waits until the generation is not `since`, and gives it.
+    /// Waits until the generation is not `since`, and returns it.
     pub(crate) async fn changed(&self, since: u64) -> u64 {
         self.waiters.wait(|| Some(self.generation()).filter(|now| *now != since)).await
     }
@@ -72,7 +72,7 @@ impl Happened {
         self.waiters.wake();
     }
 
-    /// Waits until the count is not `since`, and gives it.
+    /// Waits until the count is not `since`, and returns it.
     pub(crate) async fn next(&self, since: u64) -> u64 {
         self.waiters.wait(|| Some(self.count.load(Ordering::SeqCst)).filter(|now| *now != since)).await
     }
@@ -106,7 +106,7 @@ impl Waiters {
         }
     }
 
-    /// Waits until `ready` gives something. It is asked after the waker is in its place: what
+    /// Waits until `ready` returns something. It is asked after the waker is in its place: what
     /// happens from then on wakes.
     async fn wait<R>(&self, ready: impl Fn() -> Option<R>) -> R {
         let place = Place::new(self);

@@ -1,8 +1,8 @@
 //! A part of a query, as it stands in a URI.
 
-/// A name or a value of a query, escaped; decoding gives the same text. What a query may hold as it
-/// is (RFC 3986 section 3.4) stays as it is, since a URI has a bound: only `&`, `=` and `+`, which
-/// mean something in a query, are escaped besides.
+/// A name or a value of a query, escaped; decoding returns the same text. What a query may hold as
+/// it is (RFC 3986 section 3.4) stays as it is, since a URI has a bound: only `&`, `=` and `+`,
+/// which mean something in a query, are escaped besides.
 pub fn encoded(text: &str) -> String {
     let mut encoded = String::new();
     for byte in text.bytes() {

@@ -182,13 +182,13 @@ impl<'a> RevocationListDraft<'a> {
         self
     }
 
-    /// With this number in the place of the version; 1 means version 2.
+    /// With this number in place of the version; 1 means version 2.
     pub fn version_field(mut self, version: u8) -> Self {
         self.version = Some(version);
         self
     }
 
-    /// With this name in DER in the place of the issuer's.
+    /// With this name in DER in place of the issuer's.
     pub fn issuer_name(mut self, name: Vec<u8>) -> Self {
         self.issuer = Some(name);
         self

@@ -26,7 +26,7 @@ pub(crate) const SET_NAME: &str = "policy-set";
 /// declared reasons, the documents and the rest of the manifest. Equal revisions decide alike.
 ///
 /// It prints as its name, 12 hexadecimal digits, by which audit events, the status, metrics,
-/// recordings and the desk call it; [`Revision::digest`] gives all 64.
+/// recordings and the desk call it; [`Revision::digest`] returns all 64.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Revision(Digest);
 

@@ -7,8 +7,8 @@ use http::{HeaderMap, HeaderValue};
 use crate::authorize::same_spelling;
 use crate::origin::Forwarded;
 
-/// Takes out what nobody may claim of themselves, and gives what the caller sent to be found again
-/// by, where it is well-formed.
+/// Takes out what nobody may claim of themselves, and returns what the caller sent to be found
+/// again by, where it is well-formed.
 pub(super) fn take_in(headers: &mut HeaderMap) -> Option<Arc<Forwarded>> {
     let mut forwarded = Forwarded { trace_parent: None, request_id: None };
     let mut claimed = false;

@@ -54,7 +54,7 @@ impl Ask {
         self
     }
 
-    /// What the application knows of it, in the place of what was given before.
+    /// What the application knows of it, in place of what was given before.
     #[must_use]
     pub fn labels(mut self, labels: Labels) -> Self {
         self.labels = labels;

@@ -30,7 +30,8 @@ use crate::authenticate::peer::{PeerError, Trust};
 use crate::clock::{SharedClock, unix_seconds};
 use crate::remote_addr::RemoteAddr;
 
-/// Takes transports, gives verified connections. Cloning shares the count of handshakes under way.
+/// Takes a transport and returns a verified connection. Cloning shares the count of handshakes
+/// under way.
 ///
 /// - Client certificates are required;
 ///   [`allow_unauthenticated_peers`](AcceptorBuilder::allow_unauthenticated_peers) lets peers

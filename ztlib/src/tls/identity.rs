@@ -43,7 +43,7 @@ impl ServerIdentity {
         Self::new(chain, key)
     }
 
-    /// Shows another chain from the next handshake on, and gives the new generation. If that fails
+    /// Shows another chain from the next handshake on, and returns the new generation. If that fails
     /// the last one stays.
     ///
     /// # Errors
@@ -71,7 +71,7 @@ impl ServerIdentity {
         self.0.generation()
     }
 
-    /// Waits until the chain is not that of generation `since`, and gives the generation that it
+    /// Waits until the chain is not that of generation `since`, and returns the generation that it
     /// has then.
     pub async fn changed(&self, since: u64) -> u64 {
         self.0.changed(since).await

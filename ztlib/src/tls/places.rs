@@ -245,7 +245,7 @@ mod tests {
         }
         assert!(places.take().is_none());
         assert_eq!(places.with_requests(), 4);
-        // Who was made to leave gives nothing back a second time.
+        // A connection that had to leave does not free its place a second time.
         drop(taken);
         assert!(places.take().is_none());
         // One that has become idle goes, once it is looked for again.

@@ -379,8 +379,8 @@ fn remembered_decisions(table: &mut Table, wire: &Wire) -> Result<(), Failure> {
     Ok(())
 }
 
-/// One look-up of a 100-byte key in a cache of the same library that holds 1 000 entries, as a decision of five
-/// reads would have it, by the hashes that ztlib's cache has.
+/// One look-up of a 100-byte key in a cache of the same library that holds 1 000 entries, as a
+/// decision of five reads would have it, by the hashes that ztlib's cache has.
 fn cache_look_up() -> f64 {
     let hasher = foldhash::quality::FixedState::with_seed(7);
     let cache: quick_cache::sync::Cache<Box<[u8]>, Arc<u64>, _, _> =

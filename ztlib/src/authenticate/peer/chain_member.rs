@@ -21,8 +21,8 @@ pub enum Position {
 
 /// A certificate of a chain, named for people: its place and its subject.
 ///
-/// `Display` gives, for example, ``intermediate 1 (`CN=issuing`)``. The subject is escaped and cut
-/// to 200 characters.
+/// `Display` returns, for example, ``intermediate 1 (`CN=issuing`)``. The subject is escaped and
+/// cut to 200 characters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChainMember {
     position: Position,

@@ -134,7 +134,7 @@ impl Roots {
         Ok(())
     }
 
-    /// These, with the trust domains and authorities of `part` in the place of their own or added.
+    /// These, with the trust domains and authorities of `part` in place of their own or added.
     /// All others stay as they are, with their revocation lists.
     pub(super) fn with(&self, part: &Self) -> Result<Self, TrustError> {
         let (mut domains, mut authorities) = (self.domains.clone(), self.authorities.clone());

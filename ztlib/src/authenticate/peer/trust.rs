@@ -53,7 +53,7 @@ impl Trust {
         Self(Arc::new(Live::new(next_generation(), Arc::new(roots))))
     }
 
-    /// Puts the roots of `next` in the place of these, at once and for every clone.
+    /// Puts the roots of `next` in place of these, at once and for every clone.
     ///
     /// No TLS session is resumed by our acceptor, so a new connection is always judged by the new
     /// roots; a request on an open connection is judged by them too, before anything else
@@ -64,7 +64,7 @@ impl Trust {
             self.0.update(|_| Ok::<_, Infallible>(Now { generation: next_generation(), value: roots }));
     }
 
-    /// Puts the trust domains and authorities of `part` in the place of those of the same name, or
+    /// Puts the trust domains and authorities of `part` in place of those of the same name, or
     /// adds them. All others keep their roots and their revocation lists. Gives the new generation.
     ///
     /// Code that follows the roots of one domain, such as a federated bundle or a new revocation
@@ -118,7 +118,7 @@ impl Trust {
         self.0.generation()
     }
 
-    /// Waits until the roots are not those of generation `since`, and gives the generation that
+    /// Waits until the roots are not those of generation `since`, and returns the generation that
     /// they have then.
     pub async fn changed(&self, since: u64) -> u64 {
         self.0.changed(since).await

@@ -25,7 +25,7 @@ pub(super) struct Limits {
     pub(super) entries: Option<usize>,
 }
 
-/// The name of the only member of what is put in the place of an entry that cannot be read. No text
+/// The name of the only member of what is put in place of an entry that cannot be read. No text
 /// has a member of this name: it is refused for it.
 const UNREADABLE: &str = "\0";
 

@@ -257,13 +257,13 @@ impl KeyStore {
         self.0.set.generation()
     }
 
-    /// Waits until the keys are not those of generation `since`, and gives the generation that they
+    /// Waits until the keys are not those of generation `since`, and returns the generation that they
     /// have then.
     pub async fn changed(&self, since: u64) -> u64 {
         self.0.set.changed(since).await
     }
 
-    /// Waits until tokens named a `kid` that no key of the set has, and gives how many there were.
+    /// Waits until tokens named a `kid` that no key of the set has, and returns how many there were.
     /// What fetches keys looks for new ones then.
     ///
     /// `since` is the number that the last call gave, or 0: tokens of the time between two calls

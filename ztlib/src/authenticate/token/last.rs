@@ -40,7 +40,7 @@ impl LastTokens {
         kept.first()?.as_ref().map(|last| last.claims.clone())
     }
 
-    /// Keeps a header whose token was good, in the place of the one that was not seen for longest.
+    /// Keeps a header whose token was good, in place of the one that was not seen for longest.
     pub(super) fn keep(&self, verifier: u64, header: &[u8], claims: &VerifiedClaims) {
         if header.len() > MAX_KEPT_BYTES {
             return;

@@ -72,7 +72,7 @@ fn folder() -> Option<PathBuf> {
     std::env::var_os("ZTLIB_VECTORS").map(PathBuf::from)
 }
 
-/// Runs a file and gives the number of its cases.
+/// Runs a file and returns the number of its cases.
 fn run(file: &str) -> Option<usize> {
     let Some(folder) = folder() else {
         println!("skipped: ZTLIB_VECTORS does not name the folder of the vectors");

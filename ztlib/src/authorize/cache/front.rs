@@ -2,11 +2,11 @@
 //! shares no memory with other threads and allocates nothing for a decision that is found.
 //!
 //! An entry is a whole trace with its decision. It is found by comparing: where every read of the
-//! trace gives for this question what it gave then, a deterministic policy reads the same, sees the
-//! same and says the same. Where to look is a hint made of who asks and where; a wrong hint costs a
-//! look into the shared cache, never a wrong answer. What depends on the caller alone is not read
-//! again while the caller is the very one that it was read for: verified claims and identities do
-//! not change.
+//! trace returns for this question what it gave then, a deterministic policy reads the same, sees
+//! the same and says the same. Where to look is a hint made of who asks and where; a wrong hint
+//! costs a look into the shared cache, never a wrong answer. What depends on the caller alone is
+//! not read again while the caller is the very one that it was read for: verified claims and
+//! identities do not change.
 
 use std::cell::RefCell;
 use std::sync::{Arc, Weak};
@@ -99,7 +99,7 @@ impl Entry {
         }
     }
 
-    /// Whether every read of the trace gives for this question what it gave.
+    /// Whether every read of the trace returns for this question what it gave.
     fn answers(&mut self, question: &mut Question, policies: &PolicySet) -> bool {
         let known = self.caller.is_of(&question.caller);
         let same = self.trace.reads().all(|(read, value)| {

@@ -43,8 +43,8 @@ use crate::digest::Digest;
 use key::{Key, NoKey};
 use read_list::ReadList;
 
-/// Bounds on what decision caching may hold. There is no unbounded cache; whoever gives greater
-/// numbers than the machine has memory, has none. With 0 `bytes` only what threads keep is
+/// Bounds on what decision caching may hold. There is no unbounded cache, but numbers greater
+/// than the machine's memory bound nothing. With 0 `bytes` only what threads keep is
 /// remembered, with 0 `reads` or `key_bytes` nothing that a policy read anything for, and with 0
 /// `sites` all share one list. A guard can also be without any
 /// ([`without_decision_cache`](crate::enforce::GuardBuilder::without_decision_cache)).

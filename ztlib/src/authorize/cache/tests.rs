@@ -24,7 +24,7 @@ use ztlib_contract::Budget;
 
 const START: u64 = 1_795_392_000;
 
-/// A generator of numbers that needs no library and gives the same numbers for the same seed
+/// A generator of numbers that needs no library and returns the same numbers for the same seed
 /// (xorshift64*).
 struct Dice(u64);
 

@@ -1,7 +1,7 @@
 //! Whether it pays to remember the decisions of a site; and where it does not, what is to blame.
 //!
 //! Windows of look-ups are counted first, which costs next to nothing. Where few are found, the
-//! misses of a while are looked at: a read that gives another value nearly each time makes
+//! misses of a while are looked at: a read that returns another value nearly each time makes
 //! decisions that nobody finds again; questions that are missed again and again say that
 //! the cache is too small for them.
 
@@ -98,7 +98,7 @@ impl Usefulness {
         sample.report(site);
     }
 
-    /// Adds to the sample; gives it once there is enough.
+    /// Adds to the sample; returns it once there is enough.
     fn last_of_sample(&self, key: &Key, trace: &Trace) -> Option<Sample> {
         let mut misses = self.misses.lock().unwrap_or_else(PoisonError::into_inner);
         let Misses::Some(sample) = &mut *misses else { return None };
@@ -130,7 +130,7 @@ struct Varying {
 }
 
 impl Varying {
-    /// Whether it gives another value nearly each time.
+    /// Whether it returns another value nearly each time.
     fn varies(&self) -> bool {
         self.values.len() >= MOST_VALUES || self.values.len() > self.made / 2
     }

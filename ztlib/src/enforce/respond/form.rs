@@ -104,7 +104,7 @@ where
     }
 }
 
-/// Puts the answer of a form in the place of ztlib's own.
+/// Puts the answer of a form in place of ztlib's own.
 pub(super) fn reform(
     form: &dyn RefusalForm,
     refusal: &Refusal,

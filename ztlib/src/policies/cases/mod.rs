@@ -3,7 +3,7 @@
 //! A policy set has files of cases beside it. They are run by hand (`ztlib policy test`), by the
 //! tests of a program, and whenever the set is loaded: a manifest that names them (`tests =
 //! ["tests/*.toml"]`, for the whole set or for one policy) is refused with the code `cases-failed`,
-//! the file and the line where one of them gives another answer, and what was in force stays in
+//! the file and the line where one of them returns another answer, and what was in force stays in
 //! force.
 //!
 //! # A file of cases
@@ -30,7 +30,7 @@
 //! headers = { accept = "text/html", x-tag = ["a", "b"] }
 //! labels = { owner = "alice" }
 //! signals = { risk = 3, posture = false }     # false: absent; any other cannot be had
-//! documents = { roles = { alice = "admin" } } # in the place of the set's own
+//! documents = { roles = { alice = "admin" } } # in place of the set's own
 //! now = 2026-11-23T08:00:00Z                  # default: 2026-11-23T00:00:00Z; or in seconds
 //!
 //! expect = "allow"                            # or deny, abstain (one policy), fault, bad-request
@@ -69,7 +69,7 @@
 //! that cannot occur: a request that the guard refuses before it asks a policy (a path that is not
 //! in normal form), a header that it takes out, a route that does not match the path, parameters
 //! that are not in them (`contradiction`), a route that no router has (`bad-route`), a token that
-//! is not valid at the case's moment, an address in the place of a peer's name.
+//! is not valid at the case's moment, an address in place of a peer's name.
 //!
 //! # Why callers may be made up here
 //!

@@ -102,7 +102,7 @@ fn file<'t>(policy: &'t DeTable<'t>, key: &str) -> Option<(&'t str, Range<usize>
     Some((value.get_ref().as_str()?, value.span()))
 }
 
-/// What has to be written for a key to have this digest: in the place of its value, or behind the
+/// What has to be written for a key to have this digest: in place of its value, or behind the
 /// file's name, on a line of its own where the table is not written in one.
 fn edit(
     policy: &DeTable<'_>,

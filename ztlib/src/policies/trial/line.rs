@@ -172,7 +172,7 @@ pub(crate) fn read(text: &str) -> Result<Record, String> {
 }
 
 /// The revision's name, and beside it the digest of the policies without their documents. Where
-/// that is missing, a whole digest stands in the place of the name, or nothing that is in force is
+/// that is missing, a whole digest stands in place of the name, or nothing that is in force is
 /// what decided.
 fn judged_by(line: &mut Members) -> Result<JudgedBy, String> {
     let named = line.text("judged-by")?;

@@ -11,7 +11,7 @@
 //!   desk (`ztlib policy replay`).
 //!
 //! A [`PromotionRule`] says when that is enough ([`Candidate::check`]). A candidate never comes
-//! into force by itself: put its files in the place of those in force, for every replica at once.
+//! into force by itself: put its files in place of those in force, for every replica at once.
 //! [`Shadow::status`] says how a shadow goes.
 //!
 //! ```

@@ -42,7 +42,7 @@ pub(super) fn distribution_point(choice: &[u8], issuer: &DistinguishedName) -> R
     let mut names = match chosen.tag {
         FULL => elements(chosen.value)?.into_iter().map(general).collect::<Result<Vec<_>, _>>()?,
         RELATIVE => {
-            // The tag stands in the place of that of a SET.
+            // The tag stands in place of that of a SET.
             let relative = [&[SET], chosen.whole.get(1..).unwrap_or_default()].concat();
             vec![Name::Directory(issuer.below(&relative).ok_or(Damaged)?)]
         }

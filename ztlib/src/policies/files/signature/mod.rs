@@ -40,8 +40,8 @@ const P256_PREFIX: &[u8] = &[
 ];
 
 /// The name of a key: the SHA-256 digest of its SubjectPublicKeyInfo (RFC 5280, section 4.1), as
-/// `openssl pkey -pubin -in key.pub -outform DER | sha256sum` gives it. It prints as 64 hexadecimal
-/// digits.
+/// `openssl pkey -pubin -in key.pub -outform DER | sha256sum` returns it. It prints as 64
+/// hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyId(Digest);
 

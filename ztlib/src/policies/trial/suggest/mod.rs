@@ -22,16 +22,24 @@ const MAX_POINTS: usize = 2000;
 /// use std::path::Path;
 /// use ztlib::policies::trial::{Recording, SuggestionRules};
 ///
-/// let recorded = r#"{"format":1,"kind":"ztlib-recording","hidden":[]}
-/// {"id":"66b06d3f1e6c2a700000000000000001","time":1767225600000,"method":"GET","route":"/orders/{id}","token":true,"attributes":{"claim:/roles":[["clerk"]]},"judged-by":"9c56cc51b374c3ba189210d5b6d4bf57790d351c96c47c02190ecf1e430635ab","decision":{"verdict":"allow"},"reads":[]}
-/// "#;
+/// // As `Recording::save` writes it.
+/// let recorded = [
+///     r#"{"format":1,"kind":"ztlib-recording","hidden":[]}"#,
+///     concat!(
+///         r#"{"id":"66b06d3f1e6c2a700000000000000001","time":1767225600000,"method":"GET","#,
+///         r#""route":"/orders/{id}","token":true,"attributes":{"claim:/roles":[["clerk"]]},"#,
+///         r#""judged-by":"9c56cc51b374","decision":{"verdict":"allow"},"reads":[]}"#,
+///     ),
+/// ]
+/// .join("\n");
 /// let recording = Recording::parse(Path::new("traffic.jsonl"), recorded.as_bytes())?;
 /// let suggestion = SuggestionRules::new().suggest(&recording)?;
 /// assert!(suggestion.roles.is_some_and(|yaml| yaml.contains("clerk")));
 /// // Nobody brought a client certificate, so there is no rule about peers.
 /// assert!(suggestion.peers.is_none());
 ///
-/// let nothing = Recording::parse(Path::new("traffic.jsonl"), recorded.lines().next().unwrap_or("").as_bytes())?;
+/// let head = recorded.lines().next().unwrap_or_default();
+/// let nothing = Recording::parse(Path::new("traffic.jsonl"), head.as_bytes())?;
 /// assert_eq!(SuggestionRules::new().suggest(&nothing).unwrap_err().code(), "nothing-to-suggest");
 /// # Ok::<(), ztlib::policies::LoadError>(())
 /// ```
@@ -236,8 +244,8 @@ impl Plan {
     }
 }
 
-/// The fewest roles of which each caller has one; those that are used in fewest places first. `None`
-/// if a caller has none.
+/// The fewest roles of which each caller has one; those that are used in fewest places first.
+/// `None` if a caller has none.
 fn smallest_cover(callers: &BTreeMap<Caller, u64>, seen: &Seen) -> Option<BTreeSet<Box<str>>> {
     let mut left: Vec<&Caller> = callers.keys().collect();
     if left.iter().any(|caller| caller.roles.is_empty()) {

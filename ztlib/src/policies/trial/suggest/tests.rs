@@ -67,8 +67,8 @@ fn scopes_that_everybody_has_tell_nobody_apart() {
     assert!(suggestion.notes.iter().any(|note| note.contains("without a client certificate")));
 }
 
-/// What cannot be told from callers that were not seen is left out aloud, and so is what was denied,
-/// came without a route, or would be a pattern.
+/// What cannot be told from callers that were not seen is left out aloud, and so is what was
+/// denied, came without a route, or would be a pattern.
 #[test]
 fn what_cannot_be_told_apart_is_left_out_aloud() {
     let records = [
