@@ -1,4 +1,4 @@
-//! What is told once, because otherwise nothing would say that the service is put together wrongly.
+//! Warnings that are logged once, about setups that are wrong but cause no visible error.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -8,7 +8,7 @@ use http::request::Parts;
 
 use crate::authorize::{Read, Trace};
 
-/// What a guard has told already.
+/// Which warnings a guard has logged.
 #[derive(Debug, Default)]
 pub(super) struct Hints {
     preflight: AtomicBool,
@@ -16,8 +16,9 @@ pub(super) struct Hints {
 }
 
 impl Hints {
-    /// A preflight has no credentials (Fetch standard, "CORS-preflight request"), so a guard that
-    /// sees one refuses it: what answers preflights is not there, or stands behind the guard.
+    /// A preflight has no credentials (Fetch standard, "CORS-preflight request"), so a guard
+    /// refuses it. If one arrives here, the layer that should answer it is missing or is inside the
+    /// guard.
     pub(super) fn refused(&self, parts: &Parts) {
         let is_preflight = parts.method == Method::OPTIONS
             && parts.headers.contains_key(ORIGIN)
@@ -25,13 +26,13 @@ impl Hints {
         if is_preflight && !self.preflight.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 target: "ztlib::guard",
-                "a CORS preflight was refused: the layer that answers preflights stands outside of the \
-                 guard (`layer_outside`); inside of it, it sees neither preflights nor refusals"
+                "a CORS preflight was refused: put the layer that answers preflights outside of the \
+                 guard (`layer_outside`); inside, it sees neither preflights nor refusals"
             );
         }
     }
 
-    /// A policy asked for the address of a caller whose address the server did not leave.
+    /// A policy asked for the caller's address, but the server did not provide it.
     pub(super) fn without_address(&self, trace: &Trace) {
         if self.address.load(Ordering::Relaxed) {
             return;
@@ -40,7 +41,7 @@ impl Hints {
         if asks && !self.address.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 target: "ztlib::guard",
-                "a policy asks for the address of the caller, and the server does not tell it: serve \
+                "a policy asks for the caller's address, but the server does not provide it: serve \
                  with ztlib, or with axum's `into_make_service_with_connect_info::<SocketAddr>()`"
             );
         }

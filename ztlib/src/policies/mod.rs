@@ -144,7 +144,7 @@
 //!   the one of its permit
 //! - `too-many-questions`: one `ask_all` had more questions than
 //!   [`MAX_QUESTIONS`](crate::enforce::MAX_QUESTIONS)
-//! - `question-lost`: the sandbox did not give the question back; report it
+//! - `question-lost`: the sandbox did not return the question; report it
 //! - `internal`: a call of the host gave a value of another type than the contract says; report it
 
 #[cfg(feature = "manifest")]
