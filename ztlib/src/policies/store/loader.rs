@@ -1,4 +1,4 @@
-//! Where a set comes from, again and again, and what was in force before it.
+//! The source of a set, for every reload, and the sets that were in force before.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
@@ -23,34 +23,34 @@ use crate::policies::files::{Manifest, Signed};
 use crate::policies::files::{Trust, Versions};
 use ztlib_contract::engine::Engine;
 
-/// How many sets that were in force before are kept, so that one can return to them.
+/// How many earlier sets are kept for rollbacks.
 const MAX_KEPT: usize = 3;
-/// How often a manifest is read that changes meanwhile.
+/// How often a manifest that keeps changing is read.
 const MOST_READS: u32 = 5;
 
-/// Loads candidates, one at a time, and remembers what it takes to judge and to undo them.
+/// Loads candidates, one at a time, and keeps what is needed to judge and to undo them.
 pub(crate) struct Loader {
     pub(crate) origin: Origin,
-    /// Documents that the program has set: they outlast reloads, since the program's word is newer
-    /// than the file's.
+    /// Documents that the program has set. They survive reloads, since they are newer than the
+    /// files.
     pub(crate) set_documents: BTreeMap<Box<str>, Arc<Json>>,
     pub(crate) signal_source: Option<Arc<dyn SignalSource>>,
-    /// The files that the last load looked for.
+    /// The files that the last load looked up.
     pub(crate) looked_for: LookedFor,
-    /// What is known of the set in force.
+    /// The provenance of the set in force.
     pub(crate) provenance: Provenance,
-    /// The policies (without documents) that were loaded last: what the files or the code say.
+    /// The policies (without documents) that were loaded last: those of the files or the code.
     pub(crate) last_loaded: Option<Digest>,
     /// The signed manifest that was loaded last.
     pub(crate) last_manifest: Option<Digest>,
-    /// The policies that were rolled back from: found again by watching, they stay out of force.
+    /// The policies that were rolled back from. Watching does not bring them back into force.
     pub(crate) held: Option<Digest>,
-    /// The policies that passed their cases last, and the files of those: what would be run again
-    /// to no end.
+    /// The policies that last passed their cases, and the files of those cases, so that they need
+    /// not run again.
     pub(crate) passed: Option<(Digest, Vec<String>)>,
-    /// How often what was in force was rolled back from.
+    /// The number of rollbacks.
     pub(crate) departures: u64,
-    /// Sets that were in force before, each with other policies; the newest last.
+    /// Sets that were in force before, each with different policies, newest last.
     pub(crate) kept: VecDeque<Loaded>,
 }
 
@@ -60,14 +60,14 @@ pub(crate) struct Source {
     pub(crate) signal_source: Option<Arc<dyn SignalSource>>,
 }
 
-/// Where a set comes from.
+/// The origin of a set.
 #[derive(Clone)]
 pub(crate) enum Origin {
     Code(Box<Blueprint>),
     Manifest(Box<FromManifest>),
 }
 
-/// A manifest, and whose word is taken for it.
+/// A manifest, and the keys that may sign it.
 #[derive(Clone)]
 pub(crate) struct FromManifest {
     pub(crate) path: PathBuf,
@@ -76,26 +76,26 @@ pub(crate) struct FromManifest {
     pub(crate) service: Service,
 }
 
-/// Which service loads it.
+/// The service that loads the set.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) enum Service {
-    /// Nobody has said; a signed set is then for nobody.
+    /// Not named; then no signed set is for it.
     #[default]
     Unnamed,
     Named(Box<str>),
-    /// Sets of all services are taken, by a verb.
+    /// Sets of all services are accepted (`allow_any_service`).
     Any,
 }
 
 impl Service {
-    /// Whether a set is for this service. What nobody signed need not say for whom it is.
+    /// Checks that a set is for this service. An unsigned set need not name one.
     fn check(&self, manifest: &Manifest) -> Result<(), LoadError> {
         match self {
             Self::Any => Ok(()),
             Self::Unnamed if manifest.signed.is_none() => Ok(()),
             Self::Unnamed => Err(LoadError::new(
                 "service-unnamed",
-                "the set is signed for certain services, and this one has not said which it is: name it with `service(…)`, or say `allow_any_service()` if sets of all services may be in force here",
+                "the set is signed for certain services, but this service has no name: give it one with `service(…)`, or call `allow_any_service()` if sets of all services may be in force here",
             )),
             Self::Named(_) if manifest.services.is_empty() && manifest.signed.is_none() => Ok(()),
             Self::Named(name) if manifest.services.contains(name) => Ok(()),
@@ -105,7 +105,7 @@ impl Service {
                 Err(LoadError::new(
                     "other-service",
                     format!(
-                        "the set is for {}, and this service is `{}`: put the right set there, or add this service to its `for` and sign it again",
+                        "the set is for {}, but this service is `{}`: put the right set there, or add this service to its `for` and sign it again",
                         services.join(", "),
                         shown(name)
                     ),
@@ -115,14 +115,14 @@ impl Service {
     }
 }
 
-/// A set with what is known of it.
+/// A set with its provenance.
 #[derive(Clone)]
 pub(crate) struct Loaded {
     pub(crate) set: Arc<PolicySet>,
     pub(crate) provenance: Provenance,
 }
 
-/// Who vouches for a set.
+/// The version and the signature of a set.
 #[derive(Clone, Default)]
 pub(crate) struct Provenance {
     pub(crate) version: Option<u64>,
@@ -136,8 +136,8 @@ impl Provenance {
         self.signed.map(|signed| signed.manifest)
     }
 
-    /// The same of a set that has the documents of another by now: which of them nobody vouches
-    /// for, the other's manifest says.
+    /// The provenance of a set that now has another set's documents. The other manifest tells which
+    /// of those are unsigned.
     pub(crate) fn with_documents(self, own: &PolicySet, other: &Self, others: &Documents) -> Self {
         if self.signed.is_none() {
             return self;
@@ -168,12 +168,12 @@ impl Loader {
         }
     }
 
-    /// Where it loads from.
+    /// The current source.
     pub(crate) fn source(&self) -> Source {
         Source { origin: self.origin.clone(), signal_source: self.signal_source.clone() }
     }
 
-    /// Another one, which loads while this one is free for others.
+    /// A second loader, which loads while this one stays available to others.
     pub(crate) fn beside(&self, source: Source) -> Self {
         let mut beside = Self::new(source.origin, source.signal_source);
         beside.set_documents.clone_from(&self.set_documents);
@@ -182,7 +182,7 @@ impl Loader {
         beside
     }
 
-    /// The set with the documents that the program has set by now.
+    /// The set with the documents that the program has set so far.
     pub(crate) fn with_set_documents(&self, set: Arc<PolicySet>) -> Arc<PolicySet> {
         let mut own = set.view.documents.0.iter();
         if own.any(|(name, own)| self.set_documents.get(name).is_some_and(|set| !Arc::ptr_eq(own, set))) {
@@ -198,7 +198,7 @@ impl Loader {
             Origin::Code(blueprint) => (blueprint.as_ref().clone(), Provenance::default(), Vec::new()),
             Origin::Manifest(from) => {
                 let (manifest, looked_for) = from.read();
-                // Also where it failed: what was missing is what may come.
+                // Even after a failure: a missing file may appear.
                 self.looked_for = looked_for;
                 let manifest = manifest?;
                 let provenance = Provenance {
@@ -218,8 +218,8 @@ impl Loader {
         #[cfg(feature = "manifest")]
         let cases = std::mem::take(&mut blueprint.cases);
         let set = blueprint.build(engine, self.signal_source.clone());
-        // Policies that do not pass their own cases are not in force. A document that changes is
-        // not held against those that have passed.
+        // Policies that fail their own cases do not come into force. A changed document does not
+        // count against policies that have passed.
         #[cfg(feature = "manifest")]
         let set = set.and_then(|set| {
             let to_pass = Some((set.root(), case_files));
@@ -236,7 +236,7 @@ impl Loader {
         Ok(Loaded { set: Arc::new(set), provenance })
     }
 
-    /// Whether what was loaded earlier may still come in force.
+    /// Whether a set that was loaded earlier may still come into force.
     pub(crate) fn check_version(&self, provenance: &Provenance) -> Result<(), LoadError> {
         match (&self.origin, &provenance.signed) {
             (Origin::Manifest(from), Some(signed)) => {
@@ -244,14 +244,14 @@ impl Loader {
             }
             (Origin::Code(_), Some(_)) => Err(LoadError::new(
                 "not-from-manifest",
-                "policies made in code have come in force since, and know no versions: load the candidate again",
+                "policies made in code have come into force since, and they have no versions: load the candidate again",
             )),
             (_, None) => Ok(()),
         }
     }
 
-    /// What the files say is rolled back from: as long as they say the same, they go on being read
-    /// for their documents.
+    /// The policies of the files were rolled back from. As long as the files stay the same, they
+    /// are still read for their documents.
     pub(crate) fn leave(&mut self) {
         self.departures += 1;
         if let Origin::Manifest(from) = &mut self.origin {
@@ -259,8 +259,8 @@ impl Loader {
         }
     }
 
-    /// Notes whose documents are about to be in force, with other policies than theirs: no older
-    /// ones come after them.
+    /// Records whose documents are about to come into force under other policies, so that no older
+    /// documents can follow.
     pub(crate) fn note_documents(&mut self, of: &Provenance) -> Result<(), LoadError> {
         let is_left = match (&self.origin, &of.signed) {
             (Origin::Manifest(from), Some(signed)) => from.versions.was_left(signed),
@@ -278,7 +278,7 @@ impl Loader {
         Ok(())
     }
 
-    /// Notes that a signed candidate is about to be in force.
+    /// Records that a signed candidate is about to come into force.
     pub(crate) fn raise_version(&mut self, provenance: &Provenance) -> Result<(), LoadError> {
         match (&mut self.origin, &provenance.signed) {
             (Origin::Manifest(from), Some(signed)) => from.versions.raise(signed),
@@ -286,7 +286,7 @@ impl Loader {
         }
     }
 
-    /// Writes down what is known of the set in force and of those before.
+    /// Adds the set in force and its predecessors to the status.
     pub(crate) fn describe(&self, status: &mut Status) {
         status.version = self.provenance.version;
         status.signer = self.provenance.signed.map(|signed| signed.signer);
@@ -298,8 +298,8 @@ impl Loader {
         status.kept = self.kept.iter().map(|kept| kept.set.revision).collect();
     }
 
-    /// Keeps a set that something else takes the place of. A set with the same policies is kept
-    /// once, and not beside the one in force.
+    /// Keeps a set that is being replaced. Sets with the same policies are kept once, and never if
+    /// these policies are in force.
     pub(crate) fn keep(&mut self, before: Loaded, in_force: Digest) {
         let root = before.set.root();
         self.kept.retain(|kept| kept.set.root() != root && kept.set.root() != in_force);
@@ -314,21 +314,21 @@ impl Loader {
 }
 
 impl FromManifest {
-    /// The manifest, verified, and the files that were looked for on the way, whether they were
-    /// found or not. Where the manifest is another one when all has been read (a link was
-    /// swapped meanwhile), the rest may belong to that one: it is read again.
+    /// Returns the verified manifest, and the files that were looked up on the way, found or not.
+    /// If the manifest has changed by the end (for example a swapped link), the other files may
+    /// belong to the new one, so it is read again.
     pub(crate) fn read(&self) -> (Result<Manifest, LoadError>, LookedFor) {
         let mut left = MOST_READS;
         loop {
             let (manifest, looked_for) = self.read_once();
-            // It is looked for before everything that it names.
+            // The manifest is looked up first.
             let is_still = looked_for.first().is_none_or(|(path, stamp)| Stamp::of(path) == *stamp);
             if manifest.is_err() || is_still {
                 return (manifest, looked_for);
             }
             left = left.saturating_sub(1);
             if left == 0 {
-                let text = "the manifest goes on changing while the files that it names are read: leave it alone for a moment";
+                let text = "the manifest keeps changing while the files that it names are read: leave it unchanged for a moment";
                 return (Err(LoadError::new("manifest-changing", text).at(&self.path, None)), looked_for);
             }
         }
@@ -340,8 +340,8 @@ impl FromManifest {
             Err(error) => return (Err(error), Folder::missing(&self.path)),
         };
         let manifest = manifest::read(&self.path, &mut folder, &self.trust).and_then(|manifest| {
-            // Before anything is compiled: a set of another service costs nothing, and neither does
-            // an old one.
+            // Checked before anything is compiled, so another service's set or an old one costs
+            // nothing.
             self.service.check(&manifest).map_err(|error| error.at(&self.path, None))?;
             let checked =
                 manifest.signed.as_ref().map_or(Ok(()), |signed| self.versions.check_readable(signed));
