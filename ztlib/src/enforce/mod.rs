@@ -62,7 +62,7 @@
 //!     Request::get("/orders/7")
 //!         .header("host", "shop.example")
 //!         .header("authorization", format!("Bearer {token}"))
-//!         .extension(MatchedRoute::new("/orders/{id}").with_param("id", "7")) // by the adapter
+//!         .extension(MatchedRoute::new("/orders/{id}").with_param("id", "7")) // by an adapter
 //!         .body(())
 //! };
 //! let response = orders.clone().oneshot(request("orders:read")?).await?;

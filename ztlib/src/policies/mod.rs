@@ -16,31 +16,31 @@
 //!
 //! ```toml
 //! format = 1
-//! version = 12                     # of a signed set: grows with every change
-//! for = "shop-production"          # of a signed set: the service, or a list of them
-//! signals = ["risk"]               # what the service supplies while it runs, and nothing else
+//! version = 12                     # signed sets only: grows with every change
+//! for = "shop-production"          # signed sets only: a service, or a list of them
+//! signals = ["risk"]               # read from the service while it runs; no others
 //! secret-headers = ["x-api-key"]   # no policy may read these either
 //!
 //! [[policy]]                       # policies are asked in this order
 //! name = "rbac"
-//! module = "rbac.wasm"             # paths are relative to the manifest's folder and stay in it
+//! module = "rbac.wasm"             # a path in or below the manifest's folder
 //! sha256 = "9c56cc51b374c3ba189210d5b6d4bf57790d351c96c47c02190ecf1e430635ab"
-//! config = "rbac.yaml"             # .yaml, .json or .toml; the policy is given it as JSON
-//! config-sha256 = "…"              # of that file; may be left out where the set is not signed
-//! reasons = ["no-role", "no-rule"] # with which it may deny
+//! config = "rbac.yaml"             # .yaml, .json or .toml; the policy receives JSON
+//! config-sha256 = "…"              # of that file; optional if the set is not signed
+//! reasons = ["no-role", "no-rule"] # the reasons it may deny with
 //! may-abstain = false              # the default: it must allow
-//! tests = ["tests/rbac/*.toml"]    # cases that it must pass alone; at the top: the whole set
+//! tests = ["tests/rbac/*.toml"]    # cases for this policy; at the top: for the set
 //!
-//! [policy.budget]                  # what differs from the default `Budget`
+//! [policy.budget]                  # changes to the default `Budget`
 //! fuel = 2_000_000
 //! wall-clock-ms = 50
 //!
-//! [[document]]                     # what policies look things up in
+//! [[document]]                     # data for look-ups by policies
 //! name = "roles"
 //! file = "roles.json"
-//! sha256 = "…"                     # may be left out where the set is not signed
-//! # allow-unsigned = true          # in a signed set, instead of `sha256`: who can write the
-//! #                                # file decides what is in it
+//! sha256 = "…"                     # optional if the set is not signed
+//! # allow-unsigned = true          # in a signed set, instead of `sha256`: anyone who can
+//! #                                # write to the file decides its content
 //! ```
 //!
 //! The keys of a budget are those of [`Budget`] with dashes: `fuel`, `config-fuel`, `memory-bytes`,
@@ -62,7 +62,7 @@
 //! signature is base64 or raw bytes (DER for ECDSA), so any of these can make it:
 //!
 //! ```sh
-//! # from cosign 3 on also: --new-bundle-format=false --use-signing-config=false
+//! # with cosign 3 and later, add: --new-bundle-format=false --use-signing-config=false
 //! cosign sign-blob --tlog-upload=false --key cosign.key \
 //!     --output-signature policies.toml.sig policies.toml
 //! openssl dgst -sha256 -sign p256.pem -out policies.toml.sig policies.toml

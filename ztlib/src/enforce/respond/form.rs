@@ -76,7 +76,7 @@ impl Told<'_> {
 /// # }
 /// # let policies = PolicySetBuilder::new().native("nobody", Nobody).load()?;
 ///
-/// /// Browsers are sent to the login; everybody else gets the usual answer.
+/// /// Redirects browsers to the login; all other callers get the usual answer.
 /// fn login(told: &Told<'_>, request: &Parts) -> Option<Response<Bytes>> {
 ///     let accepts = request.headers.get(header::ACCEPT)?.to_str().ok()?;
 ///     if told.status() != StatusCode::UNAUTHORIZED || !accepts.contains("text/html") {

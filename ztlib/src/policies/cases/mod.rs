@@ -10,31 +10,31 @@
 //!
 //! ```toml
 //! format = 1
-//! home-issuer = "https://id.shop.test"        # optional: else every issuer is at home
+//! home-issuer = "https://id.shop.test"        # optional; without it, every issuer counts as home
 //!
-//! [caller.alice]                              # may be left out: callers that several cases have
+//! [caller.alice]                              # optional: a caller for several cases
 //! peer = "spiffe://shop.test/gateway"
 //! # or peer = { authority = "partners", dns-names = ["a.example"] }
 //! claims = { sub = "alice", roles = ["clerk"] }
 //! remote-ip = "192.0.2.7"
 //!
 //! [[case]]
-//! name = "a clerk reads an order"             # a sentence; each once in a file
+//! name = "a clerk reads an order"             # a sentence, unique in the file
 //! caller = "alice"                            # peer, claims, remote-ip here replace the caller's
 //! method = "GET"                              # the default
 //! host = "service.test"                       # the default
 //! path = "/orders/7"                          # or action = "orders.approve", for `Guard::ask`
 //! query = { full = "yes" }
-//! route = "/orders/{id}"                      # the router's template, for gRPC the path
-//! params = { id = "7" }                       # optional: what path and route say
+//! route = "/orders/{id}"                      # the router's template; for gRPC the path
+//! params = { id = "7" }                       # optional: derived from path and route
 //! headers = { accept = "text/html", x-tag = ["a", "b"] }
 //! labels = { owner = "alice" }
-//! signals = { risk = 3, posture = false }     # false: absent; any other cannot be had
-//! documents = { roles = { alice = "admin" } } # in the place of the set's own
+//! signals = { risk = 3, posture = false }     # false: absent; all others fail
+//! documents = { roles = { alice = "admin" } } # replace the set's own
 //! now = 2026-11-23T08:00:00Z                  # default: 2026-11-23T00:00:00Z; or in seconds
 //!
 //! expect = "allow"                            # or deny, abstain (one policy), fault, bad-request
-//! # Every header that is changed; false: removed, true: to any value.
+//! # All changed headers; false: removed, true: any value.
 //! request-headers = { x-tenant = "acme", x-old = false, x-id = true }
 //! response-headers = {}
 //! # The whole trace, as `ztlib policy explain` prints it.
@@ -45,8 +45,8 @@
 //! path = "/orders/7"
 //! route = "/orders/{id}"
 //! expect = "deny"
-//! reason = "no-role"                          # required for a denial; of a fault: its code
-//! policy = "rbac"                             # who denied
+//! reason = "no-role"                          # required for a denial; for a fault: its code
+//! policy = "rbac"                             # the one that denied
 //! message = "ask your team lead"
 //! step-up = { acr = "urn:example:strong", max-age = 300 }
 //! ```
