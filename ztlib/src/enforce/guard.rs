@@ -1,4 +1,4 @@
-//! The guard: what a service author builds once and puts around everything.
+//! The guard, which a service builds once and puts around everything.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -91,7 +91,7 @@ pub(super) fn next_number() -> u64 {
     NUMBERS.fetch_add(1, Ordering::Relaxed)
 }
 
-/// Where one of the two proofs comes from.
+/// The source of a proof, that of the peer or that of the token.
 pub(super) enum Stage<A> {
     /// The guard verifies it.
     Verify(A),

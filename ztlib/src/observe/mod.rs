@@ -1,10 +1,13 @@
 //! Records every judgement: an [`AuditEvent`] for an [`AuditSink`], a `tracing` event, and metrics.
 //!
+//! **Deployment.** A sink is called on the request path, so it must not block. [`JsonLinesSink`]
+//! writes on a thread of its own, and loses (and counts) events rather than delay a request.
+//!
 //! These are all of ztlib's log targets and metrics, as in the tables of `docs/operations.md`. Text
 //! from callers is escaped in all of them.
 //!
 //! - `ztlib::audit`, info: every judgement: id, service, instance, parent, verdict, reason, policy,
-//!   revision, peer, subject, action, object, method, path. The sink has the same and more
+//!   revision, peer, subject, action, object, method, path. The sink gets these and more
 //! - `ztlib::audit`, error: the audit log cannot be written, flushed or reopened after a rotation,
 //!   or its writer did not start; events were lost: the first, and each time their number doubles
 //! - `ztlib::audit`, info: the audit log was rotated and its file reopened

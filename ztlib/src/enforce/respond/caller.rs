@@ -10,7 +10,7 @@ use super::body::ResponseBody;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[allow(clippy::exhaustive_enums, reason = "the adapters handle both")]
 pub enum Protocol {
-    /// A status and a `application/problem+json` body (RFC 9457).
+    /// A status and an `application/problem+json` body (RFC 9457).
     #[default]
     Http,
     /// A trailers-only reply with `grpc-status` and details. Its HTTP status is 200, so caches,

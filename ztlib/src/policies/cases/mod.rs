@@ -73,7 +73,7 @@
 //! (`contradiction`), a route that no router accepts (`bad-route`), a token that is not valid at
 //! the case's time, or an address in place of a peer's name.
 //!
-//! # Why callers may be made up here
+//! # Why a case may invent its caller
 //!
 //! A case describes its caller by facts ([`Caller`](crate::authorize::Caller)). Facts prove
 //! nothing: a [`Permit`](crate::enforce::Permit) needs a
