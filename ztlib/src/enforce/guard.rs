@@ -192,8 +192,8 @@ impl Guard {
     }
 
     /// Decides many questions in order, all by the same revision and at the same moment. Each
-    /// leaves its own audit event. If there are more than [`MAX_QUESTIONS`], the next result is a
-    /// refusal and the rest is not looked at.
+    /// leaves its own audit event. Questions beyond [`MAX_QUESTIONS`] are not looked at: the last
+    /// result is then one refusal for all of them.
     pub fn ask_all<'q>(
         &self,
         principal: &Principal,

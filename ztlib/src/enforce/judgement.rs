@@ -325,7 +325,7 @@ impl<'g> Judgement<'g> {
 
     /// Whether a request was denied because no route matches it: the policies asked for the route,
     /// found none, and did not go on to read the path, by which they could still decide. A denial
-    /// that asks for a stronger login does not count.
+    /// that asks for a stronger login is not one of these.
     fn is_for_want_of_a_route(&self, asked: &Asked, denial: &Denial) -> bool {
         let Asked::Request(facts) = asked else { return false };
         let decided_by_route = |trace: &Arc<Trace>| {

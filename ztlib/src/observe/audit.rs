@@ -190,8 +190,8 @@ impl AuditEvent {
         self.0.revision
     }
 
-    /// Whether a policy set decided, or would have. An event also names a revision if the set was
-    /// too old to be asked.
+    /// Whether the policies were asked for this decision, now or when it was cached. The revision
+    /// does not tell: an event names it even if the set was too old to be asked.
     pub(super) fn asked_policies(&self) -> bool {
         self.0.trace.is_some()
     }

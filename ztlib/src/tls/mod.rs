@@ -12,9 +12,9 @@
 //! | a listener without TLS, for probes | [`Server::allow_plaintext_probes`] |
 //! | bodies of HTTP/2 requests that pause for any time | [`Server::allow_idle_request_streams`] |
 //!
-//! **Deployment.** The service must end TLS itself. A load balancer in front has to pass TCP through:
-//! if it ends TLS, the peer's certificate does not reach the service. Unless the balancer preserves
-//! addresses, [`RemoteAddr`](crate::RemoteAddr) is the balancer's.
+//! **Deployment.** The service must end TLS itself. A load balancer in front has to pass TCP
+//! through: if it ends TLS, the peer's certificate does not reach the service. Unless the balancer
+//! preserves addresses, [`RemoteAddr`](crate::RemoteAddr) is the balancer's.
 //!
 //! For how long each state of a connection may last, see the project's `docs/connections.md`.
 

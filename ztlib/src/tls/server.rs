@@ -194,8 +194,8 @@ impl Server {
     }
 
     /// How long an HTTP/2 peer may be silent before it is sent a PING, and how long it may take to
-    /// answer. A peer in the middle of a header section cannot answer, so the sum of the two limits
-    /// that as well.
+    /// answer. A peer cannot answer in the middle of a header section, so the two together also
+    /// limit how long that may take.
     ///
     /// # Errors
     /// If either is not from a millisecond to an hour.

@@ -22,8 +22,8 @@ use ztlib_contract::Budget;
 use ztlib_wasm::Module;
 
 /// A policy set that is loaded to be tested: from a manifest, signed or not, whether or not it
-/// passes its cases. It can never come into force, so it loosens nothing. (A `trial::Candidate`,
-/// with the feature `trial`, can.)
+/// passes its cases. It can never come into force, so it loosens nothing. To try a set on real
+/// traffic, load it as a `trial::Candidate` (feature `trial`).
 ///
 /// ```no_run
 /// use ztlib::policies::cases::Draft;

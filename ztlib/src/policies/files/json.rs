@@ -155,7 +155,7 @@ fn too_deep(text: &str) -> Option<usize> {
 
 /// How many lists and keys of a YAML text may begin on a line after two others (`- - - a`). Two
 /// bytes of such a line become three events of hundreds of bytes each, and the parser keeps them
-/// all before it checks the depth: 2 MiB came to 430.
+/// all before it checks the depth: 2 MiB took 430 MiB.
 const MAX_NESTED: usize = 1 << 15;
 
 /// Returns the line of a YAML text that has too many of them. In a long text, lines that only look

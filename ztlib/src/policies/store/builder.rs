@@ -134,7 +134,7 @@ impl PolicySetBuilder {
         self
     }
 
-    /// Refuses every question that the policies would judge with the fault `policy-too-old`, once
+    /// Refuses whatever the policies would judge, with the fault `policy-too-old`, once
     /// this much time has passed since the set was last loaded, or confirmed by
     /// [`PolicyStore::reload`](super::reload::PolicyStore::reload) or
     /// [`PolicyStore::replace`](super::reload::PolicyStore::replace). `PolicyStore::replace`

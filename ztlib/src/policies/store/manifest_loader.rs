@@ -150,7 +150,7 @@ impl ManifestOptions {
         self
     }
 
-    /// Refuses every question that the policies would judge with the fault `policy-too-old`, once
+    /// Refuses whatever the policies would judge, with the fault `policy-too-old`, once
     /// this much time has passed since the set in force was last confirmed. It is confirmed when it
     /// is loaded, when [`PolicyStore::reload`](super::reload::PolicyStore::reload) succeeds, and,
     /// while [`PolicyStore::watch`](super::reload::PolicyStore::watch) is active, twice a second as

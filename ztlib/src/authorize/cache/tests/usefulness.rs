@@ -1,4 +1,4 @@
-//! The operator is told that caching does not pay only if that is so.
+//! The operator is warned that caching does not pay if that is so, and not before.
 
 use super::*;
 
