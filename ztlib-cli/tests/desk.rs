@@ -171,7 +171,7 @@ fn what_cannot_be_loaded_ends_with_3_and_the_place() {
     let (exit, text) = folder.says(&["policy", "test", "policy.toml"]);
     assert_eq!(exit, 3);
     assert!(text.starts_with("error: policy.toml: the file cannot be read: "), "{text}");
-    assert!(text.ends_with(": correct the path, or go to its folder (file-not-found)\n"), "{text}");
+    assert!(text.ends_with(": correct the path, or change to its folder (file-not-found)\n"), "{text}");
     let (exit, text) = folder.says(&["policy", "test", "."]);
     assert!(
         exit == 3 && text.starts_with("error: .: give the path of the manifest, `policies.toml`"),
@@ -311,9 +311,9 @@ fn a_set_is_linted_for_what_its_cases_and_routes_show() {
     assert_eq!(
         lines,
         [
-            "policies.toml:3: policy `scope` declares the reason `no-rule` and gave it in no case (reason-never-given)",
+            "policies.toml:3: policy `scope` declares the reason `no-rule` but gives it in no case (reason-never-given)",
             "routes.txt:3: POST /orders/{id}: no case asks about it (route-untested)",
-            "routes.txt:4: GET /admin/{*rest}: no caller of the cases may pass: no policy covers the route (route-uncovered)",
+            "routes.txt:4: GET /admin/{*rest}: no caller in the cases may pass: no policy covers the route (route-uncovered)",
         ]
     );
     folder.write(
@@ -425,7 +425,7 @@ fn a_recording_that_cannot_be_read_is_named_with_its_line() {
     folder.write("bent.jsonl", &bent);
     folder.write("empty.jsonl", bent.lines().next().unwrap());
     for (file, says) in [
-        ("bent.jsonl", "error: bent.jsonl:2: `token` is true or false (bad-record)"),
+        ("bent.jsonl", "error: bent.jsonl:2: `token` must be true or false (bad-record)"),
         ("empty.jsonl", "error: empty.jsonl holds no records"),
         ("policies.toml", "error: policies.toml:1: "),
         ("nowhere.jsonl", "error: nowhere.jsonl: the recording cannot be read: "),

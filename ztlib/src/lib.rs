@@ -13,28 +13,28 @@
         unused_imports,
         unused_variables,
         unreachable_code,
-        reason = "only a part left out uses it"
+        reason = "used only by features that are off"
     )
 )]
 
 // The four stages, in the order in which a request meets them.
 
-// 1. Who is calling? Produces facts and judges nothing.
+// 1. Who is calling? Establishes facts; decides nothing.
 pub mod authenticate;
 
-// 2. May they? Pure: a question in, a decision out.
+// 2. May they? Pure: takes a question and returns a decision.
 pub mod authorize;
 
-// 3. Let through or refuse. The only place that may say yes.
+// 3. Lets the request through or refuses it. Only this stage may say yes.
 pub mod enforce;
 
-// 4. What is left behind.
+// 4. Records what was decided.
 pub mod observe;
 
-// Where policy sets come from: on the path of no request.
+// Where policy sets come from. Not on the path of a request.
 pub mod policies;
 
-// What the stages stand on.
+// What the stages build on.
 
 // The acceptor that both adapters use.
 #[cfg(feature = "server")]

@@ -1,4 +1,4 @@
-//! A value that is replaced while the service runs, and those who wait for that.
+//! A value that can be replaced while the service runs, and tasks that wait for a replacement.
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -8,16 +8,16 @@ use std::task::{Poll, Waker};
 
 use arc_swap::ArcSwap;
 
-/// A value and its generation. A reader gets both as one, takes no lock, and never waits for a
-/// replacement that is under way.
+/// A value and its generation. Readers get both together, take no lock, and never wait for a
+/// replacement in progress.
 pub(crate) struct Live<T> {
     now: ArcSwap<Now<T>>,
-    /// One replacement at a time: each is computed from what is there.
+    /// Serializes replacements, because each is computed from the current value.
     replacing: Mutex<()>,
     waiters: Waiters,
 }
 
-/// The value of one generation.
+/// The value at one generation.
 pub(crate) struct Now<T> {
     pub(crate) generation: u64,
     pub(crate) value: T,
@@ -40,8 +40,8 @@ impl<T> Live<T> {
         self.now.load().generation
     }
 
-    /// Replaces the value by what `next` makes of it, and returns the new generation. After an error
-    /// everything is as before.
+    /// Replaces the value with the result of `next`, and returns the new generation. On error
+    /// nothing changes.
     pub(crate) fn update<E>(&self, next: impl FnOnce(&Now<T>) -> Result<Now<T>, E>) -> Result<u64, E> {
         let replacing = lock(&self.replacing);
         let next = next(&self.now.load())?;
@@ -52,14 +52,14 @@ impl<T> Live<T> {
         Ok(generation)
     }
 
-    /// Waits until the generation is not `since`, and returns it.
+    /// Waits until the generation differs from `since`, and returns it.
     pub(crate) async fn changed(&self, since: u64) -> u64 {
         self.waiters.wait(|| Some(self.generation()).filter(|now| *now != since)).await
     }
 }
 
-/// How often something happened, for those who wait for the next time. However often it happens
-/// between two looks, they are woken once.
+/// Counts an event, for tasks that wait for its next occurrence. However often it occurs between
+/// two polls, a waiting task is woken once.
 #[derive(Default)]
 pub(crate) struct Happened {
     count: AtomicU64,
@@ -72,16 +72,16 @@ impl Happened {
         self.waiters.wake();
     }
 
-    /// Waits until the count is not `since`, and returns it.
+    /// Waits until the count differs from `since`, and returns it.
     pub(crate) async fn next(&self, since: u64) -> u64 {
         self.waiters.wait(|| Some(self.count.load(Ordering::SeqCst)).filter(|now| *now != since)).await
     }
 }
 
-/// Tasks that wait. One that stops waiting leaves nothing behind.
+/// Waiting tasks. A task that stops waiting leaves nothing behind.
 #[derive(Default)]
 struct Waiters {
-    /// How many there are, so that nobody takes the lock for nobody.
+    /// The number of waiting tasks, so that waking nobody takes no lock.
     number: AtomicUsize,
     wakers: Mutex<Wakers>,
 }
@@ -106,8 +106,8 @@ impl Waiters {
         }
     }
 
-    /// Waits until `ready` returns something. It is asked after the waker is in its place: what
-    /// happens from then on wakes.
+    /// Waits until `ready` returns a value. The waker is registered before `ready` is called, so no
+    /// event after that call is missed.
     async fn wait<R>(&self, ready: impl Fn() -> Option<R>) -> R {
         let place = Place::new(self);
         poll_fn(|context| {
@@ -118,7 +118,7 @@ impl Waiters {
     }
 }
 
-/// The place of one who waits, given up when it is dropped.
+/// The slot of one waiting task, given up on drop.
 struct Place<'w> {
     waiters: &'w Waiters,
     place: u64,
@@ -141,7 +141,7 @@ impl Drop for Place<'_> {
     }
 }
 
-/// Nothing under these locks can be left half done by a panic.
+/// A panic under these locks cannot leave anything half done.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -171,7 +171,7 @@ mod tests {
         assert_eq!(waits.poll(), Poll::Ready(2));
         drop(waits);
 
-        // What happened before one looks is not missed.
+        // An event before the first poll is not missed.
         assert_eq!(tokio_test::task::spawn(live.changed(1)).poll(), Poll::Ready(2));
     }
 

@@ -188,7 +188,7 @@ fn mistakes_in_a_manifest_name_their_line_and_what_to_do() {
         (policy("config = 'nothing.yaml'"), "file-not-found", Some(6), "`nothing.yaml`"),
         (policy("config = 'allow-all.wasm'"), "file-not-utf8", Some(6), "UTF-8"),
         (policy("config = 'bad.txt'"), "unknown-format", Some(6), ".yaml"),
-        (policy("config = 'bad.yaml'"), "malformed-file", Some(1), "`a` is there twice"),
+        (policy("config = 'bad.yaml'"), "malformed-file", Some(1), "`a` appears twice"),
         ("format = 1\n[[policy]]\nmodule = 'x'".into(), "missing-key", Some(2), "`name`"),
         ("format = 1\n[[policy]]\nname = 'p'".into(), "missing-key", Some(2), "`module`"),
         (

@@ -350,8 +350,8 @@ fn only_plain_public_keys_of_two_kinds_are_trusted() {
     off_curve[90] ^= 1;
     let code = |text: &str| TrustedKey::from_pem(text.as_bytes()).unwrap_err().to_string();
     for (text, says) in [
-        ("".to_owned(), "none in the text"),
-        ("MCowBQYDK2VwAyEA".to_owned(), "none in the text"),
+        ("".to_owned(), "the text has no key"),
+        ("MCowBQYDK2VwAyEA".to_owned(), "the text has no key"),
         (private.clone(), "not a public key"),
         (pem("CERTIFICATE", &p256), "a certificate"),
         (good.replace("-----END", "!!\n-----END"), "not PEM"),

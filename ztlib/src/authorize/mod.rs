@@ -1,23 +1,23 @@
-//! Decides whether a caller may do something: a question in, a decision out.
+//! Decides whether a caller may do something: takes a question and returns a decision.
 //!
 //! A [`Guard`](crate::enforce::Guard) asks for every request; a handler asks about an object that
-//! it has loaded. There is no socket, runtime or clock in here.
+//! it has loaded. This module uses no socket, runtime or clock.
 //!
-//! 1. A set of [policies](crate::policies) is asked in order. The first deny wins. The set allows
-//!    where every required policy allows, at least one policy allows and none denies. Everything
-//!    else is a deny.
-//! 2. A policy learns a fact only by a [`Read`]. Each read and its value stand in the [`Trace`],
-//!    which the audit event shows.
-//! 3. A read that fails is a [`Fault`], and so is a trap or a spent budget. A fault refuses the
+//! 1. The [policies](crate::policies) of a set are asked in order. The first deny wins. The set
+//!    allows if every required policy allows, at least one policy allows and none denies.
+//!    Everything else is a deny.
+//! 2. A policy learns facts only through a [`Read`]. The [`Trace`] records each read with its
+//!    value, and the audit event shows them.
+//! 3. A failed read is a [`Fault`], and so is a trap or an exhausted budget. A fault refuses the
 //!    request and is never mistaken for a denial.
-//! 4. A decision is remembered under the reads that it made, and served again only where every
-//!    read would give the same. Nothing has to be configured or flushed. Faults are not remembered.
+//! 4. A decision is cached under its reads, and served again only if every read would return the
+//!    same. There is nothing to configure or flush. Faults are not cached.
 //!
-//! A denial has a [`Reason`]: a code of 1 to 64 of `a-z`, `0-9` and `-`, which the policy set
-//! declares. The codes of faults are in the page of [`policies`](crate::policies#codes-of-faults).
+//! A denial has a [`Reason`]: a code of 1 to 64 characters from `a-z`, `0-9` and `-`, which the
+//! policy set declares. For the codes of faults see [`policies`](crate::policies#codes-of-faults).
 //!
-//! **Deployment.** Memory for decisions is bounded by [`CacheLimits`]. The decisions of a set with
-//! a [`NativePolicy`] are not remembered, since such a policy can learn facts in other ways.
+//! **Deployment.** [`CacheLimits`] bounds the memory of the decision cache. The decisions of a set
+//! with a [`NativePolicy`] are not cached, since such a policy can learn facts in other ways.
 //!
 //! ```
 //! use std::time::SystemTime;

@@ -6,11 +6,10 @@ use ztlib_contract::engine::{Call, Evaluated, Policy};
 
 use super::{Answer, Fault, Outcome, Reader};
 
-/// A policy written in Rust and run natively, without sandbox: the seam for what cannot be a
-/// component.
+/// A policy written in Rust that runs natively, without a sandbox. For what cannot be a component.
 ///
-/// It shares the process, its clocks and its globals. What it learns other than through the
-/// [`Reader`] stands in no trace: so the decisions of a set that has one are not cached.
+/// It shares the process, its clocks and its globals. Whatever it learns other than through the
+/// [`Reader`] is in no trace, so the decisions of its set are not cached.
 ///
 /// ```
 /// use std::time::SystemTime;
@@ -20,7 +19,7 @@ use super::{Answer, Fault, Outcome, Reader};
 /// };
 /// use ztlib::policies::PolicySetBuilder;
 ///
-/// /// Only what is labelled "public" may pass.
+/// /// Allows only what is labelled "public".
 /// struct PublicOnly;
 /// impl NativePolicy for PublicOnly {
 ///     fn decide(&self, question: &mut Reader, outcome: &mut Outcome) -> Result<Answer, Fault> {
@@ -46,15 +45,15 @@ use super::{Answer, Fault, Outcome, Reader};
 /// # Ok::<(), ztlib::policies::LoadError>(())
 /// ```
 pub trait NativePolicy: Send + Sync + 'static {
-    /// Decides on one question.
+    /// Answers one question.
     ///
     /// # Errors
-    /// Where no decision can be reached, above all where a read fails: the request is then refused
+    /// If no decision can be reached, above all because a read fails. The request is then refused
     /// as a fault.
     fn decide(&self, question: &mut Reader, outcome: &mut Outcome) -> Result<Answer, Fault>;
 }
 
-/// A native policy, as an engine's: nobody knows what it looks at.
+/// A native policy as one of an engine's. What it depends on cannot be tracked.
 pub(crate) struct Native<P>(pub(crate) P);
 
 impl<P: NativePolicy> Policy for Native<P> {

@@ -1,4 +1,4 @@
-//! Who looks on as questions are decided. Mostly nobody does.
+//! Observers of decisions. Usually there are none.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,7 +14,7 @@ use crate::request_id::RequestId;
 /// A question that was decided.
 pub(crate) struct Seen<'s> {
     pub(crate) id: RequestId,
-    /// The request from which a handler asked.
+    /// The request in whose handler the question was asked.
     pub(crate) parent: Option<RequestId>,
     pub(crate) question: &'s Question,
     pub(crate) result: &'s Result<Decision, Fault>,
@@ -22,7 +22,7 @@ pub(crate) struct Seen<'s> {
     pub(crate) by: &'s PolicySet,
 }
 
-/// Looks on, on the path of a request: it waits for nobody and takes no part in the decision.
+/// Observes decisions on the request path. It must not block, and takes no part in the decision.
 pub(crate) trait Observer: Send + Sync {
     fn see(&self, seen: &Seen<'_>);
 }
@@ -36,7 +36,7 @@ pub(crate) struct Observers {
 }
 
 impl Observers {
-    /// Lets one look on; false where another of its kind does already.
+    /// Adds an observer. Returns false if there is already one of its kind.
     pub(crate) fn add(&self, kind: &'static str, observer: Arc<dyn Observer>) -> bool {
         self.change(|all| {
             let is_free = all.iter().all(|(taken, _)| *taken != kind);
@@ -47,12 +47,12 @@ impl Observers {
         })
     }
 
-    /// From when this returns, requests that begin are not shown to it.
+    /// Removes an observer. It sees no request that begins after this returns.
     pub(crate) fn remove(&self, observer: &Arc<dyn Observer>) {
         self.change(|all| all.retain(|(_, one)| !Arc::ptr_eq(one, observer)));
     }
 
-    /// Asked on every request, so it is no more than a load.
+    /// Asked on every request, so it is only one load.
     pub(crate) fn is_anybody(&self) -> bool {
         self.looking_on.load(Ordering::Relaxed)
     }

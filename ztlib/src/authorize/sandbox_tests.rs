@@ -1,4 +1,4 @@
-//! The sandbox, asked as a service asks it.
+//! Tests of the sandbox, used as a service uses it.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -20,7 +20,7 @@ const PROBE: &[u8] = include_bytes!("../../../plugins/artifacts/probe.wasm");
 struct Risk;
 impl SignalSource for Risk {
     fn signal(&self, name: &str, _: &crate::authorize::Caller) -> Result<Option<String>, SignalError> {
-        assert_eq!(name, "risk", "the source's own mistake");
+        assert_eq!(name, "risk", "a bug in the source itself");
         Ok(Some("7".to_owned()))
     }
 }
@@ -79,7 +79,7 @@ fn a_policy_that_was_compiled_against_0_1_0_goes_on_working() {
     assert_eq!(reads_of(&evaluation), expected_reads());
 }
 
-/// It also puts a constant aside, and copies headers by symbols.
+/// It also stores a constant and copies headers by symbol.
 #[test]
 fn a_policy_that_was_compiled_against_0_1_1_goes_on_working() {
     let evaluation = ask(include_bytes!("../../tests/contract/0.1.1.wasm"), Budget::default());
@@ -190,7 +190,7 @@ fn memory_for_an_answer_that_cannot_be_used_is_a_fault() {
 fn host_calls_and_what_they_carry_cost_fuel() {
     let bytes = include_bytes!("../../tests/contract/0.1.0.wasm");
     let used = ask(bytes, Budget::default()).fuel();
-    // 52 calls of at least 200.
+    // 52 calls of at least 200 each.
     assert!((10_400..40_000).contains(&used), "{used}");
     let mut budget = Budget::default();
     budget.fuel = 5_000;
@@ -230,6 +230,6 @@ fn values_larger_than_the_arena_grow_the_memory_up_to_the_budget() {
     };
     let evaluation = ask(8 << 20);
     assert!(matches!(evaluation.result(), Ok(Decision::Deny(_))), "{:?}", evaluation.result());
-    assert_eq!(evaluation.trace().reads().len(), 2, "each document once");
+    assert_eq!(evaluation.trace().reads().len(), 2, "each document counts once");
     assert_eq!(ask(512 << 10).result().clone().unwrap_err().code(), "memory-limit");
 }

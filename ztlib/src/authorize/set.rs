@@ -1,4 +1,4 @@
-//! The policy set: one immutable revision, and how its policies' answers become one decision.
+//! The policy set: one immutable revision, and how the answers of its policies become one decision.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -22,27 +22,27 @@ use ztlib_contract::engine::{Call, Evaluated, Policy};
 /// The name under which the set itself denies.
 pub(crate) const SET_NAME: &str = "policy-set";
 
-/// The name of a loaded policy set: a digest over its modules, their configuration, budgets and
+/// Identifies a loaded policy set: a digest of its modules, their configuration, budgets and
 /// declared reasons, the documents and the rest of the manifest. Equal revisions decide alike.
 ///
-/// It prints as its name, 12 hexadecimal digits, by which audit events, the status, metrics,
-/// recordings and the desk call it; [`Revision::digest`] returns all 64.
+/// It prints as a name of 12 hexadecimal digits, as used in audit events, the status, metrics,
+/// recordings and the CLI. [`Revision::digest`] returns all 64 digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Revision(Digest);
 
 impl Revision {
-    /// The whole digest (SHA-256) in hexadecimal digits. It begins with the name.
+    /// The whole digest (SHA-256) in hexadecimal digits. It starts with the name.
     pub fn digest(&self) -> String {
         self.0.to_string()
     }
 
-    /// What it prints as.
+    /// The name that it prints as.
     pub(crate) fn name(&self) -> RevisionName {
         RevisionName(self.0.as_bytes().first_chunk().copied().unwrap_or_default())
     }
 }
 
-/// The name of a revision: what audit events, the status, metrics and recordings call it.
+/// The name of a revision, as used in audit events, the status, metrics and recordings.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct RevisionName([u8; 6]);
 
@@ -95,18 +95,17 @@ pub(crate) struct Entry {
     pub(crate) policy: Arc<dyn Policy>,
 }
 
-/// One revision. Everything that a decision can depend on besides the question is in here, and none
-/// of it changes.
+/// One revision: everything that a decision can depend on besides the question. It never changes.
 pub(crate) struct PolicySet {
     pub(crate) revision: Revision,
-    /// What the revision names besides the documents.
+    /// Identifies everything but the documents.
     root: Digest,
     entries: Vec<Entry>,
     is_pure: bool,
     pub(crate) view: View,
 }
 
-/// The outcome of asking a policy set one question.
+/// The result of evaluating a policy set once.
 pub struct Evaluation {
     pub(crate) question: Box<Question>,
     pub(crate) result: Result<Decision, Fault>,
@@ -118,12 +117,12 @@ pub struct Evaluation {
 }
 
 impl Evaluation {
-    /// The decision, or why there is none. A fault refuses.
+    /// The decision, or why none was reached. A fault refuses.
     pub fn result(&self) -> &Result<Decision, Fault> {
         &self.result
     }
 
-    /// What was read, with what came back.
+    /// The reads, each with its value.
     pub fn trace(&self) -> &Trace {
         &self.trace
     }
@@ -133,25 +132,25 @@ impl Evaluation {
         self.log.iter().map(|(policy, line)| (policy.as_ref(), line.as_ref()))
     }
 
-    /// What each policy said, in order, up to the one that decided or stopped.
+    /// Each policy's answer, in order, up to the one that decided or failed.
     pub fn answers(&self) -> impl ExactSizeIterator<Item = (&str, Answer)> {
         self.answers.iter().map(|(policy, answer)| (policy.as_ref(), *answer))
     }
 
-    /// The fuel that all policies together used; where one trapped, at least what it used up to its
-    /// last call of the host.
+    /// The fuel that all policies used together. If a policy trapped, at least what it had used at
+    /// its last call to the host.
     pub fn fuel(&self) -> u64 {
         self.fuel
     }
 
-    /// The revision that judged.
+    /// The revision that decided.
     pub fn revision(&self) -> Revision {
         self.revision
     }
 }
 
 impl fmt::Debug for Evaluation {
-    /// Without the question, which holds the request with its credentials.
+    /// Leaves out the question, which holds the request with its credentials.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Evaluation")
             .field("revision", &self.revision)
@@ -164,7 +163,7 @@ impl fmt::Debug for Evaluation {
 }
 
 impl PolicySet {
-    /// `root` names everything but the documents.
+    /// `root` identifies everything but the documents.
     pub(crate) fn new(root: Digest, entries: Vec<Entry>, view: View) -> Self {
         let mut revision = Digester::new("ztlib revision 1");
         revision.part(root.as_bytes());
@@ -176,7 +175,7 @@ impl PolicySet {
         Self { revision: Revision(revision.finish()), root, entries, is_pure, view }
     }
 
-    /// The same set with other contents of one document. Nothing is compiled.
+    /// The same set with new content for one document. Nothing is compiled.
     pub(crate) fn with_document(&self, name: &str, document: Arc<Json>) -> Self {
         let mut documents = Documents::clone(&self.view.documents);
         documents.0.insert(name.into(), document);
@@ -184,8 +183,8 @@ impl PolicySet {
         Self::new(self.root, self.entries.clone(), view)
     }
 
-    /// The same policies, or one of them alone, with another view. For results: nothing is
-    /// enforced by it.
+    /// The same policies, or only one of them, with another view. For tests of policies: nothing is
+    /// enforced with it.
     pub(crate) fn result(&self, alone: Option<&str>, view: View) -> Self {
         let entries = self.entries.iter().filter(|entry| alone.is_none_or(|name| *entry.name == *name));
         let entries = entries.cloned().collect();
@@ -197,8 +196,8 @@ impl PolicySet {
         self.entries.iter().map(|entry| entry.name.as_ref())
     }
 
-    /// The same set with the contents that other documents have, where it declares a document of
-    /// that name. Nothing is compiled.
+    /// The same set with the content of these documents, where it declares a document of that name.
+    /// Nothing is compiled.
     pub(crate) fn with_documents(&self, others: &Documents) -> Self {
         let mut documents = Documents::clone(&self.view.documents);
         for (name, document) in &mut documents.0 {
@@ -210,23 +209,21 @@ impl PolicySet {
         Self::new(self.root, self.entries.clone(), view)
     }
 
-    /// The revision's name.
     pub(crate) fn revision(&self) -> &Revision {
         &self.revision
     }
 
-    /// Whether every fact that a decision depends on is in its trace. Otherwise it is not cached.
+    /// Whether the trace holds every fact that a decision depends on. Otherwise it is not cached.
     pub(crate) fn is_pure(&self) -> bool {
         self.is_pure
     }
 
-    /// What the revision names besides the documents: the root of every trace (T6). Documents are
-    /// reads.
+    /// Identifies everything but the documents, which are reads. The root of every trace (T6).
     pub(crate) fn root(&self) -> Digest {
         self.root
     }
 
-    /// What the set brings to every question.
+    /// What the set adds to every question.
     pub(crate) fn view(&self) -> &View {
         &self.view
     }
@@ -265,7 +262,7 @@ impl PolicySet {
 }
 
 impl Entry {
-    /// Asks this policy, with what earlier ones read still known and a budget of its own.
+    /// Asks one policy. It shares the reads of earlier ones and has its own budget.
     fn ask(&self, mut call: Box<Call>, view: &View) -> Evaluated {
         call.reader.begin(self.budget.reads);
         call.outcome = Outcome::new(self.budget.outcome).keeping(&view.secret_headers);
@@ -273,7 +270,7 @@ impl Entry {
     }
 }
 
-/// What the answers so far come to.
+/// The combined answers so far.
 #[derive(Default)]
 struct Judgement {
     allowed: bool,
@@ -281,8 +278,8 @@ struct Judgement {
 }
 
 impl Judgement {
-    /// Hears one policy; breaks with what the whole set says as soon as no other policy can change
-    /// it.
+    /// Adds the answer of one policy. Breaks with the decision of the whole set as soon as no
+    /// further policy can change it.
     fn hear(
         &mut self,
         entry: &Entry,
@@ -305,8 +302,8 @@ impl Judgement {
         ControlFlow::Break(heard.map_err(|fault| fault.in_policy(&entry.name)))
     }
 
-    /// What the set says when all have been heard and none denied. Required policies have allowed,
-    /// or it would not have come to this.
+    /// The decision when every policy was asked and none denied. All required policies have
+    /// allowed, or it would not get here.
     fn in_the_end(self) -> Decision {
         if self.allowed {
             Decision::Allow(self.obligations)
@@ -316,7 +313,7 @@ impl Judgement {
     }
 }
 
-/// A policy's deny with what it attached.
+/// A policy's deny, with what it attached.
 fn denial(entry: &Entry, outcome: &mut Outcome) -> Result<Decision, Fault> {
     let reason = match outcome.reason.take() {
         None => Reason::known("denied"),
@@ -353,7 +350,7 @@ mod tests {
     #[derive(Debug, Clone, Copy, PartialEq)]
     enum Does {
         Allow,
-        /// And sets the header `x-who` to this.
+        /// Allows, and sets the header `x-who` to this.
         AllowAs(u8),
         Deny,
         DenyDeclared,
@@ -398,7 +395,7 @@ mod tests {
         }
     }
 
-    /// The rules of a set in twenty lines: who decided, and how.
+    /// The rules of a set in twenty lines. Returns the decision and how many policies were asked.
     fn model(policies: &[(Does, bool)]) -> (String, usize) {
         let mut who = None;
         let mut allowed = false;
@@ -500,7 +497,7 @@ mod tests {
         assert_eq!(run(&[(Does::Panic, false), (Does::Allow, false)]).0, "fault p0 panicked");
     }
 
-    /// Makes as many reads as it is told, all different.
+    /// Makes this many reads, all different.
     struct Reads(u32);
     impl NativePolicy for Reads {
         fn decide(&self, question: &mut Reader, _: &mut Outcome) -> Result<Answer, Fault> {

@@ -1,19 +1,19 @@
-//! The acceptor in front of a guard.
+//! The acceptor that belongs in front of a guard.
 
 use super::guard::{Guard, Stage};
 use crate::tls::{Acceptor, AcceptorBuilder, ServerIdentity, WantsNothing};
 
 impl Guard {
-    /// Begins the acceptor that belongs in front of this guard: it believes the roots that the
-    /// guard believes, asks for a certificate where the guard does, and has its clock. So the two
-    /// cannot disagree about who may connect.
+    /// Begins the acceptor that belongs in front of this guard. It takes its roots, its clock and
+    /// whether to ask for a certificate from the guard, so the two cannot disagree about who may
+    /// connect.
     ///
-    /// - A guard with `peers(…)` gets an acceptor that requires a certificate, or accepts none
-    ///   where the authenticator [allows
-    ///   that](crate::authenticate::peer::PeerAuthenticator::allow_unauthenticated).
-    /// - A guard with `allow_unauthenticated_peers()` gets one that asks for no certificate. So
-    ///   does one with `peers_from_layer()`, whose roots are the layer's: give them to
-    ///   [`Acceptor::builder`].
+    /// - A guard with `peers(…)` gets an acceptor that requires a certificate, unless the
+    ///   authenticator [makes it
+    ///   optional](crate::authenticate::peer::PeerAuthenticator::allow_unauthenticated).
+    /// - A guard with `allow_unauthenticated_peers()` gets an acceptor that asks for no
+    ///   certificate. So does a guard with `peers_from_layer()`: only the layer knows its roots, so
+    ///   give them to [`Acceptor::builder`].
     ///
     /// ```
     /// use ztlib::authenticate::peer::Trust;
@@ -38,7 +38,7 @@ impl Guard {
     ///
     /// let acceptor = guard.acceptor(&ServerIdentity::from_pem(&chain, &key)?).build()?;
     ///
-    /// // An identity whose key is not the certificate's is refused here, and not by the first caller.
+    /// // A key that does not match the certificate is refused here, not at the first connection.
     /// let other = servers.leaf().dns("localhost").for_servers().issue();
     /// let error = ServerIdentity::from_pem(&chain, other.key_pem().as_bytes()).unwrap_err();
     /// assert_eq!(error.code(), "key-mismatch");

@@ -1,4 +1,4 @@
-//! One look at the headers of a request that has just arrived.
+//! One pass over the headers of a request that has just arrived.
 
 use std::sync::Arc;
 
@@ -7,8 +7,8 @@ use http::{HeaderMap, HeaderValue};
 use crate::authorize::same_spelling;
 use crate::origin::Forwarded;
 
-/// Takes out what nobody may claim of themselves, and returns what the caller sent to be found
-/// again by, where it is well-formed.
+/// Removes headers that no caller may set, and returns the correlation ids that the caller sent, if
+/// they are well-formed.
 pub(super) fn take_in(headers: &mut HeaderMap) -> Option<Arc<Forwarded>> {
     let mut forwarded = Forwarded { trace_parent: None, request_id: None };
     let mut claimed = false;
@@ -35,9 +35,9 @@ pub(super) fn take_in(headers: &mut HeaderMap) -> Option<Arc<Forwarded>> {
     (forwarded.trace_parent.is_some() || forwarded.request_id.is_some()).then(|| Arc::new(forwarded))
 }
 
-/// Headers under ztlib's own name, and those in which a proxy says whose certificate it saw
-/// (Envoy's, and RFC 9440), never come from a caller, in any spelling: TLS ends here, so whoever
-/// sends them speaks for themselves.
+/// Headers under ztlib's own name, and those in which a proxy reports a client certificate
+/// (Envoy's, and RFC 9440), in any spelling. TLS ends here, so they can only be the caller's own
+/// claims.
 fn is_claimed(name: &str) -> bool {
     const CLAIMED: [&str; 3] = ["x-forwarded-client-cert", "client-cert", "client-cert-chain"];
     name.starts_with("ztlib-")

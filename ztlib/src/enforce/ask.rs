@@ -1,16 +1,15 @@
-//! A question of the application's own, as a handler asks it.
+//! A question of the application's own, asked by a handler.
 
 use std::sync::Arc;
 
 use crate::authorize::Labels;
 use crate::observe::Object;
 
-/// A question of the application's own: what is to be done, to which object, and what the
-/// application knows of that object.
+/// A question of the application's own: the action, the object, and what the application knows
+/// about that object.
 ///
-/// The action and the labels are what policies see. The object is for the audit event alone, so
-/// that it can be said later who did what to which one; a policy that decides by the object's id is
-/// given it as a label, too.
+/// Policies see the action and the labels. The object is only for the audit event, to record which
+/// one was acted on. If a policy decides by the object's id, pass the id as a label too.
 ///
 /// ```
 /// use ztlib::authenticate::Principal;
@@ -31,7 +30,7 @@ use crate::observe::Object;
 /// }
 /// ```
 ///
-/// Asked about the principal of a request's permit, it leaves an event that names the request as
+/// If the principal comes from a request's permit, the question's audit event names that request as
 /// its [`parent`](crate::observe::AuditEvent::parent).
 #[derive(Clone)]
 pub struct Ask {
@@ -41,34 +40,35 @@ pub struct Ask {
 }
 
 impl Ask {
-    /// May this be done? The action is a name that the policies know: `orders.cancel`.
+    /// Asks whether this action may be done. Its name is one that the policies know, such as
+    /// `orders.cancel`.
     pub fn new(action: impl Into<Arc<str>>) -> Self {
         Self { action: action.into(), object: None, labels: Labels::new() }
     }
 
-    /// What it is to be done to: a kind, and an id among those of its kind. They stand in the audit
-    /// event, escaped and each cut to 512 bytes: no place for a secret.
+    /// The object of the action: its kind, and its id within that kind. Both appear in the audit
+    /// event, escaped and cut to 512 bytes each, so neither may be a secret.
     #[must_use]
     pub fn object(mut self, kind: impl Into<Arc<str>>, id: impl Into<Arc<str>>) -> Self {
         self.object = Some((kind.into(), id.into()));
         self
     }
 
-    /// What the application knows of it, in place of what was given before.
+    /// What the application knows about the object. Replaces labels given earlier.
     #[must_use]
     pub fn labels(mut self, labels: Labels) -> Self {
         self.labels = labels;
         self
     }
 
-    /// The object as an event keeps it.
+    /// The object as the event stores it.
     pub(super) fn kept_object(&self, cut: impl Fn(&str) -> &str) -> Option<Box<Object>> {
         let (kind, id) = self.object.as_ref()?;
         Some(Box::new(Object { kind: cut(kind).into(), id: cut(id).into() }))
     }
 }
 
-/// Without what its labels say.
+/// Leaves out the values of the labels.
 impl std::fmt::Debug for Ask {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let labels: Vec<&str> = self.labels.names().collect();

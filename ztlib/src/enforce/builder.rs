@@ -1,5 +1,5 @@
-//! Building a guard: who → what proof → which policies. Each choice is made exactly once; loosening
-//! is a verb.
+//! Builds a guard: callers, then tokens, then policies. Each choice is made exactly once, and every
+//! loosening is a verb.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -16,7 +16,8 @@ use crate::observe::{AuditSink, Place, Redaction, Remembered};
 use crate::policies::PolicyStore;
 use ztlib_contract::{AllowedSpellings, PathSpelling};
 
-/// A guard under construction; the type says which choice comes next, and you never write it.
+/// A guard under construction. The type parameter tracks which choice comes next; you never need to
+/// write it.
 #[must_use = "a builder guards nothing until `build`"]
 pub struct GuardBuilder<State>(State);
 
@@ -49,56 +50,54 @@ impl GuardBuilder<WantsPeers> {
         Self(WantsPeers(()))
     }
 
-    /// Every caller presents a client certificate that this accepts; [`PeerAuthenticator`] has the
+    /// Requires a client certificate that this authenticator accepts. [`PeerAuthenticator`] has the
     /// verbs that loosen it.
     #[cfg(feature = "peers")]
     pub fn peers(self, peers: impl Into<PeerAuthenticator>) -> GuardBuilder<WantsTokens> {
         GuardBuilder(WantsTokens { peers: Stage::Verify(peers.into()) })
     }
 
-    /// The peer was established by a
-    /// [`AuthenticatePeerLayer`](super::layers::AuthenticatePeerLayer) outside of the guard.
-    /// Where that layer did not run, every request is refused as a fault.
+    /// Takes the peer from an [`AuthenticatePeerLayer`](super::layers::AuthenticatePeerLayer)
+    /// outside of the guard. If that layer did not run, every request is refused as a fault.
     ///
-    /// The guard does not know the roots of that layer: [`Guard::ask`] looks again at the peer's
-    /// dates only, and takes only the principal of a permit of this guard. A request that the
-    /// layer itself refuses leaves a `tracing` event and no audit event.
+    /// The guard does not know the roots of that layer. [`Guard::ask`] therefore rechecks only the
+    /// dates of the peer, and accepts only a principal from a permit of this guard. If the layer
+    /// itself refuses a request, that leaves a `tracing` event and no audit event.
     #[cfg(feature = "peers")]
     pub fn peers_from_layer(self) -> GuardBuilder<WantsTokens> {
         GuardBuilder(WantsTokens { peers: Stage::FromLayer })
     }
 
-    /// Loosens: nobody is asked for a client certificate, and one that is presented means nothing.
+    /// Loosens: no client certificate is requested, and one that is presented is ignored.
     pub fn allow_unauthenticated_peers(self) -> GuardBuilder<WantsTokens> {
         GuardBuilder(WantsTokens { peers: Stage::Absent })
     }
 }
 
 impl GuardBuilder<WantsTokens> {
-    /// Every request brings a bearer token that this accepts; [`TokenAuthenticator`] has the verbs
-    /// that loosen it.
+    /// Requires a bearer token that this authenticator accepts. [`TokenAuthenticator`] has the
+    /// verbs that loosen it.
     #[cfg(feature = "tokens")]
     pub fn tokens(self, tokens: impl Into<TokenAuthenticator>) -> GuardBuilder<WantsPolicies> {
         GuardBuilder(WantsPolicies { peers: self.0.peers, tokens: Stage::Verify(tokens.into()) })
     }
 
-    /// The token was verified by a
-    /// [`AuthenticateTokenLayer`](super::layers::AuthenticateTokenLayer) outside of the guard.
-    /// Where that layer did not run, every request is refused as a fault. [`Guard::ask`] takes only
-    /// the principal of a permit of this guard.
+    /// Takes the token from an [`AuthenticateTokenLayer`](super::layers::AuthenticateTokenLayer)
+    /// outside of the guard. If that layer did not run, every request is refused as a fault.
+    /// [`Guard::ask`] accepts only a principal from a permit of this guard.
     #[cfg(feature = "tokens")]
     pub fn tokens_from_layer(self) -> GuardBuilder<WantsPolicies> {
         GuardBuilder(WantsPolicies { peers: self.0.peers, tokens: Stage::FromLayer })
     }
 
-    /// Loosens: nobody is asked for a token, and one that is sent means nothing.
+    /// Loosens: no token is required, and one that is sent is ignored.
     pub fn allow_requests_without_token(self) -> GuardBuilder<WantsPolicies> {
         GuardBuilder(WantsPolicies { peers: self.0.peers, tokens: Stage::Absent })
     }
 }
 
 impl GuardBuilder<WantsPolicies> {
-    /// These policies decide.
+    /// The policies that decide.
     pub fn policies(self, policies: PolicyStore) -> GuardBuilder<Ready> {
         GuardBuilder(Ready(Settings {
             number: next_number(),
@@ -122,87 +121,87 @@ impl GuardBuilder<WantsPolicies> {
 }
 
 impl GuardBuilder<Ready> {
-    /// Sends audit events to this sink, besides the `tracing` events that are always made.
+    /// Sends audit events to this sink, in addition to the `tracing` events, which are always
+    /// emitted.
     pub fn audit(mut self, sink: impl AuditSink) -> Self {
         self.0.0.sink = Some(Arc::new(sink));
         self
     }
 
-    /// Answers refusals over HTTP in this form: a login page for browsers, an error format of the
-    /// house. It is told what the caller may be told, and no more.
+    /// Answers refusals over HTTP in a custom form: a login page for browsers, or your own error
+    /// format. The form sees only what the caller may know.
     pub fn refusal_form(mut self, form: impl RefusalForm) -> Self {
         self.0.0.refusal_form = Some(Arc::new(form));
         self
     }
 
-    /// How much the decision cache may hold. It needs no other setting: a decision is found again
-    /// only where a fresh evaluation would say the same, so nothing has to be flushed when a
-    /// role, a document or a policy changes.
+    /// How much the decision cache may hold. It needs no other setting: a decision is reused only
+    /// if a fresh evaluation would return the same, so a change of a role, a document or a policy
+    /// never requires a flush.
     pub fn cache_limits(mut self, bounds: CacheLimits) -> Self {
         self.0.0.cache = Some(DecisionCache::new(bounds));
         self
     }
 
-    /// Evaluates every question afresh: for comparisons, and for services that count each byte.
+    /// Evaluates every question afresh, for comparisons or for services with very little memory.
     pub fn without_decision_cache(mut self) -> Self {
         self.0.0.cache = None;
         self
     }
 
-    /// Which values audit events show; by default those of headers, claims, documents and the like
-    /// are hidden.
+    /// Which values audit events show. By default the values of headers, claims, documents and the
+    /// like are hidden.
     pub fn redaction(mut self, redaction: Redaction) -> Self {
         self.0.0.redaction = Some(Arc::new(redaction));
         self
     }
 
-    /// The service's name in audit events, cut to 128 bytes: `shop-orders`. Nothing is taken from
-    /// the environment by itself; where OpenTelemetry names the service, give
-    /// `std::env::var("OTEL_SERVICE_NAME")`.
+    /// The service's name in audit events, cut to 128 bytes, such as `shop-orders`. The environment
+    /// is not read; if OpenTelemetry names the service, pass `std::env::var("OTEL_SERVICE_NAME")`.
     pub fn service(mut self, name: impl AsRef<str>) -> Self {
         self.place(|place| place.service = Some(beginning(name.as_ref())));
         self
     }
 
-    /// Which of the service's processes this is, in audit events, cut to 128 bytes: the name of the
-    /// pod, the host and the port.
+    /// Which of the service's processes this is, in audit events, cut to 128 bytes. For example the
+    /// name of the pod, or the host and the port.
     pub fn instance(mut self, id: impl AsRef<str>) -> Self {
         self.place(|place| place.instance = Some(beginning(id.as_ref())));
         self
     }
 
     fn place(&mut self, change: impl FnOnce(&mut Place)) {
-        // Nobody shares it before the guard is built.
+        // Nobody else holds this `Arc` before the guard is built.
         if let Some(place) = Arc::get_mut(self.0.0.place.get_or_insert_default()) {
             change(place);
         }
     }
 
-    /// The clock; by default the machine's.
+    /// The clock. By default the machine's.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.0.0.clock = SharedClock::new(clock);
         self
     }
 
     /// Loosens: requests to the route with this template pass without authentication and without
-    /// policies. They are still checked for path, host and method, and leave an audit event.
-    /// For gRPC: `/grpc.health.v1.Health/Check`.
+    /// policies. Their path, host and method are still checked, and they leave an audit event. For
+    /// gRPC: `/grpc.health.v1.Health/Check`.
     pub fn allow_public_route(mut self, template: impl Into<Box<str>>) -> Self {
         self.0.0.public_routes.insert(template.into());
         self
     }
 
-    /// Loosens: in a path that matches the route with this template, an escaped slash (`%2F`) is
-    /// allowed. Code that decodes the parameter sees a slash in it; one that holds a segment `.`
-    /// or `..` is refused all the same.
+    /// Loosens: allows an escaped slash (`%2F`) in a path that matches the route with this
+    /// template. Code that decodes the parameter sees a slash in it. A parameter with a segment `.`
+    /// or `..` is still refused.
     pub fn allow_encoded_slash(mut self, template: impl Into<Box<str>>) -> Self {
         self.0.0.encoded_slash_routes.insert(template.into());
         self
     }
 
-    /// Loosens: paths in this spelling pass as they stand, on every route and where no route
-    /// matches. Two spellings of one path are two texts: routes and parameters come to the same,
-    /// but a rule about the path itself, or a service behind that decodes it, may see two
+    /// Loosens: paths in this spelling pass unchanged, on every route and when no route matches.
+    /// Two spellings of one path are two different texts. Routing and parameters treat them alike,
+    /// but a rule on the path itself, or a service behind that decodes it, may not
     /// (`docs/paths.md`).
     ///
     /// ```
@@ -219,15 +218,16 @@ impl GuardBuilder<Ready> {
         self
     }
 
-    /// Loosens: the same on the route with this template alone.
+    /// Loosens: as [`allow_path_spelling`](Self::allow_path_spelling), but on the route with this
+    /// template only.
     pub fn allow_path_spelling_on(mut self, template: impl Into<Box<str>>, spelling: PathSpelling) -> Self {
         self.0.0.spellings.allow_on(template.into(), spelling);
         self
     }
 
-    /// Loosens: decides and reports, and **never refuses anything**: not a missing certificate, not
-    /// a bad token, not a denial, not a fault. [`Permit::enforced`](super::Permit::enforced)
-    /// tells a handler that it runs in spite of a refusal.
+    /// Loosens: decides and reports, but **never refuses anything**: not a missing certificate, not
+    /// a bad token, not a denial, not a fault. [`Permit::enforced`](super::Permit::enforced) tells
+    /// a handler whether the request would have been refused.
     pub fn observe_only(mut self) -> Self {
         self.0.0.enforcement = Enforcement::Nowhere;
         self
@@ -257,7 +257,7 @@ impl GuardBuilder<Ready> {
         self
     }
 
-    /// The guard.
+    /// Builds the guard.
     pub fn build(self) -> Guard {
         match &self.0.0.enforcement {
             Enforcement::Everywhere => {}
@@ -273,7 +273,7 @@ impl GuardBuilder<Ready> {
     }
 }
 
-/// The longest name of a service and of an instance, in bytes.
+/// The longest name of a service or of an instance, in bytes.
 const MAX_PLACE_BYTES: usize = 128;
 
 fn beginning(text: &str) -> Box<str> {

@@ -1,4 +1,4 @@
-//! The guard: what a service author builds once and puts around everything.
+//! The guard, which a service builds once and puts around everything.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -26,14 +26,13 @@ use crate::observe::{AuditSink, Place, Redaction, Remembered};
 use crate::policies::PolicyStore;
 use ztlib_contract::AllowedSpellings;
 
-/// The most questions in one [`Guard::ask_all`].
+/// The maximum number of questions in one [`Guard::ask_all`].
 pub const MAX_QUESTIONS: usize = 1000;
 
-/// Authenticates, authorizes, enforces and observes. It is cheap to clone, and every clone is the
-/// same guard.
+/// Authenticates, authorizes, enforces and observes. Cheap to clone; every clone is the same guard.
 ///
-/// Wrap a service in it with [`GuardLayer`](super::GuardLayer), or a whole router with the
-/// adapters `ztlib-axum` and `ztlib-tonic`; ask it about an object that a handler has loaded with
+/// Wrap a service in it with [`GuardLayer`](super::GuardLayer), or a whole router with the adapters
+/// `ztlib-axum` and `ztlib-tonic`. To decide about an object that a handler has loaded, use
 /// [`Guard::ask`].
 ///
 /// ```
@@ -64,7 +63,7 @@ pub const MAX_QUESTIONS: usize = 1000;
 #[derive(Clone)]
 pub struct Guard(pub(super) Arc<Settings>);
 
-/// What a guard was built with.
+/// The settings that a guard was built with.
 pub(super) struct Settings {
     /// Unique in this process, and never 0.
     pub(super) number: u64,
@@ -74,9 +73,9 @@ pub(super) struct Settings {
     pub(super) cache: Option<DecisionCache>,
     pub(super) clock: SharedClock,
     pub(super) sink: Option<Arc<dyn AuditSink>>,
-    /// None for the rule as it is without anything named.
+    /// `None` means the default redaction.
     pub(super) redaction: Option<Arc<Redaction>>,
-    /// Which process this is, where the guard was told.
+    /// Which process this is, if the guard was told.
     pub(super) place: Option<Arc<Place>>,
     pub(super) enforcement: Enforcement,
     pub(super) public_routes: BTreeSet<Box<str>>,
@@ -93,11 +92,11 @@ pub(super) fn next_number() -> u64 {
     NUMBERS.fetch_add(1, Ordering::Relaxed)
 }
 
-/// Where one of the two proofs comes from.
+/// The source of a proof, that of the peer or that of the token.
 pub(super) enum Stage<A> {
     /// The guard verifies it.
     Verify(A),
-    /// A layer outside of the guard has verified it; where that layer did not run, the request is a
+    /// A layer outside of the guard has verified it. If that layer did not run, the request is a
     /// fault.
     FromLayer,
     /// The service takes no such proof.
@@ -105,11 +104,11 @@ pub(super) enum Stage<A> {
 }
 
 /// Left in the request by `AuthenticatePeerLayer` and `AuthenticateTokenLayer`: what they found,
-/// even where that is nothing.
+/// even if that is nothing.
 #[derive(Clone)]
 pub(crate) struct Established<T>(pub(crate) Option<T>);
 
-/// A judged request: its parts come back, changed as the obligations say.
+/// A judged request. Returns its parts, changed as the obligations require.
 pub(super) struct Judged {
     pub(super) parts: Box<Parts>,
     pub(super) result: Result<Allowed, Refusal>,
@@ -117,13 +116,13 @@ pub(super) struct Judged {
 
 impl std::fmt::Debug for Guard {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Guard").field("enforcement", &self.0.enforcement).finish_non_exhaustive()
+        f.debug_struct("Guard").field("observe_only", &self.observes_only()).finish_non_exhaustive()
     }
 }
 
 impl Guard {
-    /// Begins a guard: who may connect, what token they bring, which policies decide. Nothing is
-    /// left out by forgetting it.
+    /// Begins a guard. The builder asks for peers, tokens and policies in turn, so none can be
+    /// forgotten.
     pub fn builder() -> GuardBuilder<WantsPeers> {
         GuardBuilder::new()
     }
@@ -133,7 +132,7 @@ impl Guard {
         &self.0.policies
     }
 
-    /// What the decision cache holds; none for a guard without one.
+    /// Usage of the decision cache; `None` if the guard has none.
     ///
     /// ```
     /// # fn f(guard: &ztlib::enforce::Guard) {
@@ -149,7 +148,7 @@ impl Guard {
         self.0.cache.as_ref().map(DecisionCache::status)
     }
 
-    /// Whether every refusal is only reported, by `observe_only`.
+    /// Whether refusals are only reported, because of `observe_only`.
     pub fn observes_only(&self) -> bool {
         matches!(self.0.enforcement, Enforcement::Nowhere)
     }
@@ -161,26 +160,27 @@ impl Guard {
         self.0.enforcement.not_met()
     }
 
-    /// Decides on a question of the application's own: may this principal do this to the object
-    /// with these labels?
+    /// Decides a question of the application's own: may this principal perform this action on an
+    /// object with these labels?
     ///
-    /// The credentials are checked again, as this guard checks those of a request: a handler that
-    /// runs for long may outlive them, and a principal may come from another guard, whose word
-    /// is not taken. A token must be of an issuer that this guard trusts, by a key, for an
-    /// audience and on terms that are this guard's; a peer must have roots of this guard. A proof
-    /// that this guard does not take at all (`allow_requests_without_token`,
-    /// `allow_unauthenticated_peers`) is not shown to the policies. Where a layer
-    /// outside verifies, its roots and issuers are not known here, and the principal must be that
-    /// of a permit of this very guard. A proof that the principal lacks is not asked for: the
-    /// policies see an anonymous caller, as on a public route.
+    /// The credentials are checked again, by the rules that this guard applies to requests: a
+    /// long-running handler may outlive them, and the principal may come from another guard, which
+    /// this one does not trust. The token must satisfy one of this guard's issuers (key, audience
+    /// and all other terms), and the peer must chain to this guard's roots.
     ///
-    /// The policies see `action` and the labels, and no request. An audit event is left as for a
-    /// request; where the principal is that of a permit, it names the request as its parent.
-    /// [`ask_about`](Self::ask_about) says in it which object was asked about, too.
+    /// If this guard does not take a proof at all (`allow_requests_without_token`,
+    /// `allow_unauthenticated_peers`), it is not shown to the policies. If a layer outside
+    /// verifies, the guard does not know its roots and issuers, so the principal must come from a
+    /// permit of this guard. If the principal lacks a proof, none is demanded: the policies see an
+    /// anonymous caller, as on a public route.
+    ///
+    /// The policies see `action` and the labels, but no request. The question leaves an audit event
+    /// as a request does. If the principal comes from a permit, the event names that request as its
+    /// parent. [`ask_about`](Self::ask_about) also records which object was asked about.
     ///
     /// # Errors
-    /// The refusal, ready to be returned to the caller.
-    // The refusal is large and rare; the caller of a guard returns it at once.
+    /// The refusal, ready to return to the caller.
+    // The refusal is large and rare, and callers return it at once.
     #[allow(
         clippy::result_large_err,
         reason = "a refusal is built once and returned; boxing it would only move it"
@@ -189,20 +189,19 @@ impl Guard {
         self.ask_about(principal, Ask::new(action).labels(labels))
     }
 
-    /// Decides on a question of the application's own about an object that it names: as
-    /// [`ask`](Self::ask), and the audit event names the object. In a handler the principal is
-    /// that of the request's permit: `guard.ask_about(permit.principal(), Ask::new(…))`.
+    /// As [`ask`](Self::ask), but the audit event also names the object. In a handler, use the
+    /// principal of the request's permit: `guard.ask_about(permit.principal(), Ask::new(…))`.
     ///
     /// # Errors
-    /// The refusal, ready to be returned to the caller.
+    /// The refusal, ready to return to the caller.
     #[allow(clippy::result_large_err, reason = "as for ask")]
     pub fn ask_about(&self, principal: &Principal, ask: Ask) -> Result<Permit, Refusal> {
         Judgement::begin(&self.0, &InForce::now(&self.0)).ask(principal, ask)
     }
 
-    /// Decides on many questions at once, in order, all by one revision and at one moment. Each
-    /// leaves an event of its own. Past [`MAX_QUESTIONS`] the answer is one refusal, and what
-    /// follows is not looked at.
+    /// Decides many questions in order, all by the same revision and at the same moment. Each
+    /// leaves its own audit event. Questions beyond [`MAX_QUESTIONS`] are not looked at: the last
+    /// result is then one refusal for all of them.
     pub fn ask_all<'q>(
         &self,
         principal: &Principal,
@@ -212,7 +211,8 @@ impl Guard {
         self.ask_all_about(principal, questions)
     }
 
-    /// The same about objects that the questions name, as for [`ask_about`](Self::ask_about).
+    /// As [`ask_all`](Self::ask_all), for questions that name objects as
+    /// [`ask_about`](Self::ask_about) does.
     pub fn ask_all_about(
         &self,
         principal: &Principal,
@@ -226,22 +226,22 @@ impl Guard {
             }
             let fault = Fault::new(
                 "too-many-questions",
-                format!("one batch holds at most {MAX_QUESTIONS} questions"),
+                format!("a batch holds at most {MAX_QUESTIONS} questions: split it into several"),
             );
             first.another().refuse_question(principal, &question, Cause::Fault(fault))
         };
         questions.into_iter().take(MAX_QUESTIONS + 1).enumerate().map(one).collect()
     }
 
-    /// Judges the parts of a request, without a service behind it: for a protocol, a server or a
-    /// framework that is not a tower service. [`GuardLayer`](super::GuardLayer) does all of it for
-    /// those that are.
+    /// Judges the parts of a request without a service behind it, for a protocol, server or
+    /// framework that is not built on tower. For tower services, [`GuardLayer`](super::GuardLayer)
+    /// does all of this.
     ///
-    /// `matched` is what the router found. What comes back is all that may reach the handler: the
-    /// parts with their [`Permit`], their headers changed as the policies oblige.
+    /// `matched` is what the router found. The returned parts are all that may reach the handler:
+    /// they hold the [`Permit`], and their headers are changed as the policies require.
     ///
     /// # Errors
-    /// The [`Refusal`], which leaves an audit event as every judgement does.
+    /// The [`Refusal`]. Like every judgement, it leaves an audit event.
     ///
     /// ```
     /// # use ztlib::{authorize::*, policies::PolicySetBuilder};
@@ -277,26 +277,26 @@ impl Guard {
         Judgement::begin(&self.0, &InForce::now(&self.0)).judge(parts, matched)
     }
 
-    /// Looks for layers that stand in the wrong place.
+    /// Looks for layers in the wrong place.
     pub(super) fn look_at_answer(&self, request: LetThrough, answer: &http::HeaderMap) {
         self.0.hints.answered(request, answer);
     }
 
-    /// How the house answers refusals over HTTP.
+    /// The custom form of refusals over HTTP, if any.
     pub(super) fn refusal_form(&self) -> Option<&dyn RefusalForm> {
         self.0.refusal_form.as_deref()
     }
 }
 
-/// A request that may pass, as its handler is to see it.
-#[must_use = "the request passes with what the policies oblige to"]
+/// A request that may pass, as the handler is to see it.
+#[must_use = "the policies' changes to the request and response must be applied"]
 pub struct Passed {
     parts: Box<Parts>,
     response_headers: Vec<HeaderChange>,
 }
 
 impl Passed {
-    /// The request for the handler, with its [`Permit`] in the extensions; and what is to be done
+    /// The request for the handler, with its [`Permit`] in the extensions, and the changes to make
     /// to the headers of its response.
     pub fn into_parts(self) -> (Parts, ResponseObligations) {
         (*self.parts, ResponseObligations(self.response_headers))
@@ -309,8 +309,8 @@ impl std::fmt::Debug for Passed {
     }
 }
 
-/// What an allow obliges to do to the response.
-#[must_use = "the policies allowed the request with these"]
+/// The changes that the policies require in the response.
+#[must_use = "the policies allowed the request on condition that these are applied"]
 pub struct ResponseObligations(Vec<HeaderChange>);
 
 impl ResponseObligations {

@@ -1,4 +1,4 @@
-//! What is told once, because otherwise nothing would say that the service is put together wrongly.
+//! Warnings that are logged once, about setups that are wrong but cause no visible error.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
@@ -9,13 +9,13 @@ use http::{HeaderMap, Method};
 use super::respond::Cause;
 use crate::authorize::{Read, Trace};
 
-/// So many answers are looked at: a layer in the wrong place shows in each, and later ones need not
-/// pay for the look.
+/// The number of answers that are checked. A layer in the wrong place shows in each, so later answers
+/// need not pay for it.
 const ANSWERS: u32 = 1000;
 
 const REQUEST_ID: &str = "x-request-id";
 
-/// What a guard has told already.
+/// Which warnings a guard has logged.
 #[derive(Debug, Default)]
 pub(super) struct Hints {
     cors: AtomicBool,
@@ -33,18 +33,19 @@ pub(crate) struct LetThrough {
 }
 
 impl Hints {
-    /// Refusals that come of how the service is put together.
+    /// Refusals that are caused by how the service is put together.
     pub(super) fn refused(&self, parts: &Parts, cause: &Cause) {
         // A preflight has no credentials (Fetch standard, "CORS-preflight request"), so a guard
-        // that sees one refuses it: what answers preflights is not there, or stands inside.
+        // refuses it. If one arrives here, the layer that should answer it is missing or is inside
+        // the guard.
         let is_preflight = parts.method == Method::OPTIONS
             && parts.headers.contains_key(ORIGIN)
             && parts.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
         if is_preflight && first(&self.cors) {
             tracing::warn!(
                 target: "ztlib::guard",
-                "a CORS preflight was refused: the layer that answers preflights stands outside of the \
-                 guard (`layer_outside`); inside of it, it sees neither preflights nor refusals"
+                "a CORS preflight was refused: put the layer that answers preflights outside of the \
+                 guard (`layer_outside`); inside, it sees neither preflights nor refusals"
             );
         }
         // Where ztlib's server requires a certificate, no such request arrives.
@@ -93,7 +94,7 @@ impl Hints {
         }
     }
 
-    /// A policy asked for the address of a caller whose address the server did not leave.
+    /// A policy asked for the caller's address, but the server did not provide it.
     pub(super) fn without_address(&self, trace: &Trace) {
         if self.address.load(Ordering::Relaxed) {
             return;
@@ -102,7 +103,7 @@ impl Hints {
         if asks && first(&self.address) {
             tracing::warn!(
                 target: "ztlib::guard",
-                "a policy asks for the address of the caller, and the server does not tell it: serve \
+                "a policy asks for the caller's address, but the server does not provide it: serve \
                  with ztlib, or with axum's `into_make_service_with_connect_info::<SocketAddr>()`"
             );
         }

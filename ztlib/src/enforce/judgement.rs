@@ -1,5 +1,5 @@
-//! One judgement, from the request to its permit or refusal and the audit event: the life of a
-//! request, in order.
+//! One judgement: from a request to its permit or refusal and the audit event. The functions follow
+//! the life of a request, in order.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -35,18 +35,18 @@ use crate::request_id::RequestId;
 use ztlib_contract::target;
 use ztlib_contract::target::TargetError;
 
-/// The longest method that is kept for an audit event, in bytes: it is any token, and callers
-/// choose it.
+/// The longest method kept for an audit event, in bytes. A method is any token, and callers choose
+/// it.
 const MAX_KEPT_METHOD: usize = 64;
 
-/// What is still to be done for a request that goes through; its permit is in the request.
+/// What remains to be done for a request that passes. Its permit is in the request.
 pub(super) struct Allowed {
     pub(super) response_headers: Vec<HeaderChange>,
     /// Where the answer is to be looked at.
     pub(super) watched: Option<LetThrough>,
 }
 
-/// One judgement under way. Policies and time are taken once, so that all of it sees one revision
+/// A judgement in progress. It takes the policies and the time once, so all of it sees one revision
 /// and one moment.
 pub(super) struct Judgement<'g> {
     settings: &'g Settings,
@@ -54,7 +54,7 @@ pub(super) struct Judgement<'g> {
     now: SystemTime,
     id: RequestId,
     principal: Principal,
-    /// The revision, once it has been asked.
+    /// The revision, once its policies were asked.
     revision: Option<Revision>,
     trace: Option<Arc<Trace>>,
     log: Vec<(Arc<str>, Box<str>)>,
@@ -64,7 +64,7 @@ pub(super) struct Judgement<'g> {
     authorize: Option<Duration>,
 }
 
-/// The policies that are in force as a judgement begins.
+/// The policies in force when a judgement begins.
 pub(super) struct InForce(Loaded<Arc<PolicySet>>);
 
 impl InForce {
@@ -78,7 +78,7 @@ impl<'g> Judgement<'g> {
         Self::at(settings, &policies.0, settings.clock.now())
     }
 
-    /// Another judgement of the same batch: by the same revision and at the same moment.
+    /// Another judgement of the same batch, by the same revision and at the same moment.
     pub(super) fn another(&self) -> Self {
         Self::at(self.settings, self.policies, self.now)
     }
@@ -138,11 +138,11 @@ impl<'g> Judgement<'g> {
                 let decided = decided.map(|settled| (Standing::Allowed, settled));
                 self.finish(facts.parts, subject, decided)
             }
-            // The sandbox gives back what it was given; were it not so, there is no request left to
-            // let through.
+            // The sandbox returns the question it was given. If it did not, there would be no
+            // request to let through.
             (Asked::Action(_), _) => {
                 let lost =
-                    Cause::Fault(Fault::new("question-lost", "the sandbox did not give the question back"));
+                    Cause::Fault(Fault::new("question-lost", "the sandbox did not return the question"));
                 self.finish(Box::new(http::Request::new(()).into_parts().0), subject, Err(lost))
             }
         }
@@ -160,7 +160,7 @@ impl<'g> Judgement<'g> {
         self.conclude(decided, subject)
     }
 
-    /// Refuses a question of the application's own, without judging it.
+    /// Refuses a question of the application's own without judging it.
     #[allow(clippy::result_large_err, reason = "as for Guard::ask")]
     pub(super) fn refuse_question(
         mut self,
@@ -172,7 +172,7 @@ impl<'g> Judgement<'g> {
         self.conclude(Err(cause), asked_about(principal, ask))
     }
 
-    /// Path, host and method before anything else: what cannot be judged is not judged.
+    /// Checks path, host and method first: a request without a clear target cannot be judged.
     fn check_target(&self, parts: &Parts, matched: &MatchedRoute) -> Result<Target, TargetError> {
         let path = matched.path.as_deref().unwrap_or_else(|| parts.uri.path());
         let spellings = self.settings.spellings.on(matched.template.as_deref());
@@ -189,8 +189,8 @@ impl<'g> Judgement<'g> {
         Ok(Target::new(&checked.host, path))
     }
 
-    /// What was established before is checked for life and taken; only the rest is worked out, and
-    /// timed.
+    /// Takes what was established earlier, if it is still valid, and works out the rest. Only that
+    /// work is timed.
     fn authenticate(&mut self, parts: &Parts, remote_ip: Option<IpAddr>) -> Result<(), Cause> {
         let now = self.now;
         let mut watch = None;
@@ -203,14 +203,14 @@ impl<'g> Judgement<'g> {
                     peers.authenticate(&parts.extensions, now).map_err(Cause::Peer)?
                 }
             },
-            // The layer checked it at its own moment. Whose roots they were, only the layer knows.
+            // The layer checked it at its own time. Only the layer knows the roots.
             Stage::FromLayer => established::<PeerIdentity>(parts)?
                 .map(|peer| peer.check_validity(unix_seconds(now)).map(|()| peer))
                 .transpose()
                 .map_err(Cause::Peer)?,
             Stage::Absent => None,
         };
-        // Who the peer is stands in the audit event even where the token is not good.
+        // The audit event names the peer even if the token is bad.
         self.principal = Principal::new(peer, None).from_address(remote_ip).judged_by(self.settings.number);
         let claims = match &self.settings.tokens {
             Stage::Verify(tokens) => match tokens.known(&parts.headers, certificates, now) {
@@ -231,19 +231,19 @@ impl<'g> Judgement<'g> {
         Ok(())
     }
 
-    /// T7: a credential's own life is looked at on every request and every question, whatever was
-    /// checked before. And no matter who checked it: a proof is carried from one guard to another
-    /// as easily as a principal is cloned, and holds here only on our own terms.
+    /// T7: the validity of a credential is checked on every request and every question, even if it
+    /// was checked before and no matter by whom. A principal is easily cloned and carried from one
+    /// guard to another; here, a proof is valid only on this guard's terms.
     fn check_again(&mut self) -> Result<(), Cause> {
         let now = self.now;
         let checked = self.principal.peer().map(|peer| match &self.settings.peers {
             Stage::Verify(peers) => peers.recheck(peer, unix_seconds(now)).map(Some).map_err(Cause::Peer),
-            // Whose roots they were, only the layer knows.
+            // Only the layer knows the roots.
             Stage::FromLayer => {
                 self.check_own("peer")?;
                 peer.check_validity(unix_seconds(now)).map(|()| Some(peer.clone())).map_err(Cause::Peer)
             }
-            // As in a request: what this guard takes nobody for, it shows to no policy.
+            // As for a request: a proof that this guard does not take is shown to no policy.
             Stage::Absent => Ok(None),
         });
         let peer = checked.transpose()?.flatten();
@@ -261,14 +261,14 @@ impl<'g> Judgement<'g> {
         Ok(())
     }
 
-    /// Where a layer verifies for this guard, only a principal that came through that layer is
-    /// known to be its word.
+    /// If a layer verifies for this guard, only a principal that came through that layer is known
+    /// to be verified.
     fn check_own(&self, proof: &str) -> Result<(), Cause> {
         if self.principal.was_judged_by(self.settings.number) {
             return Ok(());
         }
         let detail = format!(
-            "this guard takes its {proof} from a layer and cannot tell who verified this one: ask with the \
+            "this guard takes its {proof} from a layer and cannot tell who verified this one: use the \
              principal of a permit of this guard"
         );
         Err(Cause::Fault(Fault::new("stage-foreign", detail)))
@@ -284,7 +284,7 @@ impl<'g> Judgement<'g> {
             Some(cache) => cache.decide(self.policies, question),
             None => Decided::fresh(self.policies, question),
         };
-        // A trial of another set looks on; the decision is made.
+        // The decision is made; a trial of another set may now observe it.
         if self.settings.policies.is_looked_on() {
             self.settings.policies.show(&Seen {
                 id: self.id,
@@ -309,8 +309,8 @@ impl<'g> Judgement<'g> {
         self.log = decided.log;
         self.fuel = decided.fuel;
         let result = match decided.result {
-            // What is copied is taken from this request, no matter for whom the decision was first
-            // made.
+            // Copied values come from this request, even if the decision was first made for
+            // another.
             Ok(Decision::Allow(obligations)) => obligations
                 .settle(&mut decided.question, self.policies.view(), &self.id)
                 .map_err(Cause::Fault),
@@ -324,8 +324,8 @@ impl<'g> Judgement<'g> {
     }
 
     /// Whether a request was denied because no route matches it: the policies asked for the route,
-    /// there was none, and they did not go on to look at the path, by which they may decide about
-    /// it all the same. A login would not help, so a denial that asks for one stands as it is.
+    /// found none, and did not go on to read the path, by which they could still decide. A denial
+    /// that asks for a stronger login is not one of these.
     fn is_for_want_of_a_route(&self, asked: &Asked, denial: &Denial) -> bool {
         let Asked::Request(facts) = asked else { return false };
         let decided_by_route = |trace: &Arc<Trace>| {
@@ -337,7 +337,7 @@ impl<'g> Judgement<'g> {
             && self.trace.as_ref().is_some_and(decided_by_route)
     }
 
-    /// Carries out what was decided on a request.
+    /// Carries out the decision on a request.
     fn finish(
         self,
         mut parts: Box<Parts>,
@@ -359,7 +359,8 @@ impl<'g> Judgement<'g> {
         Judged { parts, result }
     }
 
-    /// The permit or the refusal, and the audit event: the one place that says yes.
+    /// Builds the permit or the refusal, and the audit event. This is the only place that makes a
+    /// permit.
     #[allow(clippy::result_large_err, reason = "as for Guard::ask")]
     fn conclude(self, decided: Result<Standing, Cause>, mut subject: Subject) -> Result<Permit, Refusal> {
         let (verdict, policy) = match &decided {
@@ -383,7 +384,7 @@ impl<'g> Judgement<'g> {
         let (settings, id) = (self.settings, self.id);
         let is_carried_out = decided.is_ok() || settings.enforcement.is_enforced(subject.route.as_deref());
         subject.target.cut(MAX_KEPT_PATH);
-        // What a handler asks about this principal names the request that it comes from.
+        // Questions that a handler asks about this principal name the request it comes from.
         let principal = if subject.action.is_some() {
             self.principal
         } else {
@@ -416,7 +417,7 @@ impl<'g> Judgement<'g> {
     }
 }
 
-/// Why a request goes through.
+/// Why a request passes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Standing {
     /// The policies allowed it.
@@ -425,8 +426,8 @@ pub(super) enum Standing {
     Public,
 }
 
-/// What a layer outside of the guard found. That it did not run is a fault, not an anonymous
-/// caller.
+/// What a layer outside of the guard found. If the layer did not run, that is a fault and not an
+/// anonymous caller.
 fn established<T: Clone + Send + Sync + 'static>(parts: &Parts) -> Result<Option<T>, Cause> {
     let found = parts.extensions.get::<Established<T>>().map(|established| established.0.clone());
     found.ok_or_else(|| {
@@ -435,8 +436,8 @@ fn established<T: Clone + Send + Sync + 'static>(parts: &Parts) -> Result<Option
     })
 }
 
-/// What the event of a question says: the request from which it was asked, as far as its principal
-/// tells.
+/// What the audit event of a question says. It names the parent request if the principal comes from
+/// one.
 fn asked_about(principal: &Principal, ask: &Ask) -> Subject {
     let origin = principal.origin();
     Subject {
@@ -455,7 +456,7 @@ fn kept_method(method: &Method) -> Method {
     beginning.and_then(|bytes| Method::from_bytes(bytes).ok()).unwrap_or_else(|| method.clone())
 }
 
-/// The route of a gRPC call is a path that its caller wrote.
+/// The route of a gRPC call is a path that the caller wrote.
 fn kept_route(route: &Arc<str>) -> Arc<str> {
     if route.len() > MAX_KEPT_PATH { beginning(route).into() } else { route.clone() }
 }

@@ -1,4 +1,4 @@
-//! What the router found: adapters tell the guard.
+//! What the router found. Adapters pass it to the guard.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::respond::Protocol;
 use crate::authorize::Params;
 
-/// What the router found for a request: the template of the route, its parameters decoded, and the
-/// path before any nested router took a prefix off. An adapter leaves it in the extensions of the
-/// request, inside of the router and outside of the guard.
+/// What the router found for a request: the template of the route, its decoded parameters, and the
+/// path before any nested router removed a prefix. An adapter puts it into the request's
+/// extensions, inside of the router and outside of the guard.
 ///
-/// Without it the policies see no route, and no route matches no rule.
+/// Without it the policies see no route, and no rule on a route matches.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MatchedRoute {
     pub(crate) template: Option<Arc<str>>,
@@ -31,17 +31,16 @@ impl MatchedRoute {
         Self { template: Some(shared(template.as_ref())), ..Self::default() }
     }
 
-    /// The same with one more parameter, decoded exactly as handlers get it.
+    /// Adds a parameter, decoded exactly as handlers receive it.
     #[must_use]
     pub fn with_param(mut self, name: impl AsRef<str>, value: impl AsRef<str>) -> Self {
         self.params.push(name.as_ref(), value.as_ref());
         self
     }
 
-    /// The same, served in this protocol: HTTP where nothing is said. What is served in gRPC is
-    /// refused in gRPC's words, where the request can be a gRPC call: a POST over HTTP/2 with a
-    /// gRPC content type. It is never for the caller to choose, so it is to be said of what serves
-    /// gRPC and of nothing else.
+    /// The protocol in which the route is served; HTTP by default. A route served in gRPC is
+    /// refused as gRPC if the request can be a gRPC call: a POST over HTTP/2 with a gRPC content
+    /// type. The caller must never choose this, so set it only for what really serves gRPC.
     ///
     /// ```
     /// use ztlib::enforce::{MatchedRoute, Protocol};
@@ -54,7 +53,7 @@ impl MatchedRoute {
         self
     }
 
-    /// The same with the path as the outermost router saw it.
+    /// Adds the path as the outermost router saw it.
     #[must_use]
     pub fn with_original_path(mut self, path: impl Into<Box<str>>) -> Self {
         self.path = Some(path.into());
@@ -62,7 +61,7 @@ impl MatchedRoute {
     }
 }
 
-/// Tells the author of a service once of a template that names a parameter twice.
+/// Warns the service's author, once, of a template that names a parameter twice.
 fn tell_of_repeated_names(template: &str) {
     static TOLD: Mutex<BTreeSet<Box<str>>> = Mutex::new(BTreeSet::new());
     if !repeats_a_name(template) {
@@ -77,7 +76,7 @@ fn tell_of_repeated_names(template: &str) {
     }
 }
 
-/// `{*rest}` has the name `rest`, and `{{` is a brace and begins none.
+/// The name of `{*rest}` is `rest`. `{{` is a literal brace and begins no parameter.
 fn repeats_a_name(template: &str) -> bool {
     let template = template.replace("{{", "");
     let parts = || template.split('{').skip(1).filter_map(|rest| rest.split_once('}'));
@@ -85,8 +84,8 @@ fn repeats_a_name(template: &str) -> bool {
     names().enumerate().any(|(at, name)| names().take(at).any(|other| other == name))
 }
 
-/// Templates that a thread keeps, and the longest: the routes of a service are few, and a request
-/// need not copy one.
+/// How many templates a thread keeps, so that a request need not copy one: the routes of a service
+/// are few.
 const KEPT: usize = 64;
 const MAX_KEPT_BYTES: usize = 256;
 
@@ -102,7 +101,7 @@ fn shared(template: &str) -> Arc<str> {
     if template.len() > MAX_KEPT_BYTES {
         return share();
     }
-    // A hint of where to look; what is found is compared.
+    // Only a hint of where to look; whatever is found there is compared.
     let hint = template
         .bytes()
         .rev()
@@ -113,7 +112,7 @@ fn shared(template: &str) -> Arc<str> {
         Some(place) => place.insert(share()).clone(),
         None => share(),
     });
-    // A thread that is about to end keeps none any more.
+    // During thread shutdown the thread-local is gone: fall back to an unshared copy.
     kept.unwrap_or_else(|_| share())
 }
 

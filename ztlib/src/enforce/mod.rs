@@ -1,4 +1,4 @@
-//! Lets a request through with a [`Permit`], or refuses it in the words of HTTP or gRPC.
+//! Lets a request through with a [`Permit`], or refuses it as HTTP or gRPC requires.
 //!
 //! A [`Guard`] protects a service from every caller that its settings and policies do not allow.
 //! For each request, in this order:
@@ -6,26 +6,27 @@
 //! 1. The path, the host and the method must be in normal form; otherwise 400. Nothing is
 //!    rewritten.
 //! 2. A route named by [`allow_public_route`](GuardBuilder::allow_public_route) ends here with a
-//!    permit. Nobody is authenticated for it.
-//! 3. The peer's certificate and the bearer token must be good; otherwise 401. The same body is
-//!    sent for every fault of a token.
+//!    permit. Its callers are not authenticated.
+//! 3. The peer's certificate and the bearer token must be good; otherwise 401. Every fault of a
+//!    token has the same body.
 //! 4. The policies must allow; otherwise 403, with the policy's reason code. A policy may ask for a
 //!    stronger login: 401 with the challenge of RFC 9470.
-//! 5. If no decision can be reached the answer is 503, or 400 if what the caller sent is the cause.
+//! 5. If no decision can be reached, the answer is 503, or 400 if what the caller sent is the
+//!    cause.
 //! 6. Every judgement leaves an [`AuditEvent`](crate::observe::AuditEvent). The handler runs only
 //!    with a [`Permit`] in the request's extensions, which nothing outside of this module can make.
 //!
-//! A refusal has a stable code and the id of its audit event, and puts a [`Refusal`] into the
-//! response's extensions for layers outside. Callers learn the codes of 400 and 403; of 401 and 503
-//! they learn `unauthenticated` and `fault`.
+//! A refusal has a stable code and the id of its audit event. Layers outside find the [`Refusal`]
+//! in the response's extensions. Callers see the precise codes of 400 and 403; for 401 and 503 they
+//! see only `unauthenticated` and `fault`.
 //!
-//! **Deployment.** Layers *outside* of the guard see requests that nobody has judged; layers inside
+//! **Deployment.** Layers *outside* of the guard see requests before they are judged. Layers inside
 //! see neither preflights nor refusals, so put CORS and tracing outside. Certificates come from
 //! [`tls::Acceptor`](crate::tls::Acceptor). If another server ends TLS, its certificates are
 //! refused unless
 //! [`trust_foreign_acceptor`](crate::authenticate::peer::PeerAuthenticator::trust_foreign_acceptor)
-//! says otherwise. `ztlib-axum` and `ztlib-tonic` find the route; with another router, put a
-//! [`MatchedRoute`] into the extensions, since no rule matches a request without a route.
+//! is set. `ztlib-axum` and `ztlib-tonic` find the route; with another router, put a
+//! [`MatchedRoute`] into the extensions, since no rule on a route matches without it.
 //!
 //! ```
 //! # use std::convert::Infallible;
@@ -62,7 +63,7 @@
 //!     Request::get("/orders/7")
 //!         .header("host", "shop.example")
 //!         .header("authorization", format!("Bearer {token}"))
-//!         .extension(MatchedRoute::new("/orders/{id}").with_param("id", "7")) // by the adapter
+//!         .extension(MatchedRoute::new("/orders/{id}").with_param("id", "7")) // by an adapter
 //!         .body(())
 //! };
 //! let response = orders.clone().oneshot(request("orders:read")?).await?;

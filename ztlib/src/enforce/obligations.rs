@@ -1,11 +1,11 @@
-//! Applying what an allow obliges to: strip, then set.
+//! Applies the header changes that an allow requires: strip, then set.
 
 use http::{HeaderMap, HeaderName};
 
 use crate::authorize::{HeaderChange, same_spelling};
 
-/// Removes each header in all its spellings, then sets what is to be set: what a caller sent under
-/// the name never survives.
+/// Removes each header in all its spellings, then sets the new values. What a caller sent under the
+/// name never survives.
 pub(crate) fn apply(changes: &[HeaderChange], headers: &mut HeaderMap) {
     for change in changes {
         strip(&change.name, headers);
@@ -15,8 +15,8 @@ pub(crate) fn apply(changes: &[HeaderChange], headers: &mut HeaderMap) {
     }
 }
 
-/// `X_Tenant` reaches a CGI-like application, or a proxy behind this one, under the same name as
-/// `X-Tenant`.
+/// A CGI-like application, or a proxy behind this one, sees `X_Tenant` and `X-Tenant` as the same
+/// name.
 fn strip(name: &HeaderName, headers: &mut HeaderMap) {
     headers.remove(name);
     let same = |other: &&HeaderName| same_spelling(other.as_str(), name.as_str());

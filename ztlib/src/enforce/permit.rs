@@ -1,4 +1,4 @@
-//! The permit: proof that a request was let through. It is made in this folder only.
+//! The permit: proof that a request was let through. Only this folder can make one.
 
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -12,7 +12,7 @@ use crate::request_id::RequestId;
 /// Proof that the guard let this request through. A handler that takes a `Permit` cannot run
 /// without the guard.
 ///
-/// It cannot be made outside of the guard:
+/// Code outside of the guard cannot make one:
 ///
 /// ```compile_fail
 /// let forged = ztlib::enforce::Permit { principal: todo!() };
@@ -21,38 +21,38 @@ use crate::request_id::RequestId;
 pub struct Permit(AuditEvent);
 
 impl Permit {
-    /// Only the judgement makes one, for an event that lets the request through.
+    /// Only the judgement calls this, for an event that lets the request through.
     pub(super) fn new(event: AuditEvent) -> Self {
         Self(event)
     }
 
-    /// The id that the audit event of this request carries.
+    /// The id of this request's audit event.
     pub fn id(&self) -> RequestId {
         self.0.id()
     }
 
-    /// Who is calling. On a public route this is [anonymous](Principal::anonymous), save for the
+    /// Who is calling. On a public route this is [anonymous](Principal::anonymous), apart from the
     /// address.
     pub fn principal(&self) -> &Principal {
         self.0.principal()
     }
 
-    /// The moment from which this permit is no longer to be relied on, as far as time alone
-    /// decides: the first of
+    /// The moment at which this permit stops being reliable, as far as time alone decides. It is
+    /// the earliest of:
     ///
     /// - the end of the token: `exp` with the issuer's leeway, or its maximum age
     ///   ([`VerifiedClaims::valid_until`]);
     /// - the end of the peer's identity: its certificate, an authority above it, or a revocation
     ///   list
     ///   ([`PeerIdentity::valid_until`](crate::authenticate::peer::PeerIdentity::valid_until));
-    /// - the next moment at which the policies would be told something else about time (`before`,
-    ///   `in-window`, `authenticated-within`, …). They might still allow: ask again.
+    /// - the next moment at which a read of time (`before`, `in-window`, `authenticated-within`, …)
+    ///   would tell the policies something else. They might still allow, so ask again.
     ///
-    /// None where time ends nothing. It is this request's own, also where the decision came from
-    /// the cache. Whatever outlives the request (a stream, a job, a session) asks again when it
-    /// comes, at the latest, with [`Guard::ask`](super::Guard::ask): documents, signals, policies
-    /// and revocations may change sooner, and a native policy may look at a clock that nobody
-    /// sees.
+    /// `None` if time alone ends nothing. The value belongs to this request, even if the decision
+    /// came from the cache. Anything that outlives the request (a stream, a job, a session) must
+    /// ask again by then, with [`Guard::ask`](super::Guard::ask). Documents, signals, policies and
+    /// revocations may change sooner, and a native policy may read a clock that the guard cannot
+    /// see.
     ///
     /// ```
     /// use std::time::Duration;
@@ -90,27 +90,27 @@ impl Permit {
     /// ```
     pub fn valid_until(&self) -> Option<SystemTime> {
         let token = self.principal().claims().map(VerifiedClaims::valid_until);
-        // An identity holds for the whole of its last second.
+        // An identity is valid for the whole of its last second.
         let peer =
             self.principal().peer().and_then(|peer| peer.valid_until().checked_add(Duration::from_secs(1)));
-        // What lies beyond the platform's last moment ends nothing.
+        // A moment beyond the platform's last `SystemTime` ends nothing.
         let change = self.0.changes_at().and_then(|at| UNIX_EPOCH.checked_add(Duration::from_secs(at)));
         [token, peer, change].into_iter().flatten().min()
     }
 
-    /// The policy set that allowed it; none where no policy was asked (a public route, or a refusal
-    /// that was only observed).
+    /// The policy set that allowed the request. `None` if no policy was asked: on a public route,
+    /// or if an earlier refusal was only observed.
     pub fn revision(&self) -> Option<Revision> {
         self.0.revision()
     }
 
-    /// Whether this is a real allow. False only under `observe_only`, where the request would have
+    /// Whether this is a real allow. False only under `observe_only`, for a request that would have
     /// been refused.
     pub fn enforced(&self) -> bool {
         matches!(self.0.verdict(), Verdict::Allow | Verdict::Public)
     }
 
-    /// Whether the route is public, so that nobody was asked who they are.
+    /// Whether the route is public, so that the caller was not authenticated.
     pub fn is_public(&self) -> bool {
         self.0.verdict() == Verdict::Public
     }

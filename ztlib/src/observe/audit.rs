@@ -1,4 +1,4 @@
-//! The audit event: one for each judgement, as a typed value.
+//! The audit event: a typed value, one for each judgement.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,8 +15,7 @@ use crate::authorize::next_change;
 use crate::clock::unix_seconds;
 use crate::request_id::RequestId;
 
-/// Takes audit events. It is called on the path of the request: it must not block and must not
-/// panic.
+/// Receives audit events. It is called on the request path, so it must neither block nor panic.
 ///
 /// ```
 /// use std::sync::{Arc, Mutex};
@@ -26,7 +25,7 @@ use crate::request_id::RequestId;
 /// use ztlib::observe::{AuditEvent, AuditSink, Verdict};
 /// use ztlib::policies::PolicySetBuilder;
 ///
-/// /// Keeps what was decided. A real one puts it into a bounded queue.
+/// /// Keeps the verdicts. A real sink puts events into a bounded queue.
 /// #[derive(Clone, Default)]
 /// struct Verdicts(Arc<Mutex<Vec<Verdict>>>);
 /// impl AuditSink for Verdicts {
@@ -53,28 +52,28 @@ use crate::request_id::RequestId;
 /// # Ok::<(), ztlib::policies::LoadError>(())
 /// ```
 pub trait AuditSink: Send + Sync + 'static {
-    /// Takes one event.
+    /// Receives one event.
     fn record(&self, event: AuditEvent);
 }
 
-/// A sink that the program keeps a handle on.
+/// Lets the program keep a handle to its sink.
 impl<S: AuditSink + ?Sized> AuditSink for Arc<S> {
     fn record(&self, event: AuditEvent) {
         (**self).record(event);
     }
 }
 
-/// What was decided.
+/// The kind of decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Verdict {
-    /// Let through by the policies.
+    /// The policies allowed the request.
     Allow,
-    /// Let through because its route is public.
+    /// The request passed because its route is public.
     Public,
     /// Denied by a policy.
     Deny,
-    /// The peer or the token is not good.
+    /// The peer or the token is missing or bad.
     Unauthenticated,
     /// The request cannot be judged.
     BadRequest,
@@ -83,7 +82,7 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// A stable word, as events and metrics use it.
+    /// The stable name that events and metrics use.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Allow => "allow",
@@ -96,19 +95,21 @@ impl Verdict {
     }
 }
 
-/// Who, what, the decision, and why. It never holds a secret: no token, no key, no certificate, no
-/// header value but those named here. Its `Debug` shows reads as [`AuditEvent::reads`] does.
+/// Who called, what was asked, the decision and the reason. It never holds a secret: no token, key
+/// or certificate, and no header value except those named here. Its `Debug` output shows reads as
+/// [`AuditEvent::reads`] does.
 ///
-/// Cloning is cheap: a clone is the same event. The permit of a request shares it.
+/// Cloning is cheap: a clone is the same event. A request's permit shares it.
 #[derive(Clone)]
 pub struct AuditEvent(pub(crate) Arc<EventData>);
 
-/// The longest path, and the longest route, in an audit event, in bytes.
+/// The longest path and the longest route in an audit event, in bytes.
 const MAX_SHOWN_BYTES: usize = 512;
-/// The most labels in an audit event.
+/// The maximum number of labels in an audit event.
 const MAX_SHOWN_LABELS: usize = 32;
 
-/// By hand: a sink that prints an event must not print what [`Redaction`](super::Redaction) hides.
+/// Written by hand, because a sink that prints an event must not print what
+/// [`Redaction`](super::Redaction) hides.
 impl fmt::Debug for AuditEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AuditEvent")
@@ -148,12 +149,12 @@ impl AuditEvent {
         Self(Arc::new(story))
     }
 
-    /// The id that the caller sees too.
+    /// The id that the caller also sees.
     pub fn id(&self) -> RequestId {
         self.0.id
     }
 
-    /// When it was judged.
+    /// When the judgement was made.
     pub fn time(&self) -> SystemTime {
         self.0.time
     }
@@ -163,18 +164,18 @@ impl AuditEvent {
         self.0.verdict
     }
 
-    /// Whether the verdict was carried out: false under `observe_only` where the request would have
+    /// Whether the verdict took effect. False only under `observe_only`, if the request would have
     /// been refused.
     pub fn enforced(&self) -> bool {
         self.0.enforced
     }
 
-    /// The precise reason code: a policy's reason, a fault's, a credential's. None for an allow.
+    /// The precise reason code of a policy, a fault or a credential. `None` for an allow.
     pub fn reason(&self) -> Option<&str> {
         self.0.objection.as_deref().map(|objection| objection.reason.as_ref())
     }
 
-    /// The whole story for the operator, on one line. None for an allow.
+    /// The full explanation for the operator, on one line. `None` for an allow.
     pub fn detail(&self) -> Option<&str> {
         self.0.objection.as_deref().map(|objection| objection.detail.as_ref())
     }
@@ -189,8 +190,8 @@ impl AuditEvent {
         self.0.revision
     }
 
-    /// Whether the policies were asked, or had been: their revision is named also where they are
-    /// too old to be.
+    /// Whether the policies were asked for this decision, now or when it was cached. The revision
+    /// does not tell: an event names it even if the set was too old to be asked.
     pub(super) fn asked_policies(&self) -> bool {
         self.0.trace.is_some()
     }
@@ -200,33 +201,31 @@ impl AuditEvent {
         self.0.log.iter().map(|(policy, line)| (policy.as_ref(), line.as_ref())).collect()
     }
 
-    /// Who called, as far as that was established before the verdict.
+    /// Who called, as far as that was known when the verdict was reached.
     pub fn principal(&self) -> &Principal {
         &self.0.principal
     }
 
-    /// The application's name for the question, where a handler asked, cut to 512 bytes.
+    /// The application's name for the action, cut to 512 bytes. `None` for a request.
     pub fn action(&self) -> Option<&str> {
         self.0.subject.action.as_deref()
     }
 
-    /// What the question was about, where the application named it with
-    /// [`Ask::object`](crate::enforce::Ask::object): its kind and its id, each cut to
-    /// 512 bytes.
+    /// The object that the application named with [`Ask::object`](crate::enforce::Ask::object): its
+    /// kind and its id, each cut to 512 bytes.
     pub fn object(&self) -> Option<(&str, &str)> {
         self.0.subject.object.as_deref().map(|object| (object.kind.as_ref(), object.id.as_ref()))
     }
 
-    /// The id of the request in whose handler the question was asked: that of the permit whose
-    /// principal it was asked about. None for a request, and for a principal that comes from no
-    /// request.
+    /// For a question: the id of the request whose permit supplied the principal. `None` for a
+    /// request, and for a principal that does not come from one.
     pub fn parent(&self) -> Option<RequestId> {
         self.0.subject.parent
     }
 
     /// The labels that the application attached, sorted by name: (name, value), each cut to 512
-    /// bytes, and at most 32 of them. A value is none where [`Redaction`](super::Redaction)
-    /// hides it, whether a policy read it or not.
+    /// bytes, and at most 32 of them. A value is `None` if [`Redaction`](super::Redaction) hides
+    /// it, whether or not a policy read it.
     pub fn labels(&self) -> Vec<(&str, Option<&str>)> {
         let is_shown =
             |name: &str| self.0.redaction.as_deref().is_some_and(|redaction| redaction.shows_label(name));
@@ -234,13 +233,13 @@ impl AuditEvent {
         labels.map(|(name, value)| (cut(name), is_shown(name).then(|| cut(value)))).collect()
     }
 
-    /// The service's name, where the guard was [told](crate::enforce::GuardBuilder::service).
+    /// The service's name, if the guard was [given one](crate::enforce::GuardBuilder::service).
     pub fn service(&self) -> Option<&str> {
         self.0.place.as_deref().and_then(|place| place.service.as_deref())
     }
 
-    /// Which of the service's processes it was, where the guard was
-    /// [told](crate::enforce::GuardBuilder::instance).
+    /// Which of the service's processes made the judgement, if the guard was [given a
+    /// name](crate::enforce::GuardBuilder::instance).
     pub fn instance(&self) -> Option<&str> {
         self.0.place.as_deref().and_then(|place| place.instance.as_deref())
     }
@@ -250,7 +249,7 @@ impl AuditEvent {
         self.0.subject.method.as_ref()
     }
 
-    /// The host; only where the request could be judged.
+    /// The host. `None` if the request could not be judged.
     pub fn host(&self) -> Option<&str> {
         Some(self.0.subject.target.host()).filter(|host| !host.is_empty())
     }
@@ -260,55 +259,56 @@ impl AuditEvent {
         self.method().map(|_| cut(self.0.subject.target.path()))
     }
 
-    /// The route's template, cut to 512 bytes: that of a gRPC call is a path which its caller
-    /// wrote. Of a question of the application's own it is the route of the request that
+    /// The route's template, cut to 512 bytes. For a gRPC call it is the path that the caller sent.
+    /// For a question of the application's own, it is the route of the request that
     /// [`parent`](Self::parent) names.
     pub fn route(&self) -> Option<&str> {
         self.0.subject.route.as_deref().map(cut)
     }
 
-    /// The request's `traceparent`, where it is well-formed (W3C Trace Context); of a question that
+    /// The request's `traceparent`, if it is well-formed (W3C Trace Context). For a question, that
     /// of the request from which it was asked.
     pub fn trace_parent(&self) -> Option<&str> {
         self.0.subject.forwarded.as_deref().and_then(|forwarded| forwarded.trace_parent.as_deref())
     }
 
-    /// The caller's `x-request-id`, where it is visible ASCII of at most 128 bytes; of a question
-    /// as for [`trace_parent`](Self::trace_parent).
+    /// The caller's `x-request-id`, if it is visible ASCII of at most 128 bytes. For a question, as
+    /// for [`trace_parent`](Self::trace_parent).
     pub fn request_id(&self) -> Option<&str> {
         self.0.subject.forwarded.as_deref().and_then(|forwarded| forwarded.request_id.as_deref())
     }
 
-    /// Fuel that the policies burnt.
+    /// The fuel that the policies used.
     pub fn fuel(&self) -> u64 {
         self.0.fuel
     }
 
-    /// Whether the decision was remembered rather than made: the policies were not asked, and did
-    /// not log.
+    /// Whether the decision came from the cache. The policies were then not asked, and logged
+    /// nothing.
     pub fn cached(&self) -> bool {
         self.0.cached
     }
 
-    /// Time that authentication took. None where peer and token were known already: that is less
-    /// than reading a clock takes.
+    /// The time that authentication took. `None` if peer and token were already known: that takes
+    /// less time than reading a clock.
     pub fn authenticate(&self) -> Option<Duration> {
         self.0.authenticate
     }
 
-    /// Time that a fresh evaluation took. None for a decision that was remembered.
+    /// The time that a fresh evaluation took. `None` for a cached decision.
     pub fn authorize(&self) -> Option<Duration> {
         self.0.authorize
     }
 
-    /// The second since 1970 in which time would change a read of the decision, for this principal.
+    /// The second since 1970 at which time alone would change one of this decision's reads, for
+    /// this principal.
     pub(crate) fn changes_at(&self) -> Option<u64> {
         let reads = self.0.trace.as_deref()?.reads().map(|(read, _)| read);
         next_change(reads, &self.principal().facts(), unix_seconds(self.time()))
     }
 
-    /// What the policies read, in order, values hidden by the rule of
-    /// [`Redaction`](super::Redaction).
+    /// What the policies read, in order. [`Redaction`](super::Redaction) decides which values are
+    /// hidden.
     pub fn reads(&self) -> Vec<AuditedRead> {
         let Some(trace) = &self.0.trace else { return Vec::new() };
         match &self.0.redaction {
@@ -318,7 +318,7 @@ impl AuditEvent {
     }
 
     /// The event as one line of JSON, without the line break. Every control character is escaped,
-    /// so text from a caller cannot begin a line of its own.
+    /// so a caller's text cannot start a line of its own.
     pub fn to_json(&self) -> String {
         line::of(self)
     }

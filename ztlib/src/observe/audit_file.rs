@@ -1,32 +1,32 @@
-//! The file of an audit log: appended to, and found again when it was rotated.
+//! The file of an audit log: appended to, and reopened after a rotation.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-/// A file that is appended to. Before the first byte after each flush it looks whether the path
-/// still leads to it.
+/// A file that is appended to. Before the first byte after each flush, it checks that the path
+/// still leads to this file.
 #[derive(Debug)]
 pub(super) struct AuditFile {
     path: PathBuf,
     file: File,
     /// Whether nothing was written since the last flush.
     is_between: bool,
-    /// Whether the file ends within a line that somebody left.
+    /// Whether the file ends with an unfinished line.
     is_cut: bool,
-    /// Whether it was told that the path cannot be opened.
+    /// Whether a failure to reopen the path was already logged.
     told: bool,
 }
 
 impl AuditFile {
     pub(super) fn open(path: &Path) -> io::Result<Self> {
-        // The program may go to another folder meanwhile.
+        // The program may change its working directory later.
         let path = std::path::absolute(path)?;
         let (file, is_cut) = open(&path)?;
         Ok(Self { path, file, is_between: true, is_cut, told: false })
     }
 
-    /// Opens the path anew where it leads elsewhere by now.
+    /// Reopens the path if it now leads to another file.
     fn follow(&mut self) -> io::Result<()> {
         let own = self.file.metadata()?;
         if std::fs::metadata(&self.path).is_ok_and(|there| is_same(&there, &own)) {
@@ -35,14 +35,14 @@ impl AuditFile {
         }
         match open(&self.path) {
             Ok((file, is_cut)) => {
-                tracing::info!(target: "ztlib::audit", "the audit log was rotated: its file is opened anew");
+                tracing::info!(target: "ztlib::audit", "the audit log was rotated and its file reopened");
                 (self.file, self.is_cut, self.told) = (file, is_cut, false);
                 Ok(())
             }
-            // What was renamed is still to be found; what was removed is not.
+            // A renamed file can still be found; a removed one cannot.
             Err(error) if is_linked(&own) => {
                 if !std::mem::replace(&mut self.told, true) {
-                    tracing::error!(target: "ztlib::audit", %error, "the audit log was rotated and cannot be opened anew: its old file is gone on with");
+                    tracing::error!(target: "ztlib::audit", %error, "the audit log was rotated and cannot be reopened: still writing to the old file");
                 }
                 Ok(())
             }
@@ -61,7 +61,7 @@ impl Write for AuditFile {
             self.file.write_all(b"\n")?;
             self.is_cut = false;
         }
-        // Where it fails the file may be another one by the next attempt.
+        // After a failure, the path may lead to another file at the next attempt.
         self.file.write(bytes).inspect_err(|_| self.is_between = true)
     }
 
@@ -71,7 +71,7 @@ impl Write for AuditFile {
     }
 }
 
-/// The file, and whether it ends within a line: a process that was ended left it.
+/// The file, and whether it ends with an unfinished line, left by a process that was killed.
 fn open(path: &Path) -> io::Result<(File, bool)> {
     open_unnamed(path).map_err(|error| {
         let shown = ztlib_contract::escaped(&path.to_string_lossy());
@@ -79,9 +79,9 @@ fn open(path: &Path) -> io::Result<(File, bool)> {
     })
 }
 
-/// [`open`], with errors that do not say which file it was.
+/// [`open`], with errors that do not name the file.
 fn open_unnamed(path: &Path) -> io::Result<(File, bool)> {
-    // Looked at first: a pipe without a reader would hold up the opener.
+    // Checked before opening: opening a pipe blocks until it has a reader.
     if std::fs::metadata(path).is_ok_and(|there| !there.is_file()) {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "this is not a regular file"));
     }
@@ -98,7 +98,7 @@ fn open_unnamed(path: &Path) -> io::Result<(File, bool)> {
             }
             Ok((file, last != *b"\n"))
         }
-        // Who may only write does not know how it ends: an empty line more is no harm.
+        // Without read permission the last byte is unknown. An extra empty line does no harm.
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok((options.open(path)?, true)),
         Err(error) => Err(error),
     }
@@ -110,7 +110,7 @@ fn is_same(there: &Metadata, own: &Metadata) -> bool {
     (there.dev(), there.ino()) == (own.dev(), own.ino())
 }
 
-/// Without a name of a file but its path, one that is there is taken for it.
+/// Without file identities, any file at the path is taken for the same one.
 #[cfg(not(unix))]
 fn is_same(_: &Metadata, _: &Metadata) -> bool {
     true
@@ -176,12 +176,12 @@ mod tests {
         fs::rename(folder.path("a"), folder.path("a.1")).unwrap();
         put(&mut file, "2\n").unwrap();
         assert_eq!((folder.text("a.1"), folder.text("a")), ("1\n".into(), "2\n".into()));
-        // `create` of logrotate makes the file itself.
+        // logrotate's `create` makes the new file itself.
         fs::rename(folder.path("a"), folder.path("a.2")).unwrap();
         fs::write(folder.path("a"), "").unwrap();
         put(&mut file, "3\n").unwrap();
         assert_eq!((folder.text("a.2"), folder.text("a")), ("2\n".into(), "3\n".into()));
-        // `copytruncate`: no hole before what comes.
+        // `copytruncate` must leave no hole before the next line.
         fs::copy(folder.path("a"), folder.path("a.3")).unwrap();
         File::options().write(true).open(folder.path("a")).unwrap().set_len(0).unwrap();
         put(&mut file, "4\n").unwrap();

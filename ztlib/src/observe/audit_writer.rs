@@ -1,4 +1,4 @@
-//! The thread that writes audit events, and what it shares with those who record them.
+//! The thread that writes audit events, and what it shares with the threads that record them.
 
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,19 +10,19 @@ use super::audit::AuditEvent;
 use super::queue::Queue;
 use crate::counters;
 
-/// How long the writer leaves events alone while more are coming: they are written in larger
-/// pieces, and nobody has to wake it for each.
+/// How long the writer rests while events keep coming. They are then written in larger batches, and
+/// recorders need not wake the writer for each.
 const NAP: Duration = Duration::from_millis(5);
 
-/// What recorders share with the writer.
+/// State shared by recorders and the writer.
 #[derive(Debug)]
 pub(super) struct Shared {
     queue: Queue<AuditEvent>,
-    /// Whether the writer will look at the queue without being woken.
+    /// Whether the writer will check the queue without being woken.
     awake: AtomicBool,
-    /// Whether nothing more will be recorded.
+    /// Whether no more events will be recorded.
     closed: AtomicBool,
-    /// Whether the writer is there no more, or its output panicked: nothing is written any more.
+    /// Whether the writer has ended, or its output panicked. Nothing more is written.
     gone: AtomicBool,
     lost: AtomicU64,
     writing: Mutex<Writing>,
@@ -30,27 +30,27 @@ pub(super) struct Shared {
     ended: Condvar,
 }
 
-/// What the writer has in hand.
+/// What the writer is working on.
 #[derive(Debug, Default)]
 struct Writing {
-    /// Events that were taken out of the queue and are neither flushed nor counted as lost.
+    /// Events that were taken from the queue and are neither flushed nor counted as lost.
     in_hand: u64,
-    /// Whether nobody waits for the writer any more: what it had in hand is counted.
+    /// Whether nobody waits for the writer any longer. Its events are then counted already.
     abandoned: bool,
     ended: bool,
 }
 
-/// What the writer remembers of its output.
+/// What the writer knows about its output.
 #[derive(Default)]
 struct State {
     /// Whether a line may have been left unfinished.
     cut_off: bool,
-    /// Whether the last batch failed: the first of several is told.
+    /// Whether the last batch failed. Only the first of several failures is logged.
     failing: bool,
 }
 
 impl Shared {
-    /// With room for so many events.
+    /// With room for `capacity` events.
     pub(super) fn new(capacity: usize) -> Self {
         Self {
             queue: Queue::new(capacity),
@@ -63,18 +63,18 @@ impl Shared {
         }
     }
 
-    /// There is no writer.
+    /// Records that no writer runs.
     pub(super) fn did_not_start(&self) {
         self.gone.store(true, Ordering::SeqCst);
         self.writing().ended = true;
     }
 
-    /// How many events are lost.
+    /// The number of lost events.
     pub(super) fn lost(&self) -> u64 {
         self.lost.load(Ordering::Relaxed)
     }
 
-    /// Queues an event, or counts it as lost; says whether the writer has to be woken.
+    /// Queues an event, or counts it as lost. Returns true if the writer must be woken.
     pub(super) fn take(&self, event: AuditEvent) -> bool {
         if self.gone.load(Ordering::SeqCst) {
             self.lose(1);
@@ -85,7 +85,8 @@ impl Shared {
             return false;
         };
         if self.gone.load(Ordering::SeqCst) {
-            // It ended meanwhile: the one who takes the event out counts it.
+            // The writer ended in the meantime. The thread that takes the event out of the queue
+            // counts it.
             self.lose_waiting(0);
             return false;
         }
@@ -93,18 +94,18 @@ impl Shared {
         asleep || filled.is_half()
     }
 
-    /// Nothing more will be recorded; the writer has to be woken.
+    /// Marks the end of recording. The caller must then wake the writer.
     pub(super) fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
     }
 
-    /// Waits for the writer to end, at most so long. What it has not written by then is lost.
+    /// Waits at most `limit` for the writer to end. What it has not written by then is lost.
     pub(super) fn end(&self, limit: Duration) {
         let waited = self
             .ended
             .wait_timeout_while(self.writing(), limit, |writing| !writing.ended && !writing.abandoned);
         let (mut writing, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        // From here on nobody but whoever has this lock counts what the writer had in hand.
+        // From here on, only the holder of this lock counts the writer's unfinished events.
         self.gone.store(true, Ordering::SeqCst);
         let mut left = 0;
         if !writing.ended && !writing.abandoned {
@@ -115,17 +116,18 @@ impl Shared {
         self.lose_waiting(left);
     }
 
-    /// Counts what waits as lost, and so many more.
+    /// Counts `more` events and everything still queued as lost.
     fn lose_waiting(&self, mut more: u64) {
         self.queue.drain(|_| more = more.saturating_add(1));
         self.lose(more);
     }
 
-    /// The writer's thread.
+    /// The loop of the writer's thread.
     pub(super) fn run(&self, mut output: impl Write) {
         let mut state = State::default();
         loop {
-            // Looked at before the queue: what is recorded before the end is written.
+            // Read before the queue is drained, so that everything recorded before the end is
+            // written.
             let closed = self.closed.load(Ordering::SeqCst);
             let mut batch = Vec::new();
             self.queue.drain(|event| batch.push(event));
@@ -146,27 +148,27 @@ impl Shared {
                 std::thread::park_timeout(NAP);
             } else {
                 self.awake.store(false, Ordering::SeqCst);
-                // A recorder before that has seen the writer awake, and did not wake it.
+                // A recorder may have seen the writer awake just before, and then did not wake it.
                 if self.queue.is_empty() && !self.closed.load(Ordering::SeqCst) {
                     std::thread::park();
                 }
                 self.awake.store(true, Ordering::SeqCst);
             }
         }
-        // An output may write as it ends, and panic.
+        // An output may write when it is dropped, and panic.
         let _ = catch_unwind(AssertUnwindSafe(|| drop(output)));
         self.writing().ended = true;
         self.ended.notify_all();
     }
 
-    /// Takes a batch in hand; false where nobody waits for it any more.
+    /// Begins a batch. Returns false if nobody waits for the writer any longer.
     fn begin(&self, events: u64) -> bool {
         let mut writing = self.writing();
         writing.in_hand = events;
         !writing.abandoned
     }
 
-    /// Nothing of the batch is in hand any more; false where somebody has counted it.
+    /// Ends a batch. Returns false if its events were counted already.
     fn settle(&self, lost: u64) -> bool {
         let mut writing = self.writing();
         writing.in_hand = 0;
@@ -178,7 +180,7 @@ impl Shared {
         !abandoned
     }
 
-    /// Writes a batch and flushes it. Gives how many events of it are lost.
+    /// Writes a batch and flushes it. Returns how many of its events are lost.
     fn write(&self, batch: &[AuditEvent], output: &mut impl Write, state: &mut State) -> u64 {
         let mut lost = 0;
         let mut failed = None;
@@ -186,7 +188,7 @@ impl Shared {
             if self.gone.load(Ordering::SeqCst) {
                 return count(batch);
             }
-            // What is left of a line that failed must not run into the next one.
+            // The rest of a failed line must not run into the next one.
             let before = if state.cut_off { "\n" } else { "" };
             let write = AssertUnwindSafe(|| {
                 let line = format!("{before}{}\n", event.to_json());
@@ -202,8 +204,8 @@ impl Shared {
         if !self.gone.load(Ordering::SeqCst)
             && let Err(error) = self.guarded(AssertUnwindSafe(|| output.flush()))
         {
-            // Nobody knows what of it is there: all that was written since the last flush that went
-            // well.
+            // After a failed flush, nothing written since the last successful one is certain to be
+            // there.
             failed = Some(error);
             lost = count(batch);
             state.cut_off = true;
@@ -217,17 +219,17 @@ impl Shared {
         if self.gone.load(Ordering::SeqCst) { count(batch) } else { lost }
     }
 
-    /// What the output does. One that panics is not asked again: nobody knows what it is in the
-    /// middle of.
+    /// Runs an operation of the output. After a panic the output is not used again, since its state
+    /// is unknown.
     fn guarded(&self, act: AssertUnwindSafe<impl FnOnce() -> io::Result<()>>) -> io::Result<()> {
         catch_unwind(act).unwrap_or_else(|_| {
             self.gone.store(true, Ordering::SeqCst);
-            Err(io::Error::other("the output panicked: nothing is written any more"))
+            Err(io::Error::other("the output panicked: nothing more will be written"))
         })
     }
 
-    /// Counts, and tells the first and whenever the number has doubled, so that a log is not
-    /// filled.
+    /// Counts lost events. Logs the first, and then each time the number has doubled, so as not to
+    /// flood the log.
     fn lose(&self, events: u64) {
         if events == 0 {
             return;
@@ -236,7 +238,7 @@ impl Shared {
         let lost = before.saturating_add(events);
         counters::audit_events_lost(events);
         if before == 0 || before.leading_zeros() > lost.leading_zeros() {
-            tracing::error!(target: "ztlib::audit", lost, "audit events are lost");
+            tracing::error!(target: "ztlib::audit", lost, "audit events were lost");
         }
     }
 

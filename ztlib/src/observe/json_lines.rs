@@ -1,4 +1,4 @@
-//! An audit sink that writes one line of JSON an event, off the path of the request.
+//! An audit sink that writes one line of JSON per event, off the request path.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -10,21 +10,25 @@ use super::audit::{AuditEvent, AuditSink};
 use super::audit_file::AuditFile;
 use super::audit_writer::Shared;
 
-/// How long a sink that is dropped waits for its output.
+/// How long dropping a sink waits for its output.
 const DROP_LIMIT: Duration = Duration::from_secs(5);
 
-/// What is kept of a file's lines before they are written, in bytes.
+/// The size of a file's write buffer, in bytes.
 const FILE_BUFFER: usize = 64 << 10;
 
-/// Writes audit events as lines of JSON on a thread of its own, within milliseconds. The queue is
-/// bounded: where the writer cannot keep up, events are lost rather than requests delayed.
+/// Writes audit events as lines of JSON from its own thread, within milliseconds. The queue is
+/// bounded: if the writer cannot keep up, events are lost and requests are not delayed.
 ///
-/// Every loss is [counted](JsonLinesSink::lost), in `ztlib_audit_events_lost_total` too, and told
-/// as an error of the log target `ztlib::audit` (the first, and whenever the number has doubled):
-/// what the queue has no room for; what the output does not take; what was written since
-/// the last `flush` that went well, where one fails; what waits or is being written when the output
-/// panics, or when the sink ends and the output does not come back. An output that keeps what it
-/// could not flush and writes it later has written what is counted here.
+/// Every loss is [counted](JsonLinesSink::lost), also in `ztlib_audit_events_lost_total`, and
+/// logged as an error under `ztlib::audit` (the first, and then each time the number has doubled).
+/// Events are lost if
+///
+/// - the queue is full;
+/// - the output fails to write them;
+/// - a `flush` fails: everything written since the last successful one counts as lost, even if the
+///   output writes it later;
+/// - they are queued or being written when the output panics, or when the sink ends and its output
+///   does not return in time.
 ///
 /// ```
 /// use ztlib::observe::JsonLinesSink;
@@ -34,13 +38,13 @@ const FILE_BUFFER: usize = 64 << 10;
 #[derive(Debug)]
 pub struct JsonLinesSink {
     shared: Arc<Shared>,
-    /// The writer's thread; none where it did not start.
+    /// The writer's thread. `None` if it did not start.
     writer: Option<Thread>,
 }
 
 impl JsonLinesSink {
     /// A sink that writes to `output`. At most `capacity` events (at least 1) wait in its queue,
-    /// and as many more are being written.
+    /// and as many again may be in the process of being written.
     pub fn new(output: impl Write + Send + 'static, capacity: usize) -> Self {
         let shared = Arc::new(Shared::new(capacity));
         let theirs = shared.clone();
@@ -49,25 +53,24 @@ impl JsonLinesSink {
             .spawn(move || theirs.run(output))
             .inspect_err(|error| {
                 shared.did_not_start();
-                tracing::error!(target: "ztlib::audit", %error, "the audit writer did not start: events are lost");
+                tracing::error!(target: "ztlib::audit", %error, "the audit writer did not start: all events will be lost");
             })
             .ok();
         Self { shared, writer: writer.map(|writer| writer.thread().clone()) }
     }
 
-    /// A sink that appends to a file, which only this user may read where it is made. The folder is
-    /// there already.
+    /// A sink that appends to a file. If the file does not exist it is created, readable and
+    /// writable only by this user. The folder must exist.
     ///
-    /// The file may be rotated while it is written. Before each piece that is written (every few
-    /// milliseconds, while there are events) the sink looks whether the file at `path` is still
-    /// the one that it writes to, and opens it anew where it was renamed or removed. A
-    /// file that is copied and cut (`copytruncate`) is gone on with from its new end. Where a new
-    /// file cannot be made, the renamed one is gone on with; where that was removed, events are
-    /// lost and counted.
+    /// The file may be rotated at any time. Before each batch (every few milliseconds, while there
+    /// are events) the sink checks that `path` still leads to the file it writes to, and reopens it
+    /// if it was renamed or removed. After `copytruncate` it continues at the new end of the file.
+    /// If the new file cannot be opened, a renamed file is still written to; if the file was
+    /// removed, events are lost and counted.
     ///
     /// # Errors
-    /// Where the file cannot be opened, which the text names, or is not a regular file (for those
-    /// there is [`new`](Self::new)).
+    /// If the file cannot be opened or is not a regular file; the error names it. For other kinds
+    /// of output there is [`new`](Self::new).
     ///
     /// ```
     /// use ztlib::observe::JsonLinesSink;
@@ -86,16 +89,15 @@ impl JsonLinesSink {
         Ok(Self::new(io::BufWriter::with_capacity(FILE_BUFFER, file), capacity))
     }
 
-    /// How many events were lost, for whatever reason.
+    /// How many events were lost, for any reason.
     pub fn lost(&self) -> u64 {
         self.shared.lost()
     }
 
-    /// Ends the sink: what was recorded before is written, and what is recorded later is lost.
-    /// Waits at most so long; what is not written by then is counted as lost. Gives how many
-    /// events were lost in all. A sink that is dropped does the same, with 5 seconds.
-    /// With no time, what the writer has not written yet is lost; with `Duration::MAX` an output
-    /// that hangs is waited for without an end.
+    /// Ends the sink and returns how many events were lost in total. Events recorded before are
+    /// written, later ones are lost. Waits at most `limit`; what is not written by then counts as
+    /// lost. Zero drops whatever is not written yet, and `Duration::MAX` waits forever for an
+    /// output that hangs. Dropping the sink does the same with 5 seconds.
     ///
     /// ```
     /// use std::time::Duration;
@@ -124,7 +126,7 @@ impl AuditSink for JsonLinesSink {
 }
 
 impl Drop for JsonLinesSink {
-    /// Waits until what is queued is written, for 5 seconds at most.
+    /// Waits at most 5 seconds until queued events are written.
     fn drop(&mut self) {
         self.close(DROP_LIMIT);
     }

@@ -13,7 +13,7 @@ use crate::authorize::Revision;
 use crate::authorize::Value;
 use crate::request_id::RequestId;
 
-/// The members of a line, in their order; what is absent is left out.
+/// The members of a line, in order. Absent ones are left out.
 #[derive(Serialize)]
 struct Line<'e> {
     /// Milliseconds since 1970.
@@ -54,10 +54,10 @@ struct Line<'e> {
     action: Option<&'e str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     object: Option<Object<'e>>,
-    /// Those that are shown.
+    /// Labels with values that are shown.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     labels: BTreeMap<&'e str, &'e str>,
-    /// The names of those that are not.
+    /// The names of labels with hidden values.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     labels_hidden: Vec<&'e str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -100,7 +100,7 @@ struct Logged<'e> {
     line: &'e str,
 }
 
-/// The line, without its break.
+/// The line, without its line break.
 pub(super) fn of(event: &AuditEvent) -> String {
     let micros = |took: Duration| took.as_nanos() as f64 / 1000.0;
     let since = event.time().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -150,7 +150,7 @@ pub(super) fn of(event: &AuditEvent) -> String {
         authenticate_us: event.authenticate().map(micros),
         authorize_us: event.authorize().map(micros),
     };
-    // Nothing in a line can fail to be written: its keys are texts and its numbers finite.
+    // Serialization cannot fail here: all keys are strings and all numbers finite.
     escape(serde_json::to_string(&line).unwrap_or_default())
 }
 
@@ -165,8 +165,7 @@ fn shown_if_any<S: Serializer>(value: &Option<impl Display>, serializer: S) -> R
     }
 }
 
-/// A value that is shown has quotes of its own where it is a text, so that none is taken for this
-/// word.
+/// A shown text has quotes of its own, so it cannot be mistaken for this word.
 fn shown_or_hidden<S: Serializer>(value: &Option<impl Display>, serializer: S) -> Result<S::Ok, S::Error> {
     match value {
         Some(value) => serializer.collect_str(value),
@@ -174,17 +173,17 @@ fn shown_or_hidden<S: Serializer>(value: &Option<impl Display>, serializer: S) -
     }
 }
 
-/// JSON escapes the controls of ASCII; a terminal or a viewer may also act on DEL, the C1 controls,
-/// line separators and marks that turn the direction of text.
+/// JSON escapes ASCII controls. A terminal or viewer may also act on DEL, the C1 controls, line
+/// separators and marks that change the direction of text.
 fn escape(json: String) -> String {
     let acts = |c: char| matches!(c, '\u{7f}'..='\u{9f}' | '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
-    // The controls of ASCII are escaped already, but for the last.
+    // ASCII controls are already escaped, except DEL.
     if (json.is_ascii() && !json.contains('\u{7f}')) || !json.contains(acts) {
         return json;
     }
     let mut escaped = String::with_capacity(json.len() + 16);
     for c in json.chars() {
-        // All of them are in the basic plane, so four digits do.
+        // All of them are in the basic plane, so four digits suffice.
         if acts(c) { escaped.push_str(&format!("\\u{:04x}", u32::from(c))) } else { escaped.push(c) }
     }
     escaped

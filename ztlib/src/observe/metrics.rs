@@ -1,4 +1,4 @@
-//! Metrics through the `metrics` facade. Every label has a bounded set of values: none comes from a
+//! Metrics through the `metrics` facade. Every label has a bounded set of values; none comes from a
 //! caller.
 
 use std::time::Duration;
@@ -36,11 +36,11 @@ fn count(event: &AuditEvent) {
         .increment(1);
 }
 
-/// The counters of an allow that was remembered: by far the most frequent, so a guard keeps their
-/// handles, of the recorder that there was when it was built. Another recorder (one that a service
-/// installs later, or a thread's own) is asked for its counters each time.
+/// The counters of a cached allow, by far the most frequent judgement. A guard therefore keeps
+/// handles to them, from the recorder that was installed when it was built. Any other recorder
+/// (installed later, or local to a thread) is asked for its counters each time.
 pub(crate) struct Remembered {
-    /// The recorder that gave the handles, by its address.
+    /// The recorder that issued the handles, by its address.
     recorder: usize,
     judgements: Counter,
     decisions: Counter,

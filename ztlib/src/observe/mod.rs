@@ -1,73 +1,76 @@
-//! What is left behind: an [`AuditEvent`] for every judgement, to an [`AuditSink`] and as a
-//! `tracing` event, and metrics.
+//! Records every judgement: an [`AuditEvent`] for an [`AuditSink`], a `tracing` event, and metrics.
 //!
-//! These are all log targets and metrics of ztlib; the tables of `docs/operations.md` say the same.
-//! Text from callers is escaped in all of them.
+//! **Deployment.** A sink is called on the request path, so it must not block. [`JsonLinesSink`]
+//! writes on a thread of its own, and loses (and counts) events rather than delay a request.
+//!
+//! These are all of ztlib's log targets and metrics, as in the tables of `docs/operations.md`. Text
+//! from callers is escaped in all of them.
 //!
 //! - `ztlib::audit`, info: every judgement: id, service, instance, parent, verdict, reason, policy,
-//!   revision, peer, subject, action, object, method, path. The sink has the same and more
-//! - `ztlib::audit`, error: the audit log cannot be written or flushed, opened anew after a
-//!   rotation, or its writer did not start; events are lost: the first, and whenever their number
-//!   has doubled
-//! - `ztlib::audit`, info: the audit log was rotated: its file is opened anew
-//! - `ztlib::refusal`, info: every refusal, with the whole reason
+//!   revision, peer, subject, action, object, method, path. The sink gets these and more
+//! - `ztlib::audit`, error: the audit log cannot be written, flushed or reopened after a rotation,
+//!   or its writer did not start; events were lost: the first, and each time their number doubles
+//! - `ztlib::audit`, info: the audit log was rotated and its file reopened
+//! - `ztlib::refusal`, info: every refusal, with its full reason
 //! - `ztlib::refusal`, debug: the reads that led to it; connections that were refused before HTTP
 //!   was spoken, or ended by the server
 //! - `ztlib::guard`, warn: a guard that only observes was built; once: a CORS preflight was
-//!   refused, so its layer stands inside; a policy asks for addresses that the server does not tell
+//!   refused, or an answer from inside has CORS headers or a request id of its own, because that
+//!   layer is inside of the guard; a layer changed the path after the routing; a request came
+//!   without a certificate to a guard that requires one; a policy asks for addresses that the
+//!   server does not provide
 //! - `ztlib::guard`, error: a handler asked for what the guard did not establish (500); once: a
 //!   route names a parameter twice
-//! - `ztlib::cache`, info: decisions of a set with a native policy are not remembered
-//! - `ztlib::cache`, warn: decisions of a site are not remembered, or hardly ever found again:
-//!   which read it is, and what to change
-//! - `ztlib::trial`, warn: what a candidate on trial would decide otherwise: once for each kind of
+//! - `ztlib::cache`, info: decisions of a set with a native policy are not cached
+//! - `ztlib::cache`, warn: decisions of a site are not cached, or hardly ever found again: names
+//!   the read, and what to change
+//! - `ztlib::trial`, warn: a candidate on trial would decide differently: once for each kind of
 //!   change
 //! - `ztlib::policies::…`, info: a set is in force: revision, version, signer
-//! - `ztlib::policies::…`, warn: a rollback; files that are looked at twice a second instead of
-//!   being watched; sandboxes that run slower than they could
+//! - `ztlib::policies::…`, warn: a rollback; files are polled twice a second instead of watched;
+//!   sandboxes run slower than they could
 //! - `ztlib::policies::…`, error: a set was refused: code, file, line, what stays in force
-//! - `ztlib::tls::…`, warn: connections that were cut at the end of the shutdown limit
+//! - `ztlib::tls::…`, warn: connections were cut at the end of the shutdown limit
 //! - `ztlib::tls::…`, error: connections cannot be accepted
 //!
-//! No label's value comes from a caller. The gauges know one policy set a process: with several,
-//! they show the one that spoke last.
+//! No label's value comes from a caller. The gauges describe one policy set per process; with
+//! several, they show the one that reported last.
 //!
-//! - `ztlib_judgements_total`, counter: every judgement; `no`: it would have been refused, and the
-//!   guard only observes. Labels: `verdict`: `allow`, `public`, `deny`, `unauthenticated`,
+//! - `ztlib_judgements_total`, counter: every judgement; `no`: the guard only observes, and would
+//!   have refused it. Labels: `verdict`: `allow`, `public`, `deny`, `unauthenticated`,
 //!   `bad-request`, `fault`; `policy` and `reason`, empty where there is none; `enforced`: `yes`,
 //!   `no`.
-//! - `ztlib_decisions_total`, counter: judgements that asked the policies: remembered, or
-//!   evaluated. Labels: `source`: `cache`, `fresh`.
-//! - `ztlib_decisions_not_cacheable_total`, counter: decisions that were not remembered, one each;
-//!   `too-many-sites`: it shares a list of reads with others. Labels: `why`: `native-policy`,
+//! - `ztlib_decisions_total`, counter: decisions by the policies: cached, or freshly evaluated.
+//!   Labels: `source`: `cache`, `fresh`.
+//! - `ztlib_decisions_not_cacheable_total`, counter: decisions that were not cached;
+//!   `too-many-sites`: the site shares a list of reads with others. Labels: `why`: `native-policy`,
 //!   `method`, `too-many-sites`, `too-many-reads`, `too-long-reads`, `too-long-values`,
 //!   `unreadable`.
 //! - `ztlib_decision_cache_reports_total`, counter: sites whose decisions are hardly ever found
 //!   again; the log of `ztlib::cache` says more. Labels: `why`: `values-vary`, `cache-too-small`.
-//! - `ztlib_authenticate_seconds`, `ztlib_authorize_seconds`, histogram: what was worked out; what
-//!   was remembered takes less than reading a clock, and is not in it.
-//! - `ztlib_policy_loads_total`, counter: sets. Labels: `result`: `loaded`, `refused`,
-//!   `rolled-back`; `code`: why it was refused, otherwise empty.
+//! - `ztlib_authenticate_seconds`, `ztlib_authorize_seconds`, histogram: the time spent; a cached
+//!   result takes less than reading a clock, and is not included.
+//! - `ztlib_policy_loads_total`, counter: attempts to load a policy set. Labels: `result`:
+//!   `loaded`, `refused`, `rolled-back`; `code`: why it was refused, otherwise empty.
 //! - `ztlib_policy_revision_info`, gauge: 1: this revision is in force; 0: it was. Labels:
-//!   `revision`: the name that audit events have; `other` past 256 of them in a process's life.
-//! - `ztlib_policies_in_force_since_seconds`, gauge: since when this revision is in force, in
+//!   `revision`: its name in audit events; `other` after 256 names in one process.
+//! - `ztlib_policies_in_force_since_seconds`, gauge: when this revision came into force, in seconds
+//!   since 1970.
+//! - `ztlib_policies_confirmed_seconds`, gauge: when it was last confirmed to match its files, in
 //!   seconds since 1970.
-//! - `ztlib_policies_confirmed_seconds`, gauge: when it was last found to be what its files say, in
-//!   seconds since 1970.
-//! - `ztlib_policies_version`, gauge: its `version`; 0 where it has none.
-//! - `ztlib_trial_judged_total`, counter: questions that a candidate on trial judged, too. Labels:
+//! - `ztlib_policies_version`, gauge: its `version`; 0 if it has none.
+//! - `ztlib_trial_judged_total`, counter: questions that a candidate on trial also judged. Labels:
 //!   `result`: `same`, `differs`.
-//! - `ztlib_trial_lost_total`, counter: questions that were left out because a candidate could not
+//! - `ztlib_trial_lost_total`, counter: questions that were skipped because a candidate could not
 //!   keep up.
 //! - `ztlib_connections_refused_total`, counter: connections that were refused before HTTP was
 //!   spoken. Labels: `code`.
-//! - `ztlib_connections_ended_total`, counter: what was ended or refused at the connection, where
-//!   no guard has seen it (`docs/connections.md`). Labels: `code`: `preface-timeout`,
+//! - `ztlib_connections_ended_total`, counter: connections and requests that were ended or refused
+//!   before a guard saw them (`docs/connections.md`). Labels: `code`: `preface-timeout`,
 //!   `header-timeout`, `ping-timeout`, `body-timeout`, `answer-timeout`, `made-room`,
 //!   `malformed-http`, `header-too-large`.
-//! - `ztlib_audit_events_lost_total`, counter: audit events that the queue had no room for, that
-//!   could not be written, or that were written since the last flush that went well where one
-//!   fails.
+//! - `ztlib_audit_events_lost_total`, counter: audit events that found the queue full, that could
+//!   not be written, or that were written since the last successful flush when a flush failed.
 
 mod audit;
 mod audit_file;
@@ -86,7 +89,7 @@ pub(crate) use metrics::Remembered;
 pub use redaction::{AuditedRead, Redaction};
 pub(crate) use story::{EventData, Object, Objection, Place, Subject};
 
-/// Leaves an event behind: metrics, `tracing`, and the sink.
+/// Emits metrics, the `tracing` events, and the event for the sink.
 pub(crate) fn emit(event: &AuditEvent, counters: &Remembered, sink: Option<&dyn AuditSink>) {
     metrics::judged(event, counters);
     // Debug formatting (`?`) escapes what callers sent.
@@ -107,7 +110,7 @@ pub(crate) fn emit(event: &AuditEvent, counters: &Remembered, sink: Option<&dyn 
         object = event.object().map(|(kind, id)| tracing::field::debug((kind, id))),
         method = event.method().map(tracing::field::debug),
         path = event.path().map(tracing::field::debug),
-        // Of a gRPC call it is the path.
+        // For a gRPC call this is the path.
         route = event.route().map(tracing::field::debug),
     );
     if !matches!(event.verdict(), Verdict::Allow | Verdict::Public) {
@@ -134,7 +137,7 @@ pub(crate) fn emit(event: &AuditEvent, counters: &Remembered, sink: Option<&dyn 
 mod tests {
     use std::path::Path;
 
-    /// The cells of a table, row by row, without its head.
+    /// The cells of a table, row by row, without its header.
     fn rows<'t>(lines: impl Iterator<Item = &'t str>) -> Vec<Vec<&'t str>> {
         let rows = lines.filter(|line| line.starts_with('|')).skip(2);
         rows.map(|row| row.trim_matches('|').split('|').map(str::trim).collect()).collect()

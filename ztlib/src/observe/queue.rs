@@ -1,15 +1,15 @@
-//! A bounded queue from many threads to one, in parts, so that threads which put something in do
+//! A bounded queue from many threads to one. It is split into parts, so that threads that push do
 //! not wait for each other.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// The most parts, and the fewest places of one: a small queue is not parted.
+/// The maximum number of parts, and the minimum size of a part: a small queue is not split.
 const MAX_PARTS: usize = 16;
 const MIN_PLACES: usize = 64;
 
-/// A bounded queue. What one thread puts in comes out in its order; what several put in comes out
+/// A bounded queue. Items from one thread come out in order; items from several threads come out
 /// part by part.
 #[derive(Debug)]
 pub(super) struct Queue<T> {
@@ -22,34 +22,34 @@ struct Part<T> {
     places: usize,
 }
 
-/// How full a part is after something was put in.
+/// How full a part is after a push.
 pub(super) struct Filled {
     items: usize,
     places: usize,
 }
 
 impl Filled {
-    /// Whether it has just become half full.
+    /// Whether the part has just become half full.
     pub(super) fn is_half(&self) -> bool {
         self.items == self.places.div_ceil(2)
     }
 }
 
 impl<T> Queue<T> {
-    /// A queue of so many places, at least 1.
+    /// A queue with room for `places` items, at least 1.
     pub(super) fn new(places: usize) -> Self {
         let places = places.max(1);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let parts = (places / MIN_PLACES).clamp(1, MAX_PARTS.min(cores));
         let part = |number: usize| {
-            // The first ones take what does not divide.
+            // The remainder goes to the first parts.
             let places = places / parts + usize::from(number < places % parts);
             Part { items: Mutex::new(Vec::new()), places }
         };
         Self { parts: (0..parts).map(part).collect() }
     }
 
-    /// Puts an item in; none where there is no place.
+    /// Adds an item. Returns `None` if there is no room.
     pub(super) fn push(&self, item: T) -> Option<Filled> {
         let own = thread_number() % self.parts.len().max(1);
         let (before, from) = self.parts.split_at_checked(own)?;
@@ -63,11 +63,10 @@ impl<T> Queue<T> {
         None
     }
 
-    /// Takes all items out that were there when their part was looked at.
+    /// Takes out all items that are in a part when it is reached.
     pub(super) fn drain(&self, mut take: impl FnMut(T)) {
         for part in &self.parts {
-            // What takes their place has the room already, so that nobody who puts something in has
-            // to make it.
+            // The replacement already has capacity, so that no pushing thread has to allocate.
             let spare = Vec::with_capacity(part.lock().len());
             let items = std::mem::replace(&mut *part.lock(), spare);
             items.into_iter().for_each(&mut take);
@@ -85,7 +84,7 @@ impl<T> Part<T> {
     }
 }
 
-/// Threads are numbered as they come.
+/// A number for this thread, in order of first use.
 fn thread_number() -> usize {
     static THREADS: AtomicUsize = AtomicUsize::new(0);
     thread_local! {

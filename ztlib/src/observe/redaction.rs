@@ -4,18 +4,17 @@ use std::collections::BTreeSet;
 
 use crate::authorize::{Read, Trace, Value};
 
-/// The rule by which values are kept out of audit events.
+/// Decides which values are kept out of audit events.
 ///
-/// Yes and no are always shown: they are what the policy asked, and without them there is no *why*.
-/// Of texts and numbers, those that come from headers, the query, claims, documents, labels and
-/// signals are hidden (shown as `(hidden)`) until [`Redaction::show`] names the read; who is
-/// calling, the route, the method, the path and the time are shown. The labels of a request or a
-/// question stand in its event by the same rule: their names always, their values where the read is
-/// shown.
+/// Yes and no are always shown: they are the policy's questions answered, and without them nobody
+/// could tell *why*. The caller, the route, the method, the path and the time are shown too. Texts
+/// and numbers that come from headers, the query, claims, documents, labels and signals are hidden
+/// (shown as `(hidden)`) until [`Redaction::show`] names the read. The labels of a request or
+/// question follow the same rule in its event: names are always shown, values only if the read is.
 ///
 /// ```
 /// use ztlib::observe::Redaction;
-/// // An operator who needs the tenant, and the owner of what is asked about, in every event:
+/// // This operator needs the tenant, and the owner of the object, in every event:
 /// let redaction = Redaction::new().show(r#"claim-string("/tenant")"#).show(r#"label("owner")"#);
 /// ```
 #[derive(Debug, Clone, Default)]
@@ -24,12 +23,12 @@ pub struct Redaction {
 }
 
 impl Redaction {
-    /// The rule as described above.
+    /// The default rule, as described above.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Shows the value of this read, spelled as audit events spell it: `claim-string("/tenant")`.
+    /// Shows the value of this read, written as in audit events: `claim-string("/tenant")`.
     #[must_use]
     pub fn show(mut self, read: impl Into<String>) -> Self {
         self.shown.insert(read.into());
@@ -57,19 +56,19 @@ impl Redaction {
 /// One read as an audit event shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditedRead {
-    /// The read as the contract spells it: `has-role("admin")`. Arguments are escaped.
+    /// The read as the contract spells it, such as `has-role("admin")`. Arguments are escaped.
     pub(crate) read: String,
-    /// What came back; none where [`Redaction`] hides it.
+    /// The value; `None` if [`Redaction`] hides it.
     pub(crate) value: Option<Value>,
 }
 
 impl AuditedRead {
-    /// The read as the contract spells it, arguments escaped.
+    /// The read as the contract spells it, with its arguments escaped.
     pub fn read(&self) -> &str {
         &self.read
     }
 
-    /// What came back; none where [`Redaction`] hides it.
+    /// The value; `None` if [`Redaction`] hides it.
     pub fn value(&self) -> Option<&Value> {
         self.value.as_ref()
     }

@@ -1,4 +1,4 @@
-//! What an audit event holds, as the judgement fills it in.
+//! The data of an audit event, filled in by the judgement.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -13,7 +13,7 @@ use crate::authorize::{Labels, Target, Trace};
 use crate::origin::Forwarded;
 use crate::request_id::RequestId;
 
-/// What an event holds: filled in once, by the judgement.
+/// The data of an event. The judgement fills it in once.
 pub(crate) struct EventData {
     pub(crate) id: RequestId,
     pub(crate) time: SystemTime,
@@ -23,20 +23,20 @@ pub(crate) struct EventData {
     pub(crate) principal: Principal,
     pub(crate) revision: Option<Revision>,
     pub(crate) subject: Subject,
-    /// Why not; none for an allow.
+    /// Why the request was not allowed; `None` for an allow.
     pub(crate) objection: Option<Box<Objection>>,
     pub(crate) log: Vec<(Arc<str>, Box<str>)>,
     pub(crate) fuel: u64,
     pub(crate) authenticate: Option<Duration>,
     pub(crate) authorize: Option<Duration>,
     pub(crate) trace: Option<Arc<Trace>>,
-    /// None for the rule as it is without anything named.
+    /// `None` means the default redaction.
     pub(crate) redaction: Option<Arc<Redaction>>,
-    /// Which process it was, where the guard was told.
+    /// Which process this is, if the guard was told.
     pub(crate) place: Option<Arc<Place>>,
 }
 
-/// Which process an event comes from: what tells the lines of a fleet apart.
+/// The process that an event comes from, to tell the lines of a fleet apart.
 #[derive(Default)]
 pub(crate) struct Place {
     pub(crate) service: Option<Box<str>>,
@@ -48,7 +48,7 @@ pub(crate) struct Place {
 pub(crate) struct Subject {
     pub(crate) action: Option<Arc<str>>,
     pub(crate) object: Option<Box<Object>>,
-    /// The request from which a handler asked.
+    /// The request in whose handler the question was asked.
     pub(crate) parent: Option<RequestId>,
     pub(crate) labels: Labels,
     pub(crate) method: Option<Method>,
@@ -57,13 +57,13 @@ pub(crate) struct Subject {
     pub(crate) forwarded: Option<Arc<Forwarded>>,
 }
 
-/// What a question of the application's own is about, as its author names it.
+/// The object of a question, as the application names it.
 pub(crate) struct Object {
     pub(crate) kind: Box<str>,
     pub(crate) id: Box<str>,
 }
 
-/// Why a request was not let through.
+/// Why a request was refused.
 pub(crate) struct Objection {
     pub(crate) reason: Box<str>,
     pub(crate) detail: Box<str>,

@@ -1,4 +1,4 @@
-//! A loop that takes transports from a listener and that no error ends.
+//! A loop that accepts transports from a listener. No error ends it.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 
-/// After an error that lies in this machine (no file descriptors, no memory) the loop waits this
-/// long, and twice as long after each further one.
+/// After an error of this machine (no file descriptors, no memory) the loop waits this long, and
+/// twice as long after each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// Where transports come from.
+/// A source of transports.
 pub(super) trait Listener {
     type Io;
 
@@ -55,7 +55,7 @@ pub(super) async fn accept_until<L: Listener>(
                 tracing::debug!(error = %error, "a connection failed before it was accepted");
             }
             Some(Err(error)) => {
-                tracing::error!(error = %error, pause = ?pause, "cannot accept connections, trying again");
+                tracing::error!(error = %error, pause = ?pause, "cannot accept connections, retrying after a pause");
                 let mut slept = pin!(tokio::time::sleep(pause));
                 let stopped = poll_fn(|cx| {
                     if stop.as_mut().poll(cx).is_ready() {
@@ -73,7 +73,7 @@ pub(super) async fn accept_until<L: Listener>(
     }
 }
 
-/// The peer gave up while it stood in the queue (accept(2)): the next one may be fine.
+/// The peer gave up while it was queued (accept(2)); the next connection may be fine.
 fn is_about_one_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -94,7 +94,7 @@ mod tests {
 
     use super::*;
 
-    /// Gives what it was told to give, then nothing for ever.
+    /// Returns the scripted results, then stays pending forever.
     struct Scripted(VecDeque<io::Result<u32>>);
 
     impl Listener for Scripted {

@@ -30,18 +30,18 @@ use crate::authenticate::peer::{PeerError, Trust};
 use crate::clock::{SharedClock, unix_seconds};
 use crate::remote_addr::RemoteAddr;
 
-/// Takes a transport and returns a verified connection. Cloning shares the count of handshakes
-/// under way.
+/// Turns transports into verified connections. Clones share the count of handshakes in progress.
 ///
-/// - Client certificates are required;
-///   [`allow_unauthenticated_peers`](AcceptorBuilder::allow_unauthenticated_peers) lets peers
-///   without one in, never peers with a bad one.
+/// - Client certificates are required.
+///   [`allow_unauthenticated_peers`](AcceptorBuilder::allow_unauthenticated_peers) admits peers
+///   without a certificate, never peers with a bad one.
 /// - **No session is ever resumed**: rustls does not ask the verifier about a resumed session, so a
-///   peer whose roots were removed would come back. There is no session store, no ticket, no early
-///   data, and each handshake has a configuration of its own that shares none.
+///   peer whose roots were removed could return. There is no session store, no ticket and no early
+///   data, and each handshake has a configuration of its own.
 /// - TLS 1.3 only; [`allow_tls12`](AcceptorBuilder::allow_tls12) adds TLS 1.2.
-/// - A handshake has a deadline (10 s), and 512 may be under way; 4096 more connections may wait.
-///   Silent peers make room for those who speak.
+/// - A handshake has a deadline (10 s). 512 may be in progress, and 4096 more connections may wait.
+///   Silent peers make room for those that speak.
+///
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -56,7 +56,7 @@ use crate::remote_addr::RemoteAddr;
 /// let acceptor =
 ///     Acceptor::builder().identity(server.chain(), server.key())?.peers(&trust).build()?;
 ///
-/// // A transport that speaks no TLS is refused.
+/// // A transport that does not speak TLS is refused.
 /// let (mut garbage, transport) = tokio::io::duplex(1024);
 /// tokio::io::AsyncWriteExt::write_all(&mut garbage, b"GET / HTTP/1.1\r\n\r\n").await?;
 /// let error = acceptor.accept(transport, "192.0.2.1:4711".parse()?).await.unwrap_err();
@@ -89,19 +89,18 @@ enum Peers {
 }
 
 impl Acceptor {
-    /// Begins with the service's own certificate; then it must be said which peers may connect.
+    /// Begins with the service's own certificate. The next choice is which peers may connect.
     pub fn builder() -> AcceptorBuilder<WantsIdentity> {
         AcceptorBuilder(WantsIdentity(()))
     }
 
-    /// Makes a handshake over the transport, and verifies the peer. `remote` becomes the
+    /// Performs the handshake over the transport and verifies the peer. `remote` becomes the
     /// [`RemoteAddr`] of each request.
     ///
-    /// Do not await it in the loop that accepts transports: a peer can take until the deadline.
+    /// Do not await this in the loop that accepts transports: a peer can take until the deadline.
     ///
     /// # Errors
-    /// Why the connection was not accepted. Dropping the error closes nothing: the transport is
-    /// closed already.
+    /// If the connection is not accepted; the error says why. The transport is then already closed.
     pub async fn accept<IO>(
         &self,
         io: IO,
@@ -159,8 +158,8 @@ impl fmt::Debug for Acceptor {
 }
 
 impl Settings {
-    /// A configuration for one handshake: it costs some microseconds, and leaves nothing to share
-    /// between connections.
+    /// A configuration for one handshake. It costs a few microseconds, and leaves connections
+    /// nothing to share.
     fn configure(&self) -> Result<(ServerConfig, Arc<Verdict>), rustls::Error> {
         let provider = provider();
         let algorithms = provider.signature_verification_algorithms;
@@ -178,8 +177,8 @@ impl Settings {
         };
         let mut config = builder.with_cert_resolver(Arc::new(Resolver(self.identity.clone())));
         config.alpn_protocols = self.protocols.iter().map(|name| name.to_vec()).collect();
-        // A resumed session is one whose peer nobody verifies. `ticketer` makes no tickets unless
-        // it is set.
+        // Nobody verifies the peer of a resumed session. No tickets are made, because `ticketer` is
+        // not set.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
         config.max_early_data_size = 0;
@@ -187,7 +186,7 @@ impl Settings {
         Ok((config, verdict))
     }
 
-    /// A peer that names no protocol speaks HTTP/1.1, or HTTP/2 where that is the only one.
+    /// A peer that negotiates no protocol speaks HTTP/1.1, or HTTP/2 if only that is offered.
     fn protocol(&self, agreed: Option<&[u8]>) -> HttpVersion {
         match agreed {
             Some(b"h2") => HttpVersion::Http2,
@@ -209,7 +208,7 @@ fn refusal(error: &io::Error, verdict: &Verdict) -> AcceptError {
     }
 }
 
-/// The clock that the service is given, as rustls asks for it.
+/// The service's clock, in the form that rustls needs.
 #[derive(Debug)]
 struct Time(SharedClock);
 
@@ -228,27 +227,27 @@ const H2: &[&[u8]] = &[b"h2"];
 const HTTP1: &[&[u8]] = &[b"http/1.1"];
 const BOTH: &[&[u8]] = &[b"h2", b"http/1.1"];
 
-/// Builds an [`Acceptor`]: first the service's own certificate, then its peers, then what may be
-/// left as it is.
+/// Builds an [`Acceptor`]: first the service's own certificate, then its peers, then the optional
+/// settings.
 #[must_use = "nothing is accepted before `build`"]
 pub struct AcceptorBuilder<State>(State);
 
-/// The service's own certificate is not given yet.
+/// The service's own certificate is missing.
 #[derive(Debug)]
 pub struct WantsIdentity(());
 
-/// Which peers may connect is not said yet.
+/// The choice of peers is missing.
 #[derive(Debug)]
 pub struct WantsClients(ServerIdentity);
 
-/// What is left has defaults.
+/// The remaining settings have defaults.
 pub struct WantsNothing(Settings);
 
 impl AcceptorBuilder<WantsIdentity> {
-    /// Shows this chain, the leaf first, and signs with this key.
+    /// Presents this chain, leaf first, and signs with this key.
     ///
     /// # Errors
-    /// As [`ServerIdentity::new`].
+    /// The errors of [`ServerIdentity::new`].
     pub fn identity(
         self,
         chain: Vec<CertificateDer<'static>>,
@@ -257,10 +256,10 @@ impl AcceptorBuilder<WantsIdentity> {
         Ok(self.server_identity(&ServerIdentity::new(chain, key)?))
     }
 
-    /// [`identity`](Self::identity) from PEM text.
+    /// As [`identity`](Self::identity), from PEM text.
     ///
     /// # Errors
-    /// As [`ServerIdentity::from_pem`].
+    /// The errors of [`ServerIdentity::from_pem`].
     pub fn identity_pem(
         self,
         chain: &[u8],
@@ -269,25 +268,26 @@ impl AcceptorBuilder<WantsIdentity> {
         Ok(self.server_identity(&ServerIdentity::from_pem(chain, key)?))
     }
 
-    /// Shows whatever this identity holds at the time of each handshake.
+    /// Presents the certificate that this identity holds at the time of each handshake.
     pub fn server_identity(self, identity: &ServerIdentity) -> AcceptorBuilder<WantsClients> {
         AcceptorBuilder(WantsClients(identity.clone()))
     }
 }
 
 impl AcceptorBuilder<WantsClients> {
-    /// Accepts only peers with a certificate that these roots vouch for.
+    /// Accepts only peers with a certificate that chains to these roots.
     pub fn peers(self, trust: &Trust) -> AcceptorBuilder<WantsNothing> {
         self.with(Peers::Required(trust.clone()))
     }
 
-    /// Accepts peers without a certificate too. A certificate that is there must be valid.
+    /// Loosens: also accepts peers without a certificate. A certificate that is presented must be
+    /// valid.
     pub fn allow_unauthenticated_peers(self, trust: &Trust) -> AcceptorBuilder<WantsNothing> {
         self.with(Peers::Optional(trust.clone()))
     }
 
-    /// Asks no peer for a certificate: for a listener whose callers are all known by their tokens.
-    /// Browsers show a dialogue where a certificate is asked for.
+    /// Loosens: asks no peer for a certificate. For a listener whose callers are known by their
+    /// tokens. Browsers would show a dialogue if asked for a certificate.
     pub fn allow_anonymous_peers_only(self) -> AcceptorBuilder<WantsNothing> {
         self.with(Peers::NotAsked)
     }
@@ -318,29 +318,30 @@ impl AcceptorBuilder<WantsNothing> {
         self
     }
 
-    /// Accepts TLS 1.2 as well (RFC 5246): there the peer's certificate travels in the clear.
+    /// Loosens: accepts TLS 1.2 as well (RFC 5246), where the peer's certificate is sent
+    /// unencrypted.
     pub fn allow_tls12(mut self) -> Self {
         self.0.0.versions = TLS13_AND_12;
         self
     }
 
-    /// How long a handshake may take, from the arrival of the connection to its end; 10 seconds
-    /// unless set, from a millisecond to an hour.
+    /// The maximum duration of a handshake, from the arrival of the connection. 10 seconds by
+    /// default; from a millisecond to an hour.
     pub fn handshake_deadline(mut self, deadline: Duration) -> Self {
         self.0.0.deadline = deadline;
         self
     }
 
-    /// How many handshakes may be under way; 512 unless set, from one to 100 000. Eight times as
-    /// many connections may wait to speak, or for a place: of these the oldest makes room for a
-    /// newer one. While somebody who has spoken waits for a place, peers that have been silent
-    /// for half a second in the middle of their handshake are closed.
+    /// How many handshakes may be in progress; 512 by default, from 1 to 100 000. Eight times as
+    /// many connections may wait to send their first bytes, or for a slot; when there are more, the
+    /// oldest that has sent nothing makes room. While a peer that has spoken waits for a slot,
+    /// peers that have been silent for half a second during their handshake are closed.
     pub fn max_handshakes(mut self, limit: usize) -> Self {
         self.0.0.max_handshakes = limit;
         self
     }
 
-    /// Takes the time at which certificates are judged from another clock.
+    /// Uses another clock to judge certificates.
     pub fn clock(self, clock: impl Clock) -> Self {
         self.shared_clock(SharedClock::new(clock))
     }
@@ -350,10 +351,10 @@ impl AcceptorBuilder<WantsNothing> {
         self
     }
 
-    /// Checks the settings.
+    /// Checks the settings and builds the acceptor.
     ///
     /// # Errors
-    /// A limit or a time out of its range, or settings that the TLS library refuses.
+    /// If a limit or timeout is out of range, or the TLS library refuses the settings.
     pub fn build(self) -> Result<Acceptor, TlsConfigError> {
         let settings = self.0.0;
         within("handshake_deadline", settings.deadline, TIMEOUTS)?;
@@ -382,8 +383,8 @@ mod tests {
 
     use super::*;
 
-    /// What a client could resume is never made, whoever may connect and whatever version is
-    /// spoken.
+    /// Nothing that a client could resume is ever made, whatever peers may connect and whatever TLS
+    /// version is used.
     #[test]
     fn no_handshake_leaves_anything_to_resume() {
         let root = Authority::new("root");

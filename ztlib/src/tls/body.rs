@@ -1,4 +1,4 @@
-//! Bodies of requests as they arrive, and what becomes of those that nobody reads.
+//! Bodies of requests as they arrive, and what happens to those that nobody reads.
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -16,26 +16,26 @@ use tokio::time::{Instant, Sleep, sleep};
 use super::exchange::Exchange;
 use super::limits::{HttpLimits, SILENCE, SLOWEST};
 
-/// The body of a request, read from the connection as the service asks for it. Nothing of it is
+/// The body of a request. It is read from the connection as the service asks for it, and not
 /// buffered before.
 ///
-/// - While the service waits for it, it must come: a peer that has sent nothing for
-///   [`body_timeout`](super::Server::body_timeout), or has sent less than 240 bytes a second on
-///   average, gets no further, and reading gives an error. On HTTP/2, a body without
-///   `content-length` may pause for ever once the answer has begun: a call that streams both ways
-///   is open for as long as its peer answers pings.
-/// - What of it is not read when it is dropped is still taken in, within bounds
-///   ([`unread_bodies`](super::Server::unread_bodies)), and thrown away: a peer that is busy with
-///   sending would otherwise lose the answer (RFC 9112 section 9.6).
+/// - While the service waits for the body, it must arrive. If the peer has sent nothing for
+///   [`body_timeout`](super::Server::body_timeout), or less than 240 bytes a second on average,
+///   reading returns an error. On HTTP/2, a body without `content-length` may pause for any time
+///   once the answer has begun: a bidirectional stream stays open as long as its peer answers
+///   pings.
+/// - If the body is dropped before its end, the rest is still read, within limits
+///   ([`unread_bodies`](super::Server::unread_bodies)), and discarded. Otherwise a peer that is
+///   busy sending would lose the answer (RFC 9112 section 9.6).
 pub struct RequestBody {
-    /// `None` once it was given up.
+    /// `None` after the body was given up.
     body: Option<Incoming>,
     /// Dropped with the body: a handler that still reads has not finished.
     exchange: Option<Arc<Exchange>>,
     pace: Pace,
     pauses: Pauses,
     unread: Unread,
-    /// The peer waits to be told to go on (RFC 9110 section 10.1.1), and was not.
+    /// The peer waits for `100 Continue` (RFC 9110 section 10.1.1), which was not sent.
     held_back: bool,
 }
 
@@ -47,7 +47,7 @@ pub(super) enum Pauses {
     Always,
 }
 
-/// How much is taken in of what nobody reads.
+/// How much to read of a body that nobody reads.
 #[derive(Debug, Clone)]
 struct Unread {
     bytes: u64,
@@ -118,7 +118,7 @@ impl Body for RequestBody {
                 if this.pace.poll_too_slow(cx).is_pending() {
                     return Poll::Pending;
                 }
-                // Answered while it waited.
+                // The answer began while this waited.
                 if this.may_pause() {
                     this.pace.pause();
                     return Poll::Pending;
@@ -142,7 +142,7 @@ impl Body for RequestBody {
 impl Drop for RequestBody {
     fn drop(&mut self) {
         let Some(body) = self.body.take() else { return };
-        // A peer that waits to be told to go on need not be heard: it will not begin.
+        // A peer that still waits for `100 Continue` will not send its body.
         if body.is_end_stream() || self.held_back {
             return;
         }
@@ -158,12 +158,12 @@ impl fmt::Debug for RequestBody {
     }
 }
 
-/// Reads what nobody wants, until it ends, the peer falls silent, or a bound is met.
+/// Reads and discards a body until it ends, the peer falls silent, or a limit is reached.
 async fn take_in(mut body: Incoming, mut left: u64, time: Duration) {
     let mut end = pin!(sleep(time));
     let mut silence = pin!(sleep(SILENCE));
     poll_fn(|cx| {
-        // A piece at a time, so that other tasks get their turn.
+        // One piece per poll, so that other tasks get their turn.
         match Pin::new(&mut body).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 let bytes = frame.data_ref().map_or(0, |bytes| bytes.remaining());
@@ -183,8 +183,8 @@ async fn take_in(mut body: Incoming, mut left: u64, time: Duration) {
     .await;
 }
 
-/// How long may still be waited: a limit that waiting uses up and that bytes give back, never
-/// beyond the limit.
+/// How much longer to wait. Waiting uses the time up, and received bytes earn it back, up to the
+/// limit.
 struct Pace {
     limit: Duration,
     left: Duration,
@@ -206,7 +206,7 @@ impl Pace {
         self.left = self.left.saturating_add(earned).min(self.limit);
     }
 
-    /// The waiting does not count.
+    /// Stops counting the time.
     fn pause(&mut self) {
         self.since = None;
     }
@@ -223,7 +223,7 @@ impl Pace {
     }
 }
 
-/// The peer went away, did not send the body in time, or what it sent is not HTTP.
+/// The peer went away, did not send the body in time, or sent something that is not HTTP.
 #[derive(Debug, thiserror::Error)]
 #[error("the body of the request could not be read")]
 pub struct RequestBodyError(#[source] Reason);
@@ -237,7 +237,7 @@ enum Reason {
 }
 
 impl RequestBodyError {
-    /// The peer did not send it in time; HTTP has the status 408 for it.
+    /// Whether the peer did not send the body in time. The matching HTTP status is 408.
     pub fn is_timeout(&self) -> bool {
         matches!(self.0, Reason::Timeout)
     }

@@ -1,4 +1,4 @@
-//! What every request of a connection carries.
+//! What all requests of a connection have in common.
 
 use std::net::SocketAddr;
 
@@ -7,7 +7,7 @@ use http::Extensions;
 use crate::authenticate::peer::PeerCertificates;
 use crate::remote_addr::RemoteAddr;
 
-/// What is known about an accepted connection. Cloning is cheap.
+/// The facts about an accepted connection. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Connection {
     pub(super) peer: Option<PeerCertificates>,
@@ -15,18 +15,17 @@ pub struct Connection {
     pub(super) protocol: HttpVersion,
 }
 
-/// What is spoken inside TLS, as agreed by ALPN (RFC 7301).
+/// The protocol inside TLS, as agreed by ALPN (RFC 7301).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HttpVersion {
-    /// HTTP/1.1; also where the peer named no protocol.
+    /// HTTP/1.1. Also used if the peer negotiated no protocol.
     Http1,
     /// HTTP/2.
     Http2,
 }
 
 impl Connection {
-    /// Puts what the guard needs into the extensions of a request, and removes what is there of the
-    /// same types.
+    /// Puts what the guard needs into a request's extensions, replacing values of the same types.
     pub fn extend(&self, extensions: &mut Extensions) {
         extensions.insert(self.remote);
         match &self.peer {
@@ -39,17 +38,17 @@ impl Connection {
         }
     }
 
-    /// The verified certificates; `None` where the peer showed none and need not.
+    /// The verified certificates. `None` if the peer presented none and need not.
     pub fn peer(&self) -> Option<&PeerCertificates> {
         self.peer.as_ref()
     }
 
-    /// The other end's address.
+    /// The peer's address.
     pub fn remote_addr(&self) -> SocketAddr {
         self.remote.0
     }
 
-    /// What is spoken.
+    /// The protocol in use.
     pub fn protocol(&self) -> HttpVersion {
         self.protocol
     }

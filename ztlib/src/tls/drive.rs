@@ -1,5 +1,5 @@
-//! What ends a connection: its peer, its protocol, a timer, another one that needs its place, or
-//! the end of the server.
+//! The end of a connection: by its peer, its protocol, a timer, another connection that needs its
+//! place, or the end of the server.
 
 use std::error::Error;
 use std::future::{Future, poll_fn};
@@ -19,7 +19,7 @@ use super::places::Slot;
 use super::streams::Streams;
 use super::transport::Meter;
 
-/// Where the server stands. When its sender is gone, everything is cut.
+/// The phase of the server. If its sender is gone, every connection is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
     Serving,
@@ -29,23 +29,23 @@ pub(super) enum Phase {
 
 /// The client's preface (RFC 9113 section 3.4).
 const PREFACE_BYTES: u64 = 24;
-/// The timers of a connection are looked at so often in the time that the shortest of them takes.
+/// How often timers are checked within the shortest of them.
 const LOOKS: u32 = 8;
 const LONGEST_TICK: Duration = Duration::from_secs(5);
 const DRAINING_TICK: Duration = Duration::from_millis(100);
 
-/// What is looked at while a connection is served.
+/// What is watched while a connection is served.
 pub(super) struct Watch {
     pub(super) slot: Arc<Slot>,
     pub(super) meter: Arc<Meter>,
-    /// For HTTP/2.
+    /// For HTTP/2 only.
     pub(super) streams: Option<Streams>,
     pub(super) protocol: HttpVersion,
     pub(super) limits: HttpLimits,
     began: Instant,
-    /// Since when the peer takes nothing, and how much was written then.
+    /// When the peer stopped taking bytes, and how many had been written by then.
     blocked: Option<(Instant, u64)>,
-    /// Since when the connection is told to end.
+    /// When the connection was told to end.
     finishing: Option<Instant>,
 }
 
@@ -89,7 +89,7 @@ impl Watch {
         if self.finishing.is_some() { tick.min(DRAINING_TICK) } else { tick }
     }
 
-    /// HTTP/1.1's own timer is hyper's (`header_read_timeout`), as are the pings of HTTP/2.
+    /// hyper has the other timers: HTTP/1.1's `header_read_timeout` and HTTP/2's pings.
     fn look(&mut self) -> Look {
         if self.writing_stands_still() || self.streams.as_ref().is_some_and(Streams::stand_still) {
             return Look::End(Some("answer-timeout"));
@@ -125,7 +125,7 @@ impl Watch {
     }
 }
 
-/// Polls the connection until it ends, and ends it when it is time.
+/// Polls the connection until it ends, or ends it when its time is up.
 pub(super) async fn drive<C>(
     connection: C,
     mut phases: watch::Receiver<Phase>,
@@ -142,8 +142,8 @@ pub(super) async fn drive<C>(
         let event = {
             let mut changed = pin!(phases.changed());
             poll_fn(|cx| {
-                // Before the connection: a peer that always has more to say uses up what a task may
-                // do at a time, and after that no timer and no word of the server's is heard.
+                // Polled before the connection: a peer that sends without a pause uses up the
+                // task's budget, and then no timer and no signal of the server would be noticed.
                 if let Poll::Ready(changed) = changed.as_mut().poll(cx) {
                     return Poll::Ready(Event::Phase(changed.is_ok()));
                 }
@@ -153,7 +153,7 @@ pub(super) async fn drive<C>(
                 if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
                     return Poll::Ready(Event::Ended(ended));
                 }
-                // After it, since a request may just have come; this hears even so.
+                // Polled after it, since a request may just have arrived. It gets its turn even so.
                 evicted.as_mut().poll(cx).map(|()| Event::Evicted)
             })
             .await
@@ -162,8 +162,7 @@ pub(super) async fn drive<C>(
             Event::Ended(Ok(())) => return,
             Event::Ended(Err(error)) => {
                 tracing::debug!(%error, "a connection ended with an error");
-                // Where a request has come before, hyper's timer has ended a connection that was
-                // idle.
+                // After at least one request, hyper's timer only ended an idle connection.
                 match fault_of_peer(&error, watch.protocol) {
                     Some("header-timeout") if slot.was_used() => {}
                     Some(code) => ended(code),
@@ -178,7 +177,7 @@ pub(super) async fn drive<C>(
                 Phase::Cut => return,
             },
             Event::Evicted => {
-                // What can be said at once is said: that there will be no further request.
+                // Send what can be sent at once: that no further request is accepted.
                 finish(connection.as_mut());
                 poll_fn(|cx| Poll::Ready(connection.as_mut().poll(cx).is_ready())).await;
                 ended("made-room");
@@ -203,14 +202,14 @@ pub(super) async fn drive<C>(
     }
 }
 
-/// Anybody can cause as many of these as they can open connections: they are counted by code, and
-/// told at a level that is off in production.
+/// Anyone who can open connections can cause these. So they are counted by code, and logged only at
+/// a level that is off in production.
 pub(super) fn ended(code: &'static str) {
     metrics::counter!("ztlib_connections_ended_total", "code" => code).increment(1);
     tracing::debug!(target: "ztlib::refusal", stage = "connection", code, "ended");
 }
 
-/// The code of what the peer did that HTTP does not allow; `None` where it merely went away.
+/// The code of a peer's violation of HTTP; `None` if the peer merely went away.
 fn fault_of_peer(error: &hyper::Error, protocol: HttpVersion) -> Option<&'static str> {
     if error.is_timeout() {
         return Some(match protocol {

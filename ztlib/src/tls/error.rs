@@ -14,11 +14,11 @@ pub enum TlsConfigError {
     /// The leaf is not a certificate.
     #[error("the chain does not begin with an X.509 certificate: give DER, or PEM with `BEGIN CERTIFICATE`")]
     Certificate,
-    /// A block of a PEM text is damaged, of another kind, or one too many. Nothing of the text is
-    /// told.
+    /// A block of the PEM text is damaged, of another kind, or one too many. Nothing of the text is
+    /// shown.
     #[error("the PEM text cannot be used: line {line}: {what}")]
     Pem {
-        /// On which line, from 1.
+        /// The line, from 1.
         line: usize,
         /// What is wrong with it.
         what: String,
@@ -26,27 +26,25 @@ pub enum TlsConfigError {
     /// The private key cannot be read, or is of a kind that is not supported.
     #[error("the private key cannot be used: give RSA, ECDSA or Ed25519 as PKCS #8, PKCS #1 or SEC 1")]
     PrivateKey,
-    /// The private key belongs to another certificate.
-    #[error(
-        "the private key does not belong to the leaf: give the key that the first certificate was issued for"
-    )]
+    /// The private key does not match the leaf certificate.
+    #[error("the private key does not match the leaf: give the key of the first certificate in the chain")]
     KeyMismatch,
-    /// The TLS library refuses the settings, for the reason that it gives.
+    /// The TLS library refuses the settings; it gives the reason.
     #[error("invalid TLS settings: {0}")]
     Settings(String),
-    /// A limit or a time that would refuse every connection, or bound nothing.
-    #[error("`{setting}` cannot be {given}: give {allowed}")]
+    /// A limit or timeout that would refuse every connection, or limit nothing.
+    #[error("`{setting}` cannot be {given}: use a value from {allowed}")]
     OutOfRange {
-        /// The verb that sets it.
+        /// The method that sets it.
         setting: &'static str,
-        /// What it was given.
+        /// The value it was given.
         given: String,
-        /// What it takes.
+        /// The values it accepts.
         allowed: String,
     },
 }
 
-/// As [`fmt::Display`](std::fmt::Display): what `fn main() -> Result<(), Box<dyn Error>>` prints is
+/// As [`fmt::Display`](std::fmt::Display), because `fn main() -> Result<(), Box<dyn Error>>` prints
 /// this, and it should say what to do.
 impl std::fmt::Debug for TlsConfigError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -69,23 +67,24 @@ impl TlsConfigError {
     }
 }
 
-/// Why a connection was not accepted. The connection is closed; nothing of it reached a service.
+/// Why a connection was not accepted. The connection is closed, and nothing of it reached a
+/// service.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AcceptError {
-    /// The peer's certificates were refused, or it has none and needs some.
+    /// The peer's certificates were refused, or are missing although required.
     #[error("the peer was not authenticated: {0}")]
     Peer(PeerError),
     /// The handshake took longer than its deadline.
     #[error("the TLS handshake timed out")]
     Deadline,
-    /// Too many handshakes were under way, and this one was dropped because its peer was silent.
-    #[error("too many TLS handshakes were under way, and this peer was silent")]
+    /// Too many handshakes were in progress, and this one was dropped because its peer was silent.
+    #[error("too many TLS handshakes were in progress, and this peer was silent")]
     Displaced,
-    /// The peer does not speak TLS, or no version or algorithm that is accepted here.
+    /// The peer does not speak TLS, or supports no version or algorithm that is accepted here.
     #[error("the TLS handshake failed")]
     Handshake,
-    /// A session was resumed, which must not happen: it would skip the verification of the peer.
+    /// A session was resumed, which must not happen: that would skip the verification of the peer.
     #[error("a TLS session was resumed, which is never allowed")]
     Resumed,
     /// The transport failed.
@@ -94,7 +93,7 @@ pub enum AcceptError {
 }
 
 impl AcceptError {
-    /// A stable name for the reason; that of the peer's error where there is one.
+    /// A stable name for the reason; for a peer error, the code of that error.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Peer(error) => error.code(),

@@ -14,25 +14,24 @@ use pin_project_lite::pin_project;
 
 use super::places::Slot;
 
-/// An answer is not reported as ended while more than this still waits for the peer: from then on
-/// the stream could not be reset by itself.
+/// An answer is not reported as ended while more than this many bytes wait for the peer: after that
+/// report, its stream could no longer be reset alone.
 const MAX_LEFT: usize = 16 * 1024;
 
-/// A request that is under way: from its header section until the last byte of its answer was
-/// written.
+/// A request in progress: from its header section until the last byte of its answer was written.
 pub(super) struct Exchange {
     slot: Arc<Slot>,
     answered: AtomicBool,
-    /// Bytes that were given to HTTP and not written yet.
+    /// Bytes handed to HTTP and not yet written.
     waiting: AtomicUsize,
-    /// Bytes that were written.
+    /// Bytes written.
     taken: AtomicU64,
-    /// How often the waiting bytes fell to zero.
+    /// How often the number of waiting bytes fell to zero.
     emptied: AtomicU64,
     waker: Mutex<Option<Waker>>,
 }
 
-/// How far the writing of an answer was.
+/// The progress of writing an answer at some moment.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Mark {
     taken: u64,
@@ -52,7 +51,7 @@ impl Exchange {
         })
     }
 
-    /// The head of the answer is there.
+    /// Whether the answer has begun.
     pub(super) fn is_answered(&self) -> bool {
         self.answered.load(Ordering::Relaxed)
     }
@@ -69,7 +68,7 @@ impl Exchange {
         Mark { taken: self.taken.load(Ordering::Relaxed), emptied: self.emptied.load(Ordering::Relaxed) }
     }
 
-    /// Something has waited since the mark was made, and less than this was written.
+    /// Whether bytes have been waiting since the mark, and fewer than `least` were written.
     pub(super) fn has_stood_still(&self, since: Mark, least: u64) -> bool {
         let now = self.mark();
         self.waiting() > 0
@@ -99,7 +98,7 @@ impl Exchange {
         }
     }
 
-    /// Resolves when little enough waits.
+    /// Resolves when few enough bytes wait.
     fn poll_little_left(&self, cx: &Context<'_>) -> Poll<()> {
         if self.waiting() <= MAX_LEFT {
             return Poll::Ready(());
@@ -116,11 +115,11 @@ impl Drop for Exchange {
 }
 
 pin_project! {
-    /// A service's future, whose answer is watched.
+    /// A service's future, with its answer watched.
     #[project = AnsweringProjection]
     pub(super) enum Answering<F> {
         Service { #[pin] future: F, exchange: Arc<Exchange> },
-        /// What the server says itself, before a service is asked.
+        /// The server's own answer, without asking a service.
         Server { status: http::StatusCode, exchange: Arc<Exchange> },
     }
 }
@@ -151,12 +150,12 @@ where
 }
 
 pin_project! {
-    /// An answer's body, whose bytes are watched until they are written.
+    /// The body of an answer, whose bytes are watched until they are written.
     pub(super) struct Answer<B: Body> {
         #[pin]
         body: AnswerBody<B>,
         exchange: Arc<Exchange>,
-        // How it ends, once that is known: with these trailers, or without any.
+        // The end of the body once known: with these trailers, or with none.
         end: Option<Option<http::HeaderMap>>,
     }
 }
@@ -217,7 +216,7 @@ impl<B: Body> Body for Answer<B> {
     }
 }
 
-/// Bytes of an answer, counted until they are written or given up.
+/// Bytes of an answer, counted until they are written or dropped.
 pub(super) struct Waiting<D: Buf> {
     data: D,
     exchange: Arc<Exchange>,

@@ -1,11 +1,11 @@
-//! How many connections wait to speak, how many handshakes are under way, and which ones make room.
+//! Limits how many connections wait and how many handshakes run, and chooses which ones make room.
 //!
-//! A connection that says nothing costs next to nothing, so many may wait (eight for each handshake
-//! that may be under way); the oldest makes room for a newer one. Who has spoken waits for a place,
-//! first come, first served, as after a restart, when every client comes back at once. While
-//! somebody waits, handshakes whose peer has been silent for a while are displaced. A peer that
-//! speaks is therefore delayed neither by silent ones nor, for longer than that while, by ones that
-//! stopped in the middle.
+//! A connection that has sent nothing costs almost nothing, so many may wait (eight for each
+//! handshake that may run), and the oldest makes room for a newer one. Peers that have spoken wait
+//! for a slot, first come, first served; after a restart, for example, when every client reconnects
+//! at once. While any peer waits, handshakes whose peer has been silent for a while are displaced.
+//! So silent peers do not delay a peer that speaks, and peers that stop in the middle delay it no
+//! longer than that while.
 
 use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
@@ -18,12 +18,12 @@ use std::time::Duration;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-/// Connections that have not begun, for each handshake that may be under way.
+/// Connections that have not begun, for each handshake that may run.
 const ARRIVALS_PER_PLACE: usize = 8;
-/// A peer that is silent for longer makes room where somebody waits. A round trip around the world
-/// is 300 ms.
+/// A peer that is silent for longer makes room if others wait. A round trip around the world takes
+/// 300 ms.
 const PATIENCE: Duration = Duration::from_millis(500);
-/// How often those who wait look for somebody to displace.
+/// How often waiting peers look for a handshake to displace.
 const SWEEP: Duration = Duration::from_millis(100);
 
 #[derive(Clone)]
@@ -39,14 +39,14 @@ struct Shared {
 #[derive(Default)]
 struct Open {
     next: u64,
-    /// Not begun, oldest first.
+    /// Connections that have not begun, oldest first.
     arrivals: BTreeMap<u64, Arc<Slot>>,
     under_way: BTreeMap<u64, Arc<Slot>>,
-    /// When places were last looked through, in milliseconds since the start.
+    /// When handshakes were last checked, in milliseconds since the start.
     swept: u64,
 }
 
-/// One connection until its handshake is over.
+/// One connection until the end of its handshake.
 pub(super) struct Slot {
     start: Instant,
     /// When the peer last sent something, in milliseconds since the start.
@@ -55,7 +55,7 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    /// The peer has sent something.
+    /// Records that the peer has sent something.
     pub(super) fn hear(&self) {
         self.heard.store(milliseconds(self.start), Ordering::Relaxed);
     }
@@ -66,21 +66,21 @@ impl Slot {
     }
 }
 
-/// A connection that has arrived: taken off the lists when it is dropped.
+/// A connection that has arrived. Dropping it removes it from the lists.
 pub(super) struct Arrival {
     handshakes: Handshakes,
     number: u64,
     pub(super) slot: Arc<Slot>,
 }
 
-/// A place among the handshakes under way, given back when it is dropped.
+/// A slot for a running handshake, given back on drop.
 pub(super) struct Place<'a> {
     _arrival: &'a Arrival,
     _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Handshakes {
-    /// `limit` is at least one.
+    /// `limit` must be at least one.
     pub(super) fn new(limit: usize) -> Self {
         let limit = limit.min(Semaphore::MAX_PERMITS);
         Self(Arc::new(Shared {
@@ -91,7 +91,7 @@ impl Handshakes {
         }))
     }
 
-    /// Notes a new connection; the oldest that has not begun makes room where there are too many.
+    /// Adds a new connection. If there are too many, the oldest that has not begun makes room.
     pub(super) fn arrive(&self) -> Arrival {
         let slot = Arc::new(Slot { start: self.0.start, heard: AtomicU64::new(0), displaced: Notify::new() });
         let mut open = self.lock();
@@ -106,7 +106,8 @@ impl Handshakes {
         Arrival { handshakes: self.clone(), number, slot }
     }
 
-    /// Displaces the handshakes whose peers have been silent, but no more than somebody waits for.
+    /// Displaces handshakes whose peers have been silent, but no more than there are connections
+    /// waiting.
     fn sweep(&self) {
         let now = milliseconds(self.0.start);
         let mut open = self.lock();
@@ -131,14 +132,14 @@ impl Handshakes {
         }
     }
 
-    /// Nothing in here can panic half-way, so a poisoned lock still guards whole data.
+    /// A panic under this lock cannot leave anything half done, so a poisoned lock is safe to use.
     fn lock(&self) -> MutexGuard<'_, Open> {
         self.0.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Arrival {
-    /// Waits for a place, for a peer that has spoken.
+    /// Waits for a slot, for a peer that has spoken.
     pub(super) async fn begin(&self) -> Place<'_> {
         self.slot.hear();
         let handshakes = &self.handshakes;
@@ -156,7 +157,7 @@ impl Arrival {
                 None => handshakes.sweep(),
             }
         };
-        // The time in the queue was not the peer's.
+        // The peer is not to blame for the time in the queue.
         self.slot.hear();
         let mut open = handshakes.lock();
         open.arrivals.remove(&self.number);

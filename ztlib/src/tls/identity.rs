@@ -1,4 +1,4 @@
-//! The certificate that the service shows, and can change while it runs.
+//! The certificate that the service presents. It can be replaced at run time.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,17 +14,17 @@ use crate::pem::{self, Block, PemError};
 
 /// The certificate chain and the private key of this service.
 ///
-/// Cloning shares: [`replace`](Self::replace) is seen by every acceptor that holds a clone, from
-/// the next handshake on. `Debug` shows neither.
+/// Clones share the identity: after [`replace`](Self::replace), every acceptor that holds a clone
+/// presents the new chain, from the next handshake on. `Debug` shows neither chain nor key.
 #[derive(Clone)]
 pub struct ServerIdentity(Arc<Live<Arc<CertifiedKey>>>);
 
 impl ServerIdentity {
-    /// Takes a chain, the leaf first, and the leaf's private key.
+    /// An identity from a chain, leaf first, and the leaf's private key.
     ///
     /// # Errors
-    /// The chain is empty or its leaf is malformed; the key is of an unknown kind; the key is not
-    /// the leaf's.
+    /// If the chain is empty or its leaf malformed, if the key is of an unknown kind, or if it does
+    /// not match the leaf.
     pub fn new(
         chain: Vec<CertificateDer<'static>>,
         key: PrivateKeyDer<'static>,
@@ -32,22 +32,22 @@ impl ServerIdentity {
         Ok(Self(Arc::new(Live::new(1, Arc::new(certified(chain, key)?)))))
     }
 
-    /// [`new`](Self::new) from PEM text: the certificates of the first, the one private key of the
-    /// second. Both may be the same text.
+    /// As [`new`](Self::new), from PEM text: the certificates in `chain` and the one private key in
+    /// `key`. Both may be the same text.
     ///
     /// # Errors
-    /// As `new`, or a block of a text is damaged or of another kind, or there are several private
-    /// keys: none is passed over.
+    /// The errors of `new`. Also if a block of a text is damaged or of another kind, or if there
+    /// are several private keys; no block is skipped.
     pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, TlsConfigError> {
         let (chain, key) = read_pem(chain, key)?;
         Self::new(chain, key)
     }
 
-    /// Shows another chain from the next handshake on, and returns the new generation. If that fails
-    /// the last one stays.
+    /// Presents another chain from the next handshake on, and returns the new generation. On error
+    /// the current one stays.
     ///
     /// # Errors
-    /// As [`new`](Self::new).
+    /// The errors of [`new`](Self::new).
     pub fn replace(
         &self,
         chain: Vec<CertificateDer<'static>>,
@@ -57,22 +57,21 @@ impl ServerIdentity {
         self.0.update(|now| Ok(Now { generation: now.generation + 1, value }))
     }
 
-    /// [`replace`](Self::replace) from PEM text.
+    /// As [`replace`](Self::replace), from PEM text.
     ///
     /// # Errors
-    /// As [`from_pem`](Self::from_pem).
+    /// The errors of [`from_pem`](Self::from_pem).
     pub fn replace_pem(&self, chain: &[u8], key: &[u8]) -> Result<u64, TlsConfigError> {
         let (chain, key) = read_pem(chain, key)?;
         self.replace(chain, key)
     }
 
-    /// How often the chain has been replaced, plus 1.
+    /// The generation: 1, plus the number of replacements.
     pub fn generation(&self) -> u64 {
         self.0.generation()
     }
 
-    /// Waits until the chain is not that of generation `since`, and returns the generation that it
-    /// has then.
+    /// Waits until the generation differs from `since`, and returns it.
     pub async fn changed(&self, since: u64) -> u64 {
         self.0.changed(since).await
     }
@@ -84,7 +83,7 @@ impl fmt::Debug for ServerIdentity {
     }
 }
 
-/// The identity as rustls asks for it; no signature of ours has a type of rustls.
+/// Gives the identity to rustls, so that no public signature has a type of rustls.
 #[derive(Debug)]
 pub(super) struct Resolver(pub(super) ServerIdentity);
 
@@ -133,7 +132,7 @@ fn read_pem(
             _ => return Err(other_kind(&block)),
         }
         if keys.len() > 1 {
-            let what = "a second private key, give one".to_owned();
+            let what = "a second private key: give only one".to_owned();
             return Err(TlsConfigError::Pem { line: block.line, what });
         }
     }
@@ -152,13 +151,13 @@ fn blocks(text: &[u8]) -> Result<Vec<Block>, TlsConfigError> {
 
 fn other_kind(block: &Block) -> TlsConfigError {
     let what = match block.label.as_str() {
-        "ENCRYPTED PRIVATE KEY" => "the private key is encrypted, give it without a password".to_owned(),
+        "ENCRYPTED PRIVATE KEY" => "the private key is encrypted: give it without a password".to_owned(),
         label => format!("a block `{label}` is neither a certificate nor a private key"),
     };
     TlsConfigError::Pem { line: block.line, what }
 }
 
-/// aws-lc-rs with the key exchanges that rustls prefers, the post-quantum hybrid first.
+/// aws-lc-rs with rustls' preferred key exchanges, the post-quantum hybrid first.
 pub(super) fn provider() -> Arc<CryptoProvider> {
     static PROVIDER: std::sync::LazyLock<Arc<CryptoProvider>> =
         std::sync::LazyLock::new(|| Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
@@ -194,11 +193,11 @@ mod tests {
         assert_eq!(said("", &key), "no-certificate: the chain has no certificate: give at least the leaf");
         assert!(said(&chain, "").starts_with("private-key: "));
         let second = said(&chain, &format!("{key}{}", server().key_pem()));
-        assert_eq!(second, "pem: the PEM text cannot be used: line 6: a second private key, give one");
+        assert_eq!(second, "pem: the PEM text cannot be used: line 6: a second private key: give only one");
         let encrypted = said(&chain, &key.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY"));
         assert_eq!(
             encrypted,
-            "pem: the PEM text cannot be used: line 1: the private key is encrypted, give it without a password"
+            "pem: the PEM text cannot be used: line 1: the private key is encrypted: give it without a password"
         );
         let trusted = said(&chain.replace("CERTIFICATE", "TRUSTED CERTIFICATE"), &key);
         assert_eq!(

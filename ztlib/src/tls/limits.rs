@@ -1,12 +1,11 @@
-//! What one connection may ask for, and how long each of its states may last. docs/connections.md
-//! lists them.
+//! What one connection may use, and how long each of its states may last. See docs/connections.md.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::TlsConfigError;
 
-/// Bounds of one connection. None is optional.
+/// The limits of one connection. None is optional.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct HttpLimits {
     pub(super) header_timeout: Duration,
@@ -41,15 +40,15 @@ impl Default for HttpLimits {
     }
 }
 
-/// Slower than this, in bytes a second, is standing still: a peer that sends or takes a byte now
-/// and then does not renew a timer.
+/// A slower pace, in bytes a second, counts as standing still: a peer that sends or takes a byte
+/// now and then does not renew a timer.
 pub(super) const SLOWEST: u64 = 240;
-/// A peer that is done with writing is listened to until it has been silent for so long.
+/// After the server has finished writing, it listens until the peer has been silent this long.
 pub(super) const SILENCE: Duration = Duration::from_secs(5);
-/// From "finish what you have begun" to the end, for a connection without a request.
+/// The time between "finish your requests" and the end, for a connection without a request.
 pub(super) const GRACE: Duration = Duration::from_secs(1);
 
-/// What a peer that stands still for this long would have moved at the slowest pace that counts.
+/// What a peer moves in this time at the slowest pace that still counts.
 pub(super) fn least_progress(limit: Duration) -> u64 {
     SLOWEST.saturating_mul(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)) / 1000
 }
@@ -58,12 +57,12 @@ const SHORTEST: Duration = Duration::from_millis(1);
 const AN_HOUR: Duration = Duration::from_secs(3600);
 const A_DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// What timers of requests and of handshakes may be set to.
+/// The range for timers of requests and handshakes.
 pub(super) const TIMEOUTS: RangeInclusive<Duration> = SHORTEST..=AN_HOUR;
-/// What timers of connections without a request may be set to.
+/// The range for timers of connections without a request.
 pub(super) const IDLE_TIMEOUTS: RangeInclusive<Duration> = SHORTEST..=A_DAY;
 
-/// The value, where it lies in the range.
+/// Returns the value if it is in the range.
 pub(super) fn within<T: PartialOrd + std::fmt::Debug>(
     setting: &'static str,
     value: T,

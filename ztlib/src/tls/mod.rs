@@ -1,8 +1,8 @@
-//! From a transport to a verified connection, and from there to requests.
+//! Turns transports into verified connections, and serves HTTP on them.
 //!
-//! [`Acceptor`] makes handshakes and verifies peers; [`Server`] is a whole server around it. Every
-//! request carries [`PeerCertificates`](crate::authenticate::peer::PeerCertificates) and
-//! [`RemoteAddr`](crate::RemoteAddr) in its extensions, where the guard looks for them.
+//! [`Acceptor`] performs handshakes and verifies peers; [`Server`] is a complete server around it.
+//! Every request carries [`PeerCertificates`](crate::authenticate::peer::PeerCertificates) and
+//! [`RemoteAddr`](crate::RemoteAddr) in its extensions, for the guard.
 //!
 //! | loosening | verb |
 //! |---|---|
@@ -10,9 +10,13 @@
 //! | no peer is asked for a certificate | [`AcceptorBuilder::allow_anonymous_peers_only`] |
 //! | TLS 1.2 | [`AcceptorBuilder::allow_tls12`] |
 //! | a listener without TLS, for probes | [`Server::allow_plaintext_probes`] |
-//! | bodies of HTTP/2 requests that pause for ever | [`Server::allow_idle_request_streams`] |
+//! | bodies of HTTP/2 requests that pause for any time | [`Server::allow_idle_request_streams`] |
 //!
-//! How long each state of a connection may last is in the project's `docs/connections.md`.
+//! **Deployment.** The service must end TLS itself. A load balancer in front has to pass TCP
+//! through: if it ends TLS, the peer's certificate does not reach the service. Unless the balancer
+//! preserves addresses, [`RemoteAddr`](crate::RemoteAddr) is the balancer's.
+//!
+//! For how long each state of a connection may last, see the project's `docs/connections.md`.
 
 mod accept_loop;
 mod acceptor;

@@ -1,9 +1,9 @@
-//! How many connections may be open, and which one makes room when there are too many.
+//! Limits how many connections may be open, and chooses which one makes room for another.
 //!
-//! A connection without a request costs its peer nothing, so where every place is taken one of
-//! those goes: first one whose handshake is unfinished or that is closing, then one that has sent
-//! no request yet, then the one that has been idle for longest. Only where a request is under way
-//! on every connection is a newcomer refused.
+//! A connection without a request costs its peer nothing, so when all places are taken, one of
+//! those is closed: first one whose handshake is unfinished or that is closing, then one that has
+//! not sent a request, then the one that has been idle for longest. A new connection is refused
+//! only if every open one has a request in progress.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -13,20 +13,20 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// Looking through all places finds this many that can go, so that a flood does not look through
-/// them each time.
+/// One scan of all places finds this many candidates, so that a flood does not cause a scan for
+/// each connection.
 const FOUND_AT_ONCE: usize = 32;
-/// After nobody was found, nobody looks again for so long, in milliseconds.
+/// After a scan without a result, the time until the next one, in milliseconds.
 const PAUSE: u64 = 10;
 
-/// What a connection without a request is doing; who comes first makes room first.
+/// What a connection without a request is doing. The lowest stage makes room first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
     /// Its handshake is unfinished, or it is being closed.
     Passing = 0,
-    /// It has sent no request.
+    /// It has not sent any request.
     Silent = 1,
-    /// It has sent some.
+    /// It has sent requests.
     Idle = 2,
 }
 
@@ -47,24 +47,24 @@ struct Shared {
 struct Open {
     next: u64,
     slots: BTreeMap<u64, Arc<Slot>>,
-    /// Who can go, as they were when last looked at; the next one is at the end.
+    /// Candidates to close, as of the last scan. The next one is at the end.
     found: Vec<(u64, u64)>,
     look_again: u64,
 }
 
-/// What is known of one connection, shared by all that serve it.
+/// The state of one connection, shared by the tasks that serve it.
 pub(super) struct Slot {
     start: Instant,
-    /// The stage, and since when in milliseconds after the start. It counts where no exchange is
-    /// under way.
+    /// The stage, and its start in milliseconds since the server's start. Only meaningful while no
+    /// exchange is in progress.
     since: AtomicU64,
     exchanges: AtomicUsize,
-    /// Whether a request has come.
+    /// Whether a request has arrived.
     used: AtomicU64,
     evicted: Notify,
 }
 
-/// A place among the connections, given back when it is dropped.
+/// A place among the connections, given back on drop.
 pub(super) struct Place {
     places: Places,
     number: u64,
@@ -76,8 +76,8 @@ impl Places {
         Self(Arc::new(Shared { limit, start: Instant::now(), open: Mutex::default(), empty: Notify::new() }))
     }
 
-    /// A place, which another connection may have to leave for it; `None` where each has a request
-    /// under way.
+    /// Takes a place; another connection may have to close for it. `None` if each has a request in
+    /// progress.
     pub(super) fn take(&self) -> Option<Place> {
         let now = milliseconds(self.0.start);
         let slot = Arc::new(Slot {
@@ -108,12 +108,12 @@ impl Places {
         }
     }
 
-    /// How many connections have a request under way, or were handed over to another protocol.
+    /// How many connections have a request in progress, or were handed over to another protocol.
     pub(super) fn with_requests(&self) -> usize {
         self.lock().slots.values().filter(|slot| !slot.is_free()).count()
     }
 
-    /// Nothing in here can panic half-way, so a poisoned lock still guards whole data.
+    /// A panic under this lock cannot leave anything half done, so a poisoned lock is safe to use.
     fn lock(&self) -> MutexGuard<'_, Open> {
         self.0.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -161,7 +161,7 @@ impl Open {
 }
 
 impl Slot {
-    /// Notes what the connection does from now on while it has no request.
+    /// Records what the connection does from now on, while it has no request.
     pub(super) fn enter(&self, stage: Stage) {
         let now = milliseconds(self.start) & TIME_MASK;
         self.since.store((stage as u64) << STAGE_SHIFT | now, Ordering::Relaxed);
@@ -173,24 +173,24 @@ impl Slot {
     }
 
     pub(super) fn end_exchange(&self) {
-        // Before it counts.
+        // Set before the exchange counts as ended.
         self.enter(Stage::Idle);
         self.exchanges.fetch_sub(1, Ordering::SeqCst);
     }
 
-    /// No request is under way.
+    /// Whether no request is in progress.
     pub(super) fn is_free(&self) -> bool {
         self.exchanges.load(Ordering::SeqCst) == 0
     }
 
-    /// For how long no request has been under way; `None` where one is.
+    /// How long no request has been in progress; `None` if one is.
     pub(super) fn free_for(&self) -> Option<Duration> {
         let since = self.since.load(Ordering::Relaxed) & TIME_MASK;
         let free = milliseconds(self.start).saturating_sub(since);
         self.is_free().then(|| Duration::from_millis(free))
     }
 
-    /// A request has come.
+    /// Whether a request has arrived.
     pub(super) fn was_used(&self) -> bool {
         self.used.load(Ordering::Relaxed) != 0
     }
@@ -235,7 +235,7 @@ mod tests {
             place.slot.enter(stage);
             tokio::time::advance(Duration::from_millis(5)).await;
         }
-        // The newcomers are busy, so that they are never the ones to go.
+        // The newcomers are busy, so they are never candidates.
         let mut newcomers = Vec::new();
         for expected in [2, 3, 1, 0] {
             newcomers.push(places.take().unwrap());
@@ -245,10 +245,10 @@ mod tests {
         }
         assert!(places.take().is_none());
         assert_eq!(places.with_requests(), 4);
-        // A connection that had to leave does not free its place a second time.
+        // A connection that was evicted does not give its place back a second time.
         drop(taken);
         assert!(places.take().is_none());
-        // One that has become idle goes, once it is looked for again.
+        // A connection that has become idle is found at the next scan.
         newcomers[1].slot.end_exchange();
         tokio::time::advance(Duration::from_millis(PAUSE)).await;
         assert!(places.take().is_some());

@@ -1,4 +1,4 @@
-//! A plain-text listener that answers probes and nothing else.
+//! A plaintext listener that answers probes and nothing else.
 
 use std::convert::Infallible;
 use std::future::{Future as _, Ready, poll_fn, ready};
@@ -21,10 +21,10 @@ use super::limits::HttpLimits;
 use super::places::{Places, Slot};
 use super::serve_connection::http1_settings;
 
-/// Probes come one at a time. Of more connections than this, the oldest without a complete request
-/// makes room.
+/// Probes come one at a time. If there are more connections than this, the oldest without a
+/// complete request makes room.
 const MAX_CONNECTIONS: usize = 64;
-/// From the first byte to the last.
+/// The time limit of a connection, from its first byte to its last.
 const LIMIT: Duration = Duration::from_secs(5);
 
 pub(super) struct Probes {
@@ -47,7 +47,8 @@ impl Probes {
         Self { listener, answers: Answers { paths: paths.into(), ready } }
     }
 
-    /// Answers until the server is cut; while it drains too, so that a probe can say so.
+    /// Answers until the server is cut. It still answers while the server drains, so that a probe
+    /// can tell.
     pub(super) async fn serve(self, phases: watch::Receiver<Phase>) {
         let Self { mut listener, answers } = self;
         let places = Places::new(MAX_CONNECTIONS);
@@ -57,8 +58,8 @@ impl Probes {
             let _ = until.wait_for(|phase| *phase == Phase::Cut).await;
         };
         accept_until(&mut listener, cut, |transport: TcpStream, _| {
-            // A probe has its answer at once, so all places taken by complete requests is a flood
-            // of those.
+            // A probe is answered at once. If complete requests take all places, that is a flood of
+            // them.
             let Some(place) = places.take() else { return };
             let answers = Probe { answers: answers.clone(), slot: Arc::clone(&place.slot) };
             let connection =
@@ -70,7 +71,7 @@ impl Probes {
                 let mut cut = pin!(phases.wait_for(|phase| *phase == Phase::Cut));
                 let mut evicted = pin!(place.slot.evicted());
                 poll_fn(|cx| {
-                    // In this order, as in `drive`.
+                    // Polled in this order, as in `drive`.
                     if end.as_mut().poll(cx).is_ready()
                         || cut.as_mut().poll(cx).is_ready()
                         || connection.as_mut().poll(cx).is_ready()
@@ -102,7 +103,7 @@ impl hyper::service::Service<Request<Incoming>> for Probe {
     type Future = Ready<Result<Self::Response, Self::Error>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        // Complete, so it no longer makes room.
+        // The request is complete, so this connection no longer makes room.
         self.slot.begin_exchange();
         hyper::service::Service::call(&self.answers, request)
     }
@@ -131,7 +132,7 @@ impl hyper::service::Service<Request<Incoming>> for Answers {
     }
 }
 
-/// A body of one piece.
+/// A body in one piece.
 struct Once(Option<Bytes>);
 
 impl Body for Once {

@@ -25,17 +25,17 @@ use super::{Connection, HttpVersion, RequestBody};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Lines in the header section of an HTTP/1.1 request.
+/// Maximum lines in the header section of an HTTP/1.1 request.
 const MAX_HEADER_LINES: usize = 100;
-/// Streams that the peer has reset and that wait to be dropped (CVE-2023-44487).
+/// Maximum streams that the peer has reset and that are not dropped yet (CVE-2023-44487).
 const MAX_RESET_STREAMS: usize = 20;
-/// Streams that we have reset because of the peer's errors (CVE-2025-8671).
+/// Maximum streams that we have reset because of the peer's errors (CVE-2025-8671).
 const MAX_ERROR_RESETS: usize = 1024;
-/// Bytes of answers that wait for the peer, a stream.
+/// Maximum bytes of answers that wait for the peer, per stream.
 const MAX_SEND_BUFFER: usize = 256 * 1024;
 
 /// Serves until the peer leaves, the connection fails, a timer ends it or the server is cut. The
-/// protocol is the one that ALPN agreed on: sniffing would let a peer sit there without a deadline.
+/// protocol is the one agreed by ALPN: with sniffing, a peer could stay without a deadline.
 pub(super) async fn serve_connection<IO, S, B>(
     io: IO,
     meter: Arc<Meter>,
@@ -76,13 +76,13 @@ pub(super) async fn serve_connection<IO, S, B>(
             drive(connection, phases, watch, http2::Connection::graceful_shutdown).await;
         }
     }
-    // Where another protocol has taken it over, it belongs to the code that speaks it, and is in
-    // use until it is closed.
+    // If another protocol has taken the connection over, it belongs to that protocol's code, and is
+    // in use until it is closed.
     meter.upgraded.store(true, Ordering::Relaxed);
     slot.begin_exchange();
 }
 
-/// Also for the plain-text probes.
+/// Also used for the plaintext probes.
 pub(super) fn http1_settings(limits: HttpLimits) -> http1::Builder {
     let mut builder = http1::Builder::new();
     let bytes = usize::try_from(limits.max_header_bytes).unwrap_or(usize::MAX);
@@ -99,8 +99,8 @@ fn http2_settings(limits: HttpLimits, streams: Streams) -> http2::Builder<Stream
     let mut builder = http2::Builder::new(streams);
     builder
         .timer(TokioTimer::new())
-        // What is a little too large is answered here and counted; the rest, by the protocol
-        // itself.
+        // Header sections slightly above the limit are answered here and counted; larger ones are
+        // rejected by the protocol.
         .max_header_list_size(limits.max_header_bytes.saturating_mul(2))
         .max_concurrent_streams(limits.max_concurrent_streams)
         .max_pending_accept_reset_streams(MAX_RESET_STREAMS)
@@ -111,7 +111,7 @@ fn http2_settings(limits: HttpLimits, streams: Streams) -> http2::Builder<Stream
     builder
 }
 
-/// Gives each request what is known about its connection, and watches it until its answer is
+/// Adds the facts of the connection to each request, and watches the request until its answer is
 /// written.
 struct OfConnection<S> {
     inner: TowerToHyperService<S>,
@@ -138,7 +138,7 @@ where
         }
         let (mut parts, body) = request.into_parts();
         let pauses = self.pauses(&parts.headers);
-        // Over HTTP/2 nobody is told to go on, so nobody is believed to wait for it.
+        // On HTTP/2 the server never sends `100 Continue`, so no peer is assumed to wait for it.
         let held_back = self.streams.is_none() && parts.headers.contains_key(EXPECT);
         let body = RequestBody::new(body, &exchange, &self.limits, pauses, held_back);
         if self.streams.is_some() && header_bytes(&parts) > self.limits.max_header_bytes as usize {
@@ -152,8 +152,8 @@ where
 }
 
 impl<S> OfConnection<S> {
-    /// On HTTP/1.1 nothing shows that a silent peer is still there. On HTTP/2, pings do; but a body
-    /// of a stated length is on its way, and is not a conversation.
+    /// On HTTP/1.1 nothing shows that a silent peer is still there. On HTTP/2 pings do, but a body
+    /// with a stated length should be on its way: it is not a conversation.
     fn pauses(&self, headers: &HeaderMap) -> Pauses {
         if self.streams.is_none() || headers.contains_key(CONTENT_LENGTH) {
             Pauses::Never
@@ -165,7 +165,7 @@ impl<S> OfConnection<S> {
     }
 }
 
-/// As RFC 9113 section 6.5.2 counts them.
+/// As counted by RFC 9113 section 6.5.2.
 fn header_bytes(parts: &http::request::Parts) -> usize {
     let field = |name: usize, value: usize| name + value + 32;
     let authority = parts.uri.authority().map_or(0, |authority| authority.as_str().len());

@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 
 use super::handshakes::Slot;
 
-/// An accepted TLS connection. Read and write it as any other.
+/// An accepted TLS connection. Read and write it like any other.
 pub struct TlsStream<IO>(tokio_rustls::server::TlsStream<Heard<IO>>);
 
 impl<IO> TlsStream<IO> {
@@ -19,7 +19,7 @@ impl<IO> TlsStream<IO> {
         Self(stream)
     }
 
-    /// The transport below.
+    /// The transport below TLS.
     pub fn get_ref(&self) -> &IO {
         &self.0.get_ref().0.io
     }
@@ -67,17 +67,16 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<IO> {
     }
 }
 
-/// A transport whose first bytes were read before the handshake began, and that says when it hears
-/// something.
+/// A transport whose first bytes were read before the handshake. It reports when it receives bytes.
 pub(super) struct Heard<IO> {
     io: IO,
-    /// What was read and not given yet.
+    /// Bytes that were read and not passed on yet.
     first: FirstBytes,
-    /// Until the handshake is over.
+    /// Present until the handshake is over.
     slot: Option<Arc<Slot>>,
 }
 
-/// Less than the shortest ClientHello: a silent connection keeps no more than this.
+/// Less than the shortest ClientHello. A silent connection uses no more memory than this.
 const FIRST_BYTES: usize = 64;
 
 #[derive(Default)]
@@ -87,7 +86,7 @@ struct FirstBytes {
 }
 
 impl<IO: AsyncRead + Unpin> Heard<IO> {
-    /// Waits until the peer speaks.
+    /// Waits for the peer's first bytes.
     pub(super) async fn first(mut io: IO, slot: &Arc<Slot>) -> io::Result<Self> {
         let mut bytes = Vec::with_capacity(FIRST_BYTES);
         if io.read_buf(&mut bytes).await? == 0 {

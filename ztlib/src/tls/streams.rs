@@ -1,4 +1,4 @@
-//! Where the streams of an HTTP/2 connection run, each with an eye on whether its answer is taken.
+//! Runs the streams of an HTTP/2 connection, and checks that each answer is taken.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -13,7 +13,7 @@ use tokio::time::{Instant, Sleep, sleep};
 use super::exchange::{Exchange, Mark};
 use super::limits::least_progress;
 
-/// More answers than can wait on one connection are not looked through to drop those that do not.
+/// From this number of pending answers on, those that no longer wait are dropped first.
 const MANY: usize = 256;
 
 /// The streams of one connection.
@@ -27,9 +27,9 @@ struct Shared {
 
 #[derive(Default)]
 struct Open {
-    /// The exchange whose future comes next.
+    /// The exchange that the next future belongs to.
     begun: Option<Arc<Exchange>>,
-    /// Answers that were handed over whole and are not written yet.
+    /// Answers that were handed over whole and are not yet written.
     left: Vec<(Instant, Mark, Arc<Exchange>)>,
 }
 
@@ -38,7 +38,7 @@ impl Streams {
         Self(Arc::new(Shared { answer_timeout, open: Mutex::default() }))
     }
 
-    /// The next future to be run belongs to this exchange.
+    /// Announces that the next future to run belongs to this exchange.
     pub(super) fn begin(&self, exchange: &Arc<Exchange>) {
         self.lock().begun = Some(Arc::clone(exchange));
     }
@@ -55,8 +55,8 @@ impl Streams {
         open.left.push((Instant::now(), mark, exchange));
     }
 
-    /// An answer that was handed over whole is not taken. Its stream cannot be reset alone any
-    /// more.
+    /// Whether an answer that was handed over whole is not taken. Its stream can no longer be reset
+    /// alone.
     pub(super) fn stand_still(&self) -> bool {
         let limit = self.0.answer_timeout;
         let mut open = self.lock();
@@ -102,7 +102,7 @@ pin_project! {
         #[pin]
         future: F,
         watch: Option<(Arc<Exchange>, Streams)>,
-        // Since the answer waits.
+        // Set while the answer waits.
         watched: Option<(Mark, Pin<Box<Sleep>>)>,
     }
 }

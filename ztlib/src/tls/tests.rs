@@ -1,5 +1,5 @@
-//! Every state of a connection, in time that the tests own: how long it lasts and what ends it.
-//! docs/connections.md names these tests.
+//! Tests of every state of a connection: how long it lasts and what ends it, on a clock that the
+//! tests control. docs/connections.md names these tests.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -32,13 +32,13 @@ use crate::remote_addr::RemoteAddr;
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
-/// What goes through a test's transport before it is full.
+/// The capacity of a test's transport.
 const PIPE: usize = 16 * 1024;
 const BIG: usize = 1024 * 1024;
 
 type AnyBody = UnsyncBoxBody<Bytes, Infallible>;
 
-/// A body that comes from a test, piece by piece.
+/// A body that the test sends piece by piece.
 struct Pieces(mpsc::UnboundedReceiver<Bytes>);
 
 impl Body for Pieces {
@@ -53,7 +53,7 @@ impl Body for Pieces {
     }
 }
 
-/// A connection under test, from its peer's side.
+/// A connection under test, from the peer's side.
 struct Peer {
     io: Option<DuplexStream>,
     served: JoinHandle<()>,
@@ -76,7 +76,7 @@ async fn answer(
         "/refuse" => Response::new(full("refused".to_owned())),
         "/big" => Response::new(Full::new(Bytes::from(vec![b'x'; BIG])).boxed_unsync()),
         "/pieces" => Response::new(Pieces(pieces.lock().unwrap().take().unwrap()).boxed_unsync()),
-        // Both directions are open; what comes in is read by another task.
+        // Both directions are open; another task reads the body.
         "/both" => {
             let pieces = pieces.lock().unwrap().take().unwrap();
             tokio::spawn(async move {
@@ -134,11 +134,11 @@ impl Peer {
     }
 
     async fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        // What ends while something is sent is looked at elsewhere.
+        // The connection may end during the write; that is checked elsewhere.
         let _ = self.io.as_mut().unwrap().write_all(bytes.as_ref()).await;
     }
 
-    /// Sends a byte every so often, for as long as the server takes it.
+    /// Sends a byte at this interval for as long as the server accepts it.
     async fn trickle(&mut self, every: Duration) {
         while !self.served.is_finished() {
             self.send(b"x").await;
@@ -158,18 +158,18 @@ impl Peer {
         String::from_utf8_lossy(&text).into_owned()
     }
 
-    /// How long it lasted.
+    /// Returns how long the connection lasted.
     async fn ended(&mut self) -> Duration {
         if !self.served.is_finished() {
-            timeout(HOUR * 48, &mut self.served).await.expect("the connection is given up").unwrap();
+            timeout(HOUR * 48, &mut self.served).await.expect("the connection ends").unwrap();
         }
         self.began.elapsed()
     }
 
     async fn assert_ends_at(&mut self, seconds: u64) {
         let lasted = self.ended().await;
-        // Timers are looked at eight times in the time of the shortest, and every five seconds at
-        // least.
+        // Timers are checked eight times within the shortest of them, and at least every five
+        // seconds.
         let (from, to) = (Duration::from_secs(seconds), Duration::from_secs(seconds + 6));
         assert!(from <= lasted && lasted <= to, "{lasted:?}");
     }
@@ -192,7 +192,7 @@ fn get(path: &str) -> Request<AnyBody> {
     Request::get(format!("https://localhost{path}")).body(empty()).unwrap()
 }
 
-/// A request whose body a test sends.
+/// A request whose body the test sends.
 fn post(path: &str) -> (Request<AnyBody>, mpsc::UnboundedSender<Bytes>) {
     let (sender, receiver) = mpsc::unbounded_channel();
     let body = Pieces(receiver).boxed_unsync();
@@ -222,7 +222,7 @@ async fn http2_without_a_preface_is_given_up_and_no_byte_renews_it() {
         sleep(3 * SECOND).await;
     }
     trickling.assert_ends_at(30).await;
-    // With a preface in time, it stays.
+    // With a preface in time, the connection stays.
     let mut good = Peer::http2();
     let mut sender = good.client(None).await;
     sleep(60 * SECOND).await;
@@ -249,7 +249,8 @@ async fn an_http2_header_section_that_does_not_end_is_given_up_and_no_frame_rene
         let mut peer = Peer::http2();
         peer.send(PREFACE).await;
         peer.send(SETTINGS).await;
-        // HEADERS without END_HEADERS; a peer inside of a header section cannot answer a ping.
+        // HEADERS without END_HEADERS: a peer in the middle of a header section cannot answer a
+        // ping.
         peer.send(b"\0\0\x03\x01\0\0\0\0\x01\x82\x87\x84").await;
         while frames && !peer.served.is_finished() {
             // CONTINUATION with a field of one byte each.
@@ -283,7 +284,7 @@ async fn http2_that_is_idle_is_closed_though_it_answers_pings() {
     sleep(299 * SECOND).await;
     assert!(!peer.served.is_finished());
     peer.assert_ends_at(500).await;
-    // One with nothing but a preface, too.
+    // So is a connection that sent only a preface.
     let mut silent = Peer::http2();
     let _sender = silent.client(None).await;
     silent.assert_ends_at(300).await;
@@ -295,13 +296,13 @@ async fn http2_that_answers_no_ping_is_closed() {
     peer.send(PREFACE).await;
     peer.send(SETTINGS).await;
     peer.assert_ends_at(50).await;
-    // Also while a request is under way.
+    // Also while a request is in progress.
     let mut peer = Peer::http2();
     peer.send(PREFACE).await;
     peer.send(SETTINGS).await;
     peer.send(b"\0\0\x14\x01\x05\0\0\0\x01\x82\x87\x44\x05/wait\x41\x09localhost").await;
     peer.assert_ends_at(50).await;
-    // One that answers is served for as long as the request takes.
+    // A peer that answers is served for as long as the request takes.
     let mut good = Peer::http2();
     let mut sender = good.client(None).await;
     let waiting = tokio::spawn(async move { sender.send_request(get("/wait")).await });
@@ -314,7 +315,7 @@ async fn http2_that_answers_no_ping_is_closed() {
 #[tokio::test(start_paused = true)]
 async fn an_http1_body_that_does_not_come_is_given_up_and_a_slow_one_is_read() {
     for (every, bytes, expected) in [
-        // Never, now and then, and slowly but well.
+        // Nothing, a byte now and then, and slow but fast enough.
         (HOUR, 0, "too slow"),
         (29 * SECOND, 1, "too slow"),
         (SECOND, 300, "read 60000"),
@@ -350,7 +351,7 @@ async fn an_http2_body_that_does_not_come_is_given_up_before_its_answer_has_begu
     let (request, _body) = post("/read");
     assert_eq!(text(sender.send_request(request).await.unwrap()).await, "too slow");
     assert!(peer.began.elapsed() <= 31 * SECOND);
-    // A byte now and then does not renew it.
+    // A byte now and then does not extend the time.
     let (request, body) = post("/read");
     let answered = tokio::spawn(sender.send_request(request));
     let began = Instant::now();
@@ -384,7 +385,7 @@ async fn a_body_may_pause_before_its_answer_only_by_a_verb() {
     body.send(Bytes::from_static(b"12345")).unwrap();
     drop(body);
     assert_eq!(text(answered.await.unwrap().unwrap()).await, "read 5");
-    // Not where a length says that it is on its way.
+    // Not if a length says that the body is on its way.
     let (mut request, _body) = post("/read");
     request.headers_mut().insert("content-length", "5".parse().unwrap());
     assert_eq!(text(sender.send_request(request).await.unwrap()).await, "too slow");
@@ -397,7 +398,7 @@ async fn an_http1_answer_that_is_not_taken_ends_its_connection_and_a_slow_peer_g
     let mut peer = Peer::http1();
     peer.send("GET /big HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     peer.assert_ends_at(60).await;
-    // A byte now and then does not renew it.
+    // A byte now and then does not extend the time.
     let mut peer = Peer::http1();
     peer.send("GET /big HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     let mut byte = [0];
@@ -426,9 +427,9 @@ async fn an_http2_stream_whose_window_stays_shut_is_reset_and_the_others_go_on()
     let (mut peer, pieces) = serve(HttpVersion::Http2, |_| {});
     let mut sender = peer.client(Some(65_535)).await;
     let mut live = sender.send_request(get("/pieces")).await.unwrap().into_body();
-    // Nobody reads this one, so that its window is never opened.
+    // Nobody reads this answer, so its window never opens again.
     let mut stuck = sender.send_request(get("/big")).await.unwrap().into_body();
-    // What its window lets through at first counts as progress, once.
+    // The bytes that fit into the first window count as progress, once.
     sleep(121 * SECOND).await;
     let mut was_reset = false;
     while !was_reset {
@@ -438,7 +439,7 @@ async fn an_http2_stream_whose_window_stays_shut_is_reset_and_the_others_go_on()
     pieces.send(Bytes::from_static(b"still here")).unwrap();
     assert_eq!(live.frame().await.unwrap().unwrap().into_data().unwrap(), "still here");
     assert_eq!(text(sender.send_request(get("/")).await.unwrap()).await, "hello");
-    // One that is read slowly is read whole.
+    // An answer that is read slowly is read to its end.
     let mut slow = sender.send_request(get("/big")).await.unwrap().into_body();
     let mut read = 0;
     while let Some(frame) = slow.frame().await {
@@ -455,7 +456,7 @@ async fn an_http2_answer_that_was_handed_over_whole_and_is_not_taken_ends_its_co
         let mut sender = peer.client(Some(window)).await;
         let _answer = sender.send_request(get("/")).await.unwrap();
         if window == 0 {
-            // Nothing has gone out of it, so it is reset alone.
+            // Nothing of it was sent, so it is reset alone.
             sleep(70 * SECOND).await;
             assert!(!peer.served.is_finished() && peer.places.with_requests() == 0);
         } else {
@@ -488,7 +489,7 @@ async fn a_stream_of_events_is_not_cut_while_there_is_nothing_to_send() {
         assert!(peer.receive(piece).await.contains(piece));
         sleep(HOUR).await;
     }
-    // A long poll is the same with nothing sent yet.
+    // A long poll is the same, with nothing sent yet.
     let mut peer = Peer::http1();
     peer.send("GET /wait HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     sleep(HOUR).await;
@@ -521,7 +522,8 @@ async fn a_body_that_nobody_reads_is_taken_in_and_the_connection_goes_on() {
 #[tokio::test(start_paused = true)]
 async fn a_body_that_nobody_reads_is_bounded_in_bytes_time_and_silence() {
     for (bytes, time, piece, expected) in [
-        // The bytes are used up: once for the body, once more while the connection is closed.
+        // The limit of bytes is used up: once for the body, and once more while the connection
+        // closes.
         (10 * BIG as u64, HOUR, BIG / 8, 0..=30),
         (1 << 30, 20 * SECOND, 1000, 20..=60),
         // Silence.
@@ -566,7 +568,7 @@ async fn a_connection_is_closed_in_stages() {
         let mut peer = Peer::http1();
         peer.send(head).await;
         let mut answer = Vec::new();
-        // The end of what the server writes comes first, and what is sent then is still taken.
+        // The server's end of writing comes first; bytes sent after that are still read.
         peer.io.as_mut().unwrap().read_to_end(&mut answer).await.unwrap();
         assert!(answer.starts_with(b"HTTP/1.1 "));
         assert!(!peer.served.is_finished());
@@ -574,10 +576,10 @@ async fn a_connection_is_closed_in_stages() {
             peer.io.as_mut().unwrap().write_all(&[b'x'; PIPE]).await.unwrap();
             sleep(SECOND).await;
         }
-        // Then it has been silent for five seconds.
+        // By then it has been silent for five seconds.
         peer.assert_ends_at(14).await;
     }
-    // A peer that has closed is waited for no longer.
+    // A peer that has closed is not waited for.
     let mut peer = Peer::http1();
     peer.send("GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await;
     peer.receive("hello").await;
@@ -614,7 +616,7 @@ async fn draining_ends_what_has_no_request_within_a_second_or_so() {
         let lasted = peer.ended().await;
         assert!(lasted <= 5 * SECOND, "{protocol:?} {sent:?}: {lasted:?}");
     }
-    // What is under way goes on.
+    // A request in progress continues.
     let (mut peer, pieces) = serve(HttpVersion::Http1, |_| {});
     peer.send("GET /pieces HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     sleep(SECOND).await;
@@ -628,7 +630,7 @@ async fn draining_ends_what_has_no_request_within_a_second_or_so() {
     peer.ended().await;
 }
 
-/// A peer that always has more to say, as fast as it is heard: answers to pings that nobody sent.
+/// A peer that sends without a pause, as fast as it is read: answers to pings that nobody sent.
 struct Flood(&'static [u8]);
 
 impl AsyncRead for Flood {
@@ -637,7 +639,7 @@ impl AsyncRead for Flood {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<std::io::Result<()>> {
-        // As every transport of tokio's: a task may do so much, then others get their turn.
+        // Like every transport of tokio, it takes part in cooperative scheduling.
         let turn = std::task::ready!(tokio::task::coop::poll_proceed(cx));
         turn.made_progress();
         if self.0.is_empty() {
@@ -664,10 +666,10 @@ impl AsyncWrite for Flood {
     }
 }
 
-/// What is to end a connection.
+/// One way to end a connection.
 type Way<'w> = (Duration, &'w dyn Fn(&Peer));
 
-/// In real time: where somebody always has something to do, paused time stands still.
+/// In real time: paused time does not advance while a task is always ready.
 #[tokio::test]
 async fn who_sends_without_a_pause_outlasts_no_timer_and_no_word_of_the_servers() {
     let ways: [Way<'_>; 4] = [
@@ -677,7 +679,7 @@ async fn who_sends_without_a_pause_outlasts_no_timer_and_no_word_of_the_servers(
         (HOUR, &|peer| {
             peer.phase.send_replace(Phase::Draining);
         }),
-        (HOUR, &|peer| assert!(peer.places.take().is_some(), "it has no request")),
+        (HOUR, &|peer| assert!(peer.places.take().is_some(), "the peer has no request")),
         (Duration::from_millis(200), &|_| {}),
     ];
     for (idle, ends) in ways {
@@ -686,7 +688,7 @@ async fn who_sends_without_a_pause_outlasts_no_timer_and_no_word_of_the_servers(
         sleep(Duration::from_millis(100)).await;
         assert!(!peer.served.is_finished());
         ends(&peer);
-        timeout(30 * SECOND, peer.served).await.expect("it ends").unwrap();
+        timeout(30 * SECOND, peer.served).await.expect("the connection ends").unwrap();
     }
 }
 
@@ -704,7 +706,7 @@ async fn one_without_a_request_makes_room_and_one_with_a_request_does_not() {
     assert!(busy.places.take().is_none() && !busy.served.is_finished());
 }
 
-/// Counters by the value of their label `code`.
+/// Counters by the value of their `code` label.
 #[derive(Default, Clone)]
 struct Codes(Arc<Mutex<BTreeMap<String, Arc<metrics::atomics::AtomicU64>>>>);
 
@@ -752,11 +754,11 @@ async fn what_http_refuses_by_itself_is_counted_by_a_bounded_code() {
         let counted: Vec<String> = std::mem::take(&mut *codes.0.lock().unwrap()).into_keys().collect();
         assert_eq!(counted.concat(), code);
     }
-    // HTTP/2: no preface, no HTTP/2, and a header section above the limit.
+    // HTTP/2: no preface, not HTTP/2, and a header section above the limit.
     Peer::http2().ended().await;
     let mut peer = Peer::http2();
     peer.send(PREFACE).await;
-    // SETTINGS of a stream.
+    // SETTINGS on a stream.
     peer.send(b"\0\0\0\x04\0\0\0\0\x01").await;
     peer.ended().await;
     let mut peer = Peer::http2();

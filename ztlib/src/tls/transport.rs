@@ -1,4 +1,4 @@
-//! A transport that says whether its peer takes what it is sent, and one that is closed in stages.
+//! A transport that knows whether its peer takes what it is sent, and one that is closed in stages.
 
 use std::future::Future;
 use std::io;
@@ -16,20 +16,19 @@ use tokio::time::{Sleep, sleep};
 use super::limits::{HttpLimits, SILENCE};
 use super::places::{Place, Stage};
 
-/// What the operating system keeps of an answer that it has not sent yet. Without a bound it is
-/// megabytes for a peer that does not read, and what a slow peer takes shows only every few
-/// megabytes.
+/// How much of an answer the operating system may buffer unsent. Without a bound it is megabytes
+/// for a peer that does not read, and a slow peer's progress is visible only every few megabytes.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const UNSENT_BYTES: u32 = 128 * 1024;
 
-/// What TCP asks of a connection's other end after it has heard nothing for so long.
+/// The idle time after which TCP probes the other end of a connection.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Sets what a socket should be like. What the operating system does not have, a connection can do
-/// without.
+/// Sets a socket's options. All are optional: a connection works without those that the system
+/// lacks.
 pub(super) fn prepare(transport: &TcpStream) {
-    // Small answers are not kept waiting for more (RFC 896).
+    // Small answers are sent at once instead of waiting for more (RFC 896).
     let _ = transport.set_nodelay(true);
     let socket = SockRef::from(transport);
     let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE_INTERVAL);
@@ -38,13 +37,13 @@ pub(super) fn prepare(transport: &TcpStream) {
     let _ = socket.set_tcp_notsent_lowat(UNSENT_BYTES);
 }
 
-/// What a connection's bytes say about its peer.
+/// What a connection's bytes tell about its peer.
 #[derive(Default)]
 pub(super) struct Meter {
     /// The peer does not take what it is sent at the moment.
     blocked: AtomicBool,
     written: AtomicU64,
-    /// What was read inside of TLS.
+    /// Bytes read inside TLS.
     pub(super) heard: AtomicU64,
     /// Another protocol has taken the connection over.
     pub(super) upgraded: AtomicBool,
@@ -71,7 +70,7 @@ impl Meter {
     }
 }
 
-/// A transport whose writing is watched. It stands below TLS.
+/// A transport whose writing is watched. It sits below TLS.
 pub(super) struct Metered<IO> {
     io: IO,
     meter: Arc<Meter>,
@@ -123,10 +122,10 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Metered<IO> {
     }
 }
 
-/// A transport that keeps its place among the connections until it is closed, also after an upgrade
-/// took it away from HTTP, and that is closed in stages (RFC 9112 section 9.6): first it writes no
-/// more, then it hears the peer out within bounds. A transport that is closed with bytes unread
-/// takes the answer back that was sent before.
+/// A transport that keeps its place among the connections until it is closed, even after an upgrade
+/// took it away from HTTP. It is closed in stages (RFC 9112 section 9.6): first it stops writing,
+/// then it reads from the peer within limits. Closing a transport with unread bytes would destroy
+/// the answer that was sent before.
 pub(super) struct Placed<IO> {
     io: IO,
     place: Place,
@@ -186,7 +185,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Placed<IO> {
         loop {
             match &mut this.closing {
                 Closing::NotYet if this.meter.upgraded.load(Ordering::Relaxed) => {
-                    // The other protocol may go on hearing what it has ended to say.
+                    // The other protocol may read on after it has finished writing.
                     return Pin::new(&mut this.io).poll_shutdown(cx);
                 }
                 Closing::NotYet => {

@@ -1,4 +1,4 @@
-//! What rustls asks about a client's certificates. One verifier serves one handshake.
+//! Verifies client certificates for rustls. One verifier serves one handshake.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -11,8 +11,8 @@ use rustls_pki_types::{CertificateDer, UnixTime};
 
 use crate::authenticate::peer::{PeerCertificates, PeerError, Trust};
 
-/// Verifies the chain under the roots of this moment, and keeps what it verified: the identity of
-/// the connection can come from nowhere else.
+/// Verifies the chain under the current roots, and keeps the result. The identity of the connection
+/// has no other source.
 pub(super) struct PeerVerifier {
     trust: Trust,
     mandatory: bool,
@@ -20,7 +20,7 @@ pub(super) struct PeerVerifier {
     verdict: Arc<Verdict>,
 }
 
-/// What one handshake says about its peer; empty where the peer showed nothing.
+/// What one handshake found out about its peer; empty if the peer presented no certificate.
 #[derive(Default)]
 pub(super) struct Verdict(OnceLock<Result<PeerCertificates, PeerError>>);
 
@@ -51,8 +51,8 @@ impl ClientCertVerifier for PeerVerifier {
         self.mandatory
     }
 
-    /// None: whom we trust is nothing to tell an unknown peer, and a long list would not fit into
-    /// the message.
+    /// Empty: an unknown peer need not know whom we trust, and a long list would not fit into the
+    /// message.
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         &[]
     }
@@ -73,8 +73,11 @@ impl ClientCertVerifier for PeerVerifier {
             Ok(_) => Ok(ClientCertVerified::assertion()),
             Err(error) => Err(alert(error)),
         };
-        // rustls calls this once a handshake; a second call would be for a different chain.
-        self.verdict.0.set(verdict).map_err(|_| Error::General("asked twice".to_owned()))?;
+        // rustls calls this once per handshake; a second call would be for a different chain.
+        self.verdict
+            .0
+            .set(verdict)
+            .map_err(|_| Error::General("the verifier was called twice in one handshake".to_owned()))?;
         answer
     }
 
@@ -101,7 +104,7 @@ impl ClientCertVerifier for PeerVerifier {
     }
 }
 
-/// What the peer is told: the TLS alert that fits (RFC 8446 section 6.2).
+/// The TLS alert for the peer (RFC 8446 section 6.2).
 fn alert(error: &PeerError) -> Error {
     Error::InvalidCertificate(match error {
         PeerError::Expired | PeerError::IssuerExpired { .. } => CertificateError::Expired,

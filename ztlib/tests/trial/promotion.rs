@@ -44,7 +44,7 @@ fn each_thing_that_a_rule_asks_for_is_asked_for() {
     assert_eq!(refused(same(), after(4)).0, "too-little-evidence");
     let (code, text) = refused(same(), PromotionRule::new(3, hour));
     assert_eq!(code, "too-little-evidence");
-    assert_eq!(text, "the candidate has judged 3 of 3 requests over 59 of 3600 seconds: go on trying it");
+    assert_eq!(text, "the candidate has judged 3 of 3 requests over 59 of 3600 seconds: continue the trial");
     let (code, text) = refused(classes(&[]), after(3));
     assert_eq!(code, "would-change");
     assert!(text.ends_with("2 of 3 would change: 2 allow → deny (classes: wrong-class)"), "{text}");

@@ -1,12 +1,12 @@
-//! In front of the shared cache: the few decisions that this thread found last. It takes no lock,
-//! shares no memory with other threads and allocates nothing for a decision that is found.
+//! In front of the shared cache: the few decisions that this thread used last. It takes no lock,
+//! shares no memory with other threads, and allocates nothing when it finds a decision.
 //!
-//! An entry is a whole trace with its decision. It is found by comparing: where every read of the
-//! trace returns for this question what it gave then, a deterministic policy reads the same, sees
-//! the same and says the same. Where to look is a hint made of who asks and where; a wrong hint
-//! costs a look into the shared cache, never a wrong answer. What depends on the caller alone is
-//! not read again while the caller is the very one that it was read for: verified claims and
-//! identities do not change.
+//! An entry is a whole trace with its decision. It is compared in full: if every read of the trace
+//! returns the same value for this question, a deterministic policy reads the same, sees the same
+//! and decides the same. The place to look is only a hint, made from the caller and the target. A
+//! wrong hint costs a look-up in the shared cache and never gives a wrong answer. Reads that depend
+//! on the caller alone are not repeated for the same caller: verified claims and identities do not
+//! change.
 
 use std::cell::RefCell;
 use std::sync::{Arc, Weak};
@@ -19,15 +19,15 @@ use crate::authorize::{Asked, Question};
 use crate::authorize::{Caller, Claims, PeerFacts};
 use crate::digest::Digest;
 
-/// Sets of places, a power of two, and places in each.
+/// Sets of slots, a power of two; and slots in each set.
 const SETS: usize = 64;
 const PLACES: usize = 4;
 
-/// What one remembered decision may hold, in bytes: at most 512 KiB a thread altogether.
+/// The largest entry, in bytes. All entries of a thread hold at most 512 KiB.
 const MAX_ENTRY_BYTES: usize = 2048;
 
-/// How many answers from here are told to the read list at once, at most: its counters are shared
-/// by all threads.
+/// The most hits that are reported to the read list at once. Its counters are shared by all
+/// threads.
 const TOLD_AT_ONCE: u64 = 64;
 
 thread_local! {
@@ -36,20 +36,20 @@ thread_local! {
 
 /// A decision with what it depends on.
 struct Entry {
-    /// Which cache it belongs to.
+    /// The cache that it belongs to.
     cache: u64,
     root: Digest,
     trace: Arc<Trace>,
-    /// For whom all of the trace was compared last.
+    /// The caller for whom the whole trace was last compared.
     caller: Mark,
     decision: Decision,
     list: Arc<ReadList>,
-    /// How often it was found, and of how many times the read list was told.
+    /// How often it was found, and how many of those hits were reported to the read list.
     found: u64,
     told: u64,
 }
 
-/// Whose facts somebody had: while a mark is there, no others can come to lie where they lay.
+/// Identifies the facts of a caller. While it exists, their memory cannot be reused for others.
 struct Mark {
     peer: Option<Weak<PeerFacts>>,
     claims: Option<Weak<Claims>>,
@@ -63,7 +63,7 @@ impl Mark {
         }
     }
 
-    /// Whether these are the very facts that were marked.
+    /// Whether the caller has these very facts.
     fn is_of(&self, caller: &Caller) -> bool {
         fn same<T>(mark: Option<&Weak<T>>, facts: Option<&Arc<T>>) -> bool {
             match (mark, facts) {
@@ -82,8 +82,8 @@ impl Drop for Entry {
 }
 
 impl Entry {
-    /// Counts an answer. The read list is told early of the first ones, so that it knows of at
-    /// least half at any time.
+    /// Counts a hit. The first hits are reported early, so that the read list knows at least half
+    /// of them at any time.
     fn found(&mut self) {
         self.found += 1;
         if self.found.is_power_of_two() || self.found - self.told >= TOLD_AT_ONCE {
@@ -99,7 +99,7 @@ impl Entry {
         }
     }
 
-    /// Whether every read of the trace returns for this question what it gave.
+    /// Whether every read of the trace still returns the same value for this question.
     fn answers(&mut self, question: &mut Question, policies: &PolicySet) -> bool {
         let known = self.caller.is_of(&question.caller);
         let same = self.trace.reads().all(|(read, value)| {
@@ -113,15 +113,15 @@ impl Entry {
     }
 }
 
-/// The decision that this thread found before for a question like this one.
+/// The decision that this thread found earlier for a question like this one.
 pub(super) fn get(
     cache: u64,
     policies: &PolicySet,
     question: &mut Question,
 ) -> Option<(Decision, Arc<Trace>)> {
-    // A thread that is about to end has no front any more.
+    // During thread shutdown the thread-local is gone: look in the shared cache only.
     let found = FRONT.try_with(|front| {
-        // A source of signals that asks a question of its own finds this thread's front taken.
+        // A source of signals that asks a question of its own finds this thread's front borrowed.
         let mut front = front.try_borrow_mut().ok()?;
         let places = front.get_mut(places(cache, question))?;
         let root = policies.root();
@@ -129,7 +129,7 @@ pub(super) fn get(
             entry.cache == cache && entry.root == root && entry.answers(question, policies)
         };
         let at = places.iter_mut().position(|place| place.as_mut().is_some_and(&mut same))?;
-        // The last one found is looked at first.
+        // The entry found last is tried first.
         places.get_mut(..=at)?.rotate_right(1);
         let entry = places.first_mut()?.as_mut()?;
         entry.found();
@@ -138,7 +138,7 @@ pub(super) fn get(
     found.ok().flatten()
 }
 
-/// Keeps a decision where the next question like this one looks for it.
+/// Keeps a decision where the next such question will look for it.
 pub(super) fn put(
     cache: u64,
     root: Digest,
@@ -173,7 +173,7 @@ pub(super) fn put(
     });
 }
 
-/// Where to look: by who asks and about what, as cheaply as that can be told apart.
+/// The slots to try, from a cheap hash of the caller and the target.
 fn places(cache: u64, question: &Question) -> std::ops::Range<usize> {
     let mut hint = cache;
     let mut mix = |part: u64| hint = (hint ^ part).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29);
@@ -186,12 +186,12 @@ fn places(cache: u64, question: &Question) -> std::ops::Range<usize> {
             mix(facts.parts.method.as_str().len() as u64);
         }
     }
-    // The upper bits are the well mixed ones.
+    // The upper bits are well mixed.
     let set = (hint >> 40) as usize % SETS;
     set * PLACES..(set + 1) * PLACES
 }
 
-/// What this thread keeps, as it is counted.
+/// The bytes that this thread keeps, as they are counted.
 #[cfg(test)]
 pub(super) fn held() -> usize {
     let size = |entry: &Entry| entry.trace.size() + entry.decision.size();

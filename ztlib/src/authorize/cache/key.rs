@@ -7,8 +7,8 @@ use super::read_list::ReadList;
 use crate::authorize::Read;
 use crate::authorize::{Question, View};
 
-/// A list's number and the exact values, each with its length: two different lists of values never
-/// have the same bytes.
+/// The number of a read list and the exact values, each with its length, so two different lists of
+/// values never have the same bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Key(pub(super) Box<[u8]>);
 
@@ -26,9 +26,9 @@ impl Borrow<[u8]> for Key {
 
 /// Why a question has no key.
 pub(super) enum NoKey<'l> {
-    /// A read fails: an evaluation has to find out whether the policies make it at all.
+    /// A read fails. An evaluation has to find out whether the policies make it at all.
     Unreadable,
-    /// With this read it is longer than it may be.
+    /// This read makes the key too long.
     TooLong(&'l Read),
 }
 

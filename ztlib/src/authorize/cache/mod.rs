@@ -1,17 +1,17 @@
 //! The decision cache: keyed by what the policies read.
 //!
-//! For each *site* (policy set, route, method, action) the union of the reads that its evaluations
-//! have made is remembered: the *read list*. A question is looked up once, under (list, the values
-//! that these reads give for this question, now). That is exact: an entry was stored by an
-//! evaluation whose reads all lie in the list, so where all of the list's values agree, a fresh
-//! evaluation would make the same reads, see the same values and say the same. When an evaluation
-//! reads something new, the list grows, under a new number; entries under the old number are never
-//! found again and fall out. Before that, `front` compares the few decisions that this thread found
+//! Each *site* (policy set, route, method, action) has a *read list*: the union of all reads that
+//! its evaluations have made. A question is looked up once, under the list and the values that
+//! these reads return for this question now. That is exact. An entry was stored by an evaluation
+//! whose reads are all in the list; if all values of the list agree, a fresh evaluation would make
+//! the same reads, see the same values and decide the same. When an evaluation makes a new read,
+//! the list grows and gets a new number, so entries under the old number are never found again and
+//! are evicted. Before that look-up, `front` compares the few decisions that this thread found
 //! last, each by its whole trace.
 //!
-//! What is not in the trace is not in the key, and need not be: the policy set is the site's root
-//! (T6); documents, signals, labels and time are reads (T5); credentials' own life is checked
-//! before this is asked (T7); faults are not stored (T9).
+//! Whatever is not in the trace is not in the key, and need not be: the policy set is part of the
+//! site (T6); documents, signals, labels and time are reads (T5); the validity of credentials is
+//! checked before the cache is asked (T7); faults are not stored (T9).
 
 mod front;
 mod key;
@@ -43,25 +43,27 @@ use crate::digest::Digest;
 use key::{Key, NoKey};
 use read_list::ReadList;
 
-/// Bounds on what decision caching may hold. There is no unbounded cache, but numbers greater
-/// than the machine's memory bound nothing. With 0 `bytes` only what threads keep is
-/// remembered, with 0 `reads` or `key_bytes` nothing that a policy read anything for, and with 0
-/// `sites` all share one list. A guard can also be without any
-/// ([`without_decision_cache`](crate::enforce::GuardBuilder::without_decision_cache)).
+/// Limits of the decision cache. It is always bounded, but the numbers must fit the machine's
+/// memory. With 0 `bytes`, only the threads' own entries are kept. With 0 `reads` or `key_bytes`,
+/// only decisions without any read are cached. With 0 `sites`, all sites share one list. To turn
+/// the cache off, use
+/// [`without_decision_cache`](crate::enforce::GuardBuilder::without_decision_cache).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CacheLimits {
-    /// Bytes of all entries together, counted with their keys and an allowance for the bookkeeping
-    /// of each. Besides, each thread that judges keeps at most 512 KiB of what it found last,
-    /// beside what its audit events have shown of it (a few times that) and the read lists that it
-    /// was found under; and each site its name (a route of 8 KiB, or an action of 512 bytes, at
-    /// most) and its list (16 KiB of arguments at most).
+    /// Bytes of all entries together, with their keys and an allowance for bookkeeping. Not
+    /// included are:
+    ///
+    /// - for each thread that judges, at most 512 KiB of recent decisions, plus what its audit
+    ///   events have shown of them (a few times that) and their read lists;
+    /// - for each site, its name (at most 8 KiB for a route, 512 bytes for an action) and its list
+    ///   (at most 16 KiB of arguments).
     pub bytes: u64,
-    /// Sites (combinations of policy set, route, method and action) that have a read list of their
-    /// own. All others share one; all actions of more than 512 bytes share another.
+    /// Sites (combinations of policy set, route, method and action) with a read list of their own.
+    /// All further sites share one list; all actions of more than 512 bytes share another.
     pub sites: usize,
-    /// Reads in one list, at most 64. A site whose evaluations read more is evaluated each time.
+    /// Reads in one list, at most 64. A site whose evaluations read more is not cached.
     pub reads: usize,
-    /// Bytes of the values of one question. Above it the question is evaluated.
+    /// Bytes of the values of one question. A question with more is not cached.
     pub key_bytes: usize,
 }
 
@@ -72,39 +74,40 @@ impl Default for CacheLimits {
     }
 }
 
-/// What a guard's decision cache holds. Threads' own few decisions are not counted.
+/// Usage of a guard's decision cache, without the threads' own entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CacheStatus {
-    /// Decisions.
+    /// Decisions, approximately: recently stored ones may not be counted yet.
     pub entries: u64,
-    /// Their bytes, as [`CacheLimits::bytes`] counts them.
+    /// Their bytes, approximately, counted as for [`CacheLimits::bytes`].
     pub bytes: u64,
     /// Sites (combinations of policy set, route, method and action) that have a read list.
     pub sites: usize,
-    /// What it may hold.
+    /// The limits of the cache.
     pub bounds: CacheLimits,
 }
 
-/// The longest action that has a list of its own, in bytes: an application may make it of what
+/// The longest action with a list of its own, in bytes. An application may build actions from what
 /// callers send.
 const MAX_ACTION_BYTES: usize = 512;
 
-/// Each look-up makes all reads of a list, and an entry has a byte for the place of each.
+/// Each look-up makes all reads of a list, and an entry stores each position in one byte.
 const MAX_READS: usize = 64;
 
-/// The arguments of all reads of one list in bytes: a policy may make them of what callers send.
+/// The arguments of all reads of one list, in bytes. A policy may build them from what callers
+/// send.
 const MAX_LIST_BYTES: usize = 16 * 1024;
 
-/// What an entry costs besides its key and what it holds: its place in the cache, the keys that the
-/// cache remembers for a while after an eviction, and allocations.
+/// The cost of an entry besides its key and content: its slot in the cache, the keys that the cache
+/// remembers for a while after an eviction, and allocations.
 const ENTRY_OVERHEAD: usize = 432;
 
-/// What an entry may well weigh. The cache is split into shards of at least 32 of them, and what is
+/// A large entry, in bytes. The cache is split into shards of at least 32 such entries. An entry
 /// heavier than a shard is not kept.
 const ORDINARY_ENTRY: u64 = 4096;
 
-/// Decisions that were made before, each found only where a fresh evaluation would say the same.
+/// Earlier decisions. Each is found only if a fresh evaluation would return the same.
 pub(crate) struct DecisionCache {
     /// Unique in this process.
     number: u64,
@@ -116,17 +119,17 @@ pub(crate) struct DecisionCache {
     entries: Cache<Key, Arc<Entry>, Weigher, FixedState>,
 }
 
-/// Hashed with a seed that nobody knows; what is found is compared in full (T8).
+/// Hashed with a secret seed. Entries are compared in full (T8).
 type Sites = HashMap<Site, Arc<ReadList>, FixedState>;
 
-/// Where a question is asked: the reads that every evaluation begins with, in effect.
+/// Where a question is asked; in effect, the reads that every evaluation begins with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Site {
     root: Digest,
     kind: Kind,
 }
 
-/// Sites of one set differ in their kind: a part of the digest is enough.
+/// Sites of one set differ in their kind, so a part of the digest is enough.
 impl Hash for Site {
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write_u64(self.root.beginning());
@@ -141,17 +144,17 @@ enum Kind {
         method: http::Method,
     },
     Action(Arc<str>),
-    /// Every action that is too long for a name.
+    /// All actions that are too long for a list of their own.
     LongAction,
-    /// Every site past the bound. What is read of route, method and action is in the key, so lists
-    /// may be shared: callers who make up methods of a gRPC service fill this one, and nobody
-    /// else's decisions go unremembered for it.
+    /// All sites past the limit. Route, method and action are in the key if they were read, so
+    /// sites may share a list. Callers who invent methods of a gRPC service fill only this list;
+    /// the decisions of other sites are still cached.
     Others,
 }
 
 pub(crate) struct Entry {
     pub(crate) decision: Decision,
-    /// Which reads of the list the evaluation made, in the order in which it made them.
+    /// The reads of the list that the evaluation made, in order.
     made: SmallVec<[u8; 16]>,
 }
 
@@ -166,12 +169,12 @@ impl Weighter<Key, Arc<Entry>> for Weigher {
     }
 }
 
-/// A decision, what it depends on, and whether a policy was asked for it.
+/// A decision, its reads, and how it was reached.
 pub(crate) struct Decided {
     pub(crate) question: Question,
     pub(crate) result: Result<Decision, Fault>,
     pub(crate) trace: Arc<Trace>,
-    /// Of a fresh evaluation; a remembered one does not log again.
+    /// From a fresh evaluation only: a cached decision does not log again.
     pub(crate) log: Vec<(Arc<str>, Box<str>)>,
     pub(crate) fuel: u64,
     /// How long a fresh evaluation took.
@@ -201,7 +204,7 @@ impl Decided {
 }
 
 thread_local! {
-    /// Where keys are written: a look-up that finds its decision allocates none.
+    /// The buffer for keys, so that a look-up with a hit does not allocate one.
     static KEY: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
@@ -209,8 +212,8 @@ impl DecisionCache {
     pub(crate) fn new(bounds: CacheLimits) -> Self {
         static NUMBERS: AtomicU64 = AtomicU64::new(1);
         let mut seed = [0; 8];
-        // Without randomness callers could at worst make look-ups slower: a table is no wider than
-        // its bound.
+        // Without randomness, callers could at worst slow down look-ups: the size of a table is
+        // bounded.
         let _ = aws_lc_rs::rand::fill(&mut seed);
         let hasher = FixedState::with_seed(u64::from_ne_bytes(seed));
         Self {
@@ -239,35 +242,36 @@ impl DecisionCache {
         }
     }
 
-    /// The decision on a question by a policy set: from memory where a fresh evaluation would say
-    /// the same, otherwise fresh.
+    /// The decision of a policy set on a question: from the cache if a fresh evaluation would
+    /// return the same, otherwise fresh.
     pub(crate) fn decide(&self, policies: &PolicySet, mut question: Question) -> Decided {
         if let Some(why) = not_cacheable(policies, &question) {
             counters::decision_not_cacheable(why);
             if !policies.is_pure() && !self.told_native.swap(true, Ordering::Relaxed) {
                 tracing::info!(
                     target: "ztlib::cache",
-                    "decisions of a policy set with a native policy are not remembered: nobody knows what it looks at"
+                    "decisions of a policy set with a native policy are not cached: it may depend on more than its reads"
                 );
             }
             return Decided::fresh(policies, question);
         }
-        // A panic can only come from the application's source of signals. The evaluation meets it
-        // again, and makes a fault of it.
+        // Only the application's source of signals can panic here. The evaluation meets the same
+        // panic and turns it into a fault.
         let remembered = if policies.view().declared_signals.is_empty() {
             self.remembered(policies, &mut question)
         } else {
             catch_unwind(AssertUnwindSafe(|| self.remembered(policies, &mut question))).unwrap_or(None)
         };
-        // What was remembered of a caller of the home issuer may be nothing that can be said of one
-        // of another.
+        // A decision that was cached for a caller of the home issuer may be impossible for a caller
+        // of another issuer.
         let stands = |(decision, _): &(Decision, Arc<Trace>)| decision.check_issuer(&question.caller).is_ok();
         if let Some((decision, trace)) = remembered.filter(stands) {
             return Decided::remembered(question, decision, trace);
         }
         let mut decided = Decided::fresh(policies, question);
         let store = AssertUnwindSafe(|| self.store(policies, &mut decided));
-        // Not stored, then: it is still what a fresh evaluation says.
+        // If storing panics, the decision is not cached. It is still what a fresh evaluation
+        // returned.
         let _ = catch_unwind(store);
         decided
     }
@@ -295,15 +299,15 @@ impl DecisionCache {
         Some((list, found?))
     }
 
-    /// Remembers a decision under the site's list, which grows by what is new.
+    /// Stores a decision under the site's list, which grows by the new reads.
     fn store(&self, policies: &PolicySet, decided: &mut Decided) {
-        // T9: no decision could be reached, so there is none to remember.
+        // T9: without a decision there is nothing to store.
         let Ok(decision) = &decided.result else { return };
         let site = Site::of(policies, &decided.question);
         let (root, kind) = (site.root, site.kind.clone());
         let Some(list) = self.list_for(site, &decided.trace) else { return };
-        // The same question, view and moment as the evaluation saw: what the trace holds comes out
-        // again, and the rest of the list is added.
+        // The question, view and moment are those of the evaluation: reads of the trace return the
+        // same, and the other reads of the list are added.
         let key = match self.with_key(&list, policies, &mut decided.question, |key| Key(key.into())) {
             Ok(key) => key,
             Err(NoKey::Unreadable) => return counters::decision_not_cacheable("unreadable"),
@@ -326,11 +330,11 @@ impl DecisionCache {
         question: &mut Question,
         of: impl FnOnce(&[u8]) -> T,
     ) -> Result<T, NoKey<'l>> {
-        // A thread that is about to end has no buffer any more.
+        // During thread shutdown the thread-local is gone: use a new buffer.
         let mut bytes = KEY.try_with(Cell::take).unwrap_or_default();
         let written = key::write(&mut bytes, question, list, policies.view(), self.bounds.key_bytes);
         let made = written.map(|()| of(&bytes));
-        // A value that no key has room for was written all the same, and may be as long as a header
+        // A value that is too long for a key was still written, and may be as long as a header
         // section or a document.
         bytes.clear();
         bytes.shrink_to(self.bounds.key_bytes);
@@ -338,22 +342,21 @@ impl DecisionCache {
         made
     }
 
-    /// The list under which a question is looked up: the site's own, or the one that the sites past
-    /// the bound share.
+    /// The list for a look-up: the site's own, or the one that sites past the limit share.
     fn list_of(&self, site: &Site) -> Option<Arc<ReadList>> {
         let sites = self.sites.load();
         sites.get(site).or_else(|| sites.get(&site.others())).cloned()
     }
 
-    /// The site's list, holding all reads of the trace. None past the bounds.
+    /// The site's list, extended by all reads of the trace. `None` past the limits.
     fn list_for(&self, site: Site, trace: &Trace) -> Option<Arc<ReadList>> {
         let complete = |list: &&Arc<ReadList>| trace.reads().all(|(read, _)| list.reads.contains(read));
         let list = self.list_of(&site);
         if let Some(list) = list.as_ref().filter(complete) {
             return Some(list.clone());
         }
-        // A list never shrinks: where it has no room now it will have none, and nobody need wait to
-        // be told so.
+        // A list never shrinks, so a list without room will never have any. Do not wait for the
+        // lock to learn that.
         if !self.has_room(&site.kind, list.as_deref(), trace) {
             return None;
         }
@@ -382,7 +385,7 @@ impl DecisionCache {
             }
         }
         let mut sites = Sites::clone(&sites);
-        // Sites of sets that are not in force any more are of no use.
+        // Sites of sets that are no longer in force are useless.
         for (_, left) in sites.extract_if(|other, _| other.root != site.root) {
             left.usefulness.leave();
         }
@@ -394,7 +397,7 @@ impl DecisionCache {
         Some(list)
     }
 
-    /// Whether a list can take in all reads of the trace. Where it cannot, that is counted.
+    /// Whether a list has room for all reads of the trace. If not, that is counted.
     fn has_room(&self, site: &Kind, list: Option<&ReadList>, trace: &Trace) -> bool {
         let known = list.map_or(&[][..], |list| &list.reads);
         let new = || trace.reads().map(|(read, _)| read).filter(|read| !known.contains(read));
@@ -403,7 +406,7 @@ impl DecisionCache {
             if !self.told_reads.swap(true, Ordering::Relaxed) {
                 tracing::warn!(
                     target: "ztlib::cache", ?site, limit = self.bounds.reads,
-                    "decisions here are not remembered: policies make more different reads than `CacheLimits::reads`"
+                    "decisions here are not cached: policies make more different reads than `CacheLimits::reads`"
                 );
             }
             return false;
@@ -434,13 +437,14 @@ impl Site {
 }
 
 impl Drop for DecisionCache {
-    /// Threads may hold its lists for long.
+    /// Threads may hold the lists for long.
     fn drop(&mut self) {
         self.sites.load().values().for_each(|list| list.usefulness.leave());
     }
 }
 
-/// Not a set whose policies can look elsewhere (T13), and not a method that a caller made up.
+/// Why a decision cannot be cached: the set has a native policy (T13), or the method is not a known
+/// one.
 fn not_cacheable(policies: &PolicySet, question: &Question) -> Option<&'static str> {
     if !policies.is_pure() {
         return Some("native-policy");
@@ -451,8 +455,8 @@ fn not_cacheable(policies: &PolicySet, question: &Question) -> Option<&'static s
     }
 }
 
-/// Methods of the IANA registry that services use. Another one is a word that a caller chose: it
-/// has no site.
+/// Methods of the IANA registry that services use. Any other is a caller's invention and has no
+/// site.
 fn is_registered(method: &http::Method) -> bool {
     use http::Method;
     [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS, Method::PATCH]

@@ -10,8 +10,8 @@ use crate::authorize::Read;
 use crate::authorize::Trace;
 use crate::authorize::{Question, View};
 
-/// The reads that the evaluations of a site have made so far. Immutable: a longer one takes its
-/// place under another number.
+/// The reads that the evaluations of a site have made so far. Immutable: a longer list replaces it
+/// under another number.
 pub(crate) struct ReadList {
     /// Unique in this process.
     pub(super) number: u64,
@@ -27,14 +27,15 @@ impl ReadList {
         Self { number, reads, usefulness: Usefulness::default(), told_too_long: AtomicBool::new(false) }
     }
 
-    /// Where the reads of the trace stand in the list, in the order of the trace. All of them do.
+    /// The positions in the list of the trace's reads, in the order of the trace. The list holds
+    /// them all.
     pub(super) fn places(&self, trace: &Trace) -> SmallVec<[u8; 16]> {
         let place = |read: &Read| self.reads.iter().position(|known| known == read);
         trace.reads().filter_map(|(read, _)| u8::try_from(place(read)?).ok()).collect()
     }
 
-    /// The trace of the evaluation that an entry stands for: its reads, with the values that they
-    /// have for this question. They have just been read for the key.
+    /// The trace of the evaluation behind an entry: its reads, with their values for this question.
+    /// They have just been read for the key.
     pub(super) fn trace(&self, question: &mut Question, view: &View, made: &[u8]) -> Option<Trace> {
         let mut trace = Trace::default();
         for place in made {
@@ -44,13 +45,12 @@ impl ReadList {
         Some(trace)
     }
 
-    /// Tells the operator once that a value is longer than a key may be, so that the decision is
-    /// not remembered.
+    /// Warns once that a value is too long for a key, so that the decision is not cached.
     pub(super) fn too_long(&self, site: &dyn fmt::Debug, read: &Read, limit: usize) {
         if !self.told_too_long.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 target: "ztlib::cache", ?site, %read, limit,
-                "a decision here is not remembered: what a policy reads is longer than `CacheLimits::key_bytes`"
+                "a decision here is not cached: what a policy reads is longer than `CacheLimits::key_bytes`"
             );
         }
     }

@@ -1,5 +1,6 @@
-//! What only the crate itself can look at: ends, bounds and sites. That what is remembered is what
-//! a fresh evaluation says, whatever changes, is shown by `ztlib/tests/cached_equals_fresh.rs`.
+//! Tests of what only the crate itself can see: limits and sites.
+//! `ztlib/tests/cached_equals_fresh.rs` shows that a cached decision is what a fresh evaluation
+//! returns, whatever changes.
 
 mod bounds;
 mod every_input;
@@ -24,8 +25,7 @@ use ztlib_contract::Budget;
 
 const START: u64 = 1_795_392_000;
 
-/// A generator of numbers that needs no library and returns the same numbers for the same seed
-/// (xorshift64*).
+/// A random number generator without a library (xorshift64*): the same numbers for the same seed.
 struct Dice(u64);
 
 impl Dice {
@@ -41,7 +41,7 @@ impl Dice {
     }
 }
 
-/// Signals that the test changes, and makes fail.
+/// Signals that the test changes or makes fail.
 #[derive(Clone, Default)]
 struct Feed(Arc<Mutex<BTreeMap<&'static str, Option<String>>>>);
 
@@ -59,8 +59,8 @@ fn probe() -> Vec<u8> {
     std::fs::read(path).unwrap()
 }
 
-/// Calls of a policy, arguments from small pools, so that questions meet again. Some fail for some
-/// questions, and some for all.
+/// Calls of a policy. Their arguments come from small pools, so that questions repeat. Some fail
+/// for some questions, and some for all.
 fn call(dice: &mut Dice) -> Json {
     const CALLS: &[(&str, &[&str])] = &[
         ("action", &[]),
@@ -119,7 +119,7 @@ fn call(dice: &mut Dice) -> Json {
     json!({ "call": name, "with": arguments })
 }
 
-/// What a policy attaches: some of it only goes with one of the answers.
+/// What a policy attaches. Some of it is only valid with one of the answers.
 fn attach(dice: &mut Dice) -> Json {
     const CALLS: &[(&str, &[&str])] = &[
         ("reason", &["one"]),
@@ -176,7 +176,7 @@ fn document(dice: &mut Dice) -> Json {
     })
 }
 
-/// Some users' claims: made once, since signatures are dear.
+/// Claims of some users, made once since signatures are slow.
 fn people() -> Vec<Option<VerifiedClaims>> {
     let now = UNIX_EPOCH + Duration::from_secs(START);
     let id = TokenIssuer::new("https://id.example");
@@ -205,7 +205,7 @@ fn people() -> Vec<Option<VerifiedClaims>> {
     tokens.into_iter().map(verify).map(Some).chain([None]).collect()
 }
 
-/// The same question twice: it is owned by the code that judges it.
+/// A question that can be asked twice: the judging code takes ownership.
 #[derive(Clone)]
 struct Sketch {
     claims: Option<VerifiedClaims>,
@@ -272,9 +272,9 @@ impl Sketch {
     }
 }
 
-/// A set with one policy that makes these calls, and allows.
+/// A set with one policy that makes these calls and then allows.
 fn allowing_after(calls: &Json, feed: impl SignalSource) -> PolicyStore {
-    // The wall clock depends on how busy the machine is.
+    // How much wall-clock time passes depends on the load of the machine.
     let mut patient = Budget::default();
     patient.wall_clock = Budget::maximum().wall_clock;
     let set = PolicySetBuilder::new().signal("risk").signals(feed).component("probe", probe());
@@ -326,8 +326,8 @@ fn a_source_of_signals_that_panics_in_a_look_up_is_a_fault_and_no_panic() {
     assert!(!decided.cached);
 }
 
-/// What others read, and this question does not, may break; the look-up and the storing meet it,
-/// the policies do not.
+/// A source of signals may panic for reads that only other questions make: the look-up and the
+/// storing meet the panic, the policies do not.
 #[test]
 fn a_source_of_signals_that_panics_for_what_others_read_harms_no_decision() {
     let program = json!({
@@ -348,7 +348,7 @@ fn a_source_of_signals_that_panics_for_what_others_read_harms_no_decision() {
     }
 }
 
-/// Asks a guard of its own, as a service may whose signals depend on who calls.
+/// Asks a guard of its own, as a service may do whose signals depend on the caller.
 struct Asks(Arc<(DecisionCache, PolicyStore)>);
 
 impl SignalSource for Asks {
@@ -370,7 +370,7 @@ fn a_source_of_signals_may_ask_questions_of_its_own() {
     assert!(decided.cached && decided.result.is_ok());
 }
 
-/// Each shows what was read by a rule of its own.
+/// Each guard shows reads by its own redaction.
 #[test]
 fn a_guard_finds_nothing_that_another_one_found_on_the_same_thread() {
     let policies = allowing_after(&json!([{ "call": "method" }]), Feed::default());
@@ -382,8 +382,8 @@ fn a_guard_finds_nothing_that_another_one_found_on_the_same_thread() {
     }
 }
 
-/// T5: until the end that a decision's own reads have, and nothing but time changing, the policies
-/// say the same.
+/// T5: until the end that a decision's reads have, if only time changes, the policies decide the
+/// same.
 #[test]
 fn a_decision_holds_until_the_end_that_its_reads_have() {
     let (component, people) = (probe(), people());
@@ -422,7 +422,7 @@ fn a_decision_holds_until_the_end_that_its_reads_have() {
     assert!(ends > 100 && changed > 10, "{ends} ends and {changed} changes are too few to prove anything");
 }
 
-/// The trace that goes with a remembered decision, found by a thread that did not make it.
+/// The trace of a cached decision, found by a thread that did not make it.
 #[test]
 fn a_remembered_trace_is_in_the_order_of_its_evaluation() {
     let read = |name: &str, argument: &str| json!({ "call": name, "with": [argument] });

@@ -1,9 +1,9 @@
-//! Whether it pays to remember the decisions of a site; and where it does not, what is to blame.
+//! Whether caching the decisions of a site pays; and if not, why.
 //!
-//! Windows of look-ups are counted first, which costs next to nothing. Where few are found, the
-//! misses of a while are looked at: a read that returns another value nearly each time makes
-//! decisions that nobody finds again; questions that are missed again and again say that
-//! the cache is too small for them.
+//! First, hits are counted over windows of look-ups, which costs almost nothing. If there are few
+//! hits, misses are sampled for a while. A read whose value differs nearly every time makes
+//! decisions that are never found again. If the same questions are missed again and again, the
+//! cache is too small for them.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -16,42 +16,40 @@ use crate::authorize::Read;
 use crate::authorize::Trace;
 use crate::counters;
 
-/// Look-ups of a window. Fewer than one in eight found is hardly any.
+/// Look-ups in a window. Fewer hits than one in eight are too few.
 const WINDOW: u64 = 2048;
-/// Misses that are looked at.
+/// Misses in a sample.
 const SAMPLE: usize = 2048;
-/// Different values of one read that are told apart.
+/// Different values counted for one read.
 const MOST_VALUES: usize = 1024;
-/// Sites whose misses are looked at at the same time, in the whole process: each takes up to a
-/// megabyte meanwhile.
+/// Samples in progress at the same time, in the whole process. Each takes up to a megabyte.
 const MOST_SAMPLES: usize = 4;
-/// Reads that are named in one report.
+/// Reads named in one report.
 const MOST_NAMED: usize = 3;
 
-/// What is counted for one read list.
+/// The counters of one read list.
 #[derive(Default)]
 pub(super) struct Usefulness {
     lookups: AtomicU64,
     hits: AtomicU64,
     is_sampling: AtomicBool,
     misses: Mutex<Misses>,
-    /// Whether the operator was told, and nothing has got better since.
+    /// Whether the operator was told, and hits have not recovered since.
     told: AtomicBool,
 }
 
-/// What is looked at of the misses of one site.
+/// The sampled misses of one site.
 #[derive(Default)]
 enum Misses {
     #[default]
     Nothing,
     Some(Sample),
-    /// Nothing any more: another list has taken the place of this one, which threads may hold for
-    /// long.
+    /// Sampling has ended: another list has replaced this one, which threads may still hold.
     Left,
 }
 
 impl Usefulness {
-    /// Counts look-ups, and those that found something.
+    /// Counts look-ups and hits.
     pub(super) fn count(&self, lookups: u64, hits: u64) {
         self.hits.fetch_add(hits, Ordering::Relaxed);
         if self.lookups.fetch_add(lookups, Ordering::Relaxed) + lookups < WINDOW {
@@ -75,7 +73,7 @@ impl Usefulness {
         }
     }
 
-    /// Nobody asks here any more: what looked at the misses is free for other sites.
+    /// Frees the sample for other sites: nobody asks under this list any longer.
     pub(super) fn leave(&self) {
         *self.misses.lock().unwrap_or_else(PoisonError::into_inner) = Misses::Left;
         self.is_sampling.store(false, Ordering::Relaxed);
@@ -86,7 +84,7 @@ impl Usefulness {
         self.told.load(Ordering::Relaxed)
     }
 
-    /// Looks at a decision that was not found, where misses are looked at just now.
+    /// Records a cache miss, if this site is being sampled.
     pub(super) fn missed(&self, site: &dyn fmt::Debug, key: &Key, trace: &Trace) {
         if !self.is_sampling.load(Ordering::Relaxed) {
             return;
@@ -94,11 +92,11 @@ impl Usefulness {
         let Some(mut sample) = self.last_of_sample(key, trace) else { return };
         self.told.store(true, Ordering::Relaxed);
         self.is_sampling.store(false, Ordering::Relaxed);
-        // Nothing is locked here: a listener may ask questions of its own.
+        // No lock is held here: a listener may ask questions of its own.
         sample.report(site);
     }
 
-    /// Adds to the sample; returns it once there is enough.
+    /// Adds to the sample. Returns it when it is complete.
     fn last_of_sample(&self, key: &Key, trace: &Trace) -> Option<Sample> {
         let mut misses = self.misses.lock().unwrap_or_else(PoisonError::into_inner);
         let Misses::Some(sample) = &mut *misses else { return None };
@@ -115,14 +113,14 @@ impl Usefulness {
 
 static SAMPLES: AtomicUsize = AtomicUsize::new(0);
 
-/// Some misses of one site.
+/// A sample of one site's misses.
 struct Sample {
     misses: usize,
     keys: HashSet<u64>,
     reads: Vec<Varying>,
 }
 
-/// A read, how often it was made, and the values that it gave.
+/// A read, how often it was made, and the values it returned.
 struct Varying {
     read: Read,
     made: usize,
@@ -130,14 +128,14 @@ struct Varying {
 }
 
 impl Varying {
-    /// Whether it returns another value nearly each time.
+    /// Whether it returns another value nearly every time.
     fn varies(&self) -> bool {
         self.values.len() >= MOST_VALUES || self.values.len() > self.made / 2
     }
 }
 
 impl Sample {
-    /// None where as many are under way as there may be.
+    /// `None` if the maximum number of samples is in progress.
     fn begin() -> Option<Self> {
         let one_more = |under_way| (under_way < MOST_SAMPLES).then_some(under_way + 1);
         SAMPLES.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).ok()?;
@@ -161,20 +159,19 @@ impl Sample {
         }
     }
 
-    /// What is to blame: the reads that vary, the worst first; none where the same questions are
-    /// missed again and again.
+    /// The reads that vary, worst first. Empty if the same questions are missed again and again.
     fn blamed(&mut self) -> &[Varying] {
         if self.keys.len() < self.misses / 2 {
             return &[];
         }
         self.reads.sort_by_key(|varying| std::cmp::Reverse(varying.values.len()));
-        // Where none varies much, it is several together.
+        // If none varies much, several together are to blame.
         let vary = self.reads.iter().filter(|varying| varying.varies()).count();
         let most = if vary == 0 { 2 } else { vary };
         self.reads.get(..most.min(MOST_NAMED)).unwrap_or(&self.reads)
     }
 
-    /// Tells the operator.
+    /// Reports to the operator.
     fn report(&mut self, site: &dyn fmt::Debug) {
         let (misses, questions) = (self.misses, self.keys.len());
         let blamed = self.blamed();
@@ -182,7 +179,7 @@ impl Sample {
             counters::cache_report("cache-too-small");
             tracing::warn!(
                 target: "ztlib::cache", ?site, misses, questions,
-                "decisions here fall out before they are asked for again: the cache is too small (`GuardBuilder::cache_limits`)"
+                "cached decisions here are evicted before they are asked for again: raise `CacheLimits::bytes` (`GuardBuilder::cache_limits`)"
             );
             return;
         }
@@ -191,7 +188,7 @@ impl Sample {
             let instead = read.narrower().unwrap_or("fewer things at once");
             tracing::warn!(
                 target: "ztlib::cache", ?site, %read, values = values.len(), made,
-                "decisions here are hardly ever found again, since what a policy reads varies: let it ask {instead}"
+                "cached decisions here are hardly ever found again, because a value that a policy reads varies: let it ask {instead}"
             );
         }
     }
@@ -214,9 +211,9 @@ mod tests {
     use super::*;
     use crate::authorize::Value;
 
-    /// What is blamed for misses with these values of `now`, a header and a label.
+    /// The reads blamed for misses with these values of `now`, a header and a label.
     fn blamed(questions: impl Iterator<Item = (u64, String, &'static str)>) -> Vec<String> {
-        // As `begin` does, but however many are under way.
+        // Like `begin`, but regardless of how many are in progress.
         SAMPLES.fetch_add(1, Ordering::Relaxed);
         let mut sample = Sample { misses: 0, keys: HashSet::new(), reads: Vec::new() };
         for (now, header, label) in questions {

@@ -1,4 +1,4 @@
-//! The body of a guarded service's response: the service's own, or a refusal's few bytes.
+//! The body of a guarded service's response: the service's own, or that of a refusal.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -8,7 +8,7 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 pin_project! {
-    /// The body of a guarded service's response: the service's own, or a refusal's few bytes.
+    /// The body of a guarded service's response: the service's own, or that of a refusal.
     #[derive(Debug)]
     pub struct ResponseBody<B> {
         #[pin]
@@ -21,7 +21,7 @@ pin_project! {
     #[derive(Debug)]
     enum Kind<B> {
         Service { #[pin] body: B },
-        // The answer to a HEAD: how much there would be, and none of it.
+        // The answer to a HEAD: the length of the body without its content.
         WithoutContent { #[pin] body: B },
         Refusal { bytes: Option<Bytes> },
     }

@@ -1,4 +1,4 @@
-//! A refusal in the form of the house: a login page for browsers, an error format of one's own.
+//! Custom forms of refusals: a login page for browsers, or your own error format.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,10 +15,10 @@ use super::refusal::Refusal;
 use crate::authorize::StepUp;
 use crate::request_id::RequestId;
 
-/// What a caller may be told of a refusal, and nothing else: a form cannot tell more than this.
+/// What the caller may be told about a refusal. A form cannot reveal more than this.
 pub struct Told<'r>(&'r Refusal);
 
-/// As much as the methods give: a form that prints it into an answer tells no secret.
+/// Prints only what the methods return, so a form that prints it reveals no secret.
 impl fmt::Debug for Told<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (status, code) = (self.status(), self.code());
@@ -27,18 +27,18 @@ impl fmt::Debug for Told<'_> {
 }
 
 impl Told<'_> {
-    /// The status that ztlib's own answer has.
+    /// The status of ztlib's own answer.
     pub fn status(&self) -> StatusCode {
         self.0.status()
     }
 
-    /// The stable code: the same for every fault of a credential, and for every fault of the
+    /// The stable code. All faults of credentials share one code, and so do all faults of the
     /// service.
     pub fn code(&self) -> &str {
         self.0.code()
     }
 
-    /// The text for the caller, where a policy gave one or the request itself is at fault.
+    /// The text for the caller, if a policy gave one or the request itself is at fault.
     pub fn message(&self) -> Option<String> {
         self.0.message()
     }
@@ -48,19 +48,20 @@ impl Told<'_> {
         self.0.id()
     }
 
-    /// The login that would help, where a policy asks for one.
+    /// The login that would help, if a policy asks for one.
     pub fn step_up(&self) -> Option<&StepUp> {
         self.0.denial().and_then(|denial| denial.step_up())
     }
 }
 
-/// Gives refusals over HTTP a form of one's own. gRPC has its own, which does not change.
+/// Answers refusals over HTTP in a custom form. Refusals over gRPC do not change.
 ///
 /// Any `Fn(&Told, &Parts) -> Option<Response<Bytes>>` is one. `None` leaves ztlib's own answer
-/// (`application/problem+json`, RFC 9457). The status is a redirect or an error. An answer with any
-/// other status is left out, and so is that of a form which panics: a success would be a lie, and
-/// 304 would show what the caller has in a cache. `Cache-Control: no-store` and the challenge of a
-/// 401 stay; headers of the connection itself (RFC 9110 section 7.6.1) are left out.
+/// (`application/problem+json`, RFC 9457). The status must be a redirect or an error. An answer
+/// with another status is discarded: a success would be a lie, and a 304 would reveal what the
+/// caller has cached. So is the answer of a form that panics. `Cache-Control: no-store` and the
+/// challenge of a 401 are kept; headers of the connection itself (RFC 9110 section 7.6.1) are
+/// removed.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -75,7 +76,7 @@ impl Told<'_> {
 /// # }
 /// # let policies = PolicySetBuilder::new().native("nobody", Nobody).load()?;
 ///
-/// /// Browsers are sent to the login; everybody else gets the usual answer.
+/// /// Redirects browsers to the login; all other callers get the usual answer.
 /// fn login(told: &Told<'_>, request: &Parts) -> Option<Response<Bytes>> {
 ///     let accepts = request.headers.get(header::ACCEPT)?.to_str().ok()?;
 ///     if told.status() != StatusCode::UNAUTHORIZED || !accepts.contains("text/html") {
@@ -91,7 +92,7 @@ impl Told<'_> {
 /// # Ok::<(), ztlib::policies::LoadError>(())
 /// ```
 pub trait RefusalForm: Send + Sync + 'static {
-    /// The answer to this refused request; `None` for ztlib's own.
+    /// The answer to this refused request, or `None` for ztlib's own.
     fn form(&self, told: &Told<'_>, request: &Parts) -> Option<Response<Bytes>>;
 }
 
@@ -104,7 +105,7 @@ where
     }
 }
 
-/// Puts the answer of a form in place of ztlib's own.
+/// Replaces ztlib's own answer with that of a form.
 pub(super) fn reform(
     form: &dyn RefusalForm,
     refusal: &Refusal,
@@ -118,11 +119,11 @@ pub(super) fn reform(
         Ok(Some(formed)) if is_refusal(formed.status()) => formed,
         Ok(Some(formed)) => {
             let status = formed.status().as_u16();
-            tracing::error!(target: "ztlib::refusal", status, "a form of refusals gave a status that is not a refusal's: it is left out");
+            tracing::error!(target: "ztlib::refusal", status, "the refusal form returned a status that does not refuse: its answer is discarded");
             return;
         }
         Err(_) => {
-            tracing::error!(target: "ztlib::refusal", "a form of refusals panicked: it is left out");
+            tracing::error!(target: "ztlib::refusal", "the refusal form panicked: its answer is discarded");
             return;
         }
     };
@@ -137,11 +138,11 @@ pub(super) fn reform(
     *bytes = body;
 }
 
-/// Headers that a form does not set: those of the refusal, and those of the connection.
+/// Headers that a form cannot set: those of the refusal, and those of the connection.
 const OURS: [HeaderName; 8] =
     [CACHE_CONTROL, WWW_AUTHENTICATE, CONTENT_LENGTH, CONNECTION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE];
 
-/// Whether an answer with this status grants nothing.
+/// Whether an answer with this status refuses the request.
 fn is_refusal(status: StatusCode) -> bool {
     let redirects = status.is_redirection() && status != StatusCode::NOT_MODIFIED;
     redirects || status.is_client_error() || status.is_server_error()

@@ -78,7 +78,7 @@ where
             }
             StateProjection::Refused { response } => match response.take() {
                 Some(response) => Poll::Ready(Ok(response)),
-                // Polled after it was ready, which a future's contract forbids.
+                // Polled again after it was ready, which breaks the contract of `Future`.
                 None => Poll::Pending,
             },
         }

@@ -1,10 +1,10 @@
-//! The pieces of a gRPC status: the percent-encoded message and the binary details.
+//! The parts of a gRPC status: the percent-encoded message and the binary details.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 
 /// Percent-encodes a status message (gRPC over HTTP/2, "Status-Message"): everything but printable
-/// ASCII, and `%`.
+/// ASCII, and `%` itself.
 pub(crate) fn percent_encode(message: &str) -> String {
     let mut encoded = String::with_capacity(message.len());
     for byte in message.bytes() {
@@ -18,7 +18,7 @@ pub(crate) fn percent_encode(message: &str) -> String {
 }
 
 /// A `google.rpc.Status` with one `google.rpc.ErrorInfo` (reason, domain, metadata `id`), as the
-/// value of `grpc-status-details-bin`. Three messages of strings do not need a protobuf library.
+/// value of `grpc-status-details-bin`. Three messages of strings do not justify a protobuf library.
 pub(crate) fn details(code: u8, message: &str, reason: &str, id: &str) -> String {
     let mut entry = Vec::new();
     field(&mut entry, 1, b"id");

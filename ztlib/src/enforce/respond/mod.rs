@@ -1,4 +1,4 @@
-//! What the caller gets: the response of a refusal, and the future that the layers give.
+//! What the caller receives: the response of a refusal, and the future that the layers return.
 
 mod body;
 mod caller;

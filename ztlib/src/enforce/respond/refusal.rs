@@ -1,4 +1,4 @@
-//! One table: what a refusal says in HTTP and in gRPC, and how much the caller may learn.
+//! The table of refusals: what each says in HTTP and in gRPC, and how much the caller may learn.
 
 use std::fmt;
 
@@ -17,12 +17,11 @@ use crate::authorize::{Denial, Fault, FaultOrigin, StepUp};
 use crate::request_id::RequestId;
 use ztlib_contract::target::TargetError;
 
-/// What the caller gets for a denial, a fault, a failed authentication, or a request that cannot be
-/// judged.
+/// The answer to a denial, a fault, a failed authentication, or a request that cannot be judged.
 ///
-/// Its `Debug` and [`Refusal::cause`] hold the whole reason, for the operator;
-/// [`Refusal::into_response`] says what the caller may know. An outer layer finds it in the
-/// extensions of the response.
+/// Its `Debug` and [`Refusal::cause`] hold the full reason, for the operator.
+/// [`Refusal::into_response`] contains only what the caller may know. Layers outside find the
+/// refusal in the extensions of the response.
 #[derive(Debug, Clone)]
 pub struct Refusal {
     id: RequestId,
@@ -42,14 +41,13 @@ pub enum Cause {
     Token(TokenError),
     /// A policy denied.
     Denial(Denial),
-    /// No route matches the request, and no policy allows that: the denial by which it was refused.
+    /// No route matches the request, and a policy denied it.
     NoRoute(Denial),
     /// No decision could be reached.
     Fault(Fault),
 }
 
-/// The scheme to name in a 401: a guard that takes tokens asks for one, one that does not asks for
-/// a certificate.
+/// The scheme that a 401 names: `Bearer` if the guard takes tokens, otherwise a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Challenge {
     Bearer,
@@ -76,7 +74,7 @@ impl Refusal {
         Self { id, cause, challenge }
     }
 
-    /// The refusal of a stage that works alone. There is no guard to leave an audit event, so it is
+    /// The refusal of a layer that works alone. No guard leaves an audit event for it, so it is
     /// logged here.
     pub(crate) fn by_one_stage(cause: Cause) -> Self {
         let challenge =
@@ -86,17 +84,17 @@ impl Refusal {
         Self::new(id, cause, challenge)
     }
 
-    /// The id that the caller sees and that the audit event carries.
+    /// The id that the caller and the audit event share.
     pub fn id(&self) -> RequestId {
         self.id
     }
 
-    /// The whole reason, for the operator.
+    /// The full reason, for the operator.
     pub fn cause(&self) -> &Cause {
         &self.cause
     }
 
-    /// The denial, where a policy denied.
+    /// The denial, if a policy denied.
     pub fn denial(&self) -> Option<&Denial> {
         match &self.cause {
             Cause::Denial(denial) | Cause::NoRoute(denial) => Some(denial),
@@ -114,8 +112,9 @@ impl Refusal {
         self.row().grpc
     }
 
-    /// The stable code that the caller gets. It is the same for every fault of a credential, and
-    /// for every fault of the service; what is wrong with the request itself is theirs to know.
+    /// The stable code that the caller receives. All faults of credentials share one code, and so
+    /// do all faults of the service. For a fault of the request itself, the caller learns the
+    /// precise code.
     pub fn code(&self) -> &str {
         match &self.cause {
             Cause::Target(error) => error.code(),
@@ -129,7 +128,7 @@ impl Refusal {
         }
     }
 
-    /// The text for the caller, where a policy gave one or the request itself is at fault.
+    /// The text for the caller, if a policy gave one or the request itself is at fault.
     pub fn message(&self) -> Option<String> {
         match &self.cause {
             Cause::Target(error) => Some(error.to_string()),
@@ -162,18 +161,17 @@ impl Refusal {
         }
     }
 
-    /// The response that tells the caller, in the words of the protocol.
+    /// The response to the caller in this protocol:
     ///
-    /// - the request cannot be judged: its path, host or method, or what a policy reads of it
-    ///   ([`FaultOrigin::Request`]): 400, INVALID_ARGUMENT
-    /// - no token: 401, UNAUTHENTICATED, `Bearer` (RFC 6750 section 3.1: no error where nothing was
-    ///   tried)
+    /// - a request that cannot be judged, because of its path, host or method, or what a policy
+    ///   reads from it ([`FaultOrigin::Request`]): 400, INVALID_ARGUMENT
+    /// - no token: 401, UNAUTHENTICATED, `Bearer` (without an error code, by RFC 6750 section 3.1)
     /// - a token that is not good: 401, UNAUTHENTICATED, `Bearer error="invalid_token"`, whatever
     ///   is wrong with it
-    /// - no good peer: 401, UNAUTHENTICATED, `Bearer`, or `Client-Certificate` where no tokens are
-    ///   taken
+    /// - no good peer: 401, UNAUTHENTICATED, `Bearer`, or `Client-Certificate` if the guard takes
+    ///   no tokens
     /// - a denial: 403, PERMISSION_DENIED
-    /// - no route matches, and no policy allows that (`no-route`): 403, PERMISSION_DENIED
+    /// - no route matches, and a policy denies (`no-route`): 403, PERMISSION_DENIED
     /// - a denial that asks for step-up: 401, UNAUTHENTICATED,
     ///   `Bearer error="insufficient_user_authentication"` (RFC 9470 section 3)
     /// - a fault of the service: 503, UNAVAILABLE
@@ -190,7 +188,7 @@ impl Refusal {
         if let Some(challenge) = self.challenge() {
             headers.insert(WWW_AUTHENTICATE, challenge);
         }
-        // A refusal is about this caller at this moment.
+        // A refusal is only valid for this caller at this moment.
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         let mut response = Response::new(());
         *response.status_mut() = match protocol {
@@ -202,13 +200,13 @@ impl Refusal {
         (bytes, response)
     }
 
-    /// The response to this caller, by a service that speaks `served`.
+    /// The response to this caller, from a service that speaks `served`.
     pub(crate) fn answer<B>(self, caller: ReplyTo, served: Protocol) -> Response<ResponseBody<B>> {
         let (bytes, head) = self.into_parts(caller.protocol(served));
         caller.fit_refusal(head, bytes)
     }
 
-    /// The same, where the house has a form of its own for refusals over HTTP.
+    /// The same, in a custom form over HTTP if there is one.
     pub(crate) fn answer_in_form<B>(
         self,
         caller: ReplyTo,
@@ -260,7 +258,7 @@ impl Refusal {
 
     fn challenge(&self) -> Option<HeaderValue> {
         let step_up = |step_up: &StepUp| {
-            // Both parts were checked to fit a quoted string when the policy gave them.
+            // Both values were checked to fit a quoted string when the policy set them.
             let mut text = "Bearer error=\"insufficient_user_authentication\"".to_owned();
             if let Some(acr) = step_up.acr() {
                 text.push_str(&format!(", acr_values=\"{acr}\""));
@@ -294,7 +292,7 @@ impl Cause {
         }
     }
 
-    /// The precise code, for the operator: the caller gets [`Refusal::code`].
+    /// The precise code, for the operator. The caller receives [`Refusal::code`].
     pub fn code(&self) -> &str {
         match self {
             Self::Target(error) => error.code(),

@@ -1,4 +1,4 @@
-//! What cases have shown of a policy, and what they have not.
+//! Which answers, reasons and reads of a policy its cases have shown.
 
 use std::collections::BTreeSet;
 
@@ -6,25 +6,25 @@ use super::draft::PolicyFacts;
 use super::report::Report;
 use crate::authorize::Answer;
 
-/// What cases have shown of one policy.
+/// What the cases have shown about one policy.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Coverage {
-    /// The policy.
+    /// The name of the policy.
     pub policy: String,
-    /// In how many cases it allowed.
+    /// The number of cases in which it allowed.
     pub allowed: usize,
-    /// In how many it denied.
+    /// The number of cases in which it denied.
     pub denied: usize,
-    /// In how many it abstained.
+    /// The number of cases in which it abstained.
     pub abstained: usize,
-    /// In how many it gave no answer.
+    /// The number of cases in which it gave no answer.
     pub faults: usize,
-    /// Each reason that the manifest declares, and in how many cases the policy gave it: 0 is a
-    /// rule that never fired.
+    /// Each reason that the manifest declares, with the number of cases in which the policy gave
+    /// it. 0 means a rule that never fired.
     pub reasons: Vec<(String, usize)>,
-    /// What was read in the cases about this policy alone and in those about the whole set, each
-    /// once, as the contract spells it.
+    /// The reads in the cases about this policy alone and about the whole set, each once, as the
+    /// contract spells it.
     pub reads: BTreeSet<String>,
 }
 

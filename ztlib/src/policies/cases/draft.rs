@@ -1,4 +1,4 @@
-//! A set that is loaded to be looked at, and never put in force.
+//! A set that is loaded for inspection and never comes into force.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,9 +21,9 @@ use ztlib_contract::Budget;
 #[cfg(feature = "wasm")]
 use ztlib_wasm::Module;
 
-/// A policy set that is loaded to be tested: from a manifest, signed or not, whether it passes its
-/// cases or not. It cannot be put in force, so nothing is loosened by it. (What can be is a
-/// `trial::Candidate`, with the feature `trial`.)
+/// A policy set that is loaded to be tested: from a manifest, signed or not, whether or not it
+/// passes its cases. It can never come into force, so it loosens nothing. To try a set on real
+/// traffic, load it as a `trial::Candidate` (feature `trial`).
 ///
 /// ```no_run
 /// use ztlib::policies::cases::Draft;
@@ -46,18 +46,18 @@ pub struct Draft {
 pub struct PolicyFacts {
     /// Its name.
     pub name: String,
-    /// The reasons that it may give.
+    /// The reasons that it may deny with.
     pub reasons: Vec<String>,
-    /// Whether it may have nothing to say.
+    /// Whether it may abstain.
     pub may_abstain: bool,
-    /// What it may use.
+    /// Its budget.
     pub budget: Budget,
-    /// What it is made of; none for a policy written natively.
+    /// Facts about its module; `None` for a native policy.
     #[cfg(feature = "wasm")]
     pub module: Option<Module>,
     /// The SHA-256 digest of the module in hexadecimal digits, as a manifest pins it.
     pub sha256: Option<String>,
-    /// The line of the manifest that names it.
+    /// The line of the manifest that names the policy.
     pub line: usize,
 }
 
@@ -65,11 +65,12 @@ impl Draft {
     /// Reads, compiles and configures what a manifest names.
     ///
     /// # Errors
-    /// [`LoadError`], as when it is loaded to be enforced, but for signatures and failing cases.
+    /// [`LoadError`], as when loading the set to enforce it, except for signatures and failing
+    /// cases.
     pub fn load(manifest: impl Into<PathBuf>) -> Result<Self, LoadError> {
         let path = manifest.into();
         let mut folder = Folder::of(&path)?;
-        // Nothing is enforced by it, so who vouches for it does not matter.
+        // Nothing is enforced with it, so its signature does not matter.
         let blueprint = manifest::read(&path, &mut folder, &Trust::nobody())?.blueprint;
         let set = blueprint.build(&*engine()?, Some(Arc::new(Nobody)))?;
         Ok(Self { path, blueprint, set })
@@ -80,17 +81,17 @@ impl Draft {
         &self.path
     }
 
-    /// The revision that it would be.
+    /// The revision that the set would have.
     pub fn revision(&self) -> Revision {
         *self.set.revision()
     }
 
-    /// The cases that the manifest names.
+    /// The cases named by the manifest.
     pub fn cases(&self) -> &[Cases] {
         &self.blueprint.cases
     }
 
-    /// Its policies, in order.
+    /// The policies, in order.
     pub fn policies(&self) -> Vec<PolicyFacts> {
         let facts = self.blueprint.policies.iter().map(|plan| PolicyFacts {
             name: plan.name.as_ref().to_owned(),
@@ -111,20 +112,20 @@ impl Draft {
         facts.collect()
     }
 
-    /// The documents that it declares, by name.
+    /// The names of the documents that it declares.
     pub fn documents(&self) -> impl Iterator<Item = &str> {
         self.blueprint.documents.keys().map(AsRef::as_ref)
     }
 
-    /// The signals that it declares, by name.
+    /// The names of the signals that it declares.
     pub fn signals(&self) -> impl Iterator<Item = &str> {
         self.blueprint.signals.iter().map(AsRef::as_ref)
     }
 
-    /// Runs the cases that the manifest names.
+    /// Runs the cases named by the manifest.
     ///
     /// # Errors
-    /// As [`PolicyStore::test`](crate::policies::PolicyStore::test).
+    /// The errors of [`PolicyStore::test`](crate::policies::PolicyStore::test).
     pub fn run(&self) -> Result<Report, LoadError> {
         simulate(&self.set, self.cases(), usize::MAX)
     }
@@ -132,41 +133,41 @@ impl Draft {
     /// Runs other cases.
     ///
     /// # Errors
-    /// As [`PolicyStore::test`](crate::policies::PolicyStore::test).
+    /// The errors of [`PolicyStore::test`](crate::policies::PolicyStore::test).
     pub fn simulate(&self, cases: &Cases) -> Result<Report, LoadError> {
         simulate(&self.set, std::slice::from_ref(cases), usize::MAX)
     }
 
-    /// What a report says about each policy.
+    /// What a report shows about each policy.
     pub fn coverage(&self, report: &Report) -> Vec<Coverage> {
         self.policies().iter().map(|policy| Coverage::of(policy, report)).collect()
     }
 
-    /// How long a case takes, asked so many times (1 to 1 000 000); none where there is no case of
+    /// Measures a case by running it `times` times (1 to 1 000 000). `None` if there is no case of
     /// this name.
     ///
     /// # Errors
-    /// As [`PolicyStore::test`](crate::policies::PolicyStore::test).
+    /// The errors of [`PolicyStore::test`](crate::policies::PolicyStore::test).
     pub fn time(&self, cases: &Cases, name: &str, times: u32) -> Result<Option<Timing>, LoadError> {
         let case = cases.cases().iter().find(|case| *case.name == *name);
         case.map(|case| time(&self.set, cases, case, times)).transpose()
     }
 
-    /// What is odd about the set, as far as its cases show; with a list of the service's routes,
-    /// what they leave uncovered.
+    /// What is suspicious about the set, as far as its cases show. With a list of the service's
+    /// routes, also which routes the cases leave uncovered.
     ///
     /// # Errors
-    /// As [`PolicyStore::test`](crate::policies::PolicyStore::test).
+    /// The errors of [`PolicyStore::test`](crate::policies::PolicyStore::test).
     pub fn lint(&self, routes: Option<&Routes>) -> Result<Vec<Finding>, LoadError> {
         lint(self, &self.set, routes)
     }
 }
 
-/// A draft is asked only by cases, which bring their own signals.
+/// Only cases use a draft, and they bring their own signals.
 struct Nobody;
 
 impl SignalSource for Nobody {
     fn signal(&self, _name: &str, _about: &Caller) -> Result<Option<String>, SignalError> {
-        Err(SignalError::new("nobody supplies signals on the desk"))
+        Err(SignalError::new("a draft has no source of signals: set them in the case"))
     }
 }

@@ -1,4 +1,4 @@
-//! A set passes its own cases before it is in force.
+//! A set must pass its own cases before it comes into force.
 
 use ztlib_contract::cases::{Cases, shown};
 
@@ -6,14 +6,14 @@ use super::simulate;
 use crate::authorize::PolicySet;
 use crate::load_error::LoadError;
 
-/// After so many cases have failed the rest are not run: each may take as long as a policy's wall
-/// clock lets it.
+/// After this many failures the remaining cases are not run: each may take as long as a policy's
+/// wall-clock limit.
 const MOST_FAILURES: usize = 8;
 
-/// Runs the cases that a manifest names.
+/// Runs the cases named by the manifest.
 ///
 /// # Errors
-/// `cases-failed`, at the line of the first that gave another answer.
+/// `cases-failed`, at the line of the first case with another answer.
 pub(crate) fn gate(set: &PolicySet, suites: &[Cases]) -> Result<(), LoadError> {
     let report = simulate(set, suites, MOST_FAILURES)?;
     let Some(first) = report.failures().next() else { return Ok(()) };
@@ -60,7 +60,7 @@ mod tests {
             set
         }
 
-        /// What the policy asks for.
+        /// Sets the scope that the policy requires.
         fn scope(&self, scope: &str) {
             let config = format!(
                 r#"{{"rules": [{{"methods": ["*"], "routes": ["/orders/{{id}}"], "scopes": ["{scope}"]}}]}}"#
@@ -68,7 +68,7 @@ mod tests {
             fs::write(self.0.join("p.json"), config).unwrap();
         }
 
-        /// Who has this scope may, who has another may not.
+        /// A caller with this scope may pass, one with another scope may not.
         fn case(&self, file: &str, scope: &str) {
             let text = format!(
                 "format = 1\n[[case]]\nname = 'may'\npath = '/orders/7'\nroute = '/orders/{{id}}'\nclaims = {{ scope = '{scope}' }}\nexpect = 'allow'\n\n[[case]]\nname = 'may not'\npath = '/orders/7'\nroute = '/orders/{{id}}'\nclaims = {{ scope = 'other' }}\nexpect = 'deny'\nreason = 'missing-scope'\n"
@@ -95,7 +95,7 @@ mod tests {
         set.scope("orders:write");
         let error = policies.reload().unwrap_err();
         assert_eq!(error.code(), "cases-failed");
-        // The policy's own come first, then the set's; the line is that of `expect`.
+        // The policy's own cases run first, then the set's. The line is that of `expect`.
         assert!(error.file().unwrap().ends_with("tests/scope-a.toml"), "{error}");
         assert_eq!(error.line(), Some(7));
         assert!(
@@ -106,7 +106,7 @@ mod tests {
         );
         assert_eq!(policies.status().revision, good);
         assert_eq!(policies.status().last_error.unwrap().0.code(), "cases-failed");
-        assert_eq!(set.load().unwrap_err().code(), "cases-failed", "it is not a first revision either");
+        assert_eq!(set.load().unwrap_err().code(), "cases-failed", "nor can it be the first revision");
         set.case("tests/scope-a.toml", "orders:write");
         set.case("tests/set.toml", "orders:write");
         assert_ne!(policies.reload().unwrap(), good);

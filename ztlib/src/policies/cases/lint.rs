@@ -1,4 +1,4 @@
-//! What is odd about a set, as far as its cases show.
+//! Finds what is suspicious about a set, as far as its cases show.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -19,12 +19,12 @@ use crate::load_error::LoadError;
 use crate::policies::files::Folder;
 use ztlib_contract::cases::{Case, Facts, Request, Subject};
 
-/// The most routes of a list.
+/// The maximum number of routes in a list.
 const MAX_ROUTES: usize = 4096;
 /// The largest list, in bytes.
 const MAX_ROUTES_BYTES: usize = 1 << 20;
 
-/// Something odd, and where. It prints as `file:line: what (code)`.
+/// A suspicious thing and its place. It prints as `file:line: text (code)`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     file: Box<Path>,
@@ -46,12 +46,12 @@ impl Finding {
         &self.file
     }
 
-    /// The line of that file, from 1.
+    /// The line in that file, from 1.
     pub fn line(&self) -> usize {
         self.line
     }
 
-    /// What it is.
+    /// What was found.
     pub fn text(&self) -> &str {
         &self.text
     }
@@ -71,8 +71,8 @@ pub struct Route {
     line: usize,
 }
 
-/// The routes of a service: a text with a method and a template a line (`GET /orders/{id}`); empty
-/// lines and those that begin with `#` are skipped.
+/// The routes of a service. As text, each line has a method and a template (`GET /orders/{id}`);
+/// empty lines and lines that begin with `#` are skipped.
 #[derive(Debug, Clone)]
 pub struct Routes {
     file: Box<Path>,
@@ -83,7 +83,7 @@ impl Routes {
     /// Reads a list of at most 4096 routes.
     ///
     /// # Errors
-    /// [`LoadError`], naming the file and the line.
+    /// [`LoadError`], which names the file and the line.
     pub fn read(file: impl AsRef<Path>) -> Result<Self, LoadError> {
         let file = file.as_ref();
         let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
@@ -92,10 +92,10 @@ impl Routes {
         Self::parse(file, &text)
     }
 
-    /// Reads the text of a list.
+    /// Parses the text of a list.
     ///
     /// # Errors
-    /// As [`read`](Self::read).
+    /// The errors of [`read`](Self::read).
     pub fn parse(file: &Path, text: &str) -> Result<Self, LoadError> {
         let mut routes = Vec::new();
         for (index, line) in text.lines().enumerate() {
@@ -140,7 +140,7 @@ pub(crate) fn lint(
         findings.push(manifest(
             1,
             "no-cases",
-            "no cases are named: write `tests = [\"tests/*.toml\"]`".to_owned(),
+            "the manifest names no cases: write `tests = [\"tests/*.toml\"]`".to_owned(),
         ));
     } else {
         for policy in draft.policies() {
@@ -150,7 +150,7 @@ pub(crate) fn lint(
         let names = by_any_issuers_word(draft, &report);
         for policy in draft.policies().iter().filter(|policy| names.contains(&policy.name)) {
             let text = format!(
-                "policy `{}` allows by what a token says and asks for no issuer: for all but the home issuer that is a fault",
+                "policy `{}` allows because of a token and never asks for its issuer: for any but the home issuer that is a fault",
                 shown(&policy.name)
             );
             findings.push(manifest(policy.line, "issuer-not-asked", text));
@@ -164,8 +164,8 @@ pub(crate) fn lint(
     Ok(findings)
 }
 
-/// The policies that allowed in a case by the word of an issuer and never asked which one it is,
-/// where the cases are about several issuers. A service with one issuer need not ask.
+/// The policies that allowed in a case because of a token and never asked for its issuer, if the
+/// cases have several issuers. A service with one issuer need not ask.
 fn by_any_issuers_word(draft: &Draft, report: &Report) -> BTreeSet<String> {
     let claims = || {
         let cases = draft.cases().iter().flat_map(Cases::cases);
@@ -183,7 +183,7 @@ fn by_any_issuers_word(draft: &Draft, report: &Report) -> BTreeSet<String> {
     named.map(str::to_owned).collect()
 }
 
-/// What the cases say about one policy.
+/// What the cases show about one policy.
 fn about_policy(policy: &PolicyFacts, report: &Report) -> Vec<(&'static str, String)> {
     let name = shown(&policy.name);
     let answers = |result: &CaseResult| {
@@ -194,7 +194,7 @@ fn about_policy(policy: &PolicyFacts, report: &Report) -> Vec<(&'static str, Str
     let failed = report.results().any(|result| result.decided_by() == Some(&policy.name));
     if answered.is_empty() && !failed {
         let text = format!(
-            "policy `{name}` was asked in none of {} cases: an earlier one denied each time",
+            "policy `{name}` was not asked in any of {} cases: an earlier policy denied each time",
             report.len()
         );
         return vec![("never-asked", text)];
@@ -211,13 +211,13 @@ fn about_policy(policy: &PolicyFacts, report: &Report) -> Vec<(&'static str, Str
         .filter_map(CaseResult::reason)
         .collect();
     for reason in policy.reasons.iter().filter(|reason| !given.contains(reason.as_str())) {
-        let text = format!("policy `{name}` declares the reason `{}` and gave it in no case", shown(reason));
+        let text = format!("policy `{name}` declares the reason `{}` but gives it in no case", shown(reason));
         found.push(("reason-never-given", text));
     }
     found
 }
 
-/// What is declared, or given to a case, and read in none.
+/// What is declared, or given to a case, and never read.
 fn never_read(draft: &Draft, report: &Report) -> Vec<(&'static str, String)> {
     let reads = || report.results().flat_map(|result| result.evaluation().trace().reads());
     let signals: BTreeSet<&str> = reads()
@@ -242,7 +242,7 @@ fn never_read(draft: &Draft, report: &Report) -> Vec<(&'static str, String)> {
         .collect();
     let cases = || draft.cases().iter().flat_map(Cases::cases);
     let given: BTreeSet<&str> = cases().flat_map(|case| case.facts.labels.names()).collect();
-    let unread = |what: &str, name: &str| format!("the {what} `{}` is read in no case", shown(name));
+    let unread = |what: &str, name: &str| format!("no case reads the {what} `{}`", shown(name));
     let mut found = Vec::new();
     for name in draft.signals().filter(|name| !signals.contains(name)) {
         found.push(("signal-never-read", unread("signal", name)));
@@ -256,7 +256,7 @@ fn never_read(draft: &Draft, report: &Report) -> Vec<(&'static str, String)> {
     found
 }
 
-/// Routes that no case asks about, and those on which no caller of the cases may pass.
+/// Routes without a case, and routes on which no caller in the cases may pass.
 fn uncovered(draft: &Draft, set: &PolicySet, routes: &Routes) -> Result<Vec<Finding>, LoadError> {
     let suites =
         || draft.cases().iter().flat_map(|cases| cases.cases().iter().map(move |case| (cases, case)));
@@ -279,7 +279,7 @@ fn uncovered(draft: &Draft, set: &PolicySet, routes: &Routes) -> Result<Vec<Find
         if !allowed {
             findings.push(finding(
                 "route-uncovered",
-                format!("{name}: no caller of the cases may pass: no policy covers the route"),
+                format!("{name}: no caller in the cases may pass: no policy covers the route"),
             ));
         } else if !suites().any(|(_, case)| asks_about(case, route)) {
             findings.push(finding("route-untested", format!("{name}: no case asks about it")));
@@ -293,7 +293,7 @@ fn asks_about(case: &Case, route: &Route) -> bool {
     request.route.as_deref() == Some(&route.template) && request.parts.method == route.method
 }
 
-/// Whether the set allows what a case asks, were it asked on this route.
+/// Whether the set would allow the question of a case if it were asked on this route.
 fn allows(set: &PolicySet, cases: &Cases, case: &Case, route: &Route) -> Result<bool, LoadError> {
     let whole = cases.clone().about_the_whole_set();
     let mut moved = case.clone();
@@ -305,7 +305,7 @@ fn allows(set: &PolicySet, cases: &Cases, case: &Case, route: &Route) -> Result<
     Ok(matches!(evaluation.result(), Ok(Decision::Allow(_))))
 }
 
-/// The same question on another route: each parameter keeps the value that the case gives it.
+/// The same question on another route. Each parameter keeps its value from the case.
 fn on_route(facts: &Facts, route: &Route) -> Option<Facts> {
     let known: Vec<(&str, &str)> = match &facts.subject {
         Subject::Request(request) => request.params.iter().collect(),

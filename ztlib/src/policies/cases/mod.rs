@@ -1,40 +1,40 @@
 //! Tests of policies, as data: questions with the answers that they should have.
 //!
-//! A policy set has files of cases beside it. They are run by hand (`ztlib policy test`), by the
-//! tests of a program, and whenever the set is loaded: a manifest that names them (`tests =
-//! ["tests/*.toml"]`, for the whole set or for one policy) is refused with the code `cases-failed`,
-//! the file and the line where one of them returns another answer, and what was in force stays in
-//! force.
+//! A policy set has files of cases next to it. You can run them by hand (`ztlib policy test`) or
+//! from a program's tests, and they run whenever the set is loaded. A manifest names its files with
+//! `tests = ["tests/*.toml"]`, for the whole set or for one policy. If a case has another answer,
+//! the set is refused with the code `cases-failed`, the file and the line, and the current set
+//! stays in force.
 //!
 //! # A file of cases
 //!
 //! ```toml
 //! format = 1
-//! home-issuer = "https://id.shop.test"        # optional: else every issuer is at home
+//! home-issuer = "https://id.shop.test"        # optional; without it, every issuer counts as home
 //!
-//! [caller.alice]                              # may be left out: callers that several cases have
+//! [caller.alice]                              # optional: a caller for several cases
 //! peer = "spiffe://shop.test/gateway"
 //! # or peer = { authority = "partners", dns-names = ["a.example"] }
 //! claims = { sub = "alice", roles = ["clerk"] }
 //! remote-ip = "192.0.2.7"
 //!
 //! [[case]]
-//! name = "a clerk reads an order"             # a sentence; each once in a file
+//! name = "a clerk reads an order"             # a sentence, unique in the file
 //! caller = "alice"                            # peer, claims, remote-ip here replace the caller's
 //! method = "GET"                              # the default
 //! host = "service.test"                       # the default
 //! path = "/orders/7"                          # or action = "orders.approve", for `Guard::ask`
 //! query = { full = "yes" }
-//! route = "/orders/{id}"                      # the router's template, for gRPC the path
-//! params = { id = "7" }                       # optional: what path and route say
+//! route = "/orders/{id}"                      # the router's template; for gRPC the path
+//! params = { id = "7" }                       # optional: derived from path and route
 //! headers = { accept = "text/html", x-tag = ["a", "b"] }
 //! labels = { owner = "alice" }
-//! signals = { risk = 3, posture = false }     # false: absent; any other cannot be had
-//! documents = { roles = { alice = "admin" } } # in place of the set's own
+//! signals = { risk = 3, posture = false }     # false: absent; all others fail
+//! documents = { roles = { alice = "admin" } } # replace the set's own
 //! now = 2026-11-23T08:00:00Z                  # default: 2026-11-23T00:00:00Z; or in seconds
 //!
 //! expect = "allow"                            # or deny, abstain (one policy), fault, bad-request
-//! # Every header that is changed; false: removed, true: to any value.
+//! # All changed headers; false: removed, true: any value.
 //! request-headers = { x-tenant = "acme", x-old = false, x-id = true }
 //! response-headers = {}
 //! # The whole trace, as `ztlib policy explain` prints it.
@@ -45,39 +45,41 @@
 //! path = "/orders/7"
 //! route = "/orders/{id}"
 //! expect = "deny"
-//! reason = "no-role"                          # required for a denial; of a fault: its code
-//! policy = "rbac"                             # who denied
+//! reason = "no-role"                          # required for a denial; for a fault: its code
+//! policy = "rbac"                             # the one that denied
 //! message = "ask your team lead"
 //! step-up = { acr = "urn:example:strong", max-age = 300 }
 //! ```
 //!
-//! Where no decision is reached, it is `bad-request` where what the caller sent cannot be read as a
-//! policy asks for it (a header that is there twice, a claim of another type: 400), and else
-//! `fault` (503), as in the guard. A denial has the reason that the policy gave, also where the
-//! guard, as no route matches, tells the caller `no-route` in its place: it is the guard that knows
-//! this, and cases ask the policies.
+//! If no decision is reached, the verdict is the guard's: `bad-request` (400) if a policy cannot
+//! read what the caller sent (a header that is present twice, a claim of another type), and
+//! otherwise `fault` (503). A denial has the policy's reason, even where the guard would tell the
+//! caller `no-route`: only the guard knows whether a route matches, and cases ask the policies.
 //!
-//! Where a service takes tokens of several issuers, `home-issuer` names the first of them, and a
-//! case's token of another issuer (`claims = { iss = "https://partner.test", sub = "alice" }`) is
-//! that of a stranger with the same name: see `from-home-issuer` in the contract.
+//! If a service takes tokens of several issuers, `home-issuer` names the first of them. A case's
+//! token of another issuer (`claims = { iss = "https://partner.test", sub = "alice" }`) then
+//! belongs to a stranger of the same name: see `from-home-issuer` in the contract.
 //!
-//! A token of which the case does not say so has the home issuer, or `https://issuer.test`, the
-//! audience `service.test` and five minutes to live: one that was verified always has them. Claims
-//! take at most 8 KiB as JSON and have 512 members: each case has a copy of its caller's. A file
-//! has at most 256 KiB, 512 cases and 512 callers; a set at most 2048 cases in 64 files for each
-//! pattern. Unknown keys, and keys and names that are there twice, are errors. So is a question
-//! that cannot occur: a request that the guard refuses before it asks a policy (a path that is not
-//! in normal form), a header that it takes out, a route that does not match the path, parameters
-//! that are not in them (`contradiction`), a route that no router has (`bad-route`), a token that
-//! is not valid at the case's moment, an address in place of a peer's name.
+//! Unless the case says otherwise, a token has the home issuer (or `https://issuer.test`), the
+//! audience `service.test` and five minutes to live, since every verified token has these.
 //!
-//! # Why callers may be made up here
+//! Limits: claims have at most 512 members and 8 KiB as JSON, since each case copies those of its
+//! caller. A file has at most 256 KiB, 512 cases and 512 callers. A set has at most 2048 cases, and
+//! each pattern names at most 64 files.
+//!
+//! Unknown keys and duplicate keys or names are errors. So are questions that cannot occur: a
+//! request that the guard refuses before it asks a policy (a path that is not in normal form), a
+//! header that it removes, a route that does not match the path or the parameters
+//! (`contradiction`), a route that no router accepts (`bad-route`), a token that is not valid at
+//! the case's time, or an address in place of a peer's name.
+//!
+//! # Why a case may invent its caller
 //!
 //! A case describes its caller by facts ([`Caller`](crate::authorize::Caller)). Facts prove
 //! nothing: a [`Permit`](crate::enforce::Permit) needs a
 //! [`PeerIdentity`](crate::authenticate::peer::PeerIdentity) or
-//! [`VerifiedClaims`](crate::authenticate::token::VerifiedClaims), and only what verifies them
-//! makes those. Running cases ends in a [`Report`].
+//! [`VerifiedClaims`](crate::authenticate::token::VerifiedClaims), which only verification can
+//! make. Running cases only produces a [`Report`].
 
 mod coverage;
 mod draft;
@@ -104,7 +106,7 @@ pub(crate) use gate::gate;
 /// Reads a file of cases.
 ///
 /// # Errors
-/// [`LoadError`], naming the file and the line.
+/// [`LoadError`], which names the file and the line.
 pub fn read(file: impl AsRef<Path>) -> Result<Cases, LoadError> {
     let file = file.as_ref();
     let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
@@ -112,7 +114,7 @@ pub fn read(file: impl AsRef<Path>) -> Result<Cases, LoadError> {
     Ok(Cases::parse(file, &text.map_err(|error| error.at(file, None))?)?)
 }
 
-/// Runs cases until so many have failed.
+/// Runs cases until `most_failures` have failed.
 pub(crate) fn simulate(set: &PolicySet, suites: &[Cases], most_failures: usize) -> Result<Report, LoadError> {
     let mut report = Report::default();
     let mut failed = 0_usize;

@@ -1,4 +1,4 @@
-//! The outcome of cases.
+//! The results of cases.
 
 use std::fmt;
 use std::path::Path;
@@ -17,17 +17,17 @@ use crate::load_error::LoadError;
 use crate::request_id::RequestId;
 use ztlib_contract::cases::Case;
 
-/// The outcome of the cases that were run, in order.
+/// The results of the cases that were run, in order.
 #[derive(Debug, Default)]
 pub struct Report(Vec<CaseResult>);
 
 impl Report {
-    /// Every case that was run.
+    /// All cases that were run.
     pub fn results(&self) -> impl ExactSizeIterator<Item = &CaseResult> {
         self.0.iter()
     }
 
-    /// Every difference between what was expected and what was said.
+    /// All differences between expected and actual results.
     pub fn failures(&self) -> impl Iterator<Item = &Difference> {
         self.0.iter().flat_map(|result| &result.differences)
     }
@@ -42,7 +42,7 @@ impl Report {
         self.0.len()
     }
 
-    /// Whether none was run.
+    /// Whether no case was run.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -52,7 +52,7 @@ impl Report {
     }
 }
 
-/// One case that was run, and what was said.
+/// The result of one case.
 #[derive(Debug)]
 pub struct CaseResult {
     file: Box<Path>,
@@ -64,7 +64,7 @@ pub struct CaseResult {
     differences: Vec<Difference>,
 }
 
-/// Something that was said otherwise than expected. It prints as `file:line: case: what`.
+/// A difference between the expected and the actual result. It prints as `file:line: case: text`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
     file: Box<Path>,
@@ -79,7 +79,7 @@ impl Difference {
         &self.file
     }
 
-    /// The line in which something else is expected, from 1.
+    /// The line of the expectation, from 1.
     pub fn line(&self) -> usize {
         self.line
     }
@@ -89,7 +89,7 @@ impl Difference {
         &self.case
     }
 
-    /// What was expected, and what was said.
+    /// The expected and the actual result.
     pub fn text(&self) -> &str {
         &self.text
     }
@@ -105,14 +105,14 @@ impl fmt::Display for Difference {
 /// How long a case takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timing {
-    /// In a fresh sandbox: the mean.
+    /// The mean time in a fresh sandbox.
     pub fresh: Duration,
-    /// The quickest of those.
+    /// The shortest time in a fresh sandbox.
     pub fastest: Duration,
-    /// The slowest of those.
+    /// The longest time in a fresh sandbox.
     pub slowest: Duration,
-    /// From the decision cache: the mean. None where the decision is not remembered (a fault, a set
-    /// with native policies).
+    /// The mean time from the decision cache. `None` if the decision cannot be cached (a fault, or
+    /// a set with native policies).
     pub remembered: Option<Duration>,
 }
 
@@ -156,22 +156,22 @@ impl CaseResult {
         self.line
     }
 
-    /// The policy that was asked alone; none: the whole set was.
+    /// The policy that was asked alone; `None` if the whole set was asked.
     pub fn policy(&self) -> Option<&str> {
         self.about.as_deref()
     }
 
-    /// Whether all was said as expected.
+    /// Whether everything was as expected.
     pub fn passed(&self) -> bool {
         self.differences.is_empty()
     }
 
-    /// What was said otherwise.
+    /// What was not as expected.
     pub fn differences(&self) -> &[Difference] {
         &self.differences
     }
 
-    /// What was said.
+    /// The actual verdict.
     pub fn verdict(&self) -> CaseVerdict {
         self.said.verdict
     }
@@ -186,13 +186,13 @@ impl CaseResult {
         self.said.policy.as_deref()
     }
 
-    /// What the caller is told with a denial.
+    /// The message for the caller of a denial.
     pub fn message(&self) -> Option<&str> {
         self.said.message.as_deref()
     }
 
-    /// The headers that are changed: whether of the request (else of the response), the name, and
-    /// the value (none: it is removed).
+    /// The changed headers: whether the header belongs to the request (or else the response), its
+    /// name, and its new value (`None` if it is removed).
     pub fn headers(&self) -> impl Iterator<Item = (bool, &str, Option<&str>)> {
         let of_request = self.said.request_headers.iter().map(|change| (true, change));
         let all = of_request.chain(self.said.response_headers.iter().map(|change| (false, change)));
@@ -202,13 +202,13 @@ impl CaseResult {
         })
     }
 
-    /// The decision with its trace, its log and its fuel.
+    /// The decision with its trace, log and fuel.
     pub fn evaluation(&self) -> &Evaluation {
         &self.evaluation
     }
 }
 
-/// The set as it is for one case, or one policy of it alone.
+/// The set prepared for one case, or one of its policies alone.
 pub(crate) fn stage(set: &PolicySet, cases: &Cases, case: &Case) -> Result<PolicySet, LoadError> {
     let at = |text: String, line| Err(LoadError::new("unknown-name", text).at(cases.file(), Some(line)));
     let meant = |name: &str, names: &[&str]| {
@@ -228,7 +228,7 @@ pub(crate) fn stage(set: &PolicySet, cases: &Cases, case: &Case) -> Result<Polic
     if cases.policy().is_none()
         && let Some(expected) = case.expect.verdict.as_ref().filter(|at| at.value == CaseVerdict::Abstain)
     {
-        return at("a set does not abstain: it allows or denies".to_owned(), expected.line);
+        return at("a set never abstains: expect `allow` or `deny`".to_owned(), expected.line);
     }
     let signals: Vec<&str> = set.view().declared_signals.iter().map(AsRef::as_ref).collect();
     if let Some(name) = case.facts.signals.keys().find(|name| !signals.contains(&name.as_ref())) {
@@ -241,7 +241,7 @@ pub(crate) fn stage(set: &PolicySet, cases: &Cases, case: &Case) -> Result<Polic
     Ok(set.result(cases.policy(), case.facts.view(set.view())))
 }
 
-/// How long a case takes: so many times fresh, and as often from the cache.
+/// Measures a case: `times` times fresh, and as often from the cache.
 pub(crate) fn time(set: &PolicySet, cases: &Cases, case: &Case, times: u32) -> Result<Timing, LoadError> {
     let stage = stage(set, cases, case)?;
     let times = times.clamp(1, 1_000_000);
@@ -256,8 +256,8 @@ pub(crate) fn time(set: &PolicySet, cases: &Cases, case: &Case, times: u32) -> R
         (fastest, slowest) = (fastest.min(took), slowest.max(took));
     }
     let cache = DecisionCache::new(CacheLimits::default());
-    // The first is evaluated and stored, the second is found in the shared part, and from then on
-    // in this thread's own.
+    // The first run is evaluated and stored, the second is found in the shared cache. After that,
+    // it is found in this thread's own entries.
     let warmed = (0..2).map(|_| cache.decide(&stage, case.facts.question())).last();
     let mut remembered = None;
     if warmed.is_some_and(|decided| decided.cached) {
@@ -301,7 +301,7 @@ fn said(stage: &PolicySet, evaluation: &mut Evaluation, alone: bool) -> Said<Hea
                 ..Said::new(CaseVerdict::Deny)
             }
         }
-        // What is to be copied from the request is looked up as it would be for one.
+        // Copied values are looked up as for a request.
         Ok(Decision::Allow(obligations)) => {
             match obligations.settle(&mut evaluation.question, stage.view(), &RequestId::next()) {
                 Ok(settled) => Said {

@@ -60,7 +60,7 @@ impl crate::authorize::SignalSource for NoSignals {
     }
 }
 
-/// The differences of one case, asked of the policy alone or of the set.
+/// The differences of one case, for the policy alone or for the set.
 fn differences(case: &str, alone: bool) -> Vec<String> {
     let policies = PolicySetBuilder::new()
         .native("does", Does)
@@ -169,7 +169,7 @@ fn each_difference_is_told_at_its_line() {
             "expect = 'deny'\nreason = 'x'\npolicy = 'do'",
             "t.toml:7: the set has no policy `do`: did you mean `does`? (unknown-name)",
         ),
-        ("expect = 'abstain'", "t.toml:5: a set does not abstain: it allows or denies (unknown-name)"),
+        ("expect = 'abstain'", "t.toml:5: a set never abstains: expect `allow` or `deny` (unknown-name)"),
     ] {
         assert_eq!(differences(case, false), [expected], "{case}");
     }
@@ -185,7 +185,7 @@ fn a_caller_claims_no_more_than_a_token_has_room_for() {
         Cases::parse(Path::new("t"), &text)
     };
     assert_eq!(parse(200).unwrap().len(), 1);
-    // Each of the cases would have a copy of them, a hundred times the file.
+    // Each of the cases would copy them, a hundred times the size of the file.
     for members in [1_000, 25_000] {
         let error = parse(members).unwrap_err();
         assert_eq!((error.code(), error.line()), ("bad-claims", Some(6)), "{error}");

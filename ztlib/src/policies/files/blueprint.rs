@@ -1,4 +1,4 @@
-//! The blueprint: everything that a set is made of, and how it becomes one.
+//! The blueprint: all parts of a set, and how a set is built from them.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
@@ -22,11 +22,11 @@ use ztlib_contract::Budget;
 use ztlib_contract::cases::Cases;
 use ztlib_contract::engine::{Engine, Policy, Source};
 
-/// The most policies, reasons of one policy, documents, signals and secret headers that a set can
-/// have.
+/// The maximum number of policies, of documents, of signals and of secret headers in a set, and of
+/// reasons of one policy.
 pub(crate) const MAX_PARTS: usize = 64;
 
-/// Everything that a set is made of.
+/// All parts of a set.
 #[derive(Clone, Default)]
 pub(crate) struct Blueprint {
     pub(crate) policies: Vec<PolicyPlan>,
@@ -34,13 +34,13 @@ pub(crate) struct Blueprint {
     pub(crate) signals: BTreeSet<Box<str>>,
     /// In lower case.
     pub(crate) secret_headers: BTreeSet<Box<str>>,
-    /// What the set is asked before it is in force. It decides nothing, and is not part of the
-    /// revision.
+    /// The cases to pass before the set comes into force. They decide nothing about a request, and
+    /// are not part of the revision.
     #[cfg(feature = "manifest")]
     pub(crate) cases: Vec<Cases>,
 }
 
-/// One policy of it.
+/// One policy of a blueprint.
 #[derive(Clone)]
 pub(crate) struct PolicyPlan {
     pub(crate) name: Box<str>,
@@ -48,12 +48,12 @@ pub(crate) struct PolicyPlan {
     pub(crate) may_abstain: bool,
     pub(crate) reasons: BTreeSet<Box<str>>,
     pub(crate) budget: Budget,
-    /// The configuration as JSON; empty where there is none.
+    /// The configuration as JSON; empty if there is none.
     pub(crate) config: Arc<[u8]>,
-    /// Where that was read.
+    /// The file that the configuration was read from.
     #[cfg(feature = "manifest")]
     pub(crate) config_file: Option<ConfigFile>,
-    /// Where the manifest names it.
+    /// The place in the manifest that names the policy.
     pub(crate) place: Option<Place>,
 }
 
@@ -67,8 +67,8 @@ pub(crate) struct Place {
 #[derive(Clone)]
 pub(crate) enum PolicySource {
     Component(Arc<[u8]>),
-    /// By a name that no other value has in this process: nobody can see whether two of them decide
-    /// alike.
+    /// Identified by a name that is unique in this process, since nobody can tell whether two
+    /// native policies decide alike.
     Native {
         policy: Arc<dyn Policy>,
         name: String,
@@ -92,7 +92,7 @@ impl PolicyPlan {
 }
 
 impl Blueprint {
-    /// Compiles, links, starts and configures everything; all of it works or there is no set.
+    /// Compiles, links, starts and configures everything. If any part fails, there is no set.
     pub(crate) fn build(
         &self,
         engine: &dyn Engine,
@@ -110,7 +110,7 @@ impl Blueprint {
         if signal_source.is_none() && !self.signals.is_empty() {
             return Err(LoadError::new(
                 "no-signal-source",
-                "signals are declared and the service supplies none: give it a source with `signals(…)`, or declare no signals",
+                "signals are declared, but the service has no source for them: add one with `signals(…)`, or declare no signals",
             ));
         }
         root.list(self.signals.iter().map(|name| name.as_bytes()));
@@ -158,14 +158,14 @@ impl Blueprint {
     fn secret_headers(&self) -> impl Iterator<Item = Result<HeaderName, LoadError>> {
         self.secret_headers.iter().map(|name| {
             name.parse().map_err(|_| {
-                LoadError::new("bad-name", format!("`{}` cannot be a header's name", shown(name)))
+                LoadError::new("bad-name", format!("`{}` is not a valid header name", shown(name)))
             })
         })
     }
 }
 
 impl PolicyPlan {
-    /// Says of an error which policy it is about and where that stands.
+    /// Adds the policy's name and manifest line to an error.
     fn locate(&self, error: LoadError) -> LoadError {
         #[cfg(feature = "manifest")]
         let error = match &self.config_file {
@@ -193,7 +193,7 @@ impl PolicyPlan {
         }
         for reason in &self.reasons {
             Reason::parse(reason).map_err(|error| {
-                LoadError::new("bad-reason", format!("`{}` cannot be a reason: {error}", shown(reason)))
+                LoadError::new("bad-reason", format!("`{}` is not a valid reason: {error}", shown(reason)))
             })?;
         }
         Ok(())
@@ -201,7 +201,7 @@ impl PolicyPlan {
 
     fn build(&self, engine: &dyn Engine, root: &mut Digester) -> Result<Entry, LoadError> {
         self.budget.check()?;
-        // All of a budget's fields, by name.
+        // All fields of the budget, by name.
         let budget = format!("{:?}", self.budget);
         let (policy, identity) = match &self.source {
             PolicySource::Component(bytes) => {
@@ -231,7 +231,7 @@ impl PolicyPlan {
     }
 }
 
-/// Names stand in logs, metrics and error texts: they are plain.
+/// Names appear in logs, metrics and error texts, so only plain ones are allowed.
 pub(crate) fn check_name(what: &str, name: &str) -> Result<(), LoadError> {
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_');
     if (1..=64).contains(&name.len()) && name.bytes().all(plain) {

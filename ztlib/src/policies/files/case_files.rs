@@ -1,4 +1,4 @@
-//! The files of cases that a manifest names.
+//! The case files that a manifest names.
 
 use ztlib_contract::cases::{Cases, MAX_FILE_BYTES, Table};
 
@@ -6,10 +6,10 @@ use super::folder::Folder;
 use super::named_file::{FileRole, NamedFile};
 use crate::load_error::LoadError;
 
-/// The most cases of a set.
+/// The maximum number of cases in a set.
 const MAX_CASES: usize = 2048;
 
-/// Reads the files that a manifest's `tests` names, for the whole set or for one policy.
+/// Reads the files named by `tests` in a manifest, for the whole set or for one policy.
 pub(crate) fn read(
     table: &Table<'_>,
     policy: Option<&str>,
@@ -28,9 +28,12 @@ pub(crate) fn read(
                 Some(policy) => cases.about(policy),
                 None => cases,
             });
-            // Before the next file is read: a few patterns name as many cases as a memory holds.
+            // Checked before the next file is read, since a few patterns can name more cases than
+            // fit in memory.
             if all.iter().map(Cases::len).sum::<usize>() > MAX_CASES {
-                let text = format!("a set has at most {MAX_CASES} cases: they are run whenever it is loaded");
+                let text = format!(
+                    "a set has at most {MAX_CASES} cases, since all of them run whenever it is loaded: remove some"
+                );
                 return Err(table.error("tests", "too-many-cases", text).into());
             }
         }

@@ -1,4 +1,4 @@
-//! The file of a configuration: where in it that stands which a policy refused.
+//! The file of a configuration: finds the line that a policy refused.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,21 +15,22 @@ pub(crate) struct ConfigFile {
 }
 
 impl ConfigFile {
-    /// Says of an error of `configure` that it is in this file, and in which line where that can be
-    /// told. `config` is what the policy was given.
+    /// Adds this file to an error of `configure`, and the line if it can be found. `config` is what
+    /// the policy received.
     pub(crate) fn locate(&self, error: LoadError, config: &[u8]) -> LoadError {
         if error.code() != "configure-refused" {
             return error;
         }
-        // Behind the host's own words.
+        // The policy's text follows the host's.
         let said = error.text().split_once(": ").map_or("", |(_, said)| said);
         let line = self.line(said, config);
         error.at(&self.file, line)
     }
 
-    /// A policy that is written with the SDK says the path of a member and, in backticks, what is
-    /// wrong there ("rules[0].routes: `/x` is there twice"). Where that is in the configuration at
-    /// that path and in one line of the file only, it is this line; another line is never said.
+    /// The line of a mistake. A policy written with the SDK names the path of a member and, in
+    /// backticks, what is wrong there ("rules[0].routes: `/x` is there twice"). If the
+    /// configuration has that at this path, and only one line of the file has it, this is the line.
+    /// Otherwise no line is given.
     fn line(&self, said: &str, config: &[u8]) -> Option<usize> {
         let config: Json = serde_json::from_slice(config).ok()?;
         let at = follow(&config, said);
@@ -44,7 +45,8 @@ impl ConfigFile {
     }
 }
 
-/// As far as the path leads at which a text begins: "permissions.clerk[0].routes: …".
+/// Follows the path at the beginning of a text, as far as it leads: "permissions.clerk[0].routes:
+/// …".
 fn follow<'c>(config: &'c Json, path: &str) -> &'c Json {
     let (mut at, mut rest) = (config, path);
     loop {
@@ -68,7 +70,7 @@ fn follow<'c>(config: &'c Json, path: &str) -> &'c Json {
     }
 }
 
-/// Whether a text is one of the values in this.
+/// Whether a text is one of the values in `json`.
 fn holds(json: &Json, text: &str) -> bool {
     match json {
         Json::String(value) => value == text,
@@ -78,7 +80,7 @@ fn holds(json: &Json, text: &str) -> bool {
     }
 }
 
-/// Whether a line has a text, not as a part of a longer one.
+/// Whether a line contains a text, and not only as part of a longer one.
 fn has(line: &str, text: &str) -> bool {
     let part = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '/' | '.' | '{' | '}');
     line.match_indices(text).any(|(at, found)| {
@@ -104,7 +106,7 @@ rules:
       - read
 ";
 
-    /// Findings D4: the line is that of the mistake, or none is said.
+    /// Findings D4: the line is that of the mistake, or none is given.
     #[test]
     fn the_line_is_that_of_the_mistake_or_none() {
         let config = serde_json::json!({"rules": [
@@ -117,9 +119,9 @@ rules:
             ("rules[0].routes: `/orders/:id` is there twice", Some(5)),
             ("rules[1]: unknown member `method`; known are: methods, routes", Some(6)),
             ("rules[1].scopes[0]: `read` is not one scope", Some(9)),
-            // It stands in two lines.
+            // It is in two lines.
             ("rules[0].routes: `/orders` is there twice", None),
-            // It is in the file, but not there.
+            // It is in the file, but not at that path.
             ("rules[0]: the member `scopes` is missing", None),
             ("rules[0].scopes[0]: `write` is not one scope", None),
             ("rules: the list is empty", None),
@@ -132,6 +134,6 @@ rules:
             assert_eq!((error.file(), error.line()), (Some("rules.yaml"), line), "{said}");
         }
         let other = file.locate(LoadError::new("fuel-spent", "`read`"), b"{}");
-        assert_eq!(other.file(), None, "what is not a mistake of the configuration is not in its file");
+        assert_eq!(other.file(), None, "only mistakes of the configuration name its file");
     }
 }

@@ -1,4 +1,4 @@
-//! Which engine makes policies of components.
+//! The engine that turns components into policies.
 
 use std::sync::Arc;
 
@@ -6,13 +6,13 @@ use ztlib_contract::engine::Engine;
 
 use crate::load_error::LoadError;
 
-/// The sandbox of the process.
+/// The sandbox of this process.
 #[cfg(feature = "wasm")]
 pub(crate) fn engine() -> Result<Arc<dyn Engine>, LoadError> {
     Ok(Arc::new(ztlib_wasm::Engine::shared()?))
 }
 
-/// Without a sandbox there are native policies only.
+/// Without a sandbox, only native policies can run.
 #[cfg(not(feature = "wasm"))]
 pub(crate) fn engine() -> Result<Arc<dyn Engine>, LoadError> {
     Ok(Arc::new(without::NoSandbox))
@@ -31,7 +31,7 @@ mod without {
         fn load(&self, _: Source<'_>, _: Arc<[u8]>, _: &Budget) -> Result<Arc<dyn Policy>, EngineError> {
             Err(EngineError::new(
                 "no-sandbox",
-                "this build runs no components: enable the feature `wasm` of ztlib",
+                "this build cannot run components: enable the feature `wasm` of ztlib",
             ))
         }
 

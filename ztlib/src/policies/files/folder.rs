@@ -1,4 +1,4 @@
-//! The folder of a manifest: the only place that it can name files in.
+//! The folder of a manifest. The manifest can name files only inside of it.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -9,27 +9,27 @@ use ztlib_contract::escaped as shown;
 
 use crate::load_error::LoadError;
 
-/// The most files that one pattern may name.
+/// The maximum number of files that one pattern may match.
 const MAX_MATCHES: usize = 64;
 
-/// The folder of a manifest with everything that was looked for in it.
+/// The folder of a manifest, with every file that was looked up in it.
 #[derive(Debug)]
 pub(crate) struct Folder {
     /// Without symbolic links.
     root: PathBuf,
-    /// As it was named: what errors show.
+    /// As the caller named it; errors show this.
     named: PathBuf,
-    /// The name of the file that it was opened for: others are beside that one.
+    /// The name of the manifest itself. Other files are beside it.
     own: Box<str>,
-    /// Every file that was looked for, found or not, as it was just before.
+    /// Every file that was looked up, found or not, with its state just before.
     looked_for: LookedFor,
 }
 
-/// Files with what tells whether they have changed.
+/// Files, each with a stamp that tells whether it has changed.
 pub(crate) type LookedFor = Vec<(PathBuf, Option<Stamp>)>;
 
-/// What tells whether a file has changed, without reading it. It follows symbolic links, so that
-/// swapping one shows.
+/// Tells whether a file has changed without reading it. Follows symbolic links, so that it notices
+/// if one is swapped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Stamp {
     real: PathBuf,
@@ -40,7 +40,7 @@ pub(crate) struct Stamp {
 }
 
 impl Stamp {
-    /// None where there is no such file.
+    /// `None` if there is no such file.
     pub(crate) fn of(path: &Path) -> Option<Self> {
         let real = fs::canonicalize(path).ok()?;
         let metadata = fs::metadata(&real).ok()?;
@@ -72,7 +72,7 @@ impl Folder {
         Ok(Self { root, named: named.to_owned(), own, looked_for: LookedFor::new() })
     }
 
-    /// What to look for where the folder itself is not there.
+    /// What to watch if the folder itself does not exist.
     pub(crate) fn missing(file: &Path) -> LookedFor {
         vec![(file.to_owned(), Stamp::of(file))]
     }
@@ -81,12 +81,12 @@ impl Folder {
         self.looked_for
     }
 
-    /// How a file of the folder is shown in errors.
+    /// The path of a file in the folder, as errors show it.
     pub(crate) fn show(&self, name: &str) -> PathBuf {
         if self.named == Path::new(".") { PathBuf::from(name) } else { self.named.join(name) }
     }
 
-    /// The contents of a file in the folder or below it, if they are at most `limit` bytes.
+    /// The content of a file in or below the folder, if it is at most `limit` bytes.
     pub(crate) fn read(&mut self, name: &str, limit: usize) -> Result<Vec<u8>, LoadError> {
         let relative = Path::new(name);
         let plain = |part| matches!(part, Component::Normal(_));
@@ -113,8 +113,8 @@ impl Folder {
                 ),
             ));
         }
-        // A device is not even opened. What is read is looked at once more: another may have its
-        // name by now.
+        // A device is not even opened. The open file is checked again, since another may have taken
+        // its name.
         let is_file = |found: io::Result<fs::Metadata>| match found {
             Ok(found) if found.is_file() => Ok(()),
             Ok(_) => Err(LoadError::new("file-not-readable", format!("`{}` is not a file", shown(name)))),
@@ -135,15 +135,16 @@ impl Folder {
         Ok(bytes)
     }
 
-    /// The files that a pattern names, sorted: a path, with `*` for any letters in its last part.
-    /// The folder that they lie in is looked for too, so that one more file in it is noticed.
+    /// The files that match a pattern, sorted. A pattern is a path with one `*`, which stands for
+    /// any characters, in its last part. The folder is recorded too, so that a new file in it is
+    /// noticed.
     pub(crate) fn matching(&mut self, pattern: &str) -> Result<Vec<String>, LoadError> {
         let Some((before, after)) = pattern.split_once('*') else { return Ok(vec![pattern.to_owned()]) };
         let (folder, prefix) = before.rsplit_once('/').unwrap_or(("", before));
         let plain = |part| matches!(part, Component::Normal(_));
         if after.contains(['*', '/']) || !Path::new(folder).components().all(plain) {
             let text = format!(
-                "`{}` cannot be understood: one `*` may stand in the last part of a path inside of the manifest's folder",
+                "`{}` is not a valid pattern: use a path inside of the manifest's folder, with at most one `*` in its last part",
                 shown(pattern)
             );
             return Err(LoadError::new("bad-pattern", text));
@@ -162,32 +163,34 @@ impl Folder {
             if names.len() > MAX_MATCHES {
                 return Err(LoadError::new(
                     "too-many-files",
-                    format!("`{}` names more than {MAX_MATCHES} files", shown(pattern)),
+                    format!("`{}` matches more than {MAX_MATCHES} files", shown(pattern)),
                 ));
             }
         }
         names.sort_unstable();
         if names.is_empty() {
-            let text = format!("`{}` names no file: write one, or correct the pattern", shown(pattern));
+            let text = format!("`{}` matches no file: add one, or correct the pattern", shown(pattern));
             return Err(LoadError::new("file-not-found", text));
         }
         Ok(names)
     }
 
-    /// The same as text.
+    /// As [`read`](Self::read), but returns text.
     pub(crate) fn read_text(&mut self, name: &str, limit: usize) -> Result<String, LoadError> {
         String::from_utf8(self.read(name, limit)?)
             .map_err(|_| LoadError::new("file-not-utf8", format!("`{}` is not UTF-8 text", shown(name))))
     }
 
-    /// What cannot be read, and what to do where it is not there.
+    /// The error for a file that cannot be read. If the file is missing, it says what to do.
     fn unreadable(&self, name: &str, error: &io::Error) -> LoadError {
-        // The place of the error names this one.
+        // The location of the error already names this file.
         let own = name == &*self.own;
         let (code, advice) = match error.kind() {
-            io::ErrorKind::NotFound if own => ("file-not-found", ": correct the path, or go to its folder"),
+            io::ErrorKind::NotFound if own => {
+                ("file-not-found", ": correct the path, or change to its folder")
+            }
             io::ErrorKind::NotFound if name.ends_with(".wasm") => {
-                ("file-not-found", ": make it (`ztlib policy build`), put it there, or correct the path")
+                ("file-not-found", ": build it (`ztlib policy build`), copy it there, or correct the path")
             }
             io::ErrorKind::NotFound => {
                 ("file-not-found", ": put it beside the manifest, or correct the path")
@@ -199,7 +202,7 @@ impl Folder {
     }
 }
 
-/// Opens without waiting: a pipe that nobody writes to would keep us for ever.
+/// Opens without blocking: a pipe without a writer would block forever.
 fn open(path: &Path) -> io::Result<File> {
     let mut options = File::options();
     options.read(true);
@@ -208,7 +211,7 @@ fn open(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
-/// `O_NONBLOCK`; files do not care.
+/// `O_NONBLOCK`, which has no effect on files.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const NONBLOCK: i32 = if cfg!(any(target_arch = "mips", target_arch = "mips64")) { 0x80 } else { 0o4000 };
 #[cfg(all(unix, not(any(target_os = "linux", target_os = "android"))))]

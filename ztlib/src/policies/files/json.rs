@@ -1,4 +1,4 @@
-//! JSON values out of the three formats that people write, strictly: what two readers could read
+//! Strict JSON values from the three formats that people write. Text that two parsers could read
 //! differently is refused.
 
 use std::cell::Cell;
@@ -11,11 +11,11 @@ use ztlib_contract::cases::line_of;
 
 use crate::held;
 
-/// A JSON value without duplicate members, whatever it was written in.
+/// A JSON value without duplicate members, from any of the formats.
 #[derive(Debug)]
 pub(crate) struct Strict(pub(crate) Json);
 
-/// How a value is written.
+/// The format of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Format {
     Json,
@@ -24,7 +24,7 @@ pub(crate) enum Format {
 }
 
 impl Format {
-    /// By the ending of a file's name.
+    /// The format by the extension of a file's name.
     pub(crate) fn of(path: &str) -> Option<Self> {
         match path.rsplit_once('.')?.1 {
             "json" => Some(Self::Json),
@@ -34,11 +34,11 @@ impl Format {
         }
     }
 
-    /// The value, or what is wrong and in which line.
+    /// Returns the value, or what is wrong and in which line.
     pub(crate) fn parse(self, text: &str) -> Result<Json, (String, Option<usize>)> {
         if self != Self::Json && text.len() > MAX_WRITTEN_BYTES {
             let message = format!(
-                "it is larger than {} MiB, which is the most in YAML and TOML: write it as JSON, whose reader takes far less memory",
+                "it is larger than {} MiB, the limit for YAML and TOML: write it as JSON, whose parser needs far less memory",
                 MAX_WRITTEN_BYTES >> 20
             );
             return Err((message, None));
@@ -50,23 +50,23 @@ impl Format {
             }),
             Self::Yaml => {
                 if let Some(line) = directive(text) {
-                    let message = "directives (`%YAML`, `%TAG`) are not read: leave the line out";
+                    let message = "directives (`%YAML`, `%TAG`) are not supported: remove the line";
                     return Err((message.to_owned(), Some(line)));
                 }
                 if let Some(line) = too_deep(text) {
                     let message = format!(
-                        "lists and tables in brackets lie more than {MAX_BRACKETS} deep in each other"
+                        "lists and tables in brackets are nested more than {MAX_BRACKETS} deep"
                     );
                     return Err((message, Some(line)));
                 }
                 if let Some(line) = too_nested(text) {
                     let message = format!(
-                        "more than {MAX_NESTED} lists begin in the line in which the one around them begins: write it as JSON"
+                        "more than {MAX_NESTED} lists begin on the same line as the list around them: write it as JSON"
                     );
                     return Err((message, Some(line)));
                 }
-                // An alias stands for all that it names once more: a short text could be a value
-                // that fills the memory.
+                // An alias repeats everything that it refers to, so a short text could expand to a
+                // value that fills the memory.
                 let room = Room::of(text.len().saturating_mul(2).saturating_add(ALIASED_BYTES));
                 let value = Within(&room).deserialize(serde_norway::Deserializer::from_str(text));
                 value.map(Strict).map_err(|error| {
@@ -83,13 +83,13 @@ impl Format {
     }
 }
 
-/// The largest text in YAML or TOML, in bytes. Their readers keep all tokens of a text at once, a
-/// hundred bytes and more for each.
+/// The largest text in YAML or TOML, in bytes. Their parsers keep all tokens of a text at once, at
+/// a hundred bytes or more each.
 const MAX_WRITTEN_BYTES: usize = 2 << 20;
 
-/// The line of a YAML text that is a directive, or may be one. The parser compares each with all
-/// before it: a megabyte of them takes many seconds. What begins with `%` says nothing that a
-/// document needs.
+/// Returns the line of a YAML text that is, or may be, a directive. The parser compares each with
+/// all earlier ones, so a megabyte of them takes many seconds. No document needs a line that begins
+/// with `%`.
 fn directive(text: &str) -> Option<usize> {
     let text = text.trim_start_matches('\u{feff}');
     let mut line = 1_usize;
@@ -105,24 +105,23 @@ fn directive(text: &str) -> Option<usize> {
     None
 }
 
-/// What aliases of a YAML text may add to what is written out in it: values, names and bytes of
-/// texts.
+/// How much the aliases of a YAML text may add to it: values, names and bytes of texts.
 const ALIASED_BYTES: usize = 64 << 10;
 
-/// How many brackets of a YAML text may be open at once. The parser goes through all that are for
-/// each token, and looks at its own limit when it has them all: a few hundred kilobytes of them
-/// take minutes, and what follows waits.
+/// How many brackets may be open at once in a YAML text. For each token the parser goes through all
+/// open ones, and checks its own limit only at the end: a few hundred kilobytes of brackets take
+/// minutes.
 const MAX_BRACKETS: usize = 256;
 
-/// The line of a YAML text in which too many brackets may be open, if there is one.
+/// Returns the line of a YAML text in which too many brackets may be open.
 ///
-/// Whether a quote begins a text, a `#` a comment and a `!` a tag is for YAML to know. Here each of
-/// these is followed beside the other meaning, with the brackets that would be open, so that there
-/// are never fewer than the parser has.
+/// Only a YAML parser knows whether a quote begins a text, a `#` a comment or a `!` a tag. So this
+/// follows both meanings of each with the brackets that would be open, and never counts fewer than
+/// the parser has.
 fn too_deep(text: &str) -> Option<usize> {
     let mut open = 0_usize;
-    // How many were open before a text in quotes, a comment or a tag that may have begun: what is
-    // in it opens and closes nothing.
+    // How many brackets were open before a quoted text, a comment or a tag that may have begun:
+    // brackets inside of it do not count.
     let (mut single, mut double, mut comment, mut tag) = (0_usize, 0_usize, 0_usize, 0_usize);
     let (mut line, mut escapes) = (1_usize, false);
     for byte in text.bytes() {
@@ -138,12 +137,12 @@ fn too_deep(text: &str) -> Option<usize> {
             b'!' => tag = tag.max(open),
             b',' => open = open.max(tag),
             b' ' | b'\t' => open = open.max(std::mem::take(&mut tag)),
-            // Either ends a line for YAML.
+            // YAML ends a line at either.
             b'\n' | b'\r' => {
                 line = line.saturating_add((byte == b'\n').into());
                 open = open.max(std::mem::take(&mut tag)).max(std::mem::take(&mut comment));
             }
-            // There are line ends among these.
+            // Some of these end a line.
             0x80.. => open = open.max(tag).max(comment),
             _ => {}
         }
@@ -154,17 +153,17 @@ fn too_deep(text: &str) -> Option<usize> {
     None
 }
 
-/// How many lists and keys of a YAML text may begin in a line behind two others (`- - - a`). Two
-/// bytes of it are three events, of which the reader keeps hundreds of bytes, before it looks how
-/// deep they lie: 2 MiB came to 430.
+/// How many lists and keys of a YAML text may begin on a line after two others (`- - - a`). Two
+/// bytes of such a line become three events of hundreds of bytes each, and the parser keeps them
+/// all before it checks the depth: 2 MiB took 430 MiB.
 const MAX_NESTED: usize = 1 << 15;
 
-/// The line of a YAML text in which it has too many of them, if there is one. What only looks so,
-/// in a long text, counts too.
+/// Returns the line of a YAML text that has too many of them. In a long text, lines that only look
+/// like it count too.
 fn too_nested(text: &str) -> Option<usize> {
     let mut nested = 0_usize;
     for (at, line) in text.split('\n').enumerate() {
-        // Each of these ends a line for YAML.
+        // Each of these ends a line in YAML.
         for line in line.split(['\r', '\u{85}', '\u{2028}', '\u{2029}']) {
             let mut rest = line.trim_start_matches([' ', '\u{feff}']);
             let mut begun = 0_usize;
@@ -185,16 +184,17 @@ fn too_nested(text: &str) -> Option<usize> {
 
 impl<'de> Deserialize<'de> for Strict {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // What is written out in full says no more than its text.
+        // Without aliases, a value cannot be larger than its text.
         Within(&Room::of(usize::MAX)).deserialize(deserializer).map(Self)
     }
 }
 
-/// The most memory that one value may take: many small lists and tables take a hundred times their
-/// text. It is counted while the text is read, so that what would be too much is never there.
+/// The most memory that one value may take. Many small lists and tables take a hundred times the
+/// size of their text. It is counted during parsing, so that a value that is too large never
+/// exists.
 const MAX_HELD_BYTES: usize = 128 << 20;
 
-/// What may still be said, and what may still be held.
+/// How much may still be expanded, and how much memory may still be used.
 struct Room {
     said: Cell<usize>,
     held: Cell<usize>,
@@ -206,7 +206,7 @@ impl Room {
     }
 }
 
-/// Reads a value into the room that is left.
+/// Parses a value within the remaining room.
 #[derive(Clone, Copy)]
 struct Within<'r>(&'r Room);
 
@@ -214,7 +214,9 @@ impl Within<'_> {
     fn take<E: Error>(self, bytes: usize) -> Result<(), E> {
         let left = self.0.said.get().checked_sub(bytes.saturating_add(1));
         self.0.said.set(left.ok_or_else(|| {
-            E::custom("its aliases stand for far more than is written: write less of it, or write it out")
+            E::custom(
+                "its aliases expand to far more than the text itself: use fewer, or write the values out",
+            )
         })?);
         Ok(())
     }
@@ -222,7 +224,7 @@ impl Within<'_> {
     fn hold<E: Error>(self, bytes: usize) -> Result<(), E> {
         let left = self.0.held.get().checked_sub(bytes);
         self.0.held.set(left.ok_or_else(|| {
-            E::custom("it would take more than 128 MiB of memory: write what is asked for, with fewer lists and tables")
+            E::custom("it would take more than 128 MiB of memory: shorten it, above all its lists and tables")
         })?);
         Ok(())
     }
@@ -288,7 +290,7 @@ impl<'de> Visitor<'de> for Within<'_> {
         let mut array = Vec::new();
         while let Some(item) = items.next_element_seed(self)? {
             if array.len() == array.capacity() {
-                // As it grows: by four, then to twice as many.
+                // A vector grows to four elements first, and then doubles.
                 self.hold(held::BLOCK + array.len().max(4) * size_of::<Json>())?;
             }
             array.push(item);
@@ -300,9 +302,10 @@ impl<'de> Visitor<'de> for Within<'_> {
         let mut object = Map::new();
         while let Some(name) = members.next_key::<String>()? {
             if name == "<<" {
-                return Err(A::Error::custom("merge keys (`<<`) are not read: write the members out"));
+                return Err(A::Error::custom("merge keys (`<<`) are not supported: write the members out"));
             }
-            // toml's way of handing over a date; JSON has none, and a guess would be a surprise.
+            // The `toml` crate passes a date under this name. JSON has no dates, and a guess would
+            // surprise.
             if name == "$__toml_private_datetime" {
                 return Err(A::Error::custom("JSON has no dates: put quotes around it"));
             }
@@ -312,7 +315,7 @@ impl<'de> Visitor<'de> for Within<'_> {
             let value = members.next_value_seed(self)?;
             if object.contains_key(&name) {
                 return Err(A::Error::custom(format_args!(
-                    "the member `{}` is there twice",
+                    "the member `{}` appears twice",
                     name.escape_debug()
                 )));
             }
@@ -377,7 +380,7 @@ mod tests {
             bomb.push_str(&format!("a{n}: &a{n} [{}]\n", vec![format!("*a{}", n - 1); 9].join(", ")));
         }
         assert!(Format::Yaml.parse(&bomb).is_err());
-        // One level of aliases is enough: many of a long list, or of a long text.
+        // One level of aliases is enough: many aliases to a long list or a long text.
         let many = |what: &str| format!("a: &a {what}\nb: [{}]\n", vec!["*a"; 2000].join(", "));
         for what in [format!("[{}]", vec!["x"; 2000].join(", ")), "x".repeat(2000)] {
             let error = Format::Yaml.parse(&many(&what)).map(drop).unwrap_err();
@@ -445,16 +448,16 @@ mod tests {
             let (message, line) = parsed(&unit.repeat(100_000)).unwrap_err();
             assert!(message.contains("write it as JSON") && line.is_some(), "{unit}: {message}");
         }
-        // Two in a line, a rule in a long text and a minus are nothing of the kind.
+        // Two on a line, a rule in a long text and a minus sign do not count.
         for unit in ["- - a\n", "- -1\n", "- a - - - b\n"] {
             assert_eq!(too_nested(&unit.repeat(200_000)), None, "{unit}");
         }
     }
 
-    /// Each construct at the largest size: none takes more than seconds, in a build without
-    /// optimisation.
+    /// The worst case of each construct at the largest size takes at most seconds, even in a build
+    /// without optimization.
     #[test]
-    #[allow(clippy::disallowed_methods, reason = "what is measured is how long it takes")]
+    #[allow(clippy::disallowed_methods, reason = "the test measures time")]
     fn no_construct_of_the_largest_size_takes_long() {
         let fill = |unit: &str, max: usize| unit.repeat(max / unit.len());
         let numbered = |of: &dyn Fn(usize) -> String, max: usize| {
@@ -564,7 +567,7 @@ mod tests {
         for unit in ["[", "{a: ", "[x, ", "{a: [", "? [", "[]["] {
             refused(unit);
         }
-        // What closes nothing for YAML closes nothing here.
+        // What closes nothing in YAML closes nothing here.
         for unit in [
             "[ # ]]\n",
             "[ # ]]\u{85}",

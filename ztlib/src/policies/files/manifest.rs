@@ -1,4 +1,4 @@
-//! The manifest: it names what a set is made of, and somebody vouches for it.
+//! The manifest: names the parts of a set and is signed.
 
 use std::path::Path;
 
@@ -12,33 +12,33 @@ use crate::load_error::LoadError;
 /// The largest manifest, in bytes.
 pub(crate) const MAX_MANIFEST_BYTES: usize = 256 << 10;
 
-/// What a manifest says.
+/// The content of a manifest.
 pub(crate) struct Manifest {
     pub(crate) blueprint: Blueprint,
-    /// What the manifest calls itself; it means something where the set is signed.
+    /// The version of the manifest; required if the set is signed.
     pub(crate) version: Option<u64>,
-    /// The services that it is for.
+    /// The services that the set is for.
     pub(crate) services: Vec<Box<str>>,
-    /// Who vouches for it.
+    /// The signature, if there is one.
     pub(crate) signed: Option<Signed>,
-    /// Documents of a signed set that nobody vouches for.
+    /// Documents of a signed set that the signature does not cover.
     pub(crate) unsigned_documents: Vec<Box<str>>,
-    /// Every file that it names, in its order.
+    /// Every file that the manifest names, in order.
     pub(crate) files: Vec<NamedFile>,
 }
 
-/// What was signed, and by whom.
+/// The signature of a manifest.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Signed {
     pub(crate) signer: KeyId,
     pub(crate) version: u64,
-    /// Of the manifest's bytes.
+    /// The digest of the manifest's bytes.
     pub(crate) manifest: Digest,
 }
 
-/// Reads a manifest and all that it names. The manifest is read once: the bytes that are parsed are
-/// those that were verified, and nothing of them is looked at before. Everything that it names is
-/// read once, too.
+/// Reads a manifest and everything that it names. The manifest is read once: the parsed bytes are
+/// the verified bytes, and nothing is parsed before verification. Every named file is read once,
+/// too.
 #[cfg(feature = "manifest")]
 pub(crate) fn read(path: &Path, folder: &mut Folder, trust: &Trust) -> Result<Manifest, LoadError> {
     let name = file_name(path)?;
@@ -53,10 +53,10 @@ pub(crate) fn read(path: &Path, folder: &mut Folder, trust: &Trust) -> Result<Ma
     Ok(manifest)
 }
 
-/// The manifest's name in its folder.
+/// The manifest's file name in its folder.
 pub(crate) fn file_name(path: &Path) -> Result<&str, LoadError> {
     path.file_name().and_then(|name| name.to_str()).ok_or_else(|| {
-        LoadError::new("file-not-readable", "give the path of the manifest, `policies.toml` for example: this is not the path of a file whose name is UTF-8")
+        LoadError::new("file-not-readable", "give the path of the manifest, `policies.toml` for example: this path does not end with a file name in UTF-8")
             .at(path, None)
     })
 }

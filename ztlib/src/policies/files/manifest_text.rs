@@ -1,5 +1,5 @@
-//! The text of a manifest: a TOML file, read key by key. Its format is described with the module
-//! `policies`.
+//! The text of a manifest: a TOML file, read key by key. The module `policies` describes the
+//! format.
 
 use std::path::Path;
 use std::time::Duration;
@@ -21,7 +21,7 @@ use ztlib_contract::Budget;
 /// The largest document, in bytes.
 const MAX_DOCUMENT_BYTES: usize = 16 << 20;
 
-/// The most services that one set is for, and the longest name of one, in bytes.
+/// The maximum number of services that a set is for, and the longest name of one, in bytes.
 const MAX_SERVICES: usize = 64;
 const MAX_SERVICE_BYTES: usize = 128;
 
@@ -52,8 +52,8 @@ const BUDGET_KEYS: [&str; 19] = [
     "constant-key-bytes",
 ];
 
-/// Parses a manifest and reads what it names. Where it is `bound`, it has to have a version, the
-/// services that it is for, and the digest of all of it.
+/// Parses a manifest and reads what it names. If it is `bound`, it must have a version, the
+/// services that it is for, and all digests.
 pub(crate) fn parse(
     path: &Path,
     bytes: &[u8],
@@ -76,18 +76,18 @@ pub(crate) fn parse(
     }
     let version = top.integer("version")?;
     if bound && version.is_none() {
-        let text = "a signed set has a number that grows with every change: write `version = 1` at the top, and more each time that you sign";
+        let text = "a signed set needs a number that grows with every change: write `version = 1` at the top, and raise it each time you sign";
         return Err(top.missing("version", text).into());
     }
     let services = services(&top, bound)?;
     let mut blueprint = Blueprint::default();
     let (mut unsigned_documents, mut files) = (Vec::new(), Vec::new());
-    // Before anything of them is read.
+    // Checked before any of them is read.
     let documents = top.tables("document", &DOCUMENT_KEYS)?;
     let policies = top.tables("policy", &POLICY_KEYS)?;
     for (what, count) in [("policies", policies.len()), ("documents", documents.len())] {
         if count > MAX_PARTS {
-            let text = format!("a set has at most {MAX_PARTS} {what}, and here are {count}");
+            let text = format!("a set has at most {MAX_PARTS} {what}, but this one has {count}");
             let key = if what == "policies" { "policy" } else { "document" };
             return Err(top.error(key, "too-many-parts", text).into());
         }
@@ -99,13 +99,13 @@ pub(crate) fn parse(
     }
     case_files::read(&top, None, folder, &mut blueprint.cases, &mut files)?;
     for document in documents {
-        let name = document
-            .required_text("name", "give the document the name by which policies look things up in it")?;
+        let name =
+            document.required_text("name", "give the document a name: policies use it to look things up")?;
         let unsigned = document.boolean("allow-unsigned")?.unwrap_or(false);
         let (json, file) = read_document(&document, name, bound, unsigned, folder)?;
         files.push(file);
         if blueprint.documents.insert(name.into(), json.into()).is_some() {
-            let text = format!("there are two documents `{}`", shown(name));
+            let text = format!("two documents are named `{}`: rename one", shown(name));
             return Err(document.error("name", "duplicate-name", text).into());
         }
         if bound && unsigned {
@@ -118,15 +118,15 @@ pub(crate) fn parse(
     Ok(Manifest { blueprint, version, services, signed: None, unsigned_documents, files })
 }
 
-/// The services that a set is for. A signature says who made a set, and this says for what: without
-/// it what was signed for one service would be good for each that trusts the key.
+/// The services that a set is for. The signature tells who made a set, and this tells what for.
+/// Otherwise, a set signed for one service would be good for every service that trusts the key.
 fn services(top: &Table<'_>, bound: bool) -> Result<Vec<Box<str>>, LoadError> {
     let names = match top.text("for") {
         Ok(name) => name.into_iter().collect(),
         Err(_) => top.texts("for")?,
     };
     if names.is_empty() && bound {
-        let text = "a signed set says which service it is for, by the name that the service gives with `service(…)`: write `for = \"shop-production\"` at the top";
+        let text = "a signed set must name its service, as the service names itself with `service(…)`: write `for = \"shop-production\"` at the top";
         return Err(top.missing("for", text).into());
     }
     if names.len() > MAX_SERVICES || !names.iter().all(|name| is_service(name)) {
@@ -138,7 +138,7 @@ fn services(top: &Table<'_>, bound: bool) -> Result<Vec<Box<str>>, LoadError> {
     Ok(names.into_iter().map(Into::into).collect())
 }
 
-/// Whether a service can be called so.
+/// Whether a service can have this name.
 pub(crate) fn is_service(name: &str) -> bool {
     (1..=MAX_SERVICE_BYTES).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_graphic())
 }
@@ -150,7 +150,7 @@ fn plan(
     files: &mut Vec<NamedFile>,
 ) -> Result<PolicyPlan, LoadError> {
     let name =
-        table.required_text("name", "give the policy a name: it stands in denials and audit events")?;
+        table.required_text("name", "give the policy a name: it appears in denials and audit events")?;
     plan_of(name, table, bound, folder, files).map_err(|error| error.in_policy(&shown(name)))
 }
 
@@ -190,7 +190,7 @@ fn plan_of(
         plan.config = parse_json(table, "config", config, &bytes, folder)?.to_string().into_bytes().into();
         plan.config_file = Some(ConfigFile { file: folder.show(config).into(), text: bytes.into() });
     } else if config_digest.is_some() {
-        return Err(table.missing("config", "`config-sha256` pins a file that is not named").into());
+        return Err(table.missing("config", "`config-sha256` pins a file, but none is named").into());
     }
     plan.reasons.extend(table.texts("reasons")?.into_iter().map(Into::into));
     plan.may_abstain = table.boolean("may-abstain")?.unwrap_or(false);
@@ -209,7 +209,7 @@ fn read_document(
     let file = table.required_text("file", "name the document's file (.json, .yaml or .toml)")?;
     let pinned = table.text("sha256")?.is_some();
     if unsigned && pinned {
-        let text = "a document whose digest is pinned is vouched for: leave out `sha256` or `allow-unsigned`";
+        let text = "a document with a pinned digest is signed: remove `sha256` or `allow-unsigned`";
         return Err(table.error("allow-unsigned", "contradicting-keys", text).into());
     }
     let text = folder.read_text(file, MAX_DOCUMENT_BYTES).map_err(|error| error.at_key(table, "file"))?;
@@ -218,7 +218,7 @@ fn read_document(
     Ok((parse_json(table, "file", file, &text, folder)?, named.bound_if(pinned)))
 }
 
-/// A digest that is there is right; it has to be there where the set is bound.
+/// A digest in the manifest must be right. If the manifest is bound, the digest must be there.
 fn check_bound(table: &Table<'_>, key: &str, bound: bool, file: &str, bytes: &[u8]) -> Result<(), LoadError> {
     match table.text(key)? {
         Some(digest) => check_digest(table, key, file, bytes, digest),
@@ -250,13 +250,13 @@ fn check_digest(
         return Ok(());
     }
     let text = format!(
-        "`{}` has the SHA-256 digest {actual}, the manifest expects {expected}: put the right file there, or, if you trust this one, pin its digest (`ztlib policy pin`)",
+        "`{}` has the SHA-256 digest {actual}, but the manifest expects {expected}: put the right file there, or, if you trust this one, pin its digest (`ztlib policy pin`)",
         shown(file)
     );
     Err(table.error(key, "digest-mismatch", text).into())
 }
 
-/// A file's contents as JSON. Mistakes are reported in the file itself.
+/// The content of a file as JSON. Mistakes are reported at their place in the file.
 fn parse_json(
     table: &Table<'_>,
     key: &str,
@@ -265,7 +265,7 @@ fn parse_json(
     folder: &Folder,
 ) -> Result<Json, LoadError> {
     let Some(format) = Format::of(file) else {
-        let text = format!("`{}` ends with none of .json, .yaml, .yml and .toml", shown(file));
+        let text = format!("`{}` must end with .json, .yaml, .yml or .toml", shown(file));
         return Err(table.error(key, "unknown-format", text).into());
     };
     format.parse(text).map_err(|(message, line)| {
@@ -273,7 +273,7 @@ fn parse_json(
     })
 }
 
-/// The default budget with what the manifest says otherwise.
+/// The default budget with the changes of the manifest.
 fn budget(policy: &Table<'_>) -> Result<Budget, LoadError> {
     let mut budget = Budget::default();
     let Some(table) = policy.table("budget", &BUDGET_KEYS)? else { return Ok(budget) };

@@ -1,4 +1,4 @@
-//! What a set is made of: its manifest, what that names, and who vouches for it.
+//! The parts of a set: its manifest, the files that it names, and its signature.
 
 mod blueprint;
 #[cfg(feature = "manifest")]

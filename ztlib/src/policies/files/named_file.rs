@@ -4,9 +4,9 @@ use std::fmt;
 
 use crate::digest::Digest;
 
-/// A file that a manifest names, with the digest of what it holds. Where the manifest has that
-/// digest the file is *bound*: the signer of the manifest vouches for it, too. What is not
-/// bound is decided by anyone who can write the file.
+/// A file that a manifest names, with the digest of its content. If the manifest has that digest,
+/// the file is *bound*: the manifest's signature covers it too. The content of an unbound file is
+/// up to anyone who can write to it.
 ///
 /// ```
 /// use ztlib::policies::{PolicyStore, SigningKey};
@@ -35,14 +35,14 @@ use crate::digest::Digest;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NamedFile {
-    /// The file, relative to the manifest's folder: as the manifest names it, or one that a pattern
-    /// of it names.
+    /// The file, relative to the manifest's folder: named by the manifest, or matched by one of its
+    /// patterns.
     pub file: String,
-    /// What it is in the set.
+    /// Its role in the set.
     pub role: FileRole,
-    /// The policy or the document that it belongs to; none: the set as a whole.
+    /// The policy or document that it belongs to; `None` for the set as a whole.
     pub of: Option<String>,
-    /// The SHA-256 digest of what it holds, in hexadecimal digits.
+    /// The SHA-256 digest of its content, in hexadecimal digits.
     pub sha256: String,
     /// Whether the manifest has this digest.
     pub bound: bool,
@@ -50,19 +50,19 @@ pub struct NamedFile {
     pub line: usize,
 }
 
-/// What a file is in a policy set.
+/// The role of a file in a policy set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FileRole {
-    /// A component. It is always bound.
+    /// A component. Always bound.
     Module,
-    /// The configuration of a policy. In a signed set it is bound.
+    /// The configuration of a policy. Bound in a signed set.
     Config,
-    /// What policies look things up in. In a signed set it is bound unless the manifest says
+    /// Data for look-ups by policies. Bound in a signed set unless the manifest says
     /// `allow-unsigned`.
     Document,
-    /// Cases that the set has to pass before it is in force. They are never bound: they decide
-    /// nothing about a request.
+    /// Cases that the set must pass before it comes into force. Never bound: they decide nothing
+    /// about a request.
     Cases,
 }
 
@@ -78,7 +78,7 @@ impl NamedFile {
         }
     }
 
-    /// The same, bound or not.
+    /// The same file, bound or not.
     pub(crate) fn bound_if(self, bound: bool) -> Self {
         Self { bound, ..self }
     }

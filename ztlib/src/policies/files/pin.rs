@@ -1,4 +1,4 @@
-//! Writing the digests of modules and their configurations into a manifest.
+//! Writes the digests of modules and their configurations into a manifest.
 
 use std::ops::Range;
 use std::path::Path;
@@ -14,32 +14,32 @@ use crate::digest::Digest;
 use crate::load_error::LoadError;
 use ztlib_contract::Budget;
 
-/// A module whose digest was looked at.
+/// A module whose digest was computed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pinned {
     /// The file, as the manifest names it.
     pub module: String,
     /// Its SHA-256 digest, in hexadecimal digits.
     pub sha256: String,
-    /// The digest of the policy's configuration, where that was looked at, too.
+    /// The digest of the policy's configuration, if that was computed too.
     pub config_sha256: Option<String>,
-    /// Whether the manifest had other ones, or none.
+    /// Whether the manifest had another digest, or none.
     pub changed: bool,
 }
 
-/// Writes the digests of those modules that a manifest names and `wanted` says yes to into it, in
-/// the place of those that are there; everything else in the file stays as it is. The file is
-/// replaced by a rename, so that a service which watches it sees the old one or the new one.
+/// Writes the digests of the manifest's modules for which `wanted` returns true, replacing those
+/// that are there. Everything else in the file stays unchanged. The file is replaced by a rename,
+/// so a service that watches it sees either the old one or the new one.
 ///
-/// The digest of such a policy's configuration (`config-sha256`) is written, too, where the
-/// manifest has one already or has a `version`: then it is meant to be signed, and a
-/// signed manifest binds its configurations. Elsewhere it is left out, so that a configuration can
-/// be edited without pinning anything.
+/// The digest of such a policy's configuration (`config-sha256`) is also written, if the manifest
+/// already has one or has a `version`: then it is meant to be signed, and a signed manifest binds
+/// its configurations. Otherwise it is left out, so that a configuration can be edited without
+/// pinning.
 ///
-/// Pinning says "I trust these files": call it for what you have built yourself.
+/// Pinning means "I trust these files". Only pin what you have built yourself.
 ///
 /// # Errors
-/// [`LoadError`] where the manifest or a module cannot be read, or the manifest cannot be written
+/// [`LoadError`] if the manifest or a module cannot be read, or the manifest cannot be written
 /// (`file-not-writable`).
 pub fn pin(manifest: impl AsRef<Path>, wanted: impl Fn(&str) -> bool) -> Result<Vec<Pinned>, LoadError> {
     let path = manifest.as_ref();
@@ -70,8 +70,8 @@ pub fn pin(manifest: impl AsRef<Path>, wanted: impl Fn(&str) -> bool) -> Result<
         if let Some((config, at)) = file(policy, "config")
             && (to_be_signed || policy.contains_key("config-sha256"))
         {
-            // As for a manifest that is loaded: the text of a configuration may be twice as long as
-            // the JSON that it becomes.
+            // As when loading a manifest: the text of a configuration may be twice as long as its
+            // JSON.
             let sha256 = digest(config, &at, Budget::maximum().config_bytes.saturating_mul(2))?;
             edits.extend(edit(policy, is_inline, "config-sha256", &sha256, at));
             config_sha256 = Some(sha256);
@@ -96,14 +96,14 @@ fn policies<'t>(top: &'t DeTable<'t>) -> impl Iterator<Item = (&'t DeTable<'t>, 
     })
 }
 
-/// The file that a key names, and where the name stands.
+/// The file that a key names, and the position of the name.
 fn file<'t>(policy: &'t DeTable<'t>, key: &str) -> Option<(&'t str, Range<usize>)> {
     let value = policy.get(key)?;
     Some((value.get_ref().as_str()?, value.span()))
 }
 
-/// What has to be written for a key to have this digest: in place of its value, or behind the
-/// file's name, on a line of its own where the table is not written in one.
+/// The edit that gives a key this digest: it replaces the value, or follows the file's name, on a
+/// line of its own unless the table is inline.
 fn edit(
     policy: &DeTable<'_>,
     is_inline: bool,
@@ -122,8 +122,8 @@ fn edit(
     }
 }
 
-/// The text with these places replaced, from the last to the first, so that each is still where it
-/// was found.
+/// The text with these ranges replaced, from the last to the first, so that earlier positions stay
+/// valid.
 fn edited(text: &str, mut edits: Vec<(Range<usize>, String)>) -> String {
     let mut text = text.to_owned();
     edits.sort_unstable_by_key(|(place, _)| std::cmp::Reverse(place.start));
@@ -157,10 +157,14 @@ mod tests {
         assert_eq!(fs::read_to_string(&manifest).unwrap(), after);
         assert!(pin(&manifest, |_| true).unwrap().iter().all(|pinned| !pinned.changed), "once is enough");
         fs::write(&manifest, "[[policy]]\nmodule = 'c.wasm'\n").unwrap();
-        assert_eq!(pin(&manifest, |module| module != "c.wasm"), Ok(vec![]), "another's is left alone");
+        assert_eq!(
+            pin(&manifest, |module| module != "c.wasm"),
+            Ok(vec![]),
+            "the digest of another module stays"
+        );
         let error = pin(&manifest, |_| true).unwrap_err();
         assert_eq!((error.code(), error.line()), ("file-not-found", Some(2)));
-        // A table that is written in one line stays one.
+        // An inline table stays on one line.
         fs::write(&manifest, "policy = [{ module = 'a.wasm' }, { module = 'b.wasm', name = 'b' }]\n")
             .unwrap();
         pin(&manifest, |_| true).unwrap();

@@ -1,22 +1,22 @@
-//! Files that are there whole or as they were before, whatever happens meanwhile.
+//! Files that are replaced as a whole or not at all, whatever happens in between.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::Path;
 
-/// Who may read a file that is written.
+/// Who may read a file after it is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// Whom the system lets by default.
+    /// Anyone whom the system's default allows.
     Default,
-    /// This user alone.
+    /// Only this user.
     Private,
-    /// Those who may read the file in whose place it is put.
+    /// Anyone who may read the file that it replaces.
     AsBefore,
 }
 
-/// Writes a file beside the one that it replaces, and renames it when all of it is on the disk. A
-/// link in the file's place is replaced, and none that lies where it is written is followed.
+/// Writes a new file beside the one that it replaces, and renames it when all of it is on the disk.
+/// A link in the file's place is replaced, and a link in the new file's place is not followed.
 pub(crate) fn write(path: &Path, bytes: &[u8], access: Access) -> io::Result<()> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(format!(".{}.new", std::process::id()));
@@ -51,8 +51,8 @@ fn create(path: &Path, access: Access) -> io::Result<File> {
     options.open(path)
 }
 
-/// The rename, too, outlasts a loss of power, where the system lets a folder be synced. Where it
-/// does not, the file is there all the same.
+/// Makes the rename survive a loss of power too, if the system can sync a folder. If not, the file
+/// is still there.
 fn sync_folder(path: &Path) {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if let Ok(folder) = File::open(folder) {
@@ -76,8 +76,8 @@ mod tests {
         {
             use std::os::unix::fs::PermissionsExt as _;
             let mode = |file: &Path| fs::metadata(file).unwrap().permissions().mode() & 0o777;
-            assert_eq!(mode(&file), 0o600, "as it was before");
-            // Somebody has laid a link where the new file is written first.
+            assert_eq!(mode(&file), 0o600, "the mode is kept");
+            // Someone has put a link where the new file is written first.
             let trap = folder.join(format!("a.{}.new", std::process::id()));
             std::os::unix::fs::symlink(folder.join("elsewhere"), &trap).unwrap();
             write(&file, b"three", Access::Default).unwrap();

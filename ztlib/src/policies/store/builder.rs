@@ -1,4 +1,4 @@
-//! A policy set made in code, without files: for embedders and tests.
+//! A policy set built in code, without files, for embedders and tests.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,13 +13,13 @@ use crate::load_error::LoadError;
 use crate::policies::files::{Blueprint, PolicyPlan, PolicySource};
 use ztlib_contract::Budget;
 
-/// Native policies of this process so far.
+/// The number of native policies in this process so far.
 static NATIVES: AtomicU64 = AtomicU64::new(1);
 
-/// Makes a policy set in code: what the program brings itself needs no signature.
+/// Builds a policy set in code. What the program itself contains needs no signature.
 ///
-/// [`component`](Self::component) and [`native`](Self::native) begin a policy; what follows is said
-/// of it. Mistakes are reported by [`load`](Self::load).
+/// [`component`](Self::component) and [`native`](Self::native) begin a policy, and the following
+/// methods apply to it. Mistakes are reported by [`load`](Self::load).
 ///
 /// ```
 /// use ztlib::policies::PolicySetBuilder;
@@ -46,19 +46,19 @@ pub struct PolicySetBuilder {
 }
 
 impl PolicySetBuilder {
-    /// A set without policies: it cannot be loaded before it has one.
+    /// A set without policies. It cannot be loaded until it has one.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Begins a policy: the bytes of a WebAssembly component.
+    /// Begins a policy from the bytes of a WebAssembly component.
     pub fn component(mut self, name: &str, bytes: impl AsRef<[u8]>) -> Self {
         let source = PolicySource::Component(bytes.as_ref().into());
         self.blueprint.policies.push(PolicyPlan::new(name, source));
         self
     }
 
-    /// Begins a policy that runs natively, without sandbox.
+    /// Begins a policy that runs natively, without a sandbox.
     pub fn native<P: NativePolicy>(mut self, name: &str, policy: P) -> Self {
         let source = PolicySource::Native {
             policy: Arc::new(Native(policy)),
@@ -68,7 +68,7 @@ impl PolicySetBuilder {
         self
     }
 
-    /// The policy may abstain: it need not allow.
+    /// Allows the policy to abstain: it need not allow.
     pub fn may_abstain(self) -> Self {
         self.of_policy("may_abstain", |plan| {
             plan.may_abstain = true;
@@ -76,7 +76,7 @@ impl PolicySetBuilder {
         })
     }
 
-    /// The reasons with which the policy may deny. Another reason is a fault.
+    /// The reasons that the policy may deny with. Any other reason is a fault.
     pub fn reasons<R: AsRef<str>>(self, reasons: impl IntoIterator<Item = R>) -> Self {
         self.of_policy("reasons", |plan| {
             plan.reasons.extend(reasons.into_iter().map(|reason| reason.as_ref().into()));
@@ -84,7 +84,7 @@ impl PolicySetBuilder {
         })
     }
 
-    /// The policy's configuration, handed to its `configure` as JSON.
+    /// The policy's configuration, passed to its `configure` as JSON.
     pub fn config(self, config: impl Serialize) -> Self {
         self.of_policy("config", |plan| {
             plan.config = json(&config)?.to_string().into_bytes().into();
@@ -100,7 +100,7 @@ impl PolicySetBuilder {
         })
     }
 
-    /// Declares a document: data that policies look things up in.
+    /// Declares a document: data for look-ups by policies.
     /// [`PolicyStore::set_document`](super::reload::PolicyStore::set_document) changes it.
     pub fn document(mut self, name: &str, document: impl Serialize) -> Self {
         match json(&document) {
@@ -110,37 +110,38 @@ impl PolicySetBuilder {
         self
     }
 
-    /// Declares a signal. Policies may ask only for those that are declared.
+    /// Declares a signal. Policies can read only declared signals.
     pub fn signal(mut self, name: &str) -> Self {
         self.blueprint.signals.insert(name.into());
         self
     }
 
-    /// Where signals come from.
+    /// The source of signals.
     pub fn signals(mut self, source: impl SignalSource) -> Self {
         self.signal_source = Some(Arc::new(source));
         self
     }
 
-    /// A request header that no policy may read, besides those that are secret anyway.
+    /// A request header that no policy may read, in addition to those that are always secret.
     pub fn secret_header(mut self, name: &str) -> Self {
         self.blueprint.secret_headers.insert(name.to_ascii_lowercase().into());
         self
     }
 
-    /// The clock that tells since when a revision is in force.
+    /// The clock that dates revisions.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = SharedClock::new(clock);
         self
     }
 
-    /// Refuses everything that the policies judge, as the fault `policy-too-old`, once the set has
-    /// neither been loaded nor been confirmed by
+    /// Refuses whatever the policies would judge, with the fault `policy-too-old`, once
+    /// this much time has passed since the set was last loaded, or confirmed by
     /// [`PolicyStore::reload`](super::reload::PolicyStore::reload) or
-    /// [`PolicyStore::replace`](super::reload::PolicyStore::replace) for so long. Said of a set
-    /// that replaces another, it means nothing: the first word holds.
+    /// [`PolicyStore::replace`](super::reload::PolicyStore::replace). `PolicyStore::replace`
+    /// ignores the age of the new set: the age given when the handle was created applies.
     ///
-    /// From a second to 3650 days; [`load`](Self::load) refuses others (`policy-age-out-of-range`).
+    /// From a second to 3650 days. [`load`](Self::load) refuses other values
+    /// (`policy-age-out-of-range`).
     pub fn max_policy_age(mut self, age: Duration) -> Self {
         self.max_age = Some(age);
         self
@@ -159,7 +160,7 @@ impl PolicySetBuilder {
             Some(plan) => change(plan).map_err(|error| error.in_policy(&plan.name)),
             None => Err(LoadError::new(
                 "no-policies",
-                format!("`{verb}` is said of a policy: begin one with `component` or `native`"),
+                format!("`{verb}` applies to a policy: begin one with `component` or `native` first"),
             )),
         };
         if let Err(error) = changed {
@@ -169,7 +170,7 @@ impl PolicySetBuilder {
     }
 }
 
-/// Any value as JSON. Texts stay texts: what looks like JSON in a string is not parsed.
+/// Converts any value to JSON. A string that looks like JSON is not parsed.
 pub(crate) fn json(value: &impl Serialize) -> Result<serde_json::Value, LoadError> {
     serde_json::to_value(value).map_err(|error| {
         LoadError::new(

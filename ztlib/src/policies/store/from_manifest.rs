@@ -20,26 +20,26 @@ pub(crate) struct FromManifest {
     pub(crate) service: Service,
 }
 
-/// Which service loads it.
+/// The service that loads the set.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) enum Service {
-    /// Nobody has said; a signed set is then for nobody.
+    /// Not named; then no signed set is for it.
     #[default]
     Unnamed,
     Named(Box<str>),
-    /// Sets of all services are taken, by a verb.
+    /// Sets of all services are accepted (`allow_any_service`).
     Any,
 }
 
 impl Service {
-    /// Whether a set is for this service. What nobody signed need not say for whom it is.
+    /// Checks that a set is for this service. An unsigned set need not name one.
     fn check(&self, manifest: &Manifest) -> Result<(), LoadError> {
         match self {
             Self::Any => Ok(()),
             Self::Unnamed if manifest.signed.is_none() => Ok(()),
             Self::Unnamed => Err(LoadError::new(
                 "service-unnamed",
-                "the set is signed for certain services, and this one has not said which it is: name it with `service(…)`, or say `allow_any_service()` if sets of all services may be in force here",
+                "the set is signed for certain services, but this service has no name: give it one with `service(…)`, or call `allow_any_service()` if sets of all services may be in force here",
             )),
             Self::Named(_) if manifest.services.is_empty() && manifest.signed.is_none() => Ok(()),
             Self::Named(name) if manifest.services.contains(name) => Ok(()),
@@ -49,7 +49,7 @@ impl Service {
                 Err(LoadError::new(
                     "other-service",
                     format!(
-                        "the set is for {}, and this service is `{}`: put the right set there, or add this service to its `for` and sign it again",
+                        "the set is for {}, but this service is `{}`: put the right set there, or add this service to its `for` and sign it again",
                         services.join(", "),
                         shown(name)
                     ),
@@ -60,9 +60,9 @@ impl Service {
 }
 
 impl FromManifest {
-    /// The manifest, verified, and the files that were looked for on the way, whether they were
-    /// found or not. Where the manifest is another one when all has been read (a link was
-    /// swapped meanwhile), the rest may belong to that one: it is read again.
+    /// Returns the verified manifest, and the files that were looked up on the way, found or not.
+    /// If the manifest has changed by the end (for example a swapped link), the other files may
+    /// belong to the new one, so it is read again.
     pub(crate) fn read_manifest(&self) -> (Result<Manifest, LoadError>, LookedFor) {
         let mut left = MOST_READS;
         loop {
@@ -74,7 +74,7 @@ impl FromManifest {
             }
             left = left.saturating_sub(1);
             if left == 0 {
-                let text = "the manifest goes on changing while the files that it names are read: leave it alone for a moment";
+                let text = "the manifest keeps changing while the files that it names are read: leave it unchanged for a moment";
                 return (Err(LoadError::new("manifest-changing", text).at(&self.path, None)), looked_for);
             }
         }

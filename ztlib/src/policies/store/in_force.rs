@@ -1,4 +1,4 @@
-//! What is in force, behind all handles, and the one place where another set takes its place.
+//! The set in force, shared by all handles, and the one place that replaces it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -19,12 +19,12 @@ use crate::load_error::LoadError;
 use crate::policies::files::{LookedFor, Stamp};
 use ztlib_contract::engine::Engine;
 
-/// What all handles on the same policies share.
+/// The state that all handles to the same policies share.
 pub(crate) struct Shared {
     pub(crate) current: ArcSwap<PolicySet>,
-    /// Held for as long as a set is loaded, by the loading thread.
+    /// Held by the loading thread while a set is loaded.
     pub(crate) loading: Mutex<()>,
-    /// Held for a moment, by the thread that changes what is in force. Never before `loading`.
+    /// Held briefly by a thread that changes the set in force. Never taken before `loading`.
     pub(crate) loader: Mutex<Loader>,
     pub(crate) status: Mutex<Status>,
     /// Signalled after every change of the status.
@@ -35,11 +35,11 @@ pub(crate) struct Shared {
     pub(crate) clock: SharedClock,
     pub(crate) max_age: Option<Duration>,
     pub(crate) observers: Observers,
-    /// When what is in force was last found to be what its source says, in milliseconds since 1970.
+    /// When the set in force was last confirmed to match its source, in milliseconds since 1970.
     pub(crate) confirmed: AtomicU64,
 }
 
-/// Who asks for a set to be loaded again.
+/// What caused a reload.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum By {
     Program,
@@ -47,24 +47,24 @@ pub(crate) enum By {
 }
 
 impl Shared {
-    /// Whether a file that the last load looked for is another one now.
+    /// Whether a file that the last load looked up has changed.
     pub(crate) fn has_changed(&self) -> bool {
         self.looked_for().iter().any(|(path, stamp)| Stamp::of(path) != *stamp)
     }
 
-    /// The files that the last load looked for, as they are now.
+    /// The files that the last load looked up, in their current state.
     pub(crate) fn files(&self) -> LookedFor {
         let now = |path: &PathBuf| (path.clone(), Stamp::of(path));
         self.looked_for().iter().map(|(path, _)| now(path)).collect()
     }
 
-    /// A copy: a folder that hangs must hold up nobody who waits for the loader.
+    /// Copied, so that a slow folder does not block others that wait for the loader.
     fn looked_for(&self) -> LookedFor {
         self.loader().looked_for.clone()
     }
 
-    /// What is in force was looked for where it comes from, and is still there. Where the newest
-    /// candidate was refused, it is not.
+    /// The source was checked, and still has the set in force. If the newest candidate was refused,
+    /// that does not count.
     pub(crate) fn confirm(&self) {
         let mut status = self.status();
         if status.last_error.is_some() {
@@ -77,7 +77,7 @@ impl Shared {
         status::confirmed(at);
     }
 
-    /// Whether the newest candidate was refused for what may have passed by now.
+    /// Whether the newest candidate was refused for a reason that may have passed.
     pub(crate) fn may_try_again(&self) -> bool {
         self.status().last_error.as_ref().is_some_and(|(error, _)| error.may_pass())
     }
@@ -91,9 +91,9 @@ impl Shared {
         self.put_in_force(None, by)
     }
 
-    /// Loads, from where the set comes from or from something else from now on, and puts it in
-    /// force. One load at a time; as it may take seconds, neither a new document nor a rollback
-    /// waits for it.
+    /// Loads a set from its source, or from another source from now on, and puts it in force. One
+    /// load runs at a time. It may take seconds, and neither new documents nor rollbacks wait for
+    /// it.
     pub(crate) fn put_in_force(&self, instead: Option<Source>, by: By) -> Result<Revision, LoadError> {
         let watch = Stopwatch::start();
         let _one_at_a_time = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
@@ -103,13 +103,13 @@ impl Shared {
             (loader.beside(instead.unwrap_or_else(|| loader.source())), loader.departures)
         };
         let load = AssertUnwindSafe(|| beside.load(&*self.engine));
-        // The watcher goes on watching, whatever a module does to the compiler.
+        // Catch a panic of the compiler, so that the watcher thread survives a bad module.
         let loaded = catch_unwind(load).unwrap_or_else(|_| {
             Err(LoadError::new("panicked", "loading the set panicked: please report it"))
         });
         let mut loader = self.loader();
         if !is_instead {
-            // Also where it failed: what was missing is what may come.
+            // Even after a failure: a missing file may appear.
             loader.looked_for = std::mem::take(&mut beside.looked_for);
         }
         let Loaded { set, provenance } = loaded.map_err(|error| self.refuse(error))?;
@@ -118,14 +118,14 @@ impl Shared {
             (loader.origin, loader.signal_source) = (beside.origin, beside.signal_source);
             loader.looked_for = beside.looked_for;
         }
-        // The program may have set documents meanwhile.
+        // The program may have set documents in the meantime.
         let set = loader.with_set_documents(set);
         let (current, root) = (self.current.load_full(), set.root());
         let was_left_meanwhile = !is_instead && loader.departures != departures;
         let is_held = loader.held == Some(root) && (by == By::Watch || was_left_meanwhile);
         if is_held {
-            // Somebody rolled back from these policies. Their documents are data all the same, and
-            // may say that an access was lost.
+            // These policies were rolled back from. Their documents are still data, and may
+            // withdraw an access.
             loader.note_documents(&provenance).map_err(|error| self.refuse(error))?;
             let documents = &set.view.documents;
             let own = std::mem::take(&mut loader.provenance);
@@ -133,7 +133,7 @@ impl Shared {
             let set = Arc::new(current.with_documents(documents));
             return Ok(self.install(set, &loader, Change::Loaded));
         }
-        // Another version may have come in force meanwhile.
+        // Another version may have come into force in the meantime.
         let version = loader.check_version(&provenance).and_then(|()| loader.raise_version(&provenance));
         version.map_err(|error| self.refuse(error))?;
         let before = Loaded { set: current, provenance: std::mem::take(&mut loader.provenance) };
@@ -145,9 +145,9 @@ impl Shared {
         Ok(revision)
     }
 
-    /// The one place where a revision changes. All of the status changes at once: whoever waits for
-    /// a revision sees no error of an earlier candidate beside it. A new document is not a load,
-    /// and heals no bad candidate; nor does a rollback.
+    /// The one place where the revision changes. The whole status changes at once, so a waiter
+    /// never sees a new revision with the error of an earlier candidate. New documents and
+    /// rollbacks are not loads, and do not clear the error of a bad candidate.
     pub(crate) fn install(&self, set: Arc<PolicySet>, loader: &Loader, change: Change) -> Revision {
         let revision = set.revision;
         self.current.store(set);
@@ -171,7 +171,7 @@ impl Shared {
         }
         loader.describe(&mut status);
         self.changed.notify_all();
-        // A listener to what follows may ask for the status.
+        // A listener of the following events may ask for the status.
         let now = status.clone();
         drop(status);
         if previous != revision {
@@ -184,7 +184,7 @@ impl Shared {
         if is_load {
             count("loaded", "");
             if was_refused {
-                tracing::info!(%revision, "policies load again: nothing newer is refused");
+                tracing::info!(%revision, "policies load again: the last error is cleared");
             }
         }
         status::confirmed(now.confirmed);
@@ -213,13 +213,13 @@ impl Shared {
     }
 }
 
-/// Milliseconds since 1970; a clock before that is 1970.
+/// Milliseconds since 1970; 0 for earlier times.
 pub(crate) fn milliseconds(time: SystemTime) -> u64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// What makes a revision change.
+/// The cause of a new revision.
 pub(crate) enum Change {
     Loaded,
     Document,

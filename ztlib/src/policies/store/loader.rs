@@ -1,4 +1,4 @@
-//! Loads sets from their origin, and keeps those that were in force before.
+//! The source of a set, for every reload, and the sets that were in force before.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -16,32 +16,32 @@ use crate::policies::files::LookedFor;
 use serde_json::Value as Json;
 use ztlib_contract::engine::Engine;
 
-/// How many sets that were in force before are kept, so that one can return to them.
+/// How many earlier sets are kept for rollbacks.
 const MAX_KEPT: usize = 3;
 
-/// Loads candidates, one at a time, and remembers what it takes to judge and to undo them.
+/// Loads candidates, one at a time, and keeps what is needed to judge and to undo them.
 pub(crate) struct Loader {
     pub(crate) origin: Box<dyn Origin>,
-    /// Documents that the program has set: they outlast reloads, since the program's word is newer
-    /// than the file's.
+    /// Documents that the program has set. They survive reloads, since they are newer than the
+    /// files.
     pub(crate) set_documents: BTreeMap<Box<str>, Arc<Json>>,
     pub(crate) signal_source: Option<Arc<dyn SignalSource>>,
-    /// The files that the last load looked for.
+    /// The files that the last load looked up.
     pub(crate) looked_for: LookedFor,
-    /// What is known of the set in force.
+    /// The provenance of the set in force.
     pub(crate) provenance: Provenance,
-    /// The policies (without documents) that were loaded last: what the files or the code say.
+    /// The policies (without documents) that were loaded last: those of the files or the code.
     pub(crate) last_loaded: Option<Digest>,
     /// The signed manifest that was loaded last.
     pub(crate) last_manifest: Option<Digest>,
-    /// The policies that were rolled back from: found again by watching, they stay out of force.
+    /// The policies that were rolled back from. Watching does not bring them back into force.
     pub(crate) held: Option<Digest>,
-    /// The policies that passed their cases last, and the files of those: what would be run again
-    /// to no end.
+    /// The policies that last passed their cases, and the files of those cases, so that they need
+    /// not run again.
     pub(crate) passed: Option<(Digest, Vec<String>)>,
-    /// How often what was in force was rolled back from.
+    /// The number of rollbacks.
     pub(crate) departures: u64,
-    /// Sets that were in force before, each with other policies; the newest last.
+    /// Sets that were in force before, each with different policies, newest last.
     pub(crate) kept: VecDeque<Loaded>,
 }
 
@@ -51,7 +51,7 @@ pub(crate) struct Source {
     pub(crate) signal_source: Option<Arc<dyn SignalSource>>,
 }
 
-/// A set with what is known of it.
+/// A set with its provenance.
 #[derive(Clone)]
 pub(crate) struct Loaded {
     pub(crate) set: Arc<PolicySet>,
@@ -75,12 +75,12 @@ impl Loader {
         }
     }
 
-    /// Where it loads from.
+    /// The current source.
     pub(crate) fn source(&self) -> Source {
         Source { origin: self.origin.boxed(), signal_source: self.signal_source.clone() }
     }
 
-    /// Another one, which loads while this one is free for others.
+    /// A second loader, which loads while this one stays available to others.
     pub(crate) fn beside(&self, source: Source) -> Self {
         let mut beside = Self::new(source.origin, source.signal_source);
         beside.set_documents.clone_from(&self.set_documents);
@@ -89,7 +89,7 @@ impl Loader {
         beside
     }
 
-    /// The set with the documents that the program has set by now.
+    /// The set with the documents that the program has set so far.
     pub(crate) fn with_set_documents(&self, set: Arc<PolicySet>) -> Arc<PolicySet> {
         let mut own = set.view.documents.0.iter();
         if own.any(|(name, own)| self.set_documents.get(name).is_some_and(|set| !Arc::ptr_eq(own, set))) {
@@ -113,8 +113,8 @@ impl Loader {
         #[cfg(feature = "manifest")]
         let cases = std::mem::take(&mut blueprint.cases);
         let set = blueprint.build(engine, self.signal_source.clone());
-        // Policies that do not pass their own cases are not in force. A document that changes is
-        // not held against those that have passed.
+        // Policies that fail their own cases do not come into force. A changed document does not
+        // count against policies that have passed.
         #[cfg(feature = "manifest")]
         let set = set.and_then(|set| {
             let to_pass = Some((set.root(), case_files));
@@ -128,20 +128,20 @@ impl Loader {
         Ok(Loaded { set: Arc::new(set), provenance })
     }
 
-    /// Whether what was loaded earlier may still come in force.
+    /// Whether a set that was loaded earlier may still come into force.
     pub(crate) fn check_version(&self, provenance: &Provenance) -> Result<(), LoadError> {
         let Some(signed) = &provenance.signed else { return Ok(()) };
         let versions = self.origin.versions().ok_or_else(|| {
             LoadError::new(
                 "not-from-manifest",
-                "policies made in code have come in force since, and know no versions: load the candidate again",
+                "policies made in code have come into force since, and they have no versions: load the candidate again",
             )
         })?;
         versions.check(signed).map_err(|error| self.origin.locate(error))
     }
 
-    /// What the files say is rolled back from: as long as they say the same, they go on being read
-    /// for their documents.
+    /// The policies of the files were rolled back from. As long as the files stay the same, they
+    /// are still read for their documents.
     pub(crate) fn leave(&mut self) {
         self.departures += 1;
         if let Some(versions) = self.origin.versions_mut() {
@@ -149,8 +149,8 @@ impl Loader {
         }
     }
 
-    /// Notes whose documents are about to be in force, with other policies than theirs: no older
-    /// ones come after them.
+    /// Records whose documents are about to come into force under other policies, so that no older
+    /// documents can follow.
     pub(crate) fn note_documents(&mut self, of: &Provenance) -> Result<(), LoadError> {
         let signed = of.signed.as_ref().zip(self.origin.versions());
         if signed.is_none_or(|(signed, versions)| versions.was_left(signed)) {
@@ -165,7 +165,7 @@ impl Loader {
         Ok(())
     }
 
-    /// Notes that a signed candidate is about to be in force.
+    /// Records that a signed candidate is about to come into force.
     pub(crate) fn raise_version(&mut self, provenance: &Provenance) -> Result<(), LoadError> {
         match (self.origin.versions_mut(), &provenance.signed) {
             (Some(versions), Some(signed)) => versions.raise(signed),
@@ -173,7 +173,7 @@ impl Loader {
         }
     }
 
-    /// Writes down what is known of the set in force and of those before.
+    /// Adds the set in force and its predecessors to the status.
     pub(crate) fn describe(&self, status: &mut Status) {
         status.version = self.provenance.version;
         status.signer = self.provenance.signed.map(|signed| signed.signer);
@@ -182,8 +182,8 @@ impl Loader {
         status.kept = self.kept.iter().map(|kept| kept.set.revision).collect();
     }
 
-    /// Keeps a set that something else takes the place of. A set with the same policies is kept
-    /// once, and not beside the one in force.
+    /// Keeps a set that is being replaced. Sets with the same policies are kept once, and never if
+    /// these policies are in force.
     pub(crate) fn keep(&mut self, before: Loaded, in_force: Digest) {
         let root = before.set.root();
         self.kept.retain(|kept| kept.set.root() != root && kept.set.root() != in_force);

@@ -1,4 +1,4 @@
-//! A manifest that is about to be loaded: what it may, and what supplies it.
+//! Options for loading a manifest.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,8 +12,8 @@ use crate::policies::files::NamedFile;
 use crate::policies::files::manifest_text;
 use crate::policies::files::{KeyId, Trust, Versions};
 
-/// A manifest that is about to be loaded. By default it has to be signed, by a key that is trusted
-/// here; mistakes are reported by [`load`](Self::load). How sets are signed is described with the
+/// A manifest to be loaded. By default it must be signed by a key that is trusted here. Mistakes
+/// are reported by [`load`](Self::load). For how sets are signed, see the
 /// [module](crate::policies#signed-sets).
 ///
 /// ```
@@ -57,21 +57,21 @@ pub struct ManifestOptions {
     mistake: Option<LoadError>,
 }
 
-/// What is known of a manifest whose signature and digests hold.
+/// The facts about a manifest whose signature and digests were verified.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Verified {
-    /// The key that vouches for the set; none where nobody does and that is allowed.
+    /// The key that signed the set; `None` if it is unsigned and that is allowed.
     pub signer: Option<KeyId>,
-    /// What the manifest calls itself.
+    /// The `version` of the manifest.
     pub version: Option<u64>,
-    /// The services that it says it is for.
+    /// The services that the manifest is for.
     pub services: Vec<Box<str>>,
-    /// Documents that the signer left open: anyone who can write to their files decides what is in
-    /// them.
+    /// Documents that the signature leaves open: anyone who can write to their files decides their
+    /// content.
     pub unsigned_documents: Vec<Box<str>>,
-    /// Every file that the manifest names, in its order, with its digest and whether the manifest
-    /// binds it.
+    /// Every file that the manifest names, in order, with its digest and whether the manifest binds
+    /// it.
     pub files: Vec<NamedFile>,
 }
 
@@ -89,9 +89,9 @@ impl ManifestOptions {
         }
     }
 
-    /// Trusts a key (or all keys of a PEM text, 16 together) to sign the set: public keys in PEM,
-    /// Ed25519 or ECDSA on P-256. A set signed by any one of them is taken. So keys are
-    /// rotated: trust the new one beside the old one, sign with the new one, then trust it alone.
+    /// Trusts a key (or all keys of a PEM text, at most 16 in total) to sign the set: public keys
+    /// in PEM, Ed25519 or ECDSA on P-256. A set signed by any one of them is accepted. To rotate
+    /// keys, trust the new one as well, sign with the new one, then trust only that.
     pub fn trust_key(mut self, pem: impl AsRef<[u8]>) -> Self {
         if let Err(error) = self.trust.add_pem(pem.as_ref()) {
             self.mistake.get_or_insert(error);
@@ -99,21 +99,20 @@ impl ManifestOptions {
         self
     }
 
-    /// Takes the set although nobody signed it: anyone who can write to its folder decides what the
-    /// service allows. Where keys are trusted, too, a signature that is there must still be
-    /// good.
+    /// Loosens: accepts an unsigned set, so anyone who can write to its folder decides what the
+    /// service allows. If keys are trusted as well, a signature that is present must still be
+    /// valid.
     pub fn allow_unsigned(mut self) -> Self {
         self.trust.allow_unsigned();
         self
     }
 
-    /// Says which service this is. A signed set is taken where its manifest names this service
-    /// (`for = "shop-production"`, or a list): a signature says who made a set, and this for
-    /// what, so that the set of another service, or of the same one's test environment, is refused
-    /// however good its signature is. An unsigned set may say it, too, and is then refused
-    /// elsewhere.
+    /// Names this service. A signed set is accepted only if its manifest names this service (`for =
+    /// "shop-production"`, or a list). A signature tells who made a set, and this tells what for:
+    /// otherwise a valid set of another service, or of a test environment, would be accepted. An
+    /// unsigned set may name services too, and is then refused elsewhere.
     ///
-    /// A name has 1 to 128 visible ASCII characters and is compared byte for byte. Without it,
+    /// A name has 1 to 128 visible ASCII characters and is compared byte for byte. Without a name,
     /// signed sets are refused (`service-unnamed`).
     pub fn service(mut self, name: &str) -> Self {
         if manifest_text::is_service(name) {
@@ -125,63 +124,63 @@ impl ManifestOptions {
         self
     }
 
-    /// Takes signed sets whichever service they are for: anyone who can put a file there chooses
-    /// between all sets that the trusted keys have ever signed. It is for tools that look at
-    /// sets of all services, and for keys that sign for one service only.
+    /// Loosens: accepts signed sets for any service, so anyone who can put a file there can choose
+    /// any set that the trusted keys have ever signed. For tools that inspect sets of all services,
+    /// and for keys that sign for one service only.
     pub fn allow_any_service(mut self) -> Self {
         self.service = Service::Any;
         self
     }
 
-    /// The least `version` of a signed set that is taken. It protects from the first start on, and
-    /// where nothing can be written.
+    /// The minimum `version` of a signed set. It protects from the first start on, even where
+    /// nothing can be written.
     pub fn least_version(mut self, version: u64) -> Self {
         self.versions.least = version;
         self
     }
 
-    /// Where the highest version that was in force is written down, so that an older signed set is
-    /// refused after a restart, too. The file is made when it is missing, and belongs to one
+    /// Records the highest version that was in force in this file, so that an older signed set is
+    /// refused even after a restart. The file is created if it is missing, and belongs to one
     /// process at a time. Keep it where those who deliver policies cannot write: anyone who can
     /// remove it can bring back an old set.
     ///
-    /// Within a process the highest version is known without a file.
+    /// Within a process, the highest version is known without a file.
     pub fn keep_version_in(mut self, file: impl Into<PathBuf>) -> Self {
         self.versions.file = Some(file.into());
         self
     }
 
-    /// Refuses everything that the policies judge, as the fault `policy-too-old`, once what is in
-    /// force has not been confirmed for so long. It is confirmed when it is loaded, when
-    /// [`PolicyStore::reload`](super::reload::PolicyStore::reload) succeeds, and, while
-    /// [`PolicyStore::watch`](super::reload::PolicyStore::watch) watches, twice a second as long as
-    /// the files are those that were loaded. A candidate that cannot be loaded confirms nothing: so
-    /// a service does not go on for ever with policies that were meant to be replaced.
+    /// Refuses whatever the policies would judge, with the fault `policy-too-old`, once
+    /// this much time has passed since the set in force was last confirmed. It is confirmed when it
+    /// is loaded, when [`PolicyStore::reload`](super::reload::PolicyStore::reload) succeeds, and,
+    /// while [`PolicyStore::watch`](super::reload::PolicyStore::watch) is active, twice a second as
+    /// long as the files are those that were loaded. A candidate that fails to load confirms
+    /// nothing, so a service does not run forever with policies that were meant to be replaced.
     ///
-    /// From a second to 3650 days; [`load`](Self::load) refuses others (`policy-age-out-of-range`).
+    /// From a second to 3650 days. [`load`](Self::load) refuses other values
+    /// (`policy-age-out-of-range`).
     pub fn max_policy_age(mut self, age: Duration) -> Self {
         self.max_age = Some(age);
         self
     }
 
-    /// Where the signals that the manifest declares come from.
+    /// The source of the signals that the manifest declares.
     pub fn signals(mut self, source: impl SignalSource) -> Self {
         self.signal_source = Some(Arc::new(source));
         self
     }
 
-    /// The clock that tells since when a revision is in force and when it was confirmed: the
-    /// guard's.
+    /// The clock that dates revisions and their confirmation. Use the guard's.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = SharedClock::new(clock);
         self
     }
 
-    /// Checks the signature, the service, the version and all digests without compiling anything or
-    /// writing down the version.
+    /// Checks the signature, the service, the version and all digests, without compiling anything
+    /// or recording the version.
     ///
     /// # Errors
-    /// As [`load`](Self::load).
+    /// The errors of [`load`](Self::load).
     pub fn verify(self) -> Result<Verified, LoadError> {
         let (manifest, _) = self.finish()?.read_manifest();
         let manifest = manifest?;

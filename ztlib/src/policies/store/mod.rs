@@ -1,4 +1,4 @@
-//! The set in force: where it comes from, and how another takes its place.
+//! The set in force: its source, and how it is replaced.
 
 mod builder;
 #[cfg(feature = "manifest")]

@@ -51,7 +51,7 @@ pub(crate) struct Draft {
     pub(crate) case_files: Vec<String>,
 }
 
-/// Who vouches for a set.
+/// The version and the signature of a set.
 #[derive(Clone, Default)]
 pub(crate) struct Provenance {
     pub(crate) version: Option<u64>,
@@ -65,8 +65,8 @@ impl Provenance {
         self.signed.map(|signed| signed.manifest)
     }
 
-    /// The same of a set that has the documents of another by now: which of them nobody vouches
-    /// for, the other's manifest says.
+    /// The provenance of a set that now has another set's documents. The other manifest tells which
+    /// of those are unsigned.
     pub(crate) fn with_documents(self, own: &PolicySet, other: &Self, others: &Documents) -> Self {
         if self.signed.is_none() {
             return self;
@@ -95,7 +95,7 @@ impl Origin for Blueprint {
     fn beside(&self, _manifest: PathBuf) -> Result<Box<dyn Origin>, LoadError> {
         Err(LoadError::new(
             "not-from-manifest",
-            "the policies in force were made in code and trust no keys: make the candidate in code, too",
+            "the policies in force were made in code and trust no keys: make the candidate in code too",
         ))
     }
 

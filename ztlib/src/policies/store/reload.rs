@@ -1,5 +1,4 @@
-//! The handle on the set that is in force, and how another one takes its place: whole or not at
-//! all.
+//! The handle to the set in force. Another set replaces it as a whole or not at all.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -34,20 +33,20 @@ use crate::policies::cases;
 use crate::policies::cases::{Cases, Report};
 use crate::policies::files::engine;
 
-/// What may be said with `max_policy_age`. Watching confirms twice a second, so less would refuse
-/// in between; more would bound nothing.
+/// The range of `max_policy_age`. Watching confirms twice a second, so a shorter age would refuse
+/// in between; a longer one would limit nothing.
 const POLICY_AGES: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3650 * 24 * 3600);
 
-/// The policy set that is in force. Clones are handles on the same one.
+/// A handle to the policy set in force. Clones are handles to the same set.
 ///
-/// A request takes the set once and is judged by it to the end; after [`reload`](Self::reload) has
-/// returned, requests that arrive are judged by the new revision. A candidate that does not load
-/// changes nothing: the last good revision stays in force, and [`status`](Self::status) says why
-/// the newest one is not.
+/// A request takes the set once and is judged by it to the end. After [`reload`](Self::reload) has
+/// returned, new requests are judged by the new revision. A candidate that does not load changes
+/// nothing: the last good revision stays in force, and [`status`](Self::status) says why the newest
+/// one is not.
 #[derive(Clone)]
 pub struct PolicyStore(pub(crate) Arc<Shared>);
 
-/// What a handle begins with.
+/// The initial state of a handle.
 pub(crate) struct Start {
     pub(crate) origin: Box<dyn Origin>,
     pub(crate) signal_source: Option<Arc<dyn SignalSource>>,
@@ -66,7 +65,7 @@ impl PolicyStore {
     ///     .trust_key(key)
     ///     .service("shop")
     ///     .load()?;
-    /// policies.watch()?; // from now on a change of the files is in force within a second
+    /// policies.watch()?; // from now on, changed files are in force within a second
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[cfg(feature = "manifest")]
@@ -78,7 +77,7 @@ impl PolicyStore {
         if let Some(age) = start.max_age.filter(|age| !POLICY_AGES.contains(age)) {
             return Err(LoadError::new(
                 "policy-age-out-of-range",
-                format!("`max_policy_age` is {age:?}, and may be from a second to 3650 days"),
+                format!("`max_policy_age` is {age:?}: use a value from a second to 3650 days"),
             ));
         }
         let engine = engine()?;
@@ -129,28 +128,27 @@ impl PolicyStore {
         })))
     }
 
-    /// Loads the set again from where it came from and puts it in force. Modules that have not
-    /// changed are not compiled again. A rollback ends here: what is loaded is in force, even
-    /// if it was rolled back from.
+    /// Loads the set again from its source and puts it in force. Modules that have not changed are
+    /// not compiled again. This ends a rollback: the loaded set is in force even if it was rolled
+    /// back from.
     ///
-    /// It blocks for as long as compiling takes (milliseconds to seconds): call it where blocking
-    /// is allowed.
+    /// Blocks while compiling (milliseconds to seconds), so call it where blocking is allowed.
     ///
     /// # Errors
-    /// [`LoadError`]; what was in force stays in force.
+    /// [`LoadError`]; the current set stays in force.
     pub fn reload(&self) -> Result<Revision, LoadError> {
         self.0.reload(By::Program)
     }
 
-    /// Puts back in force what was before: the newest set with other policies that this process
-    /// still keeps (it keeps three). Documents go on as they are now, because they may hold
-    /// what somebody has lost since.
+    /// Returns to the previous policies: the newest set with other policies that this process still
+    /// keeps (it keeps three). Documents stay as they are now, because an older document could give
+    /// back an access that someone has lost since.
     ///
-    /// It waits for no load that is under way; one that ends later puts its policies in force
-    /// unless they are those that were rolled back from. It holds until the files describe
-    /// other policies, or [`reload`](Self::reload) or [`replace`](Self::replace) is called;
-    /// meanwhile changes of documents go on being taken over. It does not outlast the process:
-    /// put the older manifest back, too (when signed, under a higher version).
+    /// It does not wait for a load in progress. When that ends, its policies come into force unless
+    /// they are those that were rolled back from. A rollback lasts until the files describe other
+    /// policies, or [`reload`](Self::reload) or [`replace`](Self::replace) is called; until then,
+    /// changed documents still take effect. It does not survive the process: also put the older
+    /// manifest back (signed under a higher version, if it is signed).
     ///
     /// ```
     /// use ztlib::authorize::NativePolicy;
@@ -173,9 +171,9 @@ impl PolicyStore {
     /// ```
     ///
     /// # Errors
-    /// `nothing-kept` where no set with other policies was in force before, or none is kept any
-    /// more; `stale-document` where they need a document that those in force do not have: it
-    /// may have changed since, and nobody looked.
+    /// `nothing-kept` if no set with other policies was in force before, or none is kept;
+    /// `stale-document` if the previous policies need a document that the current ones do not have:
+    /// it may have changed since, and nobody has followed it.
     pub fn rollback(&self) -> Result<Revision, LoadError> {
         let mut loader = self.0.loader();
         let current = self.0.current.load_full();
@@ -188,7 +186,7 @@ impl PolicyStore {
             return Err(LoadError::new(
                 "stale-document",
                 format!(
-                    "the policies before need the document `{}`, of which nobody has looked at a change since: put the older manifest back (where it is signed, sign it again under a higher `version`) and reload",
+                    "the previous policies need the document `{}`, whose changes were not followed since: put the older manifest back (if it is signed, sign it again under a higher `version`) and reload",
                     ztlib_contract::escaped(name)
                 ),
             ));
@@ -196,7 +194,7 @@ impl PolicyStore {
         let Some(kept) = loader.kept.pop_back() else {
             return Err(LoadError::new(
                 "nothing-kept",
-                "no earlier policies are kept: put the older manifest back (where it is signed, sign it again under a higher `version`) and reload",
+                "no earlier policies are kept: put the older manifest back (if it is signed, sign it again under a higher `version`) and reload",
             ));
         };
         let documents = &current.view.documents;
@@ -210,11 +208,11 @@ impl PolicyStore {
         Ok(self.0.install(set, &loader, Change::RolledBack { from: current.revision }))
     }
 
-    /// Puts another set in force, made in code, and reloads from that from now on. Documents that
+    /// Puts a set made in code in force, which is also the source of later reloads. Documents that
     /// were set stay set.
     ///
     /// # Errors
-    /// [`LoadError`]; what was in force stays in force.
+    /// [`LoadError`]; the current set stays in force.
     pub fn replace(&self, builder: PolicySetBuilder) -> Result<Revision, LoadError> {
         let signal_source = builder.signal_source.clone().or_else(|| self.0.loader().signal_source.clone());
         let blueprint = builder.finish().map_err(|error| self.0.refuse(error))?;
@@ -222,12 +220,12 @@ impl PolicyStore {
         self.0.put_in_force(Some(source), By::Program)
     }
 
-    /// Gives a declared document new contents, from now on and across reloads: the program's word
-    /// is newer than the file's. Nothing is compiled. Requests that are being judged keep what
-    /// they began with.
+    /// Replaces the content of a declared document, also across reloads: the program's value is
+    /// newer than the file's. Nothing is compiled. Requests in progress keep the content that they
+    /// began with.
     ///
     /// # Errors
-    /// `undeclared-document` where the set has no document of this name, `not-json` where the value
+    /// `undeclared-document` if the set has no document of this name, `not-json` if the value
     /// cannot be written as JSON.
     pub fn set_document(&self, name: &str, document: impl Serialize) -> Result<Revision, LoadError> {
         let document = Arc::new(json(&document)?);
@@ -246,19 +244,19 @@ impl PolicyStore {
         Ok(self.0.install(Arc::new(set), &loader, Change::Document))
     }
 
-    /// Reloads whenever the manifest or a file that it names changes, is replaced by a rename, or
-    /// is reached through a symbolic link that changes: within a second, after the files have
-    /// been left alone for a moment. A thread of its own does so until the last
-    /// handle is dropped. Calling it again changes nothing.
+    /// Reloads whenever the manifest or a file that it names is changed, replaced by a rename, or
+    /// reached through a symbolic link that changes: within a second, once the files have been
+    /// unchanged for a moment. A thread does this until the last handle is dropped. Calling it
+    /// again changes nothing.
     ///
     /// # Errors
-    /// `not-watchable` where the set does not come from a manifest or no thread can be had.
+    /// `not-watchable` if the set does not come from a manifest or no thread can be started.
     #[cfg(feature = "manifest")]
     pub fn watch(&self) -> Result<(), LoadError> {
         if !self.0.loader().origin.can_change() {
             return Err(LoadError::new(
                 "not-watchable",
-                "the set was made in code: there is no file to watch",
+                "the set was made in code and has no files to watch: call `replace` to change it",
             ));
         }
         let mut watch = self.0.watch.lock().unwrap_or_else(PoisonError::into_inner);
@@ -268,8 +266,9 @@ impl PolicyStore {
         Ok(())
     }
 
-    /// Blocks until the status is as wanted, or for at most `timeout`; says whether it is. `wanted`
-    /// must not call this handle. With no time it only looks; `Duration::MAX` is for ever.
+    /// Blocks until `wanted` returns true for the status, at most for `timeout`. Returns whether it
+    /// did. `wanted` must not call this handle. A timeout of zero checks once; `Duration::MAX`
+    /// waits forever.
     pub fn wait_until(&self, timeout: Duration, mut wanted: impl FnMut(&Status) -> bool) -> bool {
         let status = self.0.status();
         let waited = self.0.changed.wait_timeout_while(status, timeout, |status| !wanted(status));
@@ -277,14 +276,13 @@ impl PolicyStore {
         wanted(&status)
     }
 
-    /// What is in force, since when, and why nothing newer is.
+    /// Which set is in force, since when, and why the newest candidate is not.
     pub fn status(&self) -> Status {
         self.0.status().clone()
     }
 
-    /// Asks the set that is in force a question of the application's own, without a guard: nothing
-    /// is enforced, counted or audited. For tests of policies and for tools; a service asks its
-    /// guard.
+    /// Asks the set in force a question of the application's own, without a guard: nothing is
+    /// enforced, counted or audited. For tests of policies and for tools; a service asks its guard.
     pub fn simulate(
         &self,
         caller: impl Into<Caller>,
@@ -300,7 +298,7 @@ impl PolicyStore {
         )))
     }
 
-    /// Runs cases against the set that is in force. Nothing is enforced, counted or audited.
+    /// Runs cases against the set in force. Nothing is enforced, counted or audited.
     ///
     /// ```
     /// use std::path::Path;
@@ -353,14 +351,13 @@ impl PolicyStore {
     /// ```
     ///
     /// # Errors
-    /// [`LoadError`] where a case is about a policy, a document or a signal that the set does not
-    /// have.
+    /// [`LoadError`] if a case names a policy, a document or a signal that the set does not have.
     #[cfg(feature = "manifest")]
     pub fn test(&self, cases: &Cases) -> Result<Report, LoadError> {
         cases::simulate(&self.current(), std::slice::from_ref(cases), usize::MAX)
     }
 
-    /// Why nothing is judged any more: what is in force was not confirmed for too long.
+    /// The fault of every question, if the set in force was last confirmed too long ago.
     pub(crate) fn too_old(&self, now: SystemTime) -> Option<Fault> {
         let most = self.0.max_age?;
         let confirmed = self.0.confirmed.load(Ordering::Relaxed);
@@ -369,7 +366,7 @@ impl PolicyStore {
             Fault::new(
                 "policy-too-old",
                 format!(
-                    "the policies were last confirmed {} s ago and may be {} s old: see why the newest did not load",
+                    "the policies were last confirmed {} s ago, which is more than the {} s allowed: find out why the newest did not load",
                     age.as_secs(),
                     most.as_secs()
                 ),
@@ -377,34 +374,32 @@ impl PolicyStore {
         })
     }
 
-    /// Whether anybody looks on as questions are decided.
+    /// Whether any observer is registered.
     pub(crate) fn is_looked_on(&self) -> bool {
         self.0.observers.is_anybody()
     }
 
-    /// Shows a question that was decided to those who look on. Nothing of it comes back.
+    /// Shows a decided question to the observers. They cannot change it.
     pub(crate) fn show(&self, seen: &Seen<'_>) {
         self.0.observers.show(seen);
     }
 
-    /// The set that is in force: taken once a request, without touching a count that all threads
-    /// share.
+    /// The set in force. Taken once per request, without touching a counter that all threads share.
     pub(crate) fn in_force(&self) -> arc_swap::Guard<Arc<PolicySet>> {
         self.0.current.load()
     }
 
-    /// The set that is in force, to keep.
+    /// The set in force, to keep.
     pub(crate) fn current(&self) -> Arc<PolicySet> {
         self.0.current.load_full()
     }
 }
 
 impl PolicySetBuilder {
-    /// Compiles, links, starts and configures all policies. It takes milliseconds to seconds and
-    /// blocks meanwhile.
+    /// Compiles, links, starts and configures all policies. Blocks for milliseconds to seconds.
     ///
     /// # Errors
-    /// [`LoadError`], naming the policy and what to do.
+    /// [`LoadError`], which names the policy and says what to do.
     pub fn load(self) -> Result<PolicyStore, LoadError> {
         let (signal_source, clock, max_age) = (self.signal_source.clone(), self.clock.clone(), self.max_age);
         let origin = Box::new(self.finish()?);
@@ -414,12 +409,11 @@ impl PolicySetBuilder {
 
 #[cfg(feature = "manifest")]
 impl ManifestOptions {
-    /// Reads, checks, compiles and configures. It takes milliseconds to seconds and blocks
-    /// meanwhile.
+    /// Reads, checks, compiles and configures. Blocks for milliseconds to seconds.
     ///
     /// # Errors
-    /// [`LoadError`], naming the file, the line and what to do; `unsigned-set` where nobody signed
-    /// it and that is not allowed.
+    /// [`LoadError`], which names the file and the line and says what to do; `unsigned-set` if the
+    /// set is not signed and that is not allowed.
     pub fn load(self) -> Result<PolicyStore, LoadError> {
         let (signal_source, clock, max_age) = (self.signal_source.clone(), self.clock.clone(), self.max_age);
         let origin = Box::new(self.finish()?);
@@ -454,7 +448,7 @@ mod tests {
         drop(policies);
         assert!(shared.upgrade().is_some());
         drop(clone);
-        // The thread may be looking at the files just now; it lets go when it has looked.
+        // The thread may be checking the files right now. It lets go afterwards.
         while shared.upgrade().is_some() {
             std::thread::yield_now();
         }

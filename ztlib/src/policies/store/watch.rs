@@ -1,4 +1,4 @@
-//! Notices that a manifest or what it names has changed, and has it loaded.
+//! Notices changes of a manifest and the files that it names, and reloads.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -12,17 +12,16 @@ use super::in_force::{By, Shared};
 use crate::clock::Stopwatch;
 use crate::load_error::LoadError;
 
-/// How often the files are looked at even where the system has said nothing: network file systems
-/// say nothing.
+/// How often the files are checked even without a notification: network file systems send none.
 const POLL: Duration = Duration::from_millis(500);
-/// How often a candidate is loaded again that was refused for no fault of its files: the disk was
-/// full, or there were too many open files.
+/// How often a candidate is loaded again that was refused for a reason other than its files: a full
+/// disk, or too many open files.
 const TRY_AGAIN: Duration = Duration::from_secs(2);
-/// How long files have to be left alone before they are read: a writer of several has not
-/// finished with the first.
+/// How long files must be unchanged before they are read: a writer of several files does not finish
+/// with the first.
 const SETTLE: Duration = Duration::from_millis(30);
-/// After so many moments they are read anyhow; a half-written file does not load, and is looked at
-/// again when it is whole.
+/// After this many waits they are read anyway. A half-written file does not load, and is read again
+/// when it is complete.
 const MOST_SETTLES: u32 = 10;
 
 /// Watches until it is dropped.
@@ -35,14 +34,14 @@ enum Event {
 
 impl Watch {
     pub(crate) fn start(shared: Weak<Shared>) -> Result<Self, LoadError> {
-        // One notice says as much as many: a log that grows in the same folder must not fill the
-        // memory.
+        // One pending notification is as good as many: a log that grows in the same folder must not
+        // fill the memory.
         let (sender, events) = sync_channel(1);
         let notices = sender.clone();
-        // What happened does not matter: the files are looked at.
+        // The kind of event does not matter: the files are checked.
         let watcher = notify::recommended_watcher(move |_| drop(notices.try_send(Event::Changed)));
         let watcher = watcher.inspect_err(
-            |error| tracing::warn!(%error, "policies are looked at twice a second instead of being watched"),
+            |error| tracing::warn!(%error, "policies are polled twice a second instead of watched"),
         );
         let mut watching = Watching { shared, events, watcher: watcher.ok(), folders: BTreeSet::new() };
         watching.follow();
@@ -59,14 +58,14 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        // Where a notice is waiting, the thread wakes all the same, and finds nobody to watch for.
-        // It may be this very thread.
+        // If a notification is pending, the thread wakes anyway and finds nothing left to watch. It
+        // may be this very thread.
         let _ = self.0.try_send(Event::Stop);
     }
 }
 
 struct Watching {
-    /// The handle that is watched for: watching does not keep it.
+    /// The watched handle. Watching does not keep it alive.
     shared: Weak<Shared>,
     events: Receiver<Event>,
     watcher: Option<RecommendedWatcher>,
@@ -82,8 +81,8 @@ impl Watching {
             if !is_due && !shared.has_changed() {
                 shared.confirm();
                 drop(shared);
-                // Whatever else is written there as often as it likes: it is not looked at more
-                // often than this.
+                // Other files in the folder may change at any rate. Nothing is checked more often
+                // than this.
                 std::thread::sleep(SETTLE);
                 continue;
             }
@@ -92,14 +91,14 @@ impl Watching {
                 return;
             }
             let Some(shared) = self.shared.upgrade() else { return };
-            // It reports a failure itself: in the log and in the status.
+            // It reports a failure itself, in the log and the status.
             let _ = shared.reload(By::Watch);
             tried = Stopwatch::start();
             self.follow();
         }
     }
 
-    /// Waits until something happens, or for that long; false where it is time to stop.
+    /// Waits for an event or a timeout. Returns false if it is time to stop.
     fn wait(&self, at_most: Duration) -> bool {
         match self.events.recv_timeout(at_most) {
             Ok(Event::Changed) | Err(RecvTimeoutError::Timeout) => true,
@@ -107,12 +106,12 @@ impl Watching {
         }
     }
 
-    /// Waits until the files are left alone; false where it is time to stop.
+    /// Waits until the files are unchanged for a while. Returns false if it is time to stop.
     fn settle(&self) -> bool {
         let files = || self.shared.upgrade().map(|shared| shared.files());
         let mut before = files();
         for _ in 0..MOST_SETTLES {
-            // Notices that arrive meanwhile cut a wait short; so all that are there are taken.
+            // Pending notifications would cut the next wait short, so all of them are taken.
             while let Ok(event) = self.events.try_recv() {
                 if matches!(event, Event::Stop) {
                     return false;
@@ -130,7 +129,7 @@ impl Watching {
         true
     }
 
-    /// Watches the folders of all files that the last load looked for, and those above, where a
+    /// Watches the folders of all files that the last load looked up, and their parents, where a
     /// link to them may be swapped.
     fn follow(&mut self) {
         let Some(watcher) = &mut self.watcher else { return };
@@ -144,14 +143,14 @@ impl Watching {
             folders.insert(folder);
         }
         for gone in self.folders.difference(&folders) {
-            // A folder that is not there any more cannot be let go of.
+            // A folder that no longer exists cannot be unwatched.
             let _ = watcher.unwatch(gone);
         }
-        // All again: a folder that was replaced is another one under the same name.
+        // Watch all of them again: a folder that was replaced is another one under the same name.
         for folder in &folders {
             let _ = watcher.unwatch(folder);
             if let Err(error) = watcher.watch(folder, RecursiveMode::NonRecursive) {
-                tracing::debug!(?folder, %error, "looked at twice a second instead of being watched");
+                tracing::debug!(?folder, %error, "polled twice a second instead of watched");
             }
         }
         self.folders = folders;

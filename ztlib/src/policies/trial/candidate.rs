@@ -16,21 +16,21 @@ use crate::policies::PolicySetBuilder;
 use crate::policies::PolicyStore;
 use crate::policies::store::{Loaded, Loader, Origin, Source};
 
-/// A policy set that is loaded, verified and tested as if it were to be enforced, and is not. It is
-/// tried by [`PolicyStore::shadow`] and [`replay`](Self::replay), and [`check`](Self::check) says
-/// whether what they found is enough for a [`PromotionRule`].
+/// A policy set that is loaded, verified and tested like one to be enforced, but is not enforced.
+/// Try it with [`PolicyStore::shadow`] or [`replay`](Self::replay). Then [`check`](Self::check)
+/// tells whether the results are enough for a [`PromotionRule`].
 ///
-/// A candidate never comes into force by itself: what was tried in the memory of one process would
-/// differ from its neighbours, and be gone after a restart. To promote it, put its files in the
-/// place of the manifest's (with a higher `version` where it is signed), or call
-/// [`PolicyStore::replace`] where policies are made in code.
+/// A candidate never comes into force by itself: the process that tried it would differ from its
+/// neighbours, and lose it at a restart. To promote it, replace the manifest's files with those of
+/// the candidate (under a higher `version` if it is signed), or call [`PolicyStore::replace`] if
+/// policies are made in code.
 ///
-/// Its documents are those in force at any time, whatever it brings under their names: policies are
-/// tried, data is data, and data of another day could give back what somebody has lost since. Only
-/// a document that the set in force does not have is the candidate's own, as it was when the
-/// candidate was loaded.
+/// A candidate is always judged with the documents in force; those of its own manifest are ignored.
+/// Policies are tried, and data is data: an older document could give back an access that someone
+/// has lost since. Only a document that the set in force does not have is the candidate's own, as
+/// it was when the candidate was loaded.
 ///
-/// What the desk looks at, signed or not, is a
+/// To inspect a set without a service, signed or not, use
 /// [`cases::Draft`](crate::policies::cases::Draft).
 ///
 /// ```
@@ -72,24 +72,24 @@ pub struct Candidate {
 }
 
 impl PolicyStore {
-    /// Loads a candidate made in code. It compiles what is not compiled yet, runs its cases, and
-    /// blocks meanwhile; requests do not wait.
+    /// Loads a candidate made in code. Compiles what is not compiled yet, runs its cases, and
+    /// blocks until then; requests do not wait.
     ///
     /// # Errors
-    /// [`LoadError`]. It is told to the caller and stands in no [`status`](PolicyStore::status):
-    /// nothing that is in force has failed.
+    /// [`LoadError`]. It does not appear in [`status`](PolicyStore::status), since nothing in force
+    /// has failed.
     pub fn candidate(&self, builder: PolicySetBuilder) -> Result<Candidate, LoadError> {
         let signal_source = builder.signal_source.clone();
         let blueprint = builder.finish()?;
         self.load_candidate(signal_source, |_| Ok(Box::new(blueprint)))
     }
 
-    /// Loads a candidate from a manifest: under the same keys, and not below the same version, as
-    /// the manifest in force. Trying it raises no version.
+    /// Loads a candidate from a manifest, with the keys and the minimum version of the manifest in
+    /// force. Trying it does not raise the version.
     ///
     /// # Errors
-    /// [`LoadError`], as for [`candidate`](Self::candidate); `not-from-manifest` where the policies
-    /// in force were made in code, and trust no keys.
+    /// The errors of [`candidate`](Self::candidate); `not-from-manifest` if the policies in force
+    /// were made in code and so trust no keys.
     pub fn candidate_from_manifest(&self, path: impl Into<PathBuf>) -> Result<Candidate, LoadError> {
         let path = path.into();
         self.load_candidate(None, |loader| loader.origin.beside(path))
@@ -100,7 +100,7 @@ impl PolicyStore {
         signal_source: Option<Arc<dyn SignalSource>>,
         origin: impl FnOnce(&Loader) -> Result<Box<dyn Origin>, LoadError>,
     ) -> Result<Candidate, LoadError> {
-        // Loaded beside what is in force, so that a reload or a new document does not wait for it.
+        // Loaded by a second loader, so that a reload or a new document does not wait for it.
         let mut beside = {
             let loader = self.0.loader();
             let signal_source = signal_source.or_else(|| loader.signal_source.clone());
@@ -112,14 +112,14 @@ impl PolicyStore {
 }
 
 impl Candidate {
-    /// Its revision, as it was loaded.
+    /// The candidate's revision when it was loaded.
     pub fn revision(&self) -> Revision {
         self.loaded.set.revision
     }
 
-    /// What it would have decided on recorded questions: each as of its own time, with the signals
-    /// that it was answered with, and the documents of today. It takes about as long as
-    /// deciding them did, and touches nothing in force.
+    /// Judges recorded questions: each at its own time, with the signals recorded for it, and with
+    /// today's documents. It takes about as long as deciding them did, and does not touch the set
+    /// in force.
     pub fn replay(&self, recording: &Recording) -> Differences {
         let loader = self.policies.0.loader();
         let set = set_now(&self.loaded, &self.policies.current(), &loader);
@@ -127,11 +127,11 @@ impl Candidate {
         replay(&set, self.revision(), recording)
     }
 
-    /// Whether a rule would let it take the place of what is in force now, after what a shadow of
-    /// it or a replay found.
+    /// Whether a rule allows the candidate to replace the set in force, given the results of a
+    /// shadow or a replay.
     ///
     /// # Errors
-    /// [`PromotionError`]: what was found is about another candidate, is not enough, or was found
+    /// [`PromotionError`] if the results are about another candidate, are not enough, or were found
     /// against other policies.
     pub fn check(&self, rule: &PromotionRule, found: &Differences) -> Result<(), PromotionError> {
         if found.candidate != self.revision() {
@@ -145,7 +145,7 @@ impl Candidate {
     }
 }
 
-/// The candidate's set with the documents that it would have, were it in force.
+/// The candidate's set, with the documents that it would have if it were in force.
 pub(crate) fn set_now(candidate: &Loaded, current: &PolicySet, loader: &Loader) -> Arc<PolicySet> {
     let mut documents = Documents::clone(&current.view.documents);
     documents.0.extend(loader.set_documents.iter().map(|(name, document)| (name.clone(), document.clone())));

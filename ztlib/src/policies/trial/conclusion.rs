@@ -1,4 +1,4 @@
-//! A conclusion: what a set came to, in a form that can be compared, printed and kept.
+//! A conclusion: the result of a set, in a form to compare, print and keep.
 
 use std::fmt;
 
@@ -9,8 +9,8 @@ use crate::authorize::{Decision, Fault, FaultOrigin};
 use crate::digest::Digest;
 use crate::policies::cases::CaseVerdict;
 
-/// What a policy set came to on one question: a decision or a fault, as it can be compared with
-/// what another set came to.
+/// The result of a policy set for one question, a decision or a fault, in a form that can be
+/// compared with another set's.
 ///
 /// It prints as `allow`, `deny (rbac: no-role)`, `fault (rbac: trap)`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -41,7 +41,7 @@ impl Conclusion {
                 if !obligations.is_empty() {
                     allow.obligations = all("request", &obligations.request);
                     allow.obligations.extend(all("response", &obligations.response));
-                    // In which order policies said it does not matter.
+                    // The order of the policies' obligations does not matter.
                     allow.obligations.sort_unstable();
                 }
                 allow
@@ -67,7 +67,7 @@ impl Conclusion {
         }
     }
 
-    /// Allow, deny, fault or bad-request.
+    /// The verdict: allow, deny, fault or bad-request.
     pub fn verdict(&self) -> CaseVerdict {
         self.verdict
     }
@@ -77,24 +77,24 @@ impl Conclusion {
         self.policy.as_deref()
     }
 
-    /// The reason of a denial, the code of a fault.
+    /// The reason of a denial, or the code of a fault.
     pub fn reason(&self) -> Option<&str> {
         self.reason.as_deref()
     }
 
-    /// The login that a denial asks for: `acr=urn:example:strong max-age=300`.
+    /// The login that a denial asks for, such as `acr=urn:example:strong max-age=300`.
     pub fn step_up(&self) -> Option<&str> {
         self.step_up.as_deref()
     }
 
-    /// What goes with an allow, sorted: `request x-tenant := {claim:/tenant}`, `response x-old
-    /// removed`. A value that a policy set stands as the beginning of its digest (`x-a =
-    /// #3f5a…`), since the policy may have made it from what must not be kept.
+    /// The obligations of an allow, sorted: `request x-tenant := {claim:/tenant}`, `response x-old
+    /// removed`. A value set by a policy is printed only as the beginning of its digest (`x-a =
+    /// #3f5a…`), since the policy may have made it from something that must not be kept.
     pub fn obligations(&self) -> impl ExactSizeIterator<Item = &str> {
         self.obligations.iter().map(AsRef::as_ref)
     }
 
-    /// The bytes that it holds, for bounds.
+    /// The memory that it uses, in bytes.
     pub(crate) fn size(&self) -> usize {
         let texts = [&self.policy, &self.reason, &self.step_up].into_iter().flatten();
         texts.chain(&self.obligations).map(|text| text.len() + 16).sum()

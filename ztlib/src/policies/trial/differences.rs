@@ -1,5 +1,5 @@
-//! What a candidate would change: one type for shadow and replay, so that both can be held against
-//! each other.
+//! What a candidate would change. One type for shadow and replay, so that their results can be
+//! compared.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -16,33 +16,32 @@ use crate::policies::cases::CaseVerdict;
 use crate::request_id::RequestId;
 use ztlib_contract::{Attribute, behind};
 
-/// The most groups, and the most kinds of reads that were missing, that are told apart.
+/// The maximum number of groups, and of missing reads, that are told apart.
 const MAX_GROUPS: usize = 64;
-/// The most reads of an example, and the longest of them, in bytes.
+/// The maximum number of reads in an example, and the longest of them in bytes.
 const MAX_READS: usize = 16;
 const MAX_READ_BYTES: usize = 256;
 
-/// What a candidate would change: how many questions it judged, how many it would answer as the
-/// policies in force did, and what the others come to, in groups with an example each.
-///
-/// A change is another verdict; another reason, policy or step-up of a denial; other obligations,
-/// compared as the policies said them, not as they are settled for a request. Another message alone
-/// is none.
+/// What a candidate would change: how many questions it judged, how many it would answer like the
+/// policies in force, and the differences, in groups with an example each.
+/// A change is another verdict; another reason, policy or step-up of a denial; or other
+/// obligations. These are compared as the policies stated them, not as they are carried out for a
+/// request. Another message alone is not a change.
 ///
 /// It prints as `12 of 40 312 would change: 11 allow → deny (rbac: no-role), 1 deny (rbac: no-role)
-/// → allow`, then a line for each group, and can be serialized. Shadow and
-/// [replay](super::Candidate::replay) of the same traffic give the same.
+/// → allow`, followed by a line for each group, and can be serialized. Shadow and
+/// [replay](super::Candidate::replay) of the same traffic have the same result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Differences {
     pub(crate) candidate: Revision,
-    /// The root of the sets that had decided; none before the first.
+    /// The root of the sets that decided; `None` before the first question.
     pub(crate) against: Option<Digest>,
-    /// Questions that still another set had decided.
+    /// Questions that a different set decided.
     pub(crate) against_others: u64,
     pub(crate) judged: u64,
     changes: [u64; 5],
     pub(crate) faults: u64,
-    /// Sorted by what they change.
+    /// Sorted by the change.
     pub(crate) groups: Vec<Group>,
     pub(crate) ungrouped: u64,
     pub(crate) not_judged: u64,
@@ -53,17 +52,17 @@ pub struct Differences {
     last: u64,
 }
 
-/// Questions that the candidate would answer in the same other way.
+/// Questions for which the candidate would make the same change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Group {
-    /// What was decided.
+    /// The decision that was made.
     pub from: Conclusion,
-    /// What the candidate would decide.
+    /// The decision that the candidate would make.
     pub to: Conclusion,
-    /// How many.
+    /// The number of questions.
     pub count: u64,
-    /// The earliest of them.
+    /// The earliest question.
     pub example: Example,
 }
 
@@ -71,53 +70,53 @@ pub struct Group {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Example {
-    /// Its id, as in the audit event.
+    /// The id of its audit event.
     #[serde(serialize_with = "super::shown")]
     pub id: RequestId,
     /// When it was asked, in milliseconds since 1970.
     pub time: u64,
-    /// `GET /orders/{id}`, or the action.
+    /// `GET /orders/{id}`, or the name of the action.
     pub subject: String,
-    /// What the candidate read and the policies in force did not, or with another value; where
-    /// there is none, all that it read. Values are hidden by the
-    /// rule of [`Redaction`](crate::observe::Redaction).
+    /// The reads that the candidate made and the policies in force did not, or that had another
+    /// value. If there are none, all its reads. [`Redaction`](crate::observe::Redaction)'s default
+    /// rule hides values.
     pub reads: Vec<Box<str>>,
 }
 
-/// A read that a record did not have, so that the candidate did not judge it.
+/// A read that a record lacks, so that the candidate could not judge it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Missing {
     /// The read.
     pub read: Box<str>,
-    /// What to record for it; see [`RecordingRules::also`](super::RecordingRules::also).
+    /// What to record to have it; see [`RecordingRules::also`](super::RecordingRules::also).
     #[serde(serialize_with = "super::all_shown")]
     pub attributes: Vec<Attribute>,
-    /// Whether it is missing because it is hidden by rule.
+    /// Whether it is missing because a rule hides it.
     pub hidden: bool,
-    /// How often.
+    /// How often it was missing.
     pub count: u64,
 }
 
-/// What kind of a change.
+/// The kind of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Change {
-    /// What was allowed would be denied.
+    /// An allow would become a denial.
     Tightened,
-    /// What was refused would be allowed.
+    /// A refusal would become an allow.
     Loosened,
-    /// What was refused would be denied for another reason, by another policy, or with another
+    /// A refusal would become a denial for another reason, by another policy, or with another
     /// step-up.
     OtherDenial,
-    /// What was allowed would be allowed with other obligations.
+    /// An allow would have other obligations.
     OtherObligations,
     /// No decision would be reached.
     Fault,
 }
 
 impl Group {
-    /// What kind of a change it is.
+    /// The kind of this change.
     pub fn change(&self) -> Change {
         change(&self.from, &self.to)
     }
@@ -172,62 +171,62 @@ impl Differences {
         self.judged
     }
 
-    /// How many of them it would answer in the same way.
+    /// How many of them it would answer the same.
     pub fn same(&self) -> u64 {
         self.judged.saturating_sub(self.differing())
     }
 
-    /// How many of them it would answer in another way.
+    /// How many of them it would answer differently.
     pub fn differing(&self) -> u64 {
         self.changes.iter().sum()
     }
 
-    /// How many changes of a kind.
+    /// How many changes of this kind there are.
     pub fn changes(&self, change: Change) -> u64 {
         self.changes.get(change as usize).copied().unwrap_or(0)
     }
 
-    /// How often the candidate reached no decision, counting where the policies in force did not
+    /// How often the candidate reached no decision, even where the policies in force did not
     /// either.
     pub fn faults(&self) -> u64 {
         self.faults
     }
 
-    /// The changes, the most frequent first. At most 64 are told apart.
+    /// The changes, most frequent first. At most 64 are told apart.
     pub fn groups(&self) -> Vec<&Group> {
         let mut groups: Vec<&Group> = self.groups.iter().collect();
         groups.sort_by_key(|group| std::cmp::Reverse(group.count));
         groups
     }
 
-    /// How many changes are in none of the groups.
+    /// How many changes belong to no group.
     pub fn ungrouped(&self) -> u64 {
         self.ungrouped
     }
 
-    /// How many questions the candidate could not judge, since it read what was not recorded.
+    /// How many questions the candidate could not judge, because it read something that was not
+    /// recorded.
     pub fn not_judged(&self) -> u64 {
         self.not_judged
     }
 
-    /// What was not recorded: of each question the first read that was missing. At most 64 are told
-    /// apart.
+    /// What was not recorded: for each question, the first missing read. At most 64 are told apart.
     pub fn missing(&self) -> impl ExactSizeIterator<Item = &Missing> {
         self.missing.iter()
     }
 
-    /// From when to when the questions were asked that were judged.
+    /// When the first and the last of the judged questions were asked.
     pub fn period(&self) -> Option<(SystemTime, SystemTime)> {
         let at = |time: u64| UNIX_EPOCH.checked_add(Duration::from_millis(time));
         Some((at(self.first?)?, at(self.last)?))
     }
 
-    /// How long that is.
+    /// The length of that period.
     pub(crate) fn span(&self) -> Duration {
         Duration::from_millis(self.first.map_or(0, |first| self.last.saturating_sub(first)))
     }
 
-    /// Adds a question that was judged; says whether it opens a group.
+    /// Adds a question that was judged. Returns whether it opens a new group.
     pub(crate) fn judge(
         &mut self,
         one: Compared<'_>,
@@ -274,7 +273,7 @@ impl Differences {
         }
     }
 
-    /// Adds a question that was not judged, since this read was missing.
+    /// Adds a question that was not judged because this read is missing.
     pub(crate) fn miss(&mut self, read: &Read, fault: &ReadFault) {
         self.not_judged = self.not_judged.saturating_add(1);
         let text: Box<str> = cut(&read.to_string()).into();
@@ -304,8 +303,8 @@ impl Differences {
     }
 }
 
-/// The reads that tell the candidate's answer from the other. Whether a document has changed does
-/// not show where its values are hidden, so such a read may be the one.
+/// The reads that distinguish the candidate's decision from the other. A hidden value does not show
+/// whether a document has changed, so such a read may matter.
 fn telling(trace: &Trace, enforced: &[Box<str>]) -> Vec<Box<str>> {
     let all = printed(trace);
     let is_known = |read: &str| enforced.iter().any(|known| **known == *read);

@@ -26,17 +26,19 @@ pub(crate) fn head(hidden: &[Attribute]) -> Json {
     json!({ "format": FORMAT, "kind": KIND, "hidden": hidden })
 }
 
-/// What is hidden.
+/// Reads the hidden attributes from the first line.
 pub(crate) fn read_head(text: &str) -> Result<Vec<Attribute>, LoadError> {
     let wrong = |why: &str| {
         bad("not-a-recording", &format!("{why}: a recording is a file that `Recording::save` wrote"))
     };
     let mut head = Members::of(text).map_err(|why| wrong(&why))?;
     if head.take("kind").as_ref().and_then(Json::as_str) != Some(KIND) {
-        return Err(wrong("the first line is not that of a recording"));
+        return Err(wrong("the first line does not describe a recording"));
     }
     if head.take("format").as_ref().and_then(Json::as_u64) != Some(FORMAT) {
-        return Err(wrong("the file has another format: read it with the version of ztlib that wrote it"));
+        return Err(wrong(
+            "the file's format is not supported: read it with the version of ztlib that wrote it",
+        ));
     }
     let hidden = texts(head.take("hidden")).map_err(|why| wrong(&why))?;
     head.end().map_err(|why| wrong(&why))?;
@@ -66,8 +68,7 @@ pub(crate) fn of(record: &Record) -> Json {
     if let Some(parent) = record.parent {
         put("parent", json!(parent.to_string()));
     }
-    // Where nothing is said, the token is of the home issuer: so were all of them before this was
-    // recorded.
+    // Without this member, the token is of the home issuer, as all were before it was recorded.
     if record.is_foreign {
         put("from-home-issuer", json!(false));
     }
@@ -83,7 +84,7 @@ pub(crate) fn of(record: &Record) -> Json {
 
 fn value_of(attribute: &Attribute, value: &Recorded) -> Json {
     match value {
-        // `[null]` is a claim that is null.
+        // `[null]` is a claim with the value null.
         Recorded::Absent if attribute.kind == Kind::Claim => json!([]),
         Recorded::Absent => Json::Null,
         Recorded::Text(text) => json!(text),
@@ -100,34 +101,35 @@ fn value_of(attribute: &Attribute, value: &Recorded) -> Json {
     }
 }
 
-/// Reads a line, or says what is wrong with it.
+/// Parses a line, or says what is wrong with it.
 pub(crate) fn read(text: &str) -> Result<Record, String> {
     let mut line = Members::of(text)?;
     let id = line.text("id")?;
     let id = RequestId::parse(&id).ok_or("`id` is 32 hexadecimal digits")?;
     let time = line.take("time").as_ref().and_then(Json::as_u64);
-    let time = time.filter(|time| *time <= MAX_TIME).ok_or("`time` is in milliseconds since 1970")?;
+    let time = time.filter(|time| *time <= MAX_TIME).ok_or("`time` must be in milliseconds since 1970")?;
     let subject = match line.take("action") {
         Some(Json::String(action)) => Subject::Action(action.into()),
-        Some(_) => return Err("`action` must be a text".to_owned()),
+        Some(_) => return Err("`action` must be a string".to_owned()),
         None => {
-            let method = line.text("method")?.parse().map_err(|_| "this is not a method")?;
+            let method = line.text("method")?.parse().map_err(|_| "`method` must be an HTTP method")?;
             let route = match line.take("route") {
                 Some(Json::Null) => None,
                 Some(Json::String(route)) => Some(route.into()),
-                _ => return Err("`route` must be a text or null".to_owned()),
+                _ => return Err("`route` must be a string or null".to_owned()),
             };
             Subject::Request { method, route }
         }
     };
-    let has_token = line.take("token").as_ref().and_then(Json::as_bool).ok_or("`token` is true or false")?;
+    let has_token =
+        line.take("token").as_ref().and_then(Json::as_bool).ok_or("`token` must be true or false")?;
     let is_foreign = match line.take("from-home-issuer") {
         None => false,
         Some(Json::Bool(home)) if has_token => !home,
-        Some(_) => return Err("`from-home-issuer` is true or false, and goes with a token".to_owned()),
+        Some(_) => return Err("`from-home-issuer` must be true or false, and needs a token".to_owned()),
     };
     let Some(Json::Object(attributes)) = line.take("attributes") else {
-        return Err("`attributes` is an object".to_owned());
+        return Err("`attributes` must be an object".to_owned());
     };
     if attributes.len() > MAX_ATTRIBUTES {
         return Err(format!("a record has at most {MAX_ATTRIBUTES} attributes"));
@@ -136,7 +138,7 @@ pub(crate) fn read(text: &str) -> Result<Record, String> {
     for (name, value) in attributes {
         let attribute: Attribute = name.parse().map_err(|error: UnknownAttribute| error.to_string())?;
         if wanted.contains(&attribute) {
-            return Err(format!("the attribute `{attribute}` is there twice"));
+            return Err(format!("the attribute `{attribute}` appears twice"));
         }
         values.push(Some(read_value(&attribute, value)?));
         wanted.push(attribute);
@@ -150,7 +152,7 @@ pub(crate) fn read(text: &str) -> Result<Record, String> {
         }
     };
     let Some(Json::Object(decision)) = line.take("decision") else {
-        return Err("`decision` is an object".to_owned());
+        return Err("`decision` must be an object".to_owned());
     };
     let enforced = conclusion(Members(decision))?;
     let reads = texts(line.take("reads"))?;
@@ -171,17 +173,16 @@ pub(crate) fn read(text: &str) -> Result<Record, String> {
     })
 }
 
-/// The revision's name, and beside it the digest of the policies without their documents. Where
-/// that is missing, a whole digest stands in place of the name, or nothing that is in force is
-/// what decided.
+/// The revision's name, and the digest of its policies without their documents. If the digest is
+/// missing, the name may be a whole digest. Otherwise, this matches nothing in force.
 fn judged_by(line: &mut Members) -> Result<JudgedBy, String> {
     let named = line.text("judged-by")?;
-    let revision = RevisionName::parse(&named).ok_or("`judged-by` is 12 hexadecimal digits")?;
+    let revision = RevisionName::parse(&named).ok_or("`judged-by` must be 12 hexadecimal digits")?;
     let policies = match line.take("policies") {
         None => Digest::parse(&named).unwrap_or_else(|| Digest::of(named.as_bytes())),
         Some(policies) => {
             let policies = policies.as_str().and_then(Digest::parse);
-            policies.ok_or("`policies` is 64 hexadecimal digits")?
+            policies.ok_or("`policies` must be 64 hexadecimal digits")?
         }
     };
     Ok(JudgedBy { revision, policies })
@@ -191,7 +192,7 @@ fn judged_by(line: &mut Members) -> Result<JudgedBy, String> {
 const MAX_TIME: u64 = 253_402_300_799_999;
 
 fn read_value(attribute: &Attribute, value: Json) -> Result<Recorded, String> {
-    let wrong = || format!("the value of `{attribute}` has another form");
+    let wrong = || format!("the value of `{attribute}` has the wrong form");
     if let Json::Object(members) = &value
         && let Some(word) = members.get("unreadable")
     {
@@ -246,7 +247,7 @@ fn read_value(attribute: &Attribute, value: Json) -> Result<Recorded, String> {
 fn conclusion(mut decision: Members) -> Result<Conclusion, String> {
     let verdict =
         verdict_named(&decision.text("verdict")?).filter(|verdict| *verdict != CaseVerdict::Abstain);
-    let verdict = verdict.ok_or("a verdict is allow, deny, fault or bad-request")?;
+    let verdict = verdict.ok_or("`verdict` must be allow, deny, fault or bad-request")?;
     let mut optional = |name: &str| decision.0.contains_key(name).then(|| decision.text(name)).transpose();
     let (policy, reason, step_up) = (optional("policy")?, optional("reason")?, optional("step-up")?);
     let obligations = match decision.take("obligations") {
@@ -254,17 +255,18 @@ fn conclusion(mut decision: Members) -> Result<Conclusion, String> {
         some => texts(some)?,
     };
     decision.end()?;
-    // They are printed as they are.
+    // They are printed unchanged.
     let texts = [&policy, &reason].into_iter().flatten().map(String::as_str);
     let is_odd = texts.chain(obligations.iter().map(AsRef::as_ref)).any(acts);
     if is_odd {
-        return Err("`policy`, `reason` and `obligations` hold no control or direction characters".to_owned());
+        return Err("`policy`, `reason` and `obligations` must not contain control or direction characters"
+            .to_owned());
     }
     let (policy, reason, step_up) = (policy.map(Into::into), reason.map(Into::into), step_up.map(Into::into));
     Ok(Conclusion { verdict, policy, reason, step_up, obligations })
 }
 
-/// Whether a text does something to a terminal or a line besides being read.
+/// Whether a text contains characters that act on a terminal or a line.
 fn acts(text: &str) -> bool {
     let acts = |c: char| {
         c.is_control()
@@ -275,11 +277,11 @@ fn acts(text: &str) -> bool {
 
 fn texts(value: Option<Json>) -> Result<Vec<Box<str>>, String> {
     let Some(Json::Array(items)) = value else {
-        return Err("there is no list of texts where one belongs".to_owned());
+        return Err("a list of strings is missing".to_owned());
     };
     let text = |item| match item {
         Json::String(text) => Ok(text.into()),
-        _ => Err("a list of texts holds something else".to_owned()),
+        _ => Err("a list of strings contains something else".to_owned()),
     };
     items.into_iter().map(text).collect()
 }
@@ -288,7 +290,7 @@ fn texts(value: Option<Json>) -> Result<Vec<Box<str>>, String> {
 struct Members(Map<String, Json>);
 
 impl Members {
-    /// Strictly: what is there twice is refused.
+    /// Strict: refuses duplicate members.
     fn of(text: &str) -> Result<Self, String> {
         match Format::Json.parse(text) {
             Ok(Json::Object(members)) => Ok(Self(members)),
@@ -304,7 +306,7 @@ impl Members {
     fn text(&mut self, name: &str) -> Result<String, String> {
         match self.take(name) {
             Some(Json::String(text)) => Ok(text),
-            Some(_) => Err(format!("`{name}` must be a text")),
+            Some(_) => Err(format!("`{name}` must be a string")),
             None => Err(format!("`{name}` is missing")),
         }
     }
@@ -312,7 +314,7 @@ impl Members {
     fn end(self) -> Result<(), String> {
         match self.0.keys().next() {
             None => Ok(()),
-            Some(name) => Err(format!("there is no member `{name}` here")),
+            Some(name) => Err(format!("the member `{name}` is unknown")),
         }
     }
 }

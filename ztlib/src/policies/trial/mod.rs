@@ -1,18 +1,18 @@
 //! Trying a policy set on real traffic before it is enforced.
 //!
-//! A [`Candidate`] is loaded beside the set in force: verified, compiled, tested by its own cases.
-//! Then there are two ways to learn what it would change, which give the same [`Differences`] on
-//! the same traffic:
+//! A [`Candidate`] is loaded beside the set in force: verified, compiled, and tested by its own
+//! cases. There are two ways to learn what it would change, with the same [`Differences`] for the
+//! same traffic:
 //!
-//! - **shadow** ([`PolicyStore::shadow`](super::PolicyStore::shadow)): it judges a share of what is
-//!   asked as it is asked, in a thread of its own;
-//! - **replay** ([`Candidate::replay`]): it judges what was recorded
-//!   ([`PolicyStore::record`](super::PolicyStore::record)), in memory or from a file, also on the
-//!   desk (`ztlib policy replay`).
+//! - **shadow** ([`PolicyStore::shadow`](super::PolicyStore::shadow)): judges a share of the live
+//!   questions, on a thread of its own;
+//! - **replay** ([`Candidate::replay`]): judges recorded questions
+//!   ([`PolicyStore::record`](super::PolicyStore::record)), from memory or from a file, also
+//!   without the service (`ztlib policy replay`).
 //!
-//! A [`PromotionRule`] says when that is enough ([`Candidate::check`]). A candidate never comes
-//! into force by itself: put its files in place of those in force, for every replica at once.
-//! [`Shadow::status`] says how a shadow goes.
+//! A [`PromotionRule`] states when that is enough ([`Candidate::check`]). A candidate never comes
+//! into force by itself: replace the files of the set in force with its files, for every replica at
+//! once. [`Shadow::status`] shows the progress of a shadow.
 //!
 //! ```
 //! use std::time::Duration;
@@ -25,7 +25,7 @@
 //! use ztlib::policies::trial::{Attribute, PromotionRule, RecordingRules, Share};
 //! use ztlib_testing::ManualClock;
 //!
-//! /// Whoever's label says so.
+//! /// Allows objects of these classes.
 //! struct Only(&'static [&'static str]);
 //! impl NativePolicy for Only {
 //!     fn decide(&self, question: &mut Reader, outcome: &mut Outcome) -> Result<Answer, Fault> {
@@ -52,7 +52,7 @@
 //! let recorder = policies.record(RecordingRules::new())?;
 //! assert!(ask("public") && ask("internal") && !ask("secret"));
 //!
-//! // A stricter set, tried on what was asked:
+//! // A stricter set, tried on the recorded questions:
 //! let candidate = policies.candidate(set(&["public"]))?;
 //! let found = candidate.replay(&recorder.recording());
 //! assert_eq!(found.summary(), "1 of 3 would change: 1 allow → deny (classes: wrong-class)");
@@ -61,7 +61,7 @@
 //! let rule = PromotionRule::new(3, Duration::ZERO);
 //! assert_eq!(candidate.check(&rule, &found).unwrap_err().code(), "would-change");
 //!
-//! // Mended, and good enough to be put in force:
+//! // Corrected, and good enough to be put in force:
 //! let mended = || set(&["public", "internal", "draft"]);
 //! let candidate = policies.candidate(mended())?;
 //! candidate.check(&rule, &candidate.replay(&recorder.recording()))?;
@@ -71,17 +71,18 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # What it costs
+//! # Cost
 //!
-//! Nothing is kept or copied unless it was asked for: without shadow and recorder a request pays
-//! for one relaxed load. With them, each question that is sampled is copied, and each that is
-//! recorded is taken down, by the thread that serves it; ARCHITECTURE.md has the numbers.
+//! Nothing is kept or copied without being asked for: without a shadow and a recorder, a request
+//! pays for one relaxed load. With them, the serving thread copies each sampled question, and
+//! writes a record of each recorded one. ARCHITECTURE.md has the numbers.
 //!
-//! # What it cannot know
+//! # Limits
 //!
-//! A candidate is judged as if its obligations could be carried out: they are compared as policies
-//! said them. What callers would do after another answer is in no record. A candidate with native
-//! policies that look at more than the question may decide otherwise when it is enforced.
+//! A candidate is judged as if its obligations could be carried out: they are compared as the
+//! policies stated them. No record shows what callers would do after another answer. A candidate
+//! with native policies that depend on more than the question may decide differently once it is
+//! enforced.
 
 mod candidate;
 mod conclusion;
@@ -116,7 +117,7 @@ pub use status::TrialStatus;
 pub use suggest::{Suggestion, SuggestionRules};
 pub use ztlib_contract::Attribute;
 
-/// Reads as they may be shown: values hidden by the rule, arguments escaped.
+/// Reads in a form that may be shown: the default rule hides values, and arguments are escaped.
 fn printed(trace: &Trace) -> Vec<Box<str>> {
     Redaction::new().apply(trace).iter().map(|read| read.to_string().into()).collect()
 }

@@ -1,21 +1,20 @@
-//! When what was found of a candidate is enough to promote it.
+//! When the results of a candidate are enough to promote it.
 
 use std::time::Duration;
 
 use super::differences::{Change, Differences};
 
-/// When a candidate may take the place of what is in force: after it has judged so many questions,
-/// which were asked over so long, and would have changed nothing. What may change all the same is
-/// said by a verb.
+/// When a candidate may replace the set in force: after it has judged this many questions, asked
+/// over this much time, and would have changed nothing. Verbs allow certain changes all the same.
 ///
-/// Whatever the verbs say, a candidate fails that reached no decision even once, or could not judge
-/// one of the questions.
+/// Whatever the verbs allow, a candidate fails if it reached no decision even once, or could not
+/// judge one of the questions.
 ///
 /// ```
 /// use std::time::Duration;
 /// use ztlib::policies::trial::PromotionRule;
 ///
-/// // A stricter set: after an hour and 10 000 requests, if it would have let none through that
+/// // A stricter set: after an hour and 10 000 requests, if it would not have let any through that
 /// // was refused.
 /// let rule = PromotionRule::new(10_000, Duration::from_secs(3600))
 ///     .allow_tightening()
@@ -31,29 +30,29 @@ pub struct PromotionRule {
 }
 
 impl PromotionRule {
-    /// After at least so many questions (at least 1), from the first of which to the last it took
-    /// at least so long, by the guard's clock. With a period of nothing the number alone
-    /// counts; what no trial can reach promotes nothing.
+    /// Requires at least this many questions (at least 1), and at least this much time between the
+    /// first and the last, by the guard's clock. With a period of zero only the number counts. A
+    /// rule that no trial can satisfy promotes nothing.
     pub fn new(requests: u64, period: Duration) -> Self {
         Self { requests: requests.max(1), period, allowed: Vec::new() }
     }
 
-    /// Loosens: what was refused may be allowed.
+    /// Loosens: a refusal may become an allow.
     pub fn allow_loosening(self) -> Self {
         self.allow(Change::Loosened)
     }
 
-    /// Loosens: what was allowed may be denied, so that callers lose what they have.
+    /// Loosens: an allow may become a denial, so that callers lose access.
     pub fn allow_tightening(self) -> Self {
         self.allow(Change::Tightened)
     }
 
-    /// Loosens: what was refused may be denied for another reason.
+    /// Loosens: a refusal may become a denial for another reason.
     pub fn allow_other_denials(self) -> Self {
         self.allow(Change::OtherDenial)
     }
 
-    /// Loosens: what was allowed may be allowed with other obligations.
+    /// Loosens: an allow may have other obligations.
     pub fn allow_other_obligations(self) -> Self {
         self.allow(Change::OtherObligations)
     }
@@ -63,8 +62,8 @@ impl PromotionRule {
         self
     }
 
-    /// Whether what was found is enough. [`Candidate::check`](super::Candidate::check) also asks
-    /// whether it was found against the policies that are in force.
+    /// Checks whether the results are enough. [`Candidate::check`](super::Candidate::check) also
+    /// checks that they were found against the policies in force.
     ///
     /// # Errors
     /// [`PromotionError::WouldFault`], [`PromotionError::WouldChange`],
@@ -93,41 +92,41 @@ impl PromotionRule {
     }
 }
 
-/// Why a rule does not let a candidate be promoted.
+/// Why a rule does not allow a candidate to be promoted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PromotionError {
-    /// It would change what the rule does not allow to change.
+    /// It would make a change that the rule does not allow.
     #[error("the candidate would change what the rule does not allow: {0}")]
     WouldChange(String),
     /// It reached no decision at least once.
-    #[error("the candidate reaches no decision on some requests: {0}")]
+    #[error("the candidate reaches no decision for some requests: {0}")]
     WouldFault(String),
     /// It could not judge some of the questions.
     #[error("the candidate could not judge all requests, because it reads what was not recorded: {0}")]
     NotJudged(String),
     /// It has not judged enough yet.
     #[error(
-        "the candidate has judged {judged} of {of} requests over {} of {} seconds: go on trying it",
+        "the candidate has judged {judged} of {of} requests over {} of {} seconds: continue the trial",
         period.as_secs(), of_period.as_secs()
     )]
     TooLittleEvidence {
-        /// Questions that it has judged.
+        /// The number of questions that it has judged.
         judged: u64,
-        /// How many the rule asks for.
+        /// The number that the rule requires.
         of: u64,
-        /// From the first to the last of them.
+        /// The time from the first to the last of them.
         period: Duration,
-        /// How long the rule asks for.
+        /// The time that the rule requires.
         of_period: Duration,
     },
-    /// What was found was found against other policies than those in force.
+    /// The results were found against other policies than those in force.
     #[error(
-        "other policies have come in force since, or had decided some of the requests: try the candidate against those in force"
+        "some of the requests were decided by other policies than those in force now: try the candidate against these"
     )]
     StaleEvidence,
-    /// What was found is about another candidate.
-    #[error("what was found is about another candidate")]
+    /// The results are about another candidate.
+    #[error("the results are about another candidate: check the one that was tried")]
     OtherCandidate,
 }
 

@@ -1,5 +1,5 @@
-//! A record as a question again. It is asked of a candidate and nobody else: what comes of it is a
-//! comparison, never a permit.
+//! Turns a record back into a question. Only candidates are asked it, so the result is a comparison
+//! and never a permit.
 
 use std::sync::Arc;
 
@@ -16,8 +16,8 @@ use crate::clock::unix_seconds;
 use ztlib_contract::facts::ClaimLimits;
 use ztlib_contract::{Attribute, Kind};
 
-/// The question that a record was made of, as far as the record goes: everything else is a fault to
-/// read. Or what is wrong with the record, which then comes from a file.
+/// The question that was recorded. To read anything that the record lacks is a fault. The error
+/// says what is wrong with the record, which can only happen to one from a file.
 pub(crate) fn question(record: &Arc<Record>, hidden: &Arc<[Attribute]>) -> Result<Question, String> {
     let asked = match &record.subject {
         Subject::Action(name) => Asked::Action(name.clone()),
@@ -78,10 +78,11 @@ fn request(record: &Record) -> Result<RequestFacts, String> {
         Subject::Request { method, route } => (method.clone(), route.clone()),
         Subject::Action(_) => return Err("a question of the application's own has no request".to_owned()),
     };
-    // The path is in the target; of the URI only the query is read.
+    // The path is in the target; only the query of the URI is read.
     let uri = if query.is_empty() { "/".to_owned() } else { format!("/?{query}") };
     let built = http::Request::builder().method(method).uri(uri).body(());
-    let mut parts = built.map_err(|error| format!("this is not a request: {error}"))?.into_parts().0;
+    let mut parts =
+        built.map_err(|error| format!("the record does not make a request: {error}"))?.into_parts().0;
     parts.headers = headers;
     Ok(RequestFacts { parts: Box::new(parts), target: Target::new(host, path), route, params })
 }
@@ -91,7 +92,7 @@ const TOO_MANY_HEADERS: &str = "no request has so many headers";
 fn put_header(headers: &mut HeaderMap, name: &str, values: &[Option<Box<str>>]) -> Result<(), String> {
     let name = header_name(name)?;
     for value in values {
-        // Bytes that are not UTF-8 stand for those that were not.
+        // Invalid UTF-8 stands for a value that was not UTF-8.
         let value = HeaderValue::from_bytes(value.as_deref().map_or(b"\xff", str::as_bytes));
         let value = value.map_err(|_| format!("the header `{name}` cannot have this value"))?;
         headers.try_append(&name, value).map_err(|_| TOO_MANY_HEADERS)?;
@@ -100,7 +101,7 @@ fn put_header(headers: &mut HeaderMap, name: &str, values: &[Option<Box<str>>]) 
 }
 
 fn header_name(name: &str) -> Result<HeaderName, String> {
-    name.parse().map_err(|_| format!("`{}` is not the name of a header", name.escape_debug()))
+    name.parse().map_err(|_| format!("`{}` is not a header name", name.escape_debug()))
 }
 
 fn push_query(query: &mut String, name: &str) {
@@ -109,7 +110,7 @@ fn push_query(query: &mut String, name: &str) {
     }
     query.push_str(&encoded(name));
     if name.is_empty() {
-        // A pair without name and value is none.
+        // A pair without name and value would be lost.
         query.push('=');
     }
 }
@@ -119,7 +120,7 @@ fn caller(record: &Record) -> Result<Caller, String> {
     for (attribute, value) in record.known() {
         match (attribute.kind, value) {
             (Kind::Peer, Recorded::Spiffe(id)) => {
-                let id = id.parse().map_err(|error| format!("the peer is no SPIFFE ID: {error}"))?;
+                let id = id.parse().map_err(|error| format!("the peer is not a SPIFFE ID: {error}"))?;
                 peer = Some(PeerFacts::spiffe(id));
             }
             (Kind::Peer, Recorded::Named { authority, dns_names }) => {
@@ -142,11 +143,11 @@ fn caller(record: &Record) -> Result<Caller, String> {
     Ok(Caller::new(peer.map(Arc::new), claims.map(Arc::new), address))
 }
 
-/// An object in which each pointer leads to its value. Where a pointer led into an array, it leads
-/// into an object here; nobody sees the difference, since what is above it can be read only where
-/// it was recorded itself.
+/// An object in which each pointer leads to its value. A pointer into an array leads into an object
+/// here. Nobody can see the difference, since a value above it can be read only if it was recorded
+/// itself.
 fn put_together(mut claims: Vec<(&str, &Json)>) -> Result<Map<String, Json>, String> {
-    // What holds others comes first.
+    // Claims that contain others come first.
     claims.sort_by_key(|(pointer, _)| pointer.len());
     let mut all = Json::Object(Map::new());
     let mut taken: Vec<Attribute> = Vec::new();
@@ -157,7 +158,7 @@ fn put_together(mut claims: Vec<(&str, &Json)>) -> Result<Map<String, Json>, Str
         let mut at = &mut all;
         for segment in pointer.split('/').skip(1) {
             let segment = segment.replace("~1", "/").replace("~0", "~");
-            let Json::Object(members) = at else { return Err("a claim lies within a text".to_owned()) };
+            let Json::Object(members) = at else { return Err("a claim is inside of a string".to_owned()) };
             at = members.entry(segment).or_insert_with(|| Json::Object(Map::new()));
         }
         *at = value.clone();
@@ -165,7 +166,7 @@ fn put_together(mut claims: Vec<(&str, &Json)>) -> Result<Map<String, Json>, Str
     }
     match all {
         Json::Object(members) => Ok(members),
-        _ => Err("claims are an object".to_owned()),
+        _ => Err("the claims must be an object".to_owned()),
     }
 }
 

@@ -1,4 +1,4 @@
-//! A record: of one request what policies may want to read again, and what was decided.
+//! A record of one request: what policies may want to read again, and the decision.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -24,21 +24,21 @@ use ztlib_contract::{Attribute, Kind, behind};
 /// The largest value that is kept, in bytes of memory.
 const MAX_VALUE_BYTES: usize = 32 << 10;
 
-/// Of one request: what was wanted of it, and what was decided.
+/// The attributes of one request, and the decision.
 #[derive(Clone)]
 pub(crate) struct Record {
     pub(crate) id: RequestId,
-    /// In milliseconds since 1970.
+    /// Milliseconds since 1970.
     pub(crate) time: u64,
     pub(crate) subject: Subject,
     pub(crate) has_token: bool,
-    /// The token is of another issuer than the guard's home issuer.
+    /// The token is from another issuer than the guard's home issuer.
     pub(crate) is_foreign: bool,
-    /// What was recorded; shared by all records for as long as nothing new is wanted.
+    /// The recorded attributes. Records share the list until it grows.
     pub(crate) wanted: Arc<[Attribute]>,
-    /// Of each of these its value; none where it could not be recorded.
+    /// The value of each attribute; `None` if it could not be recorded.
     pub(crate) values: Box<[Option<Recorded>]>,
-    /// The request from whose handler it was asked.
+    /// The request in whose handler the question was asked.
     pub(crate) parent: Option<RequestId>,
     pub(crate) judged_by: JudgedBy,
     pub(crate) enforced: Conclusion,
@@ -48,13 +48,13 @@ pub(crate) struct Record {
 /// The policy set that decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct JudgedBy {
-    /// As audit events and the status name it.
+    /// Its name in audit events and the status.
     pub(crate) revision: RevisionName,
-    /// What the revision names besides the documents, which change while a candidate is on trial.
+    /// The digest of the revision without the documents, which may change during a trial.
     pub(crate) policies: Digest,
 }
 
-/// What was asked about.
+/// The subject of the question.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Subject {
     Action(Arc<str>),
@@ -64,18 +64,18 @@ pub(crate) enum Subject {
 /// The reads that led to the decision.
 #[derive(Clone)]
 pub(crate) enum Reads {
-    /// With their values: only in this process, and never printed but by the rule.
+    /// With their values. Only in this process, and printed only by the redaction rule.
     Traced(Arc<Trace>),
     Printed(Box<[Box<str>]>),
 }
 
-/// What is known of one attribute.
+/// The recorded value of one attribute.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Recorded {
     /// Known to be absent.
     Absent,
     Text(Box<str>),
-    /// The values of a header; none for one that is not UTF-8.
+    /// The values of a header; `None` for a value that is not UTF-8.
     Values(Box<[Option<Box<str>>]>),
     Names(BTreeSet<Box<str>>),
     Claim(Json),
@@ -107,7 +107,7 @@ impl Unreadable {
 }
 
 impl Record {
-    /// Takes down what is wanted of a question that was decided.
+    /// Records the wanted attributes of a decided question.
     pub(crate) fn of(seen: &Seen<'_>, wanted: &Arc<[Attribute]>, hidden: &[Attribute]) -> Self {
         let (question, view) = (seen.question, seen.by.view());
         let subject = match &question.asked {
@@ -131,7 +131,7 @@ impl Record {
         }
     }
 
-    /// The enforced reads as they may be shown.
+    /// The reads of the decision, in a form that may be shown.
     pub(crate) fn printed_reads(&self) -> Vec<Box<str>> {
         match &self.reads {
             Reads::Traced(trace) => printed(trace),
@@ -140,11 +140,11 @@ impl Record {
     }
 
     pub(crate) fn now(&self) -> std::time::SystemTime {
-        // What lies beyond the platform's last moment cannot have been recorded.
+        // A time beyond the platform's range cannot have been recorded.
         UNIX_EPOCH.checked_add(Duration::from_millis(self.time)).unwrap_or(UNIX_EPOCH)
     }
 
-    /// What is known, attribute by attribute.
+    /// The recorded attributes with their values.
     pub(crate) fn known(&self) -> impl Iterator<Item = (&Attribute, &Recorded)> {
         self.wanted
             .iter()
@@ -152,7 +152,7 @@ impl Record {
             .filter_map(|(attribute, value)| Some((attribute, value.as_ref()?)))
     }
 
-    /// The bytes that it holds, for bounds. What several records share counts for each.
+    /// The memory that it uses, in bytes. Data shared by several records counts for each.
     pub(crate) fn size(&self) -> usize {
         let values = self.values.iter().flatten().map(Recorded::size).sum::<usize>();
         let reads = match &self.reads {
@@ -170,8 +170,8 @@ impl Record {
     }
 }
 
-/// A trace is shared with the decision cache; one that tells something of what is hidden is not
-/// kept, but printed without it.
+/// The decision cache shares the trace. A trace that reveals anything hidden is not kept, but
+/// printed without it.
 fn reads(trace: &Arc<Trace>, hidden: &[Attribute]) -> Reads {
     let is_hidden = |read: &Read| {
         let mut found = false;
@@ -188,7 +188,7 @@ fn reads(trace: &Arc<Trace>, hidden: &[Attribute]) -> Reads {
 }
 
 impl std::fmt::Debug for Record {
-    /// Without what it holds.
+    /// Leaves out the content.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Record")
             .field("id", &self.id)
@@ -215,14 +215,14 @@ impl Recorded {
     }
 }
 
-/// What is recorded of one attribute; none where it cannot be: it is a secret, too large, or nobody
-/// asked for it.
+/// The value to record for an attribute. `None` if it cannot be recorded: it is secret, too large,
+/// or was not asked for.
 pub(crate) fn value(attribute: &Attribute, question: &Question, view: &View) -> Option<Recorded> {
     let name: &str = &attribute.name;
     let text = |text: Option<&str>| text.map_or(Recorded::Absent, |text| Recorded::Text(text.into()));
     let request = question.request().ok();
     let value = match attribute.kind {
-        // They have places of their own.
+        // These have members of their own.
         Kind::Method | Kind::Route | Kind::Action | Kind::Token | Kind::Time => return None,
         Kind::Host => text(Some(request?.target.host())),
         Kind::Path => text(Some(request?.target.path())),
@@ -275,7 +275,7 @@ pub(crate) fn value(attribute: &Attribute, question: &Question, view: &View) -> 
     (value.size() <= MAX_VALUE_BYTES).then_some(value)
 }
 
-/// A record as a question finds it: what it has, and what is hidden in it by rule.
+/// A record as a question reads it: its values, and what a rule hides.
 #[derive(Debug)]
 pub(crate) struct Shelf {
     pub(crate) record: Arc<Record>,

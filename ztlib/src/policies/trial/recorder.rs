@@ -1,4 +1,4 @@
-//! The recorder: keeps the newest records within bounds, of what policies read.
+//! The recorder: keeps the newest records, within limits, of what policies read.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -16,17 +16,16 @@ use crate::policies::PolicyStore;
 use crate::policies::store::Shared;
 use ztlib_contract::{Attribute, Kind, behind, is_usable};
 
-/// The most attributes that are recorded of one request.
+/// The maximum number of attributes recorded of one request.
 pub(crate) const MAX_ATTRIBUTES: usize = 256;
 
-/// What is recorded, and how much of it. Recording is off until [`PolicyStore::record`] is called.
+/// What to record, and how much. Nothing is recorded until [`PolicyStore::record`] is called.
 ///
-/// Of each request a record holds the method, the route (or the action), the time, whether there
-/// was a token, what was decided, and of every [`Attribute`] that a policy has read since recording
-/// began its value, or that it was absent. Header values, claims and labels stand in it as they
-/// are: keep a recording where you keep your audit log. Headers that policies cannot read
-/// (`authorization`, `cookie`, the manifest's `secret-headers`) are never in it, nor is a token, a
-/// key or a certificate.
+/// A record holds the request's method and route (or the action), the time, whether there was a
+/// token, the decision, and the value (or absence) of every [`Attribute`] that a policy has read
+/// since recording began. It contains header values, claims and labels in plain form: keep a
+/// recording where you keep your audit log. It never contains headers that policies cannot read
+/// (`authorization`, `cookie`, the manifest's `secret-headers`), tokens, keys or certificates.
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct RecordingRules {
@@ -43,34 +42,34 @@ impl Default for RecordingRules {
 }
 
 impl RecordingRules {
-    /// The newest 10 000 records within 16 MiB, of what policies read; nothing is hidden.
+    /// Keeps the newest 10 000 records within 16 MiB, of what policies read. Nothing is hidden.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The most records, at least 1; then the oldest go.
+    /// The maximum number of records, at least 1. Beyond it the oldest are dropped.
     pub fn records(self, records: usize) -> Self {
         Self { records: records.max(1), ..self }
     }
 
-    /// The most bytes of all records together; then the oldest go. A record that is larger alone is
-    /// not kept.
+    /// The maximum size of all records together, in bytes. Beyond it the oldest are dropped. A
+    /// record that is larger by itself is not kept.
     pub fn bytes(self, bytes: usize) -> Self {
         Self { bytes, ..self }
     }
 
-    /// Records this attribute, too: a candidate will read it. A signal is recorded where a policy
-    /// in force asks for it.
+    /// Also records this attribute, because a candidate will read it. A signal is recorded only if
+    /// a policy in force asks for it.
     pub fn also(mut self, attribute: Attribute) -> Self {
         self.also.push(attribute);
         self
     }
 
-    /// Never records this attribute, no matter which policy reads it, nor a claim that it is a part
-    /// of, or that is a part of it. A candidate that reads it is told that it is hidden, and does
-    /// not judge the record. Of a read of it that a policy in force makes nothing but the name of
-    /// its function is kept. What is in every record (method, route, action, time, whether there is
-    /// a token) cannot be hidden.
+    /// Never records this attribute, whichever policy reads it, nor a claim that contains it or
+    /// that it contains. A candidate that reads it learns that it is hidden, and does not judge the
+    /// record. If a policy in force reads it, only the name of the read's function is kept. The
+    /// parts of every record (method, route, action, time, whether there is a token) cannot be
+    /// hidden.
     pub fn hide(mut self, attribute: Attribute) -> Self {
         self.hidden.push(attribute);
         self
@@ -104,12 +103,12 @@ pub struct Recorder {
     shared: Weak<Shared>,
 }
 
-/// What is recorded on.
+/// The state that a recorder writes to.
 pub(crate) struct Tape {
     records: usize,
     bytes: usize,
     hidden: Arc<[Attribute]>,
-    /// It only grows.
+    /// Only grows.
     wanted: ArcSwap<Arc<[Attribute]>>,
     ring: Mutex<Ring>,
 }
@@ -122,16 +121,16 @@ struct Ring {
 }
 
 impl PolicyStore {
-    /// Begins to record what is asked and decided, so that candidates can be judged by it. It costs
-    /// each request about a microsecond.
+    /// Begins to record questions and decisions, so that candidates can be judged by them. This
+    /// costs about a microsecond per request.
     ///
     /// # Errors
-    /// `already-recording`: two would cost twice, and neither would know what the other hides.
-    /// `cannot-hide` for what is in every record.
+    /// `already-recording` if there is a recorder: two would cost twice, and neither would know
+    /// what the other hides. `cannot-hide` for a part of every record.
     pub fn record(&self, rules: RecordingRules) -> Result<Recorder, LoadError> {
         if let Some(open) = rules.hidden.iter().find(|attribute| attribute.kind.is_always_recorded()) {
             let text = format!(
-                "`{open}` is in every record and cannot be hidden: do not record where it must not be kept"
+                "`{open}` is part of every record and cannot be hidden: do not record here if it must not be kept"
             );
             return Err(LoadError::new("cannot-hide", text));
         }
@@ -144,7 +143,7 @@ impl PolicyStore {
         });
         tape.want(&rules.also);
         if !self.0.observers.add("recorder", tape.clone()) {
-            let text = "these policies are recorded already: drop the other recorder first";
+            let text = "these policies are already being recorded: drop the other recorder first";
             return Err(LoadError::new("already-recording", text));
         }
         Ok(Recorder { tape, shared: Arc::downgrade(&self.0) })
@@ -152,7 +151,7 @@ impl PolicyStore {
 }
 
 impl Recorder {
-    /// What has been recorded so far.
+    /// The records so far.
     pub fn recording(&self) -> Recording {
         let ring = self.tape.ring();
         Recording {
@@ -162,17 +161,17 @@ impl Recorder {
         }
     }
 
-    /// What is recorded of each request from now on, besides what is in every record.
+    /// The attributes recorded of each request from now on, besides the parts of every record.
     pub fn attributes(&self) -> Vec<Attribute> {
         self.tape.wanted.load().to_vec()
     }
 
-    /// Records this attribute, too, from now on; see [`RecordingRules::also`].
+    /// Also records this attribute from now on; see [`RecordingRules::also`].
     pub fn also(&self, attribute: Attribute) {
         self.tape.want(&[attribute]);
     }
 
-    /// Forgets what was recorded so far.
+    /// Drops all records so far.
     pub fn clear(&self) {
         *self.tape.ring() = Ring::default();
     }
@@ -188,7 +187,7 @@ impl Drop for Recorder {
 }
 
 impl fmt::Debug for Recorder {
-    /// How much, without what.
+    /// Shows how much was recorded, not what.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ring = self.tape.ring();
         f.debug_struct("Recorder")
@@ -200,7 +199,7 @@ impl fmt::Debug for Recorder {
 }
 
 impl Observer for Tape {
-    /// Takes one question down.
+    /// Records one question.
     fn see(&self, seen: &Seen<'_>) {
         self.want_all(seen.trace);
         let record = Record::of(seen, &self.wanted.load(), &self.hidden);
@@ -221,13 +220,13 @@ impl Observer for Tape {
         ring.bytes = ring.bytes.saturating_add(bytes);
         ring.records.push_back(record);
         drop(ring);
-        // Freed when nobody waits for it.
+        // Freed after the lock is released.
         drop(gone);
     }
 }
 
 impl Tape {
-    /// What a decision read is wanted of every request from now on.
+    /// From now on, records of every request what this decision read.
     fn want_all(&self, trace: &Trace) {
         let wanted = self.wanted.load();
         let mut new = Vec::new();
@@ -255,7 +254,7 @@ impl Tape {
         });
     }
 
-    /// Whether it is not recorded yet, and may be.
+    /// Whether an attribute is not recorded yet, and may be.
     fn is_new(&self, wanted: &[Attribute], kind: Kind, name: &str) -> bool {
         !kind.is_always_recorded()
             && !wanted.iter().any(|attribute| attribute.covers(kind, name))

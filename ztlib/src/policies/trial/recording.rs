@@ -1,4 +1,4 @@
-//! A recording: records to judge candidates by, in memory and as a file.
+//! A recording: records for judging candidates, in memory and as a file.
 
 use std::fmt;
 use std::fs::File;
@@ -15,21 +15,21 @@ use crate::policies::files::Access;
 use crate::policies::files::whole_file;
 use ztlib_contract::Attribute;
 
-/// The largest file that is read, in bytes, its longest line, and its most records.
+/// The largest file to read, in bytes, its longest line, and its maximum number of records.
 const MAX_FILE_BYTES: u64 = 256 << 20;
 const MAX_LINE_BYTES: usize = 256 << 10;
 const MAX_RECORDS: usize = 1_000_000;
-/// The most memory that the records of a file may take: a hundred times their text, where they hold
-/// many small things.
+/// The most memory that the records of a file may use. Many small values use a hundred times the
+/// size of their text.
 const MAX_HELD_BYTES: usize = 2 << 30;
 
-/// What was asked of a service and what was decided, to judge candidates by. Made by a
+/// The questions asked of a service and its decisions, for judging candidates. Made by a
 /// [`Recorder`](super::Recorder), or read from a file.
 ///
 /// # The file
 ///
-/// JSON lines, the first `{"format":1,"kind":"ztlib-recording","hidden":[…]}`, then one record a
-/// line, the oldest first:
+/// JSON lines. The first is `{"format":1,"kind":"ztlib-recording","hidden":[…]}`, and then there is
+/// one record per line, oldest first:
 ///
 /// ```json
 /// {"id":"66b0…","time":1767225600000,"method":"GET","route":"/orders/{id}","token":true,
@@ -40,14 +40,14 @@ const MAX_HELD_BYTES: usize = 2 << 30;
 ///  "reads":["has-scope(\"orders:read\")=no"]}
 /// ```
 ///
-/// `judged-by` is the name of the revision that decided, as in the audit event of the same `id`;
-/// `policies` the digest of its policies without their documents. `action` is in the place of
-/// `method` and `route` for a question of the application's own, and `parent` is the id of the
-/// request from which it was asked. An attribute that is not there was not recorded; `null`, or of
-/// a header or a claim the empty list, says that it was absent. `{"unreadable":"several-values"}`
-/// (or `not-utf8`, `malformed`, `failed`) stands for what could not be read. A file has at most 256
-/// MiB, 1 000 000 records, and lines of at most 256 KiB; its records take at most 2 GiB of memory.
-/// The format may get more members: unknown ones are errors, and the number then changes.
+/// `judged-by` is the name of the revision that decided, as in the audit event of the same `id`,
+/// and `policies` is the digest of its policies without their documents. For a question of the
+/// application's own, `action` replaces `method` and `route`, and `parent` is the id of the request
+/// from which it was asked. An attribute that is missing was not recorded; `null` (or, for a header
+/// or a claim, an empty list) means that it was absent. `{"unreadable":"several-values"}` (or
+/// `not-utf8`, `malformed`, `failed`) means that it could not be read. A file has at most 256 MiB,
+/// 1 000 000 records, and lines of at most 256 KiB, and its records use at most 2 GiB of memory.
+/// Unknown members are errors; the format's number changes when members are added.
 ///
 /// ```
 /// use std::path::Path;
@@ -68,61 +68,61 @@ pub struct Recording {
 }
 
 impl Recording {
-    /// How many records there are.
+    /// The number of records.
     pub fn len(&self) -> usize {
         self.records.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no records.
     pub fn is_empty(&self) -> bool {
         self.records.is_empty()
     }
 
-    /// How many older records had to make room. It is not in the file.
+    /// How many older records were dropped to make room. The file does not contain this.
     pub fn evicted(&self) -> u64 {
         self.evicted
     }
 
-    /// What is hidden in it by rule.
+    /// The attributes that a rule hides.
     pub fn hidden(&self) -> impl ExactSizeIterator<Item = &Attribute> {
         self.hidden.iter()
     }
 
-    /// Writes it down.
+    /// Writes the recording.
     ///
     /// # Errors
-    /// Those of `to`.
+    /// The errors of `to`.
     pub fn write(&self, mut to: impl Write) -> io::Result<()> {
         writeln!(to, "{}", line::head(&self.hidden))?;
         self.records.iter().try_for_each(|record| writeln!(to, "{}", line::of(record)))
     }
 
-    /// Writes it to a file that only this user may read, whole or not at all: what was there before
-    /// is replaced when all is written.
+    /// Writes the recording to a file that only this user may read. The file is replaced as a whole
+    /// or not at all.
     ///
     /// # Errors
-    /// Where the file cannot be written.
+    /// If the file cannot be written.
     pub fn save(&self, file: impl AsRef<Path>) -> io::Result<()> {
         let mut text = Vec::new();
         self.write(&mut text)?;
         whole_file::write(file.as_ref(), &text, Access::Private)
     }
 
-    /// Reads a file.
+    /// Reads a recording from a file.
     ///
     /// # Errors
-    /// [`LoadError`], naming the file and the line: `recording-not-readable`, `not-a-recording`,
-    /// `bad-record`, `recording-too-large`.
+    /// [`LoadError`], which names the file and the line: `recording-not-readable`,
+    /// `not-a-recording`, `bad-record`, `recording-too-large`.
     pub fn read(file: impl AsRef<Path>) -> Result<Self, LoadError> {
         let path = file.as_ref();
         let opened = File::open(path).map_err(|error| unreadable(&error).at(path, None))?;
         Self::parse(path, opened)
     }
 
-    /// Reads what a file holds; `file` is for errors.
+    /// Parses the content of a file. `file` is only used in errors.
     ///
     /// # Errors
-    /// As [`read`](Self::read).
+    /// The errors of [`read`](Self::read).
     pub fn parse(file: &Path, from: impl io::Read) -> Result<Self, LoadError> {
         let mut lines = Lines { from: BufReader::new(from.take(MAX_FILE_BYTES + 1)), number: 0, bytes: 0 };
         let read = Self::read_lines(&mut lines);
@@ -140,7 +140,7 @@ impl Recording {
                 return Err(bad("recording-too-large", &text));
             }
             let mut record = line::read(&text).map_err(|why| bad("bad-record", &why))?;
-            // Most have the same attributes.
+            // Most records have the same attributes, so they share the list.
             if let Some(before) = records.last().filter(|before| before.wanted == record.wanted) {
                 record.wanted = before.wanted.clone();
             }
@@ -160,7 +160,7 @@ impl Recording {
 }
 
 impl fmt::Debug for Recording {
-    /// How much, without what.
+    /// Shows how much was recorded, not what.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Recording")
             .field("records", &self.len())
@@ -170,7 +170,7 @@ impl fmt::Debug for Recording {
     }
 }
 
-/// The lines of a file, one at a time.
+/// Reads the lines of a file, one at a time.
 struct Lines<R> {
     from: R,
     number: usize,

@@ -1,4 +1,4 @@
-//! Replay: a set is asked again what was recorded.
+//! Replay: asks a set the recorded questions again.
 
 use super::conclusion::Conclusion;
 use super::differences::{Compared, Differences};
@@ -8,14 +8,14 @@ use crate::authorize::View;
 use crate::authorize::{PolicySet, Revision};
 use crate::policies::cases::Draft;
 
-/// Asks a set about every record. Each is judged as of its own time; the documents are the set's.
+/// Asks a set about every record. Each is judged at its own time, with the documents of the set.
 pub(crate) fn replay(set: &PolicySet, as_candidate: Revision, recording: &Recording) -> Differences {
-    // Signals are those of the record; nobody else is asked.
+    // Signals come from the record and no other source.
     let set = set.result(None, View { signal_source: None, ..set.view().clone() });
     let mut found = Differences::new(as_candidate, None);
     for record in &recording.records {
-        // A file was looked through when it was read, and what this process recorded can be put
-        // together again. Were it not so, nobody may take it for judged.
+        // A file was checked when it was read, and records of this process can always be rebuilt.
+        // If one cannot, it must not count as judged.
         let Ok(question) = rebuild::question(record, &recording.hidden) else {
             found.miss_all();
             continue;
@@ -40,7 +40,7 @@ pub(crate) fn replay(set: &PolicySet, as_candidate: Revision, recording: &Record
 }
 
 impl Draft {
-    /// What it would have decided on recorded questions, with its own documents.
+    /// Judges recorded questions with the set's own documents.
     pub fn replay(&self, recording: &Recording) -> Differences {
         replay(&self.set, self.revision(), recording)
     }

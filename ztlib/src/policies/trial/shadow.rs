@@ -1,4 +1,4 @@
-//! The shadow: a candidate judges a share of what is asked, beside the policies in force, in a
+//! The shadow: a candidate judges a share of the live questions, beside the policies in force, on a
 //! thread of its own.
 
 use std::fmt;
@@ -24,12 +24,12 @@ use crate::policies::PolicyStore;
 use crate::policies::store::Shared;
 use crate::request_id::RequestId;
 
-/// The most questions that wait for the candidate, and their most bytes: then questions are left
-/// out and counted.
+/// The maximum number and size of the questions that wait for the candidate. Beyond that, questions
+/// are skipped and counted.
 const MAX_WAITING: usize = 1024;
 const MAX_WAITING_BYTES: usize = 8 << 20;
 
-/// Which share of all questions a candidate judges.
+/// The share of all questions that a candidate judges.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Share(NonZeroU32);
 
@@ -37,7 +37,7 @@ impl Share {
     /// All questions.
     pub const ALL: Self = Self(NonZeroU32::MIN);
 
-    /// One in so many: every n-th, counted over all threads.
+    /// One in `n`: every n-th question, counted over all threads.
     pub const fn one_in(n: NonZeroU32) -> Self {
         Self(n)
     }
@@ -45,28 +45,30 @@ impl Share {
 
 /// A candidate on trial, until this is dropped or [ended](Self::end).
 ///
-/// A question that the policies in force have decided is copied (without credentials), and waits in
-/// a bounded queue for a thread that has the candidate judge it. So a candidate delays, blocks and
-/// opens nothing, even where it loops or traps; a question for which there is no place is [left
-/// out](Self::lost). What ended before a policy was asked is not judged: no or a bad credential, a
-/// path that cannot be judged, a public route.
+/// A question that the policies in force have decided is copied (without credentials) and waits in
+/// a bounded queue for a thread that lets the candidate judge it. So a candidate delays, blocks and
+/// allows nothing, even if it loops or traps; a question that finds the queue full is
+/// [skipped](Self::lost). What was refused or allowed before a policy was asked is not judged: a
+/// missing or bad credential, a path that cannot be judged, a public route.
 ///
-/// Signals that the policies in force asked for answer the candidate, too. Others are asked of the
-/// service's source by the shadow's thread: they put load on it, and are those of a moment later.
+/// Signals that the policies in force asked for are reused for the candidate. The shadow's thread
+/// asks the service's source for others, which adds load, and their values are those of a moment
+/// later.
 ///
-/// When other policies (not only other documents) come in force meanwhile, the counts begin anew:
-/// what was found was found against others.
+/// When other policies (not only other documents) come into force, the counts start again, since
+/// the results were found against different policies.
 pub struct Shadow {
     shared: Weak<Shared>,
     state: Arc<State>,
-    /// It holds the sender of the queue, whose end ends the thread: only what looks on keeps it.
+    /// It holds the sender of the queue, and the thread ends with the sender. So only the observer
+    /// keeps it.
     tap: Weak<dyn Observer>,
 }
 
-/// What the handle and the thread share.
+/// State shared by the handle and the thread.
 pub(crate) struct State {
     tally: Mutex<Tally>,
-    /// Signalled after every question that was judged, and at the end.
+    /// Signalled after every judged question, and at the end.
     pub(crate) changed: Condvar,
     pub(crate) queue: Arc<Queue>,
 }
@@ -83,7 +85,7 @@ pub(crate) struct Queue {
     pub(crate) lost: AtomicU64,
 }
 
-/// What the path of requests sees of a shadow.
+/// The side of a shadow that is on the request path.
 pub(crate) struct Tap {
     items: SyncSender<Box<Item>>,
     one_in: NonZeroU32,
@@ -91,7 +93,7 @@ pub(crate) struct Tap {
     queue: Arc<Queue>,
 }
 
-/// A question that was decided.
+/// A decided question.
 pub(crate) struct Item {
     pub(crate) id: RequestId,
     pub(crate) question: Box<Question>,
@@ -102,15 +104,16 @@ pub(crate) struct Item {
 }
 
 impl PolicyStore {
-    /// Has a candidate judge a share of what is asked from now on, beside the policies in force. It
-    /// decides nothing.
+    /// Lets a candidate judge a share of the questions from now on, beside the policies in force.
+    /// It decides nothing.
     ///
     /// # Errors
-    /// `already-on-trial` where another shadow runs, `other-policies` where the candidate was made
-    /// for another handle, `no-thread`.
+    /// `already-on-trial` if another shadow runs, `other-policies` if the candidate was made for
+    /// another handle, `no-thread` if no thread can be started.
     pub fn shadow(&self, candidate: &Candidate, share: Share) -> Result<Shadow, LoadError> {
         if !Arc::ptr_eq(&self.0, &candidate.policies.0) {
-            let text = "the candidate was loaded for other policies: load it with `candidate` of these";
+            let text =
+                "the candidate was loaded by another `PolicyStore`: load it with `candidate` of this one";
             return Err(LoadError::new("other-policies", text));
         }
         let (sender, items) = sync_channel(MAX_WAITING);
@@ -134,7 +137,7 @@ impl PolicyStore {
             let text = "another candidate is on trial: end that shadow first";
             return Err(LoadError::new("already-on-trial", text));
         }
-        // Dropped where no thread can be had: then nothing looks on.
+        // If no thread can be started, this is dropped, and nothing observes.
         let shadow = Shadow { shared: shared.clone(), state: state.clone(), tap: Arc::downgrade(&tap) };
         let trying = Trying { shared, items, state, candidate: loaded, set, documents_of: None };
         let thread = std::thread::Builder::new().name("ztlib-shadow".to_owned());
@@ -146,14 +149,14 @@ impl PolicyStore {
 }
 
 impl Shadow {
-    /// How the trial goes.
+    /// The progress of the trial.
     pub fn status(&self) -> TrialStatus {
         self.state.tally().status.clone()
     }
 
-    /// Blocks until the status is as wanted, or for at most `timeout`; returns whether it is.
-    /// `wanted` must not call this shadow. With no time it only looks; `Duration::MAX` is for
-    /// ever.
+    /// Blocks until `wanted` returns true for the status, at most for `timeout`. Returns whether it
+    /// did. `wanted` must not call this shadow. A timeout of zero checks once; `Duration::MAX`
+    /// waits forever.
     pub fn wait_until(&self, timeout: Duration, mut wanted: impl FnMut(&TrialStatus) -> bool) -> bool {
         let tally = self.state.tally();
         let waited = self.state.changed.wait_timeout_while(tally, timeout, |tally| !wanted(&tally.status));
@@ -161,17 +164,17 @@ impl Shadow {
         wanted(&tally.status)
     }
 
-    /// What was found so far.
+    /// The results so far.
     pub fn differences(&self) -> Differences {
         self.state.tally().found.clone()
     }
 
-    /// How many questions were left out because the candidate could not keep up.
+    /// How many questions were skipped because the candidate could not keep up.
     pub fn lost(&self) -> u64 {
         self.state.queue.lost.load(Ordering::Relaxed)
     }
 
-    /// Ends the trial, and says what was found.
+    /// Ends the trial and returns the results.
     pub fn end(self) -> Differences {
         let state = self.state.clone();
         drop(self);
@@ -206,7 +209,7 @@ impl State {
 }
 
 impl Observer for Tap {
-    /// Hands a copy on, if it is this one's turn and there is a place.
+    /// Queues a copy, if this question is part of the share and there is room.
     fn see(&self, seen: &Seen<'_>) {
         if !self.asked.fetch_add(1, Ordering::Relaxed).is_multiple_of(u64::from(self.one_in.get())) {
             return;

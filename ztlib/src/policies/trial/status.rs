@@ -1,23 +1,23 @@
-//! How a trial goes.
+//! The progress of a trial.
 
 use std::time::SystemTime;
 
 use crate::authorize::Revision;
 
-/// How a [`Shadow`](super::Shadow) goes.
+/// The progress of a [`Shadow`](super::Shadow).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TrialStatus {
-    /// The candidate's revision, as it was loaded.
+    /// The candidate's revision when it was loaded.
     pub candidate: Revision,
-    /// Since when it is tried.
+    /// When the trial began.
     pub since: SystemTime,
-    /// How many questions it has judged, since the policies in force are those that they are.
+    /// The number of questions it has judged since the policies in force last changed.
     pub judged: u64,
-    /// How many of them it would answer in another way.
+    /// How many of them it would answer differently.
     pub differing: u64,
-    /// How many questions were left out because it could not keep up.
+    /// The number of questions that were skipped because it could not keep up.
     pub lost: u64,
-    /// Whether the trial is over.
+    /// Whether the trial has ended.
     pub ended: bool,
 }

@@ -10,7 +10,7 @@ use super::differences::{Differences, Group, Missing};
 const MAX_NAMED: usize = 4;
 
 impl Differences {
-    /// The first line of what it prints.
+    /// The first line of the printed form.
     pub fn summary(&self) -> String {
         let mut text = format!("{} of {} would change", grouped(self.differing()), grouped(self.judged));
         let groups = self.groups();
@@ -30,7 +30,7 @@ impl Differences {
     }
 }
 
-/// `40 312`.
+/// A number as `40 312`.
 fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();

@@ -1,4 +1,4 @@
-//! What is recorded is what was asked, through memory and file.
+//! What is recorded is what was asked, in memory and in a file.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -48,7 +48,7 @@ fn text() -> impl Strategy<Value = Box<str>> {
     prop_oneof!["[ -~]{0,12}", "\\PC{0,6}", Just(String::new())].prop_map(Into::into)
 }
 
-/// What any text of a request can be: present or absent.
+/// The possible values of an optional text of a request.
 fn optional() -> impl Strategy<Value = Recorded> {
     prop_oneof![Just(Recorded::Absent), text().prop_map(Recorded::Text)]
 }
@@ -99,7 +99,7 @@ fn peer() -> impl Strategy<Value = Recorded> {
     ]
 }
 
-/// Records as the recorder makes them, each with some of these attributes.
+/// Records as a recorder makes them, each with some of these attributes.
 fn records() -> impl Strategy<Value = Record> {
     let named = |kind, name: &'static str, value: BoxedStrategy<Recorded>| {
         let attribute = Attribute::named(kind, name);
@@ -155,7 +155,7 @@ fn records() -> impl Strategy<Value = Record> {
         let has_token = token_side.is_some();
         if let Some((a, b, c, d, e, f, g)) = token_side {
             known.extend([a, b, c, d, e, f].into_iter().flatten());
-            // What is below a claim that is recorded is in that; the recorder does not want it
+            // A recorded claim contains everything below it, and the recorder does not want that
             // again.
             if !known.iter().any(|(attribute, _)| *attribute == Attribute::claim("/groups")) {
                 known.extend(g);
@@ -178,8 +178,7 @@ fn records() -> impl Strategy<Value = Record> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
-    /// Whatever was recorded, the question that is put together of it is the one that it was
-    /// recorded of.
+    /// Whatever was recorded: a question rebuilt from a record makes the same record.
     #[test]
     fn a_record_put_together_again_is_recorded_as_itself(record in records()) {
         let record = Arc::new(record);
@@ -194,8 +193,8 @@ proptest! {
         prop_assert_eq!(question.now, UNIX_EPOCH + Duration::from_millis(record.time));
     }
 
-    /// A file is foreign: whatever is wrong with it is an error, and what is taken can be asked
-    /// about.
+    /// Files come from outside: whatever is wrong with one is an error, and whatever is accepted
+    /// can be asked about.
     #[test]
     fn no_bent_recording_panics(
         records in prop::collection::vec(records(), 1..3),
@@ -239,7 +238,7 @@ proptest! {
     }
 }
 
-/// One record with everything that the next test bends.
+/// One record with everything that the next test changes.
 fn sample() -> Record {
     record(
         request(Some("/orders/{id}")),
@@ -277,7 +276,7 @@ fn a_read_of_what_is_not_recorded_is_a_fault_and_absence_is_absence() {
         (Read::ClaimInt("/org/n".into()), Ok(Value::Int(7))),
         (Read::ClaimString("/org/none".into()), Ok(Value::Absent)),
         (Read::ClaimString("/org/n".into()), Err(ReadFault::ClaimOfWrongType("a string"))),
-        // As for every question, whatever is recorded of it.
+        // As for every question, whatever was recorded.
         (Read::Header("authorization".into()), Err(ReadFault::Secret)),
         (Read::Signal("risk".into()), Err(ReadFault::UndeclaredSignal)),
         (Read::DataString("d".into(), "/x".into()), Err(ReadFault::UndeclaredDocument)),
@@ -377,7 +376,7 @@ fn more_headers_than_a_request_can_have_are_an_error_and_no_panic() {
     let mut bent = line::of(&sample());
     bent["attributes"]["header-names"] = json!(many);
     assert!(bent.to_string().len() < 350_000);
-    // Past the bound of a line; the record itself is asked.
+    // Longer than a line may be, so the record itself is asked.
     let record = line::read(&bent.to_string()).unwrap();
     assert_eq!(
         rebuild::question(&Arc::new(record), &Arc::default()).unwrap_err(),
@@ -387,10 +386,10 @@ fn more_headers_than_a_request_can_have_are_an_error_and_no_panic() {
     bent["attributes"]["header:x-a"] = json!(vec!["a"; 40_000]);
     let record = line::read(&bent.to_string()).unwrap();
     let question = rebuild::question(&Arc::new(record), &Arc::default());
-    assert!(question.is_ok() || question.is_err(), "either way it was no panic");
+    assert!(question.is_ok() || question.is_err(), "neither way panics");
 }
 
-/// What waits for a candidate holds no credential, and reads as the request does.
+/// A question that waits for a candidate holds no credential, and reads like the request.
 #[test]
 fn a_copy_of_a_question_has_no_credentials_and_reads_the_same() {
     use crate::authorize::Caller;

@@ -1,4 +1,4 @@
-//! The thread of a shadow: has the candidate judge one question after the other, and counts.
+//! The thread of a shadow: lets the candidate judge one question after the other, and counts.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
@@ -21,7 +21,7 @@ use crate::digest::Digest;
 use crate::policies::store::Loaded;
 use crate::policies::store::{Shared, milliseconds};
 
-/// The thread of a shadow. It keeps neither the handle nor what sends to it.
+/// The thread of a shadow. It keeps neither the handle nor the sender of the queue alive.
 pub(crate) struct Trying {
     pub(crate) shared: Weak<Shared>,
     pub(crate) items: Receiver<Box<Item>>,
@@ -43,7 +43,7 @@ impl Trying {
         self.state.end();
     }
 
-    /// Has one question judged; false where the trial is over.
+    /// Judges one question. Returns false if the trial is over.
     fn try_one(&mut self, item: Item) -> bool {
         if self.state.tally().status.ended || !self.begin(item.judged_by) {
             return !self.is_over();
@@ -55,7 +55,7 @@ impl Trying {
             }
         };
         let time = milliseconds(item.question.now);
-        // A panic can only come from the application's own code: it ends nothing here.
+        // Only the application's own code can panic here. The trial continues.
         let judged = catch_unwind(AssertUnwindSafe(|| self.set.evaluate(item.question)));
         let (to, trace) = match judged {
             Ok(evaluation) => (Conclusion::of(&evaluation.result), evaluation.trace),
@@ -74,8 +74,8 @@ impl Trying {
         self.conclude(compared, &item.trace)
     }
 
-    /// Whether a question that this set decided counts: the set is in force. The first of a set
-    /// that was not begins the counts anew.
+    /// Whether a question that this set decided counts, because the set is in force. The first
+    /// question of a new set restarts the counts.
     fn begin(&mut self, judged_by: Digest) -> bool {
         let Some(shared) = self.shared.upgrade() else { return false };
         let current = shared.current.load_full();
@@ -96,12 +96,12 @@ impl Trying {
         true
     }
 
-    /// Whether there is nothing to try any more.
+    /// Whether there is nothing left to try.
     fn is_over(&self) -> bool {
         self.shared.strong_count() == 0 || self.state.tally().status.ended
     }
 
-    /// Counts one question; false where the trial is over.
+    /// Counts one question. Returns false if the trial is over.
     fn conclude(&self, compared: Compared<'_>, enforced: &Trace) -> bool {
         let mut tally = self.state.tally();
         if tally.status.ended {
@@ -112,8 +112,9 @@ impl Trying {
         let is_new = tally.found.judge(compared, || printed(enforced));
         counters::tried(if same { "same" } else { "differs" });
         if is_new {
-            // Once a group, so that a candidate which differs in everything fills no log.
-            tracing::warn!(target: "ztlib::trial", candidate = %tally.found.candidate(), %id, %from, %to, "the candidate would decide otherwise");
+            // Once per group, so that a candidate that differs in everything does not flood the
+            // log.
+            tracing::warn!(target: "ztlib::trial", candidate = %tally.found.candidate(), %id, %from, %to, "the candidate would decide differently");
         }
         let (judged, differing) = (tally.found.judged(), tally.found.differing());
         let lost = self.state.queue.lost.load(Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! Everything that callers can make more of is bounded: sites, lists, entries, what a thread keeps.
+//! Everything that callers can multiply is bounded: sites, lists, entries, and what a thread keeps.
 
 use super::*;
 
@@ -13,7 +13,7 @@ fn sites_of_sets_that_are_not_in_force_any_more_are_dropped_and_take_no_place() 
             cache.decide(&view, *at_route(&format!("/{route}")));
         }
         let sites = cache.sites.load();
-        assert_eq!(sites.len(), 4, "three of their own, and what the others share");
+        assert_eq!(sites.len(), 4, "three of their own, and the shared one");
         assert!(sites.keys().all(|site| site.root == view.root()));
     }
 }
@@ -37,7 +37,7 @@ fn what_a_thread_keeps_is_bounded_in_bytes() {
     let policies = allowing_after(&read, Feed::default());
     let view = policies.current();
     let fill = |length: usize| {
-        // A cache of its own has places of its own.
+        // A separate cache has separate entries.
         let cache = DecisionCache::new(CacheLimits { key_bytes: 1 << 20, ..CacheLimits::default() });
         for user in 0..6 {
             let mut question = sketch().question();
@@ -54,7 +54,7 @@ fn what_a_thread_keeps_is_bounded_in_bytes() {
     assert!(front::held() <= full, "{} bytes", front::held());
 }
 
-/// Of a known gRPC service, a caller makes up the methods.
+/// A caller invents methods of a known gRPC service.
 #[test]
 fn sites_that_callers_make_up_do_not_keep_others_from_being_remembered() {
     let policies = allowing_after(&json!([{ "call": "route" }]), Feed::default());
@@ -66,13 +66,13 @@ fn sites_that_callers_make_up_do_not_keep_others_from_being_remembered() {
     assert!(!cache.decide(&view, *at_route("/shop.Orders/List")).cached);
     assert!(
         cache.decide(&view, *at_route("/shop.Orders/List")).cached,
-        "a flood of made up methods shut it out"
+        "a flood of invented methods shut it out"
     );
     assert!(cache.sites.load().len() <= 9, "{} sites", cache.sites.load().len());
 }
 
-/// A method that a caller made up is a word of theirs, on a route of ours: it has no site, takes
-/// none from others, and nothing is remembered under it.
+/// A method that a caller invented, on one of our routes: it has no site, takes none from others,
+/// and nothing is cached under it.
 #[test]
 fn a_method_that_a_caller_made_up_has_no_site() {
     let policies = allowing_after(&json!([{ "call": "route" }, { "call": "method" }]), Feed::default());
@@ -98,7 +98,7 @@ fn a_method_that_a_caller_made_up_has_no_site() {
     }
 }
 
-/// An action is what the application makes it, perhaps of what callers send.
+/// An application may build actions from what callers send.
 #[test]
 fn what_a_site_is_called_is_bounded_in_bytes_too() {
     let policies = allowing_after(&json!([{ "call": "label", "with": ["owner"] }]), Feed::default());
@@ -120,13 +120,13 @@ fn what_a_site_is_called_is_bounded_in_bytes_too() {
         Kind::LongAction | Kind::Others => 0,
     };
     let held: usize = cache.sites.load().keys().map(named).sum();
-    assert!(held <= 8 * 8192, "sites are called {held} bytes");
-    assert!(ask("x".repeat(100_000)).cached, "they share one list");
+    assert!(held <= 8 * 8192, "the names of sites take {held} bytes");
+    assert!(ask("x".repeat(100_000)).cached, "long actions share one list");
     ask("orders.list".to_owned());
     assert!(ask("orders.list".to_owned()).cached);
 }
 
-/// What a policy asks may depend on who calls. Those for whom the list has no room are evaluated,
+/// What a policy asks may depend on the caller. Callers for whom the list has no room are evaluated
 /// and do not wait for each other.
 #[test]
 fn a_site_with_too_many_reads_is_evaluated_without_waiting_for_anybody() {
@@ -154,7 +154,7 @@ fn a_site_with_too_many_reads_is_evaluated_without_waiting_for_anybody() {
         std::thread::scope(|scope| {
             scope.spawn(|| done.send(cache.decide(&view, *sketch().question()).cached));
             let cached = decided.recv_timeout(Duration::from_secs(20));
-            // Else the thread would never end.
+            // Otherwise the thread would never end.
             drop(growing);
             assert_eq!(cached, Ok(false), "{length} {reads}");
         });
@@ -177,7 +177,7 @@ fn what_a_read_list_holds_is_bounded_in_bytes_too() {
     assert!(held <= 16 * 1024, "a list holds {held} bytes");
 }
 
-/// What a caller sends is written into a buffer that the thread keeps.
+/// A caller's value is written into a buffer that the thread keeps.
 #[test]
 fn a_long_value_leaves_no_long_buffer_behind() {
     let policies = allowing_after(&json!([{ "call": "header", "with": ["x-a"] }]), Feed::default());
@@ -209,7 +209,7 @@ fn the_least_and_the_greatest_bounds_mean_what_their_docs_say() {
         let cache = DecisionCache::new(bounds);
         let ask = || cache.decide(&view, *sketch().question()).cached;
         assert!(!ask());
-        // The list is there after the first one, with shared sites after the second.
+        // The list exists after the first question, or after the second if sites are shared.
         ask();
         assert_eq!(ask(), remembered, "{bounds:?}");
     }

@@ -1,4 +1,4 @@
-//! Change any one input that a policy can read, and the old entry is not served.
+//! If any one input that a policy can read changes, the old entry is not served.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -22,7 +22,7 @@ const START: u64 = 1_767_225_600;
 /// Everything that a decision can depend on.
 #[derive(Clone)]
 struct Inputs {
-    /// None for a request.
+    /// `None` for a request.
     action: Option<&'static str>,
     method: &'static str,
     host: &'static str,
@@ -32,7 +32,7 @@ struct Inputs {
     headers: Vec<(&'static str, &'static str)>,
     label: Option<&'static str>,
     peer: Option<PeerIdentity>,
-    /// None for no token.
+    /// `None` for no token.
     claims: Option<Json>,
     ip: Option<[u8; 4]>,
     now: u64,
@@ -40,7 +40,7 @@ struct Inputs {
     document: Json,
 }
 
-/// Two workloads, and two peers of an authority for DNS names, one for each of two authorities.
+/// Two workloads, and two peers of an authority for DNS names: one of each per authority.
 struct Peers {
     web: PeerIdentity,
     other_domain: PeerIdentity,
@@ -51,10 +51,10 @@ struct Peers {
 /// A change of one input.
 type Change = fn(&mut Inputs, &Peers);
 
-/// The call that makes the read, how the inputs have to be before where that is not as they are,
-/// and the change of the one input that it is about.
+/// For each read: the call that makes it, the inputs it needs if the defaults will not do, and a
+/// change of the one input that it depends on.
 ///
-/// A new read has to say here what it is about, and `every_read` has to name it.
+/// A new read must be added here and to `every_read`.
 fn about(read: &Read) -> (Vec<Box<str>>, Change, Change) {
     const AS_IT_IS: Change = |_, _| {};
     let set_claim = |with: Vec<Box<str>>, change: Change| (with, AS_IT_IS, change);
@@ -287,7 +287,7 @@ impl Stage {
         Box::new(Question::new(principal.facts(), asked, labels, moment(inputs.now)))
     }
 
-    /// Puts a set in force that makes this call, and does not care.
+    /// Puts a set in force that makes this call and allows, whatever the value.
     fn decide_after(&self, read: &Read, inputs: &Inputs) {
         let (with, ..) = about(read);
         let program = json!({ "do": [{ "call": read.function(), "with": with }], "answer": "allow" });
@@ -296,8 +296,8 @@ impl Stage {
         self.policies.replace(set.document("d", &inputs.document)).unwrap();
     }
 
-    /// Asks, and says whether the answer was remembered. The trace is that of a fresh evaluation in
-    /// either case.
+    /// Asks, and returns whether the answer was cached. The trace equals that of a fresh evaluation
+    /// either way.
     fn ask(&self, cache: &DecisionCache, inputs: &Inputs) -> bool {
         *self.feed.0.lock().unwrap() = inputs.risk;
         self.policies.set_document("d", &inputs.document).unwrap();
@@ -347,14 +347,14 @@ fn a_change_of_any_one_input_that_was_read_keeps_the_old_entry_from_being_served
         let mut changed = inputs.clone();
         change(&mut changed, &stage.peers);
         stage.decide_after(&read, &inputs);
-        // One list for all sites: the route and the method are then in no key unless they were
+        // One list for all sites: the route and the method are then in a key only if they were
         // read.
         let cache = DecisionCache::new(CacheLimits { sites: 0, ..CacheLimits::default() });
         assert!(!stage.ask(&cache, &inputs), "{read}");
         assert!(stage.ask(&cache, &inputs), "{read}: nothing changed");
         assert!(!stage.ask(&cache, &changed), "{read}: its input changed");
-        assert!(stage.ask(&cache, &changed), "{read}: and stays as it is");
-        assert!(stage.ask(&cache, &inputs), "{read}: and is again as it was");
+        assert!(stage.ask(&cache, &changed), "{read}: unchanged since");
+        assert!(stage.ask(&cache, &inputs), "{read}: back to its first value");
     }
 }
 
@@ -365,7 +365,7 @@ fn a_change_of_what_was_not_read_is_no_reason_to_ask_again() {
     stage.decide_after(&Read::HasScope("read".into()), &stage.inputs());
     let cache = DecisionCache::new(CacheLimits { sites: 0, ..CacheLimits::default() });
     assert!(!stage.ask(&cache, &stage.inputs()));
-    // `has-scope` is the question; these change what it asks, or whose word its answer is.
+    // The question is `has-scope`; these change what it asks, or who vouches for its answer.
     let same = |read: &Read| {
         !matches!(read, Read::HasScope(_) | Read::HasToken | Read::FromHomeIssuer | Read::Issuer)
     };
@@ -376,7 +376,7 @@ fn a_change_of_what_was_not_read_is_no_reason_to_ask_again() {
     }
 }
 
-/// The list above holds each read of the contract.
+/// The list above holds every read of the contract.
 #[test]
 fn every_read_of_the_contract_is_changed_here() {
     let here: BTreeSet<&str> = every_read().iter().map(Read::function).collect();

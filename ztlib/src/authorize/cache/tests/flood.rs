@@ -1,9 +1,9 @@
-//! Whatever callers send, the cache stays inside of its bounds, counted and not weighed;
-//! `conformance/examples/flood.rs` weighs the process.
+//! Whatever callers send, the cache stays within its limits as it counts them. `examples/flood.rs`
+//! measures the memory of the process.
 
 use super::*;
 
-/// So many questions: each is evaluated, and stored.
+/// The number of questions. Each is evaluated and stored.
 const QUESTIONS: usize = 50_000;
 
 #[test]
@@ -17,8 +17,8 @@ fn a_flood_of_distinct_questions_stays_inside_the_bounds() {
     for n in 0..QUESTIONS {
         let mut question = sketch().question();
         if let Asked::Request(facts) = &mut question.asked {
-            // Paths, routes, headers and methods that nobody has sent before, some with a value
-            // that no key has room for.
+            // Paths, routes, headers and methods that nobody has sent before; some have a value too
+            // long for any key.
             facts.target = Target::new("shop.example", &format!("/orders/{n}"));
             facts.route = Some(format!("/shop.Orders/Method{n}").into());
             let long = if n % 100 == 0 { 4000 } else { 10 };
@@ -36,6 +36,6 @@ fn a_flood_of_distinct_questions_stays_inside_the_bounds() {
         }
     }
     assert!(most <= bounds.bytes, "{most} bytes of {}", bounds.bytes);
-    assert!(most > bounds.bytes / 2, "{most} bytes: it held next to nothing");
+    assert!(most > bounds.bytes / 2, "{most} bytes: the cache held almost nothing");
     assert!(cache.sites.load().len() <= bounds.sites + 1, "{} sites", cache.sites.load().len());
 }

@@ -1,8 +1,8 @@
-//! When the operator is told that it does not pay to remember: not before it is so.
+//! The operator is warned that caching does not pay if that is so, and not before.
 
 use super::*;
 
-/// Asks these headers of a policy that reads one, and says whether the operator was told in the
+/// Sends these headers to a policy that reads one, and returns whether the operator was told in the
 /// end.
 fn told(bounds: CacheLimits, users: impl Iterator<Item = usize>) -> bool {
     let policies = allowing_after(&json!([{ "call": "header", "with": ["x-a"] }]), Feed::default());
@@ -37,8 +37,8 @@ fn a_cache_that_is_too_small_is_reported_and_one_with_room_is_not() {
     assert!(!told(CacheLimits::default(), users()));
 }
 
-/// What looks at misses is a thing of the whole process, and there is little of it: a list that was
-/// left keeps none, though threads still hold it.
+/// Samples of misses are few in the whole process: a list that was replaced must not keep one, even
+/// if threads still hold the list.
 #[test]
 fn a_list_that_is_left_while_its_misses_are_looked_at_holds_up_no_other() {
     let policies = allowing_after(&json!([{ "call": "header", "with": ["x-a"] }]), Feed::default());
@@ -62,7 +62,7 @@ fn a_list_that_is_left_while_its_misses_are_looked_at_holds_up_no_other() {
         let cache = DecisionCache::new(CacheLimits::default());
         (0..2500).for_each(|user| ask(&cache, &more, Some(user)));
         match n % 3 {
-            // Its list grows; another set comes in force; the guard goes.
+            // Its list grows; another set comes into force; the guard is dropped.
             0 => ask(&cache, &more, None),
             1 => ask(&cache, &policies, Some(0)),
             _ => {}

@@ -1,4 +1,4 @@
-//! The layer: settings, and nothing else.
+//! The layer: only settings.
 
 use http::request::Parts;
 use tower_layer::Layer;
@@ -7,26 +7,26 @@ use super::service::Guarded;
 use crate::enforce::guard::Guard;
 use crate::enforce::matched::MatchedRoute;
 
-/// Guards the service that it wraps: every request is authenticated, authorized, enforced and
-/// observed.
+/// Guards the service that it wraps: authenticates, authorizes and enforces every request, and
+/// leaves an audit event for it.
 #[derive(Debug, Clone)]
 pub struct GuardLayer {
     guard: Guard,
     find_route: FindRoute,
 }
 
-/// Finds what a router found for a request.
+/// Returns what a router found for a request.
 pub(super) type FindRoute = fn(&mut Parts) -> MatchedRoute;
 
 impl GuardLayer {
-    /// A layer that guards with this.
+    /// A layer that applies this guard.
     pub fn new(guard: Guard) -> Self {
         let find_route = |parts: &mut Parts| parts.extensions.remove::<MatchedRoute>().unwrap_or_default();
         Self { guard, find_route }
     }
 
-    /// Finds the route by this function, instead of a [`MatchedRoute`] in the extensions: for
-    /// adapters, whose router leaves what it found in a form of its own.
+    /// Finds the route with this function instead of a [`MatchedRoute`] in the extensions. For
+    /// adapters to routers that record the match in a form of their own.
     #[must_use]
     pub fn find_route(mut self, find_route: fn(&mut Parts) -> MatchedRoute) -> Self {
         self.find_route = find_route;

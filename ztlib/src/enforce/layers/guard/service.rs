@@ -1,4 +1,4 @@
-//! The service: a shell around the judgement.
+//! The service: a thin shell around the judgement.
 
 use std::task::{Context, Poll};
 
@@ -11,7 +11,7 @@ use crate::enforce::respond::ReplyTo;
 use crate::enforce::respond::ResponseBody;
 use crate::enforce::respond::ResponseFuture;
 
-/// A guarded service. Refusing is a response, not an error.
+/// A guarded service. A refusal is a response, not an error.
 #[derive(Debug, Clone)]
 pub struct Guarded<S> {
     inner: S,
@@ -37,9 +37,8 @@ where
         self.inner.poll_ready(cx)
     }
 
-    /// The judgement needs no waiting, so the very service that was polled ready is the one that is
-    /// called (see the note on `Service::poll_ready` in tower's documentation), and nothing is
-    /// left to cancel.
+    /// The judgement never waits. So the service that was polled ready is the one that is called
+    /// (see `Service::poll_ready` in tower's documentation), and there is nothing to cancel.
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (parts, body) = request.into_parts();
         let mut parts = Box::new(parts);

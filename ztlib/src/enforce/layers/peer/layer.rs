@@ -1,4 +1,4 @@
-//! The settings of the middleware.
+//! The layer: a clock and a [`PeerAuthenticator`].
 
 use tower_layer::Layer;
 
@@ -11,7 +11,7 @@ use crate::enforce::respond::Protocol;
 /// Puts the [`PeerIdentity`](crate::authenticate::peer::PeerIdentity) of each request into its
 /// extensions, or refuses the request with a 401.
 ///
-/// It works without the other stages, for a service whose handlers look at the peer themselves.
+/// It works without the other stages, for a service whose handlers check the peer themselves.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -52,21 +52,21 @@ pub struct AuthenticatePeerLayer {
 }
 
 impl AuthenticatePeerLayer {
-    /// Asks this authenticator at the machine's time.
+    /// A layer with this authenticator and the machine's clock.
     pub fn new(authenticator: PeerAuthenticator) -> Self {
         Self { authenticator, clock: SharedClock::default(), protocol: Protocol::Http }
     }
 
-    /// Takes the time from another clock.
+    /// Uses another clock.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = SharedClock::new(clock);
         self
     }
 
-    /// Says that the service behind serves gRPC: what can be a gRPC call (a POST over HTTP/2 with a
-    /// gRPC content type) is refused in gRPC's words, everything else in HTTP's. Without it a
-    /// refusal is a 401 to everybody, which a client of gRPC takes for UNAUTHENTICATED too.
+    /// The service behind serves gRPC. A request that can be a gRPC call (a POST over HTTP/2 with a
+    /// gRPC content type) is refused as gRPC, everything else as HTTP. Without this, every refusal
+    /// is a plain 401, which gRPC clients also report as UNAUTHENTICATED.
     #[must_use]
     pub fn serves_grpc(mut self) -> Self {
         self.protocol = Protocol::Grpc;

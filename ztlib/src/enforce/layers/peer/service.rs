@@ -1,4 +1,4 @@
-//! The middleware: a shell around [`PeerAuthenticator::authenticate`].
+//! The service: a thin shell around [`PeerAuthenticator::authenticate`].
 
 use std::task::{Context, Poll};
 
@@ -44,7 +44,7 @@ where
 
     fn call(&mut self, mut request: Request<Q>) -> Self::Future {
         let caller = ReplyTo::of(request.method(), request.version(), request.headers());
-        // Whatever stands there was not proven for this request.
+        // An identity already in the extensions was not proven for this request.
         request.extensions_mut().remove::<PeerIdentity>();
         match self.authenticator.authenticate(request.extensions(), self.clock.now()) {
             Ok(identity) => {

@@ -8,11 +8,11 @@ use crate::clock::{Clock, SharedClock};
 use crate::enforce::respond::Protocol;
 
 /// Verifies the token of each request and puts
-/// [`VerifiedClaims`](crate::authenticate::token::VerifiedClaims) into its extensions; answers 401
-/// itself where there is none to believe.
+/// [`VerifiedClaims`](crate::authenticate::token::VerifiedClaims) into its extensions. Answers 401
+/// itself if the token is missing or bad.
 ///
-/// It works alone, on any body, where who calls is all that matters. What callers may do is asked
-/// by the whole guard.
+/// It works alone, on any body, if it only matters who is calling. To decide what callers may do,
+/// use the whole guard.
 ///
 /// ```
 /// # use std::convert::Infallible;
@@ -61,22 +61,22 @@ pub struct AuthenticateTokenLayer {
 }
 
 impl AuthenticateTokenLayer {
-    /// A layer on the machine's clock.
+    /// A layer with this authenticator and the machine's clock.
     #[must_use]
     pub fn new(authenticator: TokenAuthenticator) -> Self {
         Self { authenticator, clock: SharedClock::default(), protocol: Protocol::Http }
     }
 
-    /// Asks this clock instead, once a request.
+    /// Uses another clock, which is read once per request.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = SharedClock::new(clock);
         self
     }
 
-    /// Says that the service behind serves gRPC: what can be a gRPC call (a POST over HTTP/2 with a
-    /// gRPC content type) is refused in gRPC's words, everything else in HTTP's. Without it a
-    /// refusal is a 401 to everybody, which a client of gRPC takes for UNAUTHENTICATED too.
+    /// The service behind serves gRPC. A request that can be a gRPC call (a POST over HTTP/2 with a
+    /// gRPC content type) is refused as gRPC, everything else as HTTP. Without this, every refusal
+    /// is a plain 401, which gRPC clients also report as UNAUTHENTICATED.
     #[must_use]
     pub fn serves_grpc(mut self) -> Self {
         self.protocol = Protocol::Grpc;

@@ -1,5 +1,4 @@
-//! The service that [`AuthenticateTokenLayer`](crate::enforce::layers::AuthenticateTokenLayer) puts
-//! around another.
+//! The service: a thin shell around [`TokenAuthenticator`].
 
 use std::task::{Context, Poll};
 
@@ -13,7 +12,7 @@ use crate::clock::SharedClock;
 use crate::enforce::Established;
 use crate::enforce::respond::{Cause, Protocol, Refusal, ReplyTo, ResponseBody, ResponseFuture};
 
-/// Lets requests through whose token is believed. Made by
+/// Passes requests whose token is good. Made by
 /// [`AuthenticateTokenLayer`](crate::enforce::layers::AuthenticateTokenLayer).
 #[derive(Debug, Clone)]
 pub struct AuthenticateToken<S> {
@@ -33,9 +32,9 @@ impl<S> AuthenticateToken<S> {
         Self { inner, authenticator, clock, protocol }
     }
 
-    /// The judgement: what the extensions of the request must hold.
+    /// The judgement. On success, the request's extensions hold what the handler needs.
     fn judge<B>(&self, request: &mut Request<B>) -> Result<(), TokenError> {
-        // Whatever stood outside has no say in who is calling.
+        // Claims already in the extensions have no say in who is calling.
         request.extensions_mut().remove::<VerifiedClaims>();
         let claims = self.authenticator.authenticate(request.headers(), self.clock.now())?;
         if let Some(claims) = &claims {
@@ -117,7 +116,7 @@ mod tests {
         response.extensions().get::<Refusal>().map(|refusal| refusal.cause().code())
     }
 
-    /// Asks a layer around a handler that answers with the subject that it sees.
+    /// Runs a request through the layer, to a handler that answers with the subject it sees.
     async fn ask(authenticator: TokenAuthenticator, request: Request<()>) -> Response<String> {
         let handler = service_fn(|request: Request<()>| async move {
             let claims = request.extensions().get::<VerifiedClaims>();
@@ -174,7 +173,7 @@ mod tests {
             assert_eq!(refused_with(&response), Some(code));
             assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
             assert_eq!(response.headers()[WWW_AUTHENTICATE], "Bearer error=\"invalid_token\"");
-            // All but the id is the same.
+            // Everything but the id is the same.
             let id = response.extensions().get::<Refusal>().unwrap().id().to_string();
             bodies.insert(response.body().replace(&id, ""));
         }

@@ -1,8 +1,8 @@
-//! Who vouches for a manifest: a detached signature beside it, by a key that the service trusts.
+//! The signature of a manifest: a detached file beside it, made by a key that the service trusts.
 //!
-//! The signature is over the exact bytes of the manifest, in a file of the same name with `.sig`
-//! behind it. Everything else that a set is made of is bound by the digests in the manifest, so
-//! that one signature vouches for all of it.
+//! The signature covers the exact bytes of the manifest, and its file has the same name with `.sig`
+//! appended. The digests in the manifest bind everything else in the set, so one signature covers
+//! all of it.
 
 #[cfg(feature = "manifest")]
 mod signing;
@@ -23,24 +23,24 @@ use crate::pem;
 pub use signing::SigningKey;
 pub(crate) use version::Versions;
 
-/// The most keys that are trusted at once.
+/// The maximum number of trusted keys.
 const MAX_KEYS: usize = 16;
-/// The largest signature file, in bytes: a signature is 72 at most, as text 96, and some write it
-/// over several lines.
+/// The largest signature file, in bytes. A signature is at most 72 bytes, or 96 as text, and some
+/// tools write several lines.
 const MAX_SIGNATURE_BYTES: usize = 4096;
 
-/// What stands before the 32 bytes of an Ed25519 key in its SubjectPublicKeyInfo (RFC 8410, section
+/// The bytes before the 32 bytes of an Ed25519 key in its SubjectPublicKeyInfo (RFC 8410, section
 /// 4).
 const ED25519_PREFIX: &[u8] = &[0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
-/// What stands before the 64 bytes of an uncompressed point on P-256 in its SubjectPublicKeyInfo
-/// (RFC 5480, section 2); the last byte says "uncompressed" and belongs to the point.
+/// The bytes before the 64 bytes of an uncompressed P-256 point in its SubjectPublicKeyInfo (RFC
+/// 5480, section 2). The last one means "uncompressed" and belongs to the point.
 const P256_PREFIX: &[u8] = &[
     0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86,
     0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00, 0x04,
 ];
 
 /// The name of a key: the SHA-256 digest of its SubjectPublicKeyInfo (RFC 5280, section 4.1), as
-/// `openssl pkey -pubin -in key.pub -outform DER | sha256sum` returns it. It prints as 64
+/// printed by `openssl pkey -pubin -in key.pub -outform DER | sha256sum`. It prints as 64
 /// hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyId(Digest);
@@ -57,7 +57,7 @@ impl fmt::Debug for KeyId {
     }
 }
 
-/// A public key that may vouch for policy sets: Ed25519 (RFC 8032) or ECDSA on P-256 with SHA-256.
+/// A public key that may sign policy sets: Ed25519 (RFC 8032) or ECDSA on P-256 with SHA-256.
 ///
 /// ```
 /// use ztlib::policies::{SigningKey, TrustedKey};
@@ -92,22 +92,22 @@ impl TrustedKey {
     /// -pubout` write it.
     ///
     /// # Errors
-    /// `bad-key` where there is not exactly one key, or one of another kind, or a block that is no
-    /// key: none is passed over.
+    /// `bad-key` if there is not exactly one key, or it is of another kind, or a block is not a
+    /// key. No block is skipped.
     pub fn from_pem(pem: &[u8]) -> Result<Self, LoadError> {
         let mut keys = all_from_pem(pem)?;
         match (keys.pop(), keys.is_empty()) {
             (Some(key), true) => Ok(key),
-            _ => Err(bad_key("there are several keys in the text, and one is wanted")),
+            _ => Err(bad_key("the text has more than one key")),
         }
     }
 
-    /// All keys of a PEM text: what
-    /// [`trust_key`](crate::policies::store::ManifestOptions::trust_key) takes.
+    /// All keys in a PEM text, as [`trust_key`](crate::policies::store::ManifestOptions::trust_key)
+    /// accepts them.
     ///
     /// # Errors
-    /// `bad-key` where there is none, or one of another kind, or a block that is not a key: none is
-    /// passed over.
+    /// `bad-key` if there is no key, or one of another kind, or a block that is not a key. No block
+    /// is skipped.
     pub fn all_from_pem(pem: &[u8]) -> Result<Vec<Self>, LoadError> {
         all_from_pem(pem)
     }
@@ -117,19 +117,19 @@ impl TrustedKey {
         self.id
     }
 
-    /// Whether this key signed exactly these bytes. The signature is what the signing tools write:
-    /// base64 text, on one line or several, or the bytes themselves (DER for ECDSA, 64 bytes
+    /// Checks that this key signed exactly these bytes. The signature is in the form that signing
+    /// tools write: base64 text on one line or several, or the raw bytes (DER for ECDSA, 64 bytes
     /// for Ed25519).
     ///
     /// # Errors
-    /// `malformed-signature` where it cannot be one, `bad-signature` where it is another key's or
-    /// of other bytes.
+    /// `malformed-signature` if it cannot be a signature, `bad-signature` if it belongs to another
+    /// key or other bytes.
     pub fn verify(&self, signed: &[u8], signature: &[u8]) -> Result<(), LoadError> {
         if self.has_signed(signed, &decode(signature)?) { Ok(()) } else { Err(bad_signature(&[self.id])) }
     }
 
     fn from_spki(spki: &[u8]) -> Result<Self, LoadError> {
-        // Two forms, byte for byte: there is nothing in them to be read in two ways.
+        // Two fixed byte patterns, so there is nothing to interpret.
         let p256_point = P256_PREFIX.len().saturating_sub(1);
         let (kind, algorithm, key): (_, &'static dyn VerificationAlgorithm, _) =
             if let (Some(key), 44) = (spki.strip_prefix(ED25519_PREFIX), spki.len()) {
@@ -157,7 +157,7 @@ impl fmt::Debug for TrustedKey {
     }
 }
 
-/// Whose word is taken for a set.
+/// The keys that may sign a set, and whether it must be signed.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Trust {
     keys: Vec<TrustedKey>,
@@ -165,12 +165,12 @@ pub(crate) struct Trust {
 }
 
 impl Trust {
-    /// Asks for no signature: for what will not be enforced.
+    /// Requires no signature. For sets that will not be enforced.
     pub(crate) fn nobody() -> Self {
         Self { keys: Vec::new(), unsigned_allowed: true }
     }
 
-    /// Trusts all keys of a PEM text besides those that are trusted already.
+    /// Also trusts all keys in a PEM text.
     pub(crate) fn add_pem(&mut self, pem: &[u8]) -> Result<(), LoadError> {
         for key in all_from_pem(pem)? {
             if self.keys.iter().any(|known| known.id == key.id) {
@@ -180,7 +180,7 @@ impl Trust {
                 return Err(LoadError::new(
                     "too-many-keys",
                     format!(
-                        "at most {MAX_KEYS} keys are trusted at once: drop those that sign nothing any more"
+                        "at most {MAX_KEYS} keys are trusted at once: remove those that no longer sign anything"
                     ),
                 ));
             }
@@ -193,7 +193,7 @@ impl Trust {
         self.unsigned_allowed = true;
     }
 
-    /// Who vouches for these very bytes; nobody only where that is allowed.
+    /// The key that signed exactly these bytes; `None` only if unsigned sets are allowed.
     pub(crate) fn vouch(
         &self,
         name: &str,
@@ -220,7 +220,7 @@ impl Trust {
     }
 }
 
-/// The file in which the signature of a manifest is.
+/// The name of the file with a manifest's signature.
 pub(crate) fn signature_name(manifest: &str) -> String {
     format!("{manifest}.sig")
 }
@@ -228,7 +228,7 @@ pub(crate) fn signature_name(manifest: &str) -> String {
 pub(crate) fn nobody_is_trusted() -> LoadError {
     LoadError::new(
         "unsigned-set",
-        "no key is trusted to sign policy sets: give one with `trust_key(…)`, or say `allow_unsigned()` if you trust everybody who can write to its folder",
+        "no key is trusted to sign policy sets: give one with `trust_key(…)`, or call `allow_unsigned()` if you trust everyone who can write to its folder",
     )
 }
 
@@ -236,7 +236,7 @@ fn not_signed(name: &str) -> LoadError {
     LoadError::new(
         "unsigned-set",
         format!(
-            "the manifest is not signed: sign it (`ztlib policy sign`) and put its signature there (`{name}`), or say `allow_unsigned()` if you trust everybody who can write to its folder"
+            "the manifest is not signed: sign it (`ztlib policy sign`) and put its signature there (`{name}`), or call `allow_unsigned()` if you trust everyone who can write to its folder"
         ),
     )
 }
@@ -246,7 +246,7 @@ fn bad_signature(trusted: &[KeyId]) -> LoadError {
     LoadError::new(
         "bad-signature",
         format!(
-            "the signature is by none of the trusted keys ({}), or the manifest is not the one that was signed: sign the manifest as it stands with one of these keys",
+            "no trusted key ({}) made this signature, or the manifest has changed since: sign the manifest again with one of these keys",
             ids.join(", ")
         ),
     )
@@ -273,12 +273,11 @@ fn all_from_pem(text: &[u8]) -> Result<Vec<TrustedKey>, LoadError> {
             }
         }
     }
-    if keys.is_empty() { Err(bad_key("there is none in the text")) } else { Ok(keys) }
+    if keys.is_empty() { Err(bad_key("the text has no key")) } else { Ok(keys) }
 }
 
-/// The bytes of a signature, whichever way a tool wrote it. The third byte of DER (2, an integer
-/// follows) is not a letter of base64, and 64 arbitrary bytes that all are such letters do not
-/// happen.
+/// The bytes of a signature, in either form. The third byte of DER (2, since an integer follows) is
+/// not a base64 character, and 64 random bytes are never all base64 characters in practice.
 fn decode(file: &[u8]) -> Result<Vec<u8>, LoadError> {
     let is_base64 = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'=');
     let signature = if file.iter().all(|b| is_base64(b) || b.is_ascii_whitespace()) {

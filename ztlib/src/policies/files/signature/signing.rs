@@ -1,4 +1,4 @@
-//! Signing, for tools: the same formats that are verified.
+//! Signing, for tools, in the formats that are verified.
 
 use std::fmt;
 use std::path::Path;
@@ -18,9 +18,8 @@ use crate::policies::files::manifest::MAX_MANIFEST_BYTES;
 use crate::policies::files::whole_file;
 use crate::policies::files::whole_file::Access;
 
-/// A private key that vouches for policy sets: Ed25519, or ECDSA on P-256. Use it for nothing else,
-/// and keep it off the machines that are guarded: what it signed is believed wherever it is
-/// trusted.
+/// A private key that signs policy sets: Ed25519, or ECDSA on P-256. Use it for nothing else, and
+/// keep it off the guarded machines: whatever it signs is accepted wherever it is trusted.
 ///
 /// ```
 /// use ztlib::policies::SigningKey;
@@ -42,13 +41,13 @@ enum Pair {
 }
 
 impl SigningKey {
-    /// A private key in PEM (`-----BEGIN PRIVATE KEY-----`, PKCS#8, not encrypted), as `openssl
-    /// genpkey -algorithm ed25519` writes it. cosign's private keys are encrypted in its own
-    /// way: sign with cosign itself.
+    /// A private key in PEM (`-----BEGIN PRIVATE KEY-----`, PKCS#8, not encrypted), as written by
+    /// `openssl genpkey -algorithm ed25519`. cosign encrypts its private keys in its own format:
+    /// sign with cosign itself.
     ///
     /// # Errors
-    /// `bad-key` where it is none, is encrypted or is of another kind, or where there is more than
-    /// the one key. The text is never part of the error.
+    /// `bad-key` if the text has no such key or more than one, or the key is encrypted or of
+    /// another kind. The text is never part of the error.
     pub fn from_pem(pem: &[u8]) -> Result<Self, LoadError> {
         let mut keys = Vec::new();
         for block in pem::read(pem).map_err(|error| bad_key(&format!("it is not PEM: {error}")))? {
@@ -63,8 +62,8 @@ impl SigningKey {
         }
         let der = match (keys.pop(), keys.is_empty()) {
             (Some(key), true) => key,
-            (Some(_), false) => return Err(bad_key("there are several keys in the text, and one is wanted")),
-            (None, _) => return Err(bad_key("there is none in the text")),
+            (Some(_), false) => return Err(bad_key("the text has more than one key")),
+            (None, _) => return Err(bad_key("the text has no key")),
         };
         if let Ok(pair) = Ed25519KeyPair::from_pkcs8_maybe_unchecked(&der) {
             return Self::new(Pair::Ed25519(pair));
@@ -74,13 +73,13 @@ impl SigningKey {
         Self::new(Pair::P256(pair))
     }
 
-    /// A new Ed25519 key, and its private part in PEM (PKCS#8): a secret, to be stored where only
-    /// the signer reads it.
+    /// Generates an Ed25519 key. Also returns its private part in PEM (PKCS#8): a secret, which
+    /// only the signer should be able to read.
     ///
     /// # Errors
-    /// `bad-key` where the system has no randomness.
+    /// `bad-key` if the system's random number generator fails.
     pub fn generate() -> Result<(Self, String), LoadError> {
-        let failed = |_| bad_key("none could be made");
+        let failed = |_| bad_key("the system's random number generator failed");
         let pair = Ed25519KeyPair::generate().map_err(failed)?;
         let pkcs8 = pair.to_pkcs8v1().map_err(failed)?;
         Ok((Self::new(Pair::Ed25519(pair))?, to_pem("PRIVATE KEY", pkcs8.as_ref())))
@@ -89,7 +88,7 @@ impl SigningKey {
     fn new(pair: Pair) -> Result<Self, LoadError> {
         let spki = match &pair {
             Pair::Ed25519(pair) => [ED25519_PREFIX, pair.public_key().as_ref()].concat(),
-            // The prefix ends with the point's first byte.
+            // The prefix ends with the first byte of the point.
             Pair::P256(pair) => {
                 let point = pair.public_key().as_ref();
                 [P256_PREFIX, point.get(1..).unwrap_or_default()].concat()
@@ -103,33 +102,33 @@ impl SigningKey {
         self.public.id()
     }
 
-    /// The public key in PEM: what services are to trust.
+    /// The public key in PEM, for services to trust.
     pub fn public_key_pem(&self) -> String {
         to_pem("PUBLIC KEY", &self.public.spki)
     }
 
-    /// The signature of these very bytes, as one line of base64: what belongs in the `.sig` file.
+    /// The signature of exactly these bytes, as one line of base64: the content of the `.sig` file.
     ///
     /// # Errors
-    /// `not-signed` where the system has no randomness.
+    /// `not-signed` if the system's random number generator fails.
     pub fn sign(&self, bytes: &[u8]) -> Result<String, LoadError> {
         let signature = match &self.pair {
             Pair::Ed25519(pair) => pair.try_sign(bytes),
             Pair::P256(pair) => pair.sign(&SystemRandom::new(), bytes),
         };
         let signature = signature.map_err(|_| {
-            LoadError::new("not-signed", "the signature could not be made: is there no randomness?")
+            LoadError::new("not-signed", "could not sign: the system's random number generator failed")
         })?;
         Ok(format!("{}\n", STANDARD.encode(signature.as_ref())))
     }
 
     /// Checks that a manifest has all that a signed set needs (a `version`, the services that it is
-    /// `for`, the digest of everything that it names, the files themselves as it
-    /// describes them), signs it, and puts the signature beside it. Nothing is compiled.
+    /// `for`, the digest of everything that it names, and files that match), signs it, and writes
+    /// the signature beside it. Nothing is compiled.
     ///
     /// # Errors
-    /// As loading a signed set, except for compiling; `not-signed` where the signature cannot be
-    /// written. An earlier signature then stays.
+    /// The errors of loading a signed set, except those of compiling; `not-signed` if the signature
+    /// cannot be written. An earlier signature then stays.
     pub fn sign_manifest(&self, path: &Path) -> Result<(), LoadError> {
         let mut folder = Folder::of(path)?;
         let name = manifest::file_name(path)?;
@@ -144,7 +143,7 @@ impl SigningKey {
 }
 
 impl fmt::Debug for SigningKey {
-    /// Its name, and nothing of the secret.
+    /// Shows the name of the key, and nothing of the secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SigningKey").field("id", &self.id()).finish_non_exhaustive()
     }

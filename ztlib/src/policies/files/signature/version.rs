@@ -1,4 +1,4 @@
-//! Which versions may still be loaded: the guard against an old set that was once signed and is put
+//! Which versions may still be loaded. Prevents an old set that was once signed from being put
 //! back.
 
 use std::fs::File;
@@ -14,22 +14,22 @@ use crate::policies::files::manifest::Signed;
 use crate::policies::files::whole_file;
 use crate::policies::files::whole_file::Access;
 
-/// The longest mark, in bytes: a number, a space, a digest.
+/// The longest mark, in bytes: a number, a space and a digest.
 const MAX_MARK_BYTES: u64 = 128;
 
-/// Held while a mark is looked at and written.
+/// Held while a mark is checked and written.
 static RAISING: Mutex<()> = Mutex::new(());
 
-/// The highest version that has been in force, and what is asked of the next.
+/// The highest version that has been in force, and the requirements for the next.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Versions {
-    /// What the service itself was told.
+    /// The minimum that the service was configured with.
     pub(crate) least: u64,
-    /// Where the mark outlasts the process.
+    /// The file that keeps the mark across restarts.
     pub(crate) file: Option<PathBuf>,
     highest: Option<Mark>,
-    /// The manifest of what was rolled back from: it may be read again, since its documents are
-    /// data. It raises nothing.
+    /// The manifest that was rolled back from. It may be read again, since its documents are data,
+    /// and raises nothing.
     left: Option<Digest>,
 }
 
@@ -46,36 +46,36 @@ impl Versions {
         self.highest.map(|mark| mark.version)
     }
 
-    /// Lets the manifest that is left now be read again.
+    /// Allows the manifest that was rolled back from to be read again.
     pub(crate) fn leave(&mut self, manifest: Option<Digest>) {
         self.left = manifest;
     }
 
-    /// Whether this is the manifest that was left.
+    /// Whether this is the manifest that was rolled back from.
     pub(crate) fn was_left(&self, signed: &Signed) -> bool {
         self.left == Some(signed.manifest)
     }
 
-    /// Whether this set may be read: it may come after those that were in force, or it is what was
-    /// left.
+    /// Whether this set may be read: it may follow those that were in force, or it was rolled back
+    /// from.
     pub(crate) fn check_readable(&self, signed: &Signed) -> Result<(), LoadError> {
         if self.was_left(signed) { Ok(()) } else { self.check(signed) }
     }
 
-    /// Whether this set may come after those that were in force.
+    /// Whether this set may follow those that were in force.
     pub(crate) fn check(&self, signed: &Signed) -> Result<(), LoadError> {
         if signed.version < self.least {
-            return Err(older(signed.version, self.least, "the service was told to take no lower one"));
+            return Err(older(signed.version, self.least, "the service was configured with that minimum"));
         }
         let Some(highest) = self.mark()? else { return Ok(()) };
         if signed.version < highest.version {
-            return Err(older(signed.version, highest.version, "that one has been in force"));
+            return Err(older(signed.version, highest.version, "that version has been in force"));
         }
         if signed.version == highest.version && signed.manifest != highest.manifest {
             return Err(LoadError::new(
                 "version-reused",
                 format!(
-                    "another manifest of version {} has been in force: give this one a higher `version` and sign it again",
+                    "another manifest with version {} has been in force: give this one a higher `version` and sign it again",
                     signed.version
                 ),
             ));
@@ -83,15 +83,15 @@ impl Versions {
         Ok(())
     }
 
-    /// Notes that this set is about to be in force: in the file first, so that no crash can make
-    /// the next process forget it.
+    /// Records that this set is about to come into force. The file is written first, so that no
+    /// crash can make the next process forget it.
     pub(crate) fn raise(&mut self, signed: &Signed) -> Result<(), LoadError> {
         let mark = Mark { version: signed.version, manifest: signed.manifest };
         if self.highest == Some(mark) {
             return Ok(());
         }
-        // Loading takes seconds, and another handle of the process may have gone on meanwhile:
-        // between this look and the writing none can.
+        // Loading takes seconds, and another handle of the process may have raised the version
+        // since. Under this lock, none can between the check and the write.
         let _one_at_a_time = RAISING.lock().unwrap_or_else(PoisonError::into_inner);
         self.check(signed)?;
         if let Some(file) = &self.file {
@@ -99,7 +99,7 @@ impl Versions {
                 LoadError::new(
                     "version-not-kept",
                     format!(
-                        "the version cannot be written down: {error}: let the service write to the file's folder, which nobody who delivers policies can write to"
+                        "the version cannot be recorded: {error}: use a folder that the service can write to, and that nobody who delivers policies can"
                     ),
                 )
                 .at(file, None)
@@ -109,7 +109,7 @@ impl Versions {
         Ok(())
     }
 
-    /// What is known of earlier sets: by this handle, or by the last one to keep the file.
+    /// The mark of earlier sets: of this handle, or of the process that last wrote the file.
     fn mark(&self) -> Result<Option<Mark>, LoadError> {
         let Some(path) = &self.file else { return Ok(self.highest) };
         let mut text = String::new();
@@ -118,7 +118,7 @@ impl Versions {
             LoadError::new(
                 "version-mark-unreadable",
                 format!(
-                    "the highest version so far cannot be read: {why}: put the file back, or remove it if you are sure that the manifest is the newest one"
+                    "the highest version so far cannot be read: {why}: restore the file, or remove it if you are sure that the manifest is the newest one"
                 ),
             )
             .at(path, None)
@@ -127,7 +127,8 @@ impl Versions {
             Ok(_) => {
                 let (version, digest) = text.trim_end().split_once(' ').unwrap_or_default();
                 let mark = version.parse().ok().zip(Digest::parse(digest));
-                let (version, manifest) = mark.ok_or_else(|| unreadable("it holds no version and digest"))?;
+                let (version, manifest) =
+                    mark.ok_or_else(|| unreadable("it does not hold a version and a digest"))?;
                 let own = self.highest.filter(|own| own.version >= version);
                 Ok(own.or(Some(Mark { version, manifest })))
             }
@@ -141,7 +142,7 @@ fn older(version: u64, than: u64, why: &str) -> LoadError {
     LoadError::new(
         "older-version",
         format!(
-            "the set's version is {version}, and {than} is the least that is taken, since {why}: to return to an older set, give it a higher `version` and sign it again"
+            "the set's version is {version}, but at least {than} is required, because {why}: to return to an older set, give it a higher `version` and sign it again"
         ),
     )
 }
