@@ -35,15 +35,23 @@ impl Project {
     /// `ztlib init`, and the service's own tests. They build the service, too.
     fn start(framework: &str) -> Self {
         let name = format!("demo-{framework}");
-        let folder =
-            Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("init-{}", std::process::id())).join(&name);
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR"))
+            .join(format!("init-{framework}-{}", std::process::id()))
+            .join(&name);
         let _ = fs::remove_dir_all(&folder);
         let project = Self { folder, name };
         let init =
             Command::new(env!("CARGO_BIN_EXE_ztlib")).args(["init", framework]).arg(&project.folder).output();
         let init = init.unwrap();
         assert!(init.status.success(), "{}", String::from_utf8_lossy(&init.stderr));
+        // With the profile of this workspace, what has the same features is there already.
+        let workspace =
+            fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml")).unwrap();
+        let profile = workspace.find("[profile.dev]").map(|at| workspace.split_at(at).1).unwrap();
+        let file = project.folder.with_extension("profile.toml");
+        fs::write(&file, profile).unwrap();
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        cargo.arg("--config").arg(&file);
         cargo.args(["test", "--offline", "--target-dir"]).arg(target()).current_dir(&project.folder);
         let test = cargo.output().unwrap();
         let (said, errors) = (String::from_utf8_lossy(&test.stdout), String::from_utf8_lossy(&test.stderr));
@@ -97,7 +105,7 @@ impl Project {
 
 impl Drop for Project {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.folder);
+        let _ = self.folder.parent().map(fs::remove_dir_all);
     }
 }
 
