@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueHint};
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
-/// The desk of a policy author: write, build, test, explain, measure, look through, replay, sign.
+/// The desk of a service author and of a policy author: start a service; write, build, test,
+/// explain, measure, look through, replay and sign policies.
 ///
 /// Exit codes: 0 all is well; 1 a test or a lint failed, or a replay found a change; 2 the command
 /// line is wrong; 3 something cannot be read, built, loaded, signed or verified.
@@ -20,6 +21,11 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Start a service: a folder with a guarded service that compiles, policies, tests and keys
+    Init(Init),
+    /// Keys and tokens to try a service with, on this machine only
+    #[command(subcommand)]
+    Desk(DeskCommand),
     /// Policies: make, build, test, explain, measure, look through, replay, sign
     #[command(subcommand)]
     Policy(PolicyCommand),
@@ -31,6 +37,15 @@ pub(crate) enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DeskCommand {
+    /// Make keys for the desk: roots, certificates of the service and of two callers, a key set.
+    /// They are good for 30 days
+    Keys(Keys),
+    /// Print a token, good for 15 minutes
+    Token(Token),
 }
 
 #[derive(Debug, Subcommand)]
@@ -67,6 +82,55 @@ pub(crate) enum SetCommand {
     /// Find policies that never decide, reasons that are never given, facts that are never read,
     /// routes that nobody covers
     Lint(Lint),
+}
+
+/// What serves the requests.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Framework {
+    /// HTTP
+    Axum,
+    /// gRPC
+    Tonic,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Init {
+    /// What serves the requests
+    pub(crate) framework: Framework,
+    /// The folder: a new one, or an empty one
+    #[arg(default_value = ".", value_hint = ValueHint::DirPath)]
+    pub(crate) folder: PathBuf,
+    /// The service's name: 1 to 40 of a-z, 0-9 and `-`, a letter first. Unless given, the folder's
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// A checkout of ztlib, from which the service takes its crates until they are released. Unless
+    /// given, the one that this command was built from
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::DirPath)]
+    pub(crate) ztlib: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Keys {
+    /// The service's name, as in its Cargo.toml
+    pub(crate) name: String,
+    /// The folder: a new one, or an empty one
+    #[arg(default_value = "desk", value_hint = ValueHint::DirPath)]
+    pub(crate) folder: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Token {
+    /// Whom it is for: the claim `sub`
+    pub(crate) subject: String,
+    /// A role, in the claim `roles`; once for each
+    #[arg(long = "role", value_name = "ROLE")]
+    pub(crate) roles: Vec<String>,
+    /// Further claims, as JSON: `{"scope": "orders:read"}`
+    #[arg(long, value_name = "JSON")]
+    pub(crate) claims: Option<String>,
+    /// The folder that `ztlib desk keys` made
+    #[arg(long, value_name = "FOLDER", default_value = "desk", value_hint = ValueHint::DirPath)]
+    pub(crate) keys: PathBuf,
 }
 
 #[derive(Debug, Args)]

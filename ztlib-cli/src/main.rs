@@ -1,5 +1,5 @@
-//! `ztlib`: the desk of a policy author. What it does is done by the library; here it is asked for
-//! and printed.
+//! `ztlib`: the desk of a service author and of a policy author. What policies are asked is done by
+//! the library; here it is asked for and printed.
 
 mod args;
 mod bench;
@@ -7,15 +7,20 @@ mod build;
 mod component;
 mod explain;
 mod failure;
+mod init;
 mod inspect;
+mod keys;
 mod lint;
+mod names;
 mod new;
+mod new_files;
 mod pin;
 mod replay;
 mod show;
 mod signature;
 mod suggest;
 mod test;
+mod token;
 mod toolchain;
 
 use std::io::{self, Write};
@@ -23,7 +28,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
-use args::{Cli, Command, PolicyCommand, SetCommand};
+use args::{Cli, Command, DeskCommand, PolicyCommand, SetCommand};
 use failure::{FAILED, Failure};
 use show::Desk;
 
@@ -58,6 +63,9 @@ fn main() -> ExitCode {
 
 fn run(command: Command, desk: &mut Desk<'_>) -> Result<Ended, Failure> {
     match command {
+        Command::Init(init) => init::run(&init, desk),
+        Command::Desk(DeskCommand::Keys(keys)) => keys::run(&keys, desk),
+        Command::Desk(DeskCommand::Token(token)) => token::run(&token, desk),
         Command::Policy(PolicyCommand::New(new)) => new::run(&new, desk),
         Command::Policy(PolicyCommand::Build(build)) => build::run(&build, desk),
         Command::Policy(PolicyCommand::Test(test)) => test::run(&test, desk),

@@ -8,6 +8,7 @@ use serde_json::json;
 use crate::Ended;
 use crate::args::New;
 use crate::failure::{BROKEN, Failure, USAGE};
+use crate::names::is_well_formed;
 use crate::show::Desk;
 
 /// The version of the SDK that is asked for where none is at hand: both are released together.
@@ -72,9 +73,7 @@ const UNRELEASED: &str = "the SDK `ztlib-policy` is not released yet, and cargo 
 
 /// The name stands in a crate's name, a policy's and a file's.
 fn check(name: &str) -> Result<(), Failure> {
-    let good = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-    let begins = name.bytes().next().is_some_and(|b| b.is_ascii_lowercase());
-    if begins && name.len() <= 64 && !name.ends_with('-') && name.bytes().all(good) {
+    if is_well_formed(name, 64) {
         return Ok(());
     }
     let text = format!(

@@ -2,7 +2,8 @@
 
 #![allow(clippy::expect_used, reason = "a test aid that cannot be made stops the test")]
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::request::Builder;
@@ -22,7 +23,8 @@ use crate::{Authority, Issued, ManualClock, TokenIssuer, a_day};
 /// It is the guard of a service, so a test shows what callers get: the same checks of certificate
 /// and token, the same policies, the same refusals. Only the TLS connection is left out.
 ///
-/// - The trust domain is `test`, the issuer `https://id.test`, the audience `test`.
+/// - The trust domain is `test` ([`trust_domain`](Self::trust_domain) adds others), the issuer
+///   `https://id.test`, the audience `test`.
 /// - A caller has a token and a peer certificate, unless the test takes one away.
 /// - The clock stands still until the test moves it.
 ///
@@ -49,10 +51,22 @@ use crate::{Authority, Issued, ManualClock, TokenIssuer, a_day};
 pub struct TestGuard(Arc<Parts>);
 
 struct Parts {
-    authority: Authority,
+    /// By trust domain: a root vouches for one domain.
+    authorities: Mutex<BTreeMap<String, Arc<Authority>>>,
+    trust: Trust,
     issuer: TokenIssuer,
     clock: ManualClock,
     guard: Guard,
+}
+
+/// The trust domain that every test guard takes.
+const DOMAIN: &str = "test";
+
+/// Trust in this authority, for this domain.
+fn trusting(domain: &str, authority: &Authority) -> Trust {
+    let domain = domain.parse().expect("a trust domain");
+    let trust = Trust::builder().trust(domain, [authority.certificate()]);
+    trust.and_then(|trust| trust.build()).expect("a fresh root")
 }
 
 /// Allows every caller that is known.
@@ -91,20 +105,57 @@ impl TestGuard {
         let authority = Authority::new("test root");
         let issuer = TokenIssuer::new("https://id.test");
         let clock = ManualClock::new(a_day());
-        let domain = "test".parse().expect("a trust domain");
-        let trust = Trust::builder().trust(domain, [authority.certificate()]);
-        let trust = trust.and_then(|trust| trust.build()).expect("a fresh root");
+        let trust = trusting(DOMAIN, &authority);
         let keys = KeySet::from_jwks(&issuer.jwks()).expect("fresh keys");
         let known = Issuer::new(issuer.name()).audience("test").algorithms([issuer.algorithm()]).keys(keys);
         let tokens = TokenVerifier::builder().issuer(known).build().expect("a fresh issuer");
         let guard = Guard::builder()
             // There is no TLS in such a test; the chain is verified all the same.
-            .peers(PeerAuthenticator::new(trust).trust_foreign_acceptor())
+            .peers(PeerAuthenticator::new(trust.clone()).trust_foreign_acceptor())
             .tokens(TokenAuthenticator::new(tokens))
             .policies(policies)
             .clock(clock.clone());
         let guard = settings(guard).build();
-        Self(Arc::new(Parts { authority, issuer, clock, guard }))
+        let authorities = Mutex::new(BTreeMap::from([(DOMAIN.to_owned(), Arc::new(authority))]));
+        Self(Arc::new(Parts { authorities, trust, issuer, clock, guard }))
+    }
+
+    /// Takes peers of this trust domain, too, as the service does whose policies name them. It has a
+    /// root of its own. Clones take them as well.
+    ///
+    /// ```
+    /// use http::{Request, Response, StatusCode};
+    /// use tower::{Layer as _, ServiceExt as _, service_fn};
+    /// use ztlib::enforce::GuardLayer;
+    /// use ztlib_testing::TestGuard;
+    ///
+    /// # tokio_test::block_on(async {
+    /// let test = TestGuard::allow_all().trust_domain("shop.example");
+    /// let handler = service_fn(|_: Request<()>| async { Ok::<_, std::io::Error>(Response::new(())) });
+    /// let service = GuardLayer::new(test.guard()).layer(handler);
+    ///
+    /// let ours = test.caller("alice").peer("spiffe://shop.example/frontend");
+    /// let ours = ours.get("/orders/7").body(()).unwrap();
+    /// assert_eq!(service.clone().oneshot(ours).await.unwrap().status(), StatusCode::OK);
+    ///
+    /// let theirs = test.caller("alice").peer("spiffe://partner.example/frontend");
+    /// let theirs = theirs.get("/orders/7").body(()).unwrap();
+    /// assert_eq!(service.oneshot(theirs).await.unwrap().status(), StatusCode::UNAUTHORIZED);
+    /// # });
+    /// ```
+    ///
+    /// # Panics
+    /// `domain` is not a trust domain (SPIFFE-ID section 2.1).
+    #[must_use]
+    pub fn trust_domain(self, domain: &str) -> Self {
+        let mut authorities = self.0.authorities.lock().unwrap_or_else(PoisonError::into_inner);
+        if !authorities.contains_key(domain) {
+            let authority = Authority::new("test root of another trust domain");
+            self.0.trust.update(trusting(domain, &authority)).expect("a fresh root is nobody else's");
+            authorities.insert(domain.to_owned(), Arc::new(authority));
+        }
+        drop(authorities);
+        self
     }
 
     /// The guard, for a `GuardedRouter`, `GuardedRoutes` or `GuardLayer`.
@@ -115,6 +166,14 @@ impl TestGuard {
     /// The clock by which it judges.
     pub fn clock(&self) -> &ManualClock {
         &self.0.clock
+    }
+
+    /// The authority of a SPIFFE ID's trust domain.
+    fn authority_of(&self, id: &str) -> Arc<Authority> {
+        let domain = id.strip_prefix("spiffe://").and_then(|rest| rest.split('/').next());
+        let authorities = self.0.authorities.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = domain.and_then(|domain| authorities.get(domain)).or_else(|| authorities.get(DOMAIN));
+        Arc::clone(known.expect("the first domain stays"))
     }
 
     /// A caller with a token for this subject, through the peer `spiffe://test/client`.
@@ -164,7 +223,8 @@ impl TestCaller {
         self
     }
 
-    /// Calls through another peer: a SPIFFE ID of the trust domain `test`.
+    /// Calls through another peer. One of a trust domain that the guard does not take has a
+    /// certificate of the root of `test`, and is refused.
     pub fn peer(mut self, spiffe_id: &str) -> Self {
         self.peer = Some(spiffe_id.to_owned());
         self
@@ -230,6 +290,6 @@ impl TestCaller {
     }
 
     fn issued(&self) -> Option<Issued> {
-        self.peer.as_deref().map(|id| self.test.0.authority.issue_spiffe(id))
+        self.peer.as_deref().map(|id| self.test.authority_of(id).issue_spiffe(id))
     }
 }
