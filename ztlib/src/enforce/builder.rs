@@ -229,7 +229,7 @@ impl GuardBuilder<Ready> {
     /// a bad token, not a denial, not a fault. [`Permit::enforced`](super::Permit::enforced) tells
     /// a handler whether the request would have been refused.
     pub fn observe_only(mut self) -> Self {
-        self.0.0.enforcement = Enforcement::Nowhere;
+        self.0.0.enforcement = self.0.0.enforcement.observing();
         self
     }
 
@@ -239,10 +239,11 @@ impl GuardBuilder<Ready> {
     /// `/shop.Inventory/Reserve`.
     ///
     /// A request that matches no route is only observed. A question (`Guard::ask`) belongs to the
-    /// route of the request whose principal asks. Templates are compared as text; a mistyped one
-    /// enforces nothing, which
-    /// [`enforced_routes_not_met`](super::Guard::enforced_routes_not_met) shows. A template is cut
-    /// to 512 bytes, and so is the route that it is compared with.
+    /// route of the request that the principal comes from; without one it is only observed.
+    /// Templates are compared as text, the first 512 bytes of them. A mistyped one enforces nothing:
+    /// it is logged after 1000 requests, and
+    /// [`enforced_routes_not_met`](super::Guard::enforced_routes_not_met) returns it. Further calls
+    /// add routes.
     ///
     /// ```
     /// # use ztlib::policies::PolicyStore;
@@ -253,7 +254,7 @@ impl GuardBuilder<Ready> {
     /// # }
     /// ```
     pub fn observe_only_except<T: AsRef<str>>(mut self, templates: impl IntoIterator<Item = T>) -> Self {
-        self.0.0.enforcement = Enforcement::on(templates);
+        self.0.0.enforcement = self.0.0.enforcement.observing_except(templates);
         self
     }
 
@@ -264,8 +265,8 @@ impl GuardBuilder<Ready> {
             Enforcement::Nowhere => {
                 tracing::warn!(target: "ztlib::guard", "this guard only observes: nothing is refused");
             }
-            Enforcement::On(templates) => tracing::warn!(
-                target: "ztlib::guard", routes = ?templates.keys(),
+            Enforcement::On(_) => tracing::warn!(
+                target: "ztlib::guard", routes = ?self.0.0.enforcement.named(),
                 "this guard refuses on these routes alone, and only observes on all others"
             ),
         }

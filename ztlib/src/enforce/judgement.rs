@@ -382,7 +382,8 @@ impl<'g> Judgement<'g> {
             Box::new(Objection { reason: cause.code().into(), detail: cause.to_string().into(), policy })
         };
         let (settings, id) = (self.settings, self.id);
-        let is_carried_out = decided.is_ok() || settings.enforcement.is_enforced(subject.route.as_deref());
+        let is_enforced = settings.enforcement.is_enforced(subject.route.as_deref());
+        let is_carried_out = decided.is_ok() || is_enforced;
         subject.target.cut(MAX_KEPT_PATH);
         // Questions that a handler asks about this principal name the request it comes from.
         let principal = if subject.action.is_some() {

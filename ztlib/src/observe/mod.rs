@@ -14,11 +14,11 @@
 //! - `ztlib::refusal`, info: every refusal, with its full reason
 //! - `ztlib::refusal`, debug: the reads that led to it; connections that were refused before HTTP
 //!   was spoken, or ended by the server
-//! - `ztlib::guard`, warn: a guard that only observes was built; once: a CORS preflight was
-//!   refused, or an answer from inside has CORS headers or a request id of its own, because that
-//!   layer is inside of the guard; a layer changed the path after the routing; a request came
-//!   without a certificate to a guard that requires one; a policy asks for addresses that the
-//!   server does not provide
+//! - `ztlib::guard`, warn: a guard that only observes was built; once: routes on which it is to
+//!   refuse were met by none of 1000 requests; a CORS preflight was refused, or an answer from
+//!   inside has CORS headers or a request id of its own, because that layer is inside of the guard;
+//!   a layer changed the path after the routing; a request came without a certificate to a guard
+//!   that requires one; a policy asks for addresses that the server does not provide
 //! - `ztlib::guard`, error: a handler asked for what the guard did not establish (500); once: a
 //!   route names a parameter twice
 //! - `ztlib::cache`, info: decisions of a set with a native policy are not cached
