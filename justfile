@@ -69,6 +69,8 @@ nightly:
     cargo run --example connection_states 9000 60
     ztlib/tests/mutations/run.sh
     fuzz/run.sh 60
+    # What `ztlib init` writes: built with the features of a service, run and called.
+    cargo test --workspace --test init_builds -- --ignored
     ZTLIB_CACHE_CASES=10000000 ZTLIB_CACHE_THREADS=2 cargo test --workspace --release --test cached_equals_fresh -- --nocapture
 
 # Criterion, one bench a stage.
