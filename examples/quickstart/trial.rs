@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ztlib::policies::trial::{Attribute, PromotionRule, RecordingRules, Share};
+use ztlib::policies::trial::{PromotionRule, RecordingRules, Share};
 
 use crate::world::{Failure, World};
 use crate::{Services, client, scenes};
@@ -24,9 +24,7 @@ pub async fn play(world: &World, services: &Services, record: Option<&Path>) -> 
         "Clerks should call only the methods that they need. All callers call once more, and are recorded."
     );
     // What `ztlib policy suggest` tells callers apart by.
-    let rules = RecordingRules::new().also(Attribute::peer());
-    let rules = rules.also(Attribute::claim("/roles")).also(Attribute::claim("/groups"));
-    let recorder = policies.record(rules)?;
+    let recorder = policies.record(RecordingRules::new().also_callers())?;
     call_again(world, services).await?;
     let recording = recorder.recording();
     if let Some(file) = record {

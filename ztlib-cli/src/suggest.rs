@@ -41,10 +41,17 @@ pub(crate) fn run(suggest: &Suggest, desk: &mut Desk<'_>) -> Result<Ended, Failu
     let recording = Recording::read(&suggest.recorded)?;
     let suggestion =
         rules.suggest(&recording).map_err(|error| Failure::from(error).within(&suggest.recorded))?;
-    let files = write(folder, &suggestion)?;
-    // What was written must load and pass its own cases, and is told from what was recorded.
-    let draft = Draft::load(folder.join("policies.toml"))?;
-    let found = draft.replay(&recording);
+    // It is there whole, or not at all: what does not load is no suggestion.
+    let unfinished = folder.with_added_extension(format!("unfinished-{}", std::process::id()));
+    let made = write(&unfinished, &suggestion).and_then(|files| {
+        let found = Draft::load(unfinished.join("policies.toml"))?.replay(&recording);
+        // An empty folder may be there.
+        let _ = fs::remove_dir(folder);
+        fs::rename(&unfinished, folder)?;
+        Ok((files, found))
+    });
+    let (files, found) = made.inspect_err(|_| drop(fs::remove_dir_all(&unfinished)))?;
+    let files: Vec<String> = files.iter().map(|name| folder.join(name).display().to_string()).collect();
     if desk.json {
         let differences = serde_json::to_value(&found);
         let differences = differences.map_err(|error| Failure::new(BROKEN, "not-json", error.to_string()))?;
@@ -113,9 +120,8 @@ fn write(folder: &Path, suggestion: &Suggestion) -> Result<Vec<String>, Failure>
     fs::create_dir_all(folder.join("tests"))?;
     let mut written = Vec::new();
     for (name, bytes) in files {
-        let file = folder.join(name);
-        fs::write(&file, bytes)?;
-        written.push(file.display().to_string());
+        fs::write(folder.join(&name), bytes)?;
+        written.push(name);
     }
     Ok(written)
 }

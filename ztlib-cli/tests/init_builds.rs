@@ -1,6 +1,6 @@
 //! `ztlib init` → `cargo run` → the first refusal, explained: the way of somebody who starts a
 //! service, played to its end. It builds two services, so it runs where it is asked for:
-//! `.ci/run init`.
+//! `just nightly`.
 
 #![allow(
     missing_docs,
@@ -187,7 +187,7 @@ fn is_the_refusal_of_a_viewer(event: &Value) {
 }
 
 #[tokio::test]
-#[ignore = "it builds a service: `.ci/run init`"]
+#[ignore = "it builds a service: `just nightly`"]
 async fn an_axum_service_is_built_refuses_and_says_why() {
     let project = Project::start("axum");
     let mut service = project.serve();
@@ -229,7 +229,7 @@ async fn an_axum_service_is_built_refuses_and_says_why() {
 }
 
 #[tokio::test]
-#[ignore = "it builds a service: `.ci/run init`"]
+#[ignore = "it builds a service: `just nightly`"]
 async fn a_tonic_service_is_built_refuses_and_says_why() {
     let project = Project::start("tonic");
     let mut service = project.serve();

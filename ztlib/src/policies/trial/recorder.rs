@@ -65,6 +65,14 @@ impl RecordingRules {
         self
     }
 
+    /// Also records who called, whatever the policies read: the peer, and the claims `/roles`,
+    /// `/groups` and `/scope`. [`SuggestionRules`](super::SuggestionRules) tells callers apart by
+    /// them. The recording then says who called what: keep it as you keep the audit log.
+    pub fn also_callers(self) -> Self {
+        let claims = ["/roles", "/groups", "/scope"].map(Attribute::claim);
+        claims.into_iter().fold(self.also(Attribute::peer()), Self::also)
+    }
+
     /// Never records this attribute, whichever policy reads it, nor a claim that contains it or
     /// that it contains. A candidate that reads it learns that it is hidden, and does not judge the
     /// record. If a policy in force reads it, only the name of the read's function is kept. The

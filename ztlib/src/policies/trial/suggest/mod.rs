@@ -76,12 +76,13 @@ pub struct Suggestion {
 }
 
 impl SuggestionRules {
-    /// Requests that were allowed; roles in the claims `/roles` and `/groups`.
+    /// Requests that were allowed; roles in the claim `/roles`, groups in `/groups`.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Looks for roles in these claims instead (JSON pointers, RFC 6901): `/realm_access/roles`.
+    /// Looks for roles in these claims instead (JSON pointers, RFC 6901): `/realm_access/roles`. A
+    /// name in another claim than the first is another role (`/groups:admin`).
     pub fn role_claims<T: AsRef<str>>(mut self, pointers: impl IntoIterator<Item = T>) -> Self {
         self.role_claims = pointers.into_iter().map(|pointer| pointer.as_ref().into()).collect();
         self
@@ -147,8 +148,6 @@ struct Plan {
     needed: BTreeMap<Point, BTreeSet<Box<str>>>,
     /// Points where callers cannot be told from those not seen.
     unclear: BTreeMap<Point, u64>,
-    /// Whether a token is asked for at all.
-    claims: BTreeSet<Box<str>>,
 }
 
 impl Plan {
@@ -163,13 +162,7 @@ impl Plan {
             (roles, scopes) if roles >= scopes => By::Roles,
             _ => By::Scopes,
         };
-        let mut plan = Self {
-            by,
-            has_peers,
-            needed: BTreeMap::new(),
-            unclear: BTreeMap::new(),
-            claims: BTreeSet::new(),
-        };
+        let mut plan = Self { by, has_peers, needed: BTreeMap::new(), unclear: BTreeMap::new() };
         let everywhere = seen.scopes_of_all();
         for (point, callers) in &seen.points {
             let needed = match by {
@@ -181,12 +174,6 @@ impl Plan {
                 Some(needed) => drop(plan.needed.insert(point.clone(), needed)),
                 None => drop(plan.unclear.insert(point.clone(), callers.values().sum())),
             }
-        }
-        if by == By::Roles {
-            let used: BTreeSet<&Box<str>> = plan.needed.values().flatten().collect();
-            let holds = |names: &BTreeSet<Box<str>>| names.iter().any(|name| used.contains(name));
-            let claims = seen.roles_by_claim.iter().filter(|(_, names)| holds(names));
-            plan.claims = claims.map(|(claim, _)| claim.clone()).collect();
         }
         plan
     }

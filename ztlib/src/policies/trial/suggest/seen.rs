@@ -67,10 +67,20 @@ pub(super) struct Caller {
 pub(super) struct Seen {
     /// Of each point its callers, and how often each was seen there.
     pub(super) points: BTreeMap<Point, BTreeMap<Caller, u64>>,
-    pub(super) roles_by_claim: BTreeMap<Box<str>, BTreeSet<Box<str>>>,
+    /// Where each role comes from.
+    pub(super) sources: BTreeMap<Box<str>, Source>,
     pub(super) denied: u64,
     /// Why records cannot be used, and how many.
     pub(super) left_out: BTreeMap<&'static str, u64>,
+}
+
+/// The claim that holds a role, and its name there. A name in another claim than the first is
+/// another role, so that a group never counts as the role of the same name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Source {
+    pub(super) claim: Box<str>,
+    pub(super) name: Box<str>,
+    pub(super) is_first: bool,
 }
 
 impl Seen {
@@ -98,22 +108,33 @@ impl Seen {
     }
 
     fn count(&mut self, point: Point, record: &Record, role_claims: &[Box<str>]) {
+        let peer = peer(record);
+        if !record.has_token && !peer.is_known() {
+            *self.left_out.entry(ANONYMOUS).or_default() += 1;
+            return;
+        }
+        let is_recorded =
+            |pointer: &str| record.known().any(|(attribute, _)| attribute.covers(Kind::Claim, pointer));
+        if record.has_token && !role_claims.iter().any(|claim| is_recorded(claim)) && !is_recorded("/scope") {
+            *self.left_out.entry(NOT_RECORDED).or_default() += 1;
+            return;
+        }
         let mut roles = BTreeSet::new();
-        for claim in role_claims {
-            let names = names(claimed(record, claim));
-            if !names.is_empty() {
-                self.roles_by_claim.entry(claim.clone()).or_default().extend(names.iter().cloned());
-                roles.extend(names);
+        for (at, claim) in role_claims.iter().enumerate() {
+            for name in names(claimed(record, claim)) {
+                let role: Box<str> = if at == 0 { name.clone() } else { format!("{claim}:{name}").into() };
+                let source = Source { claim: claim.clone(), name, is_first: at == 0 };
+                self.sources.entry(role.clone()).or_insert(source);
+                roles.insert(role);
             }
         }
-        let scopes = claimed(record, "/scope");
-        let scopes = match scopes {
+        let scopes = match claimed(record, "/scope") {
             Some(Json::String(text)) => {
                 text.split(' ').filter(|one| !one.is_empty()).map(Into::into).collect()
             }
             other => names(other),
         };
-        let caller = Caller { peer: peer(record), roles, scopes };
+        let caller = Caller { peer, roles, scopes };
         *self.points.entry(point).or_default().entry(caller).or_default() += 1;
     }
 
@@ -140,6 +161,10 @@ impl Seen {
     }
 }
 
+const ANONYMOUS: &str = "they came without a certificate and without a token: if the route is public, say so (`allow_public_route`)";
+const NOT_RECORDED: &str =
+    "what their tokens say of roles and scopes was not recorded: record with `RecordingRules::also_callers`";
+
 fn point(record: &Record) -> Result<Point, &'static str> {
     if record.is_foreign {
         return Err(
@@ -148,8 +173,8 @@ fn point(record: &Record) -> Result<Point, &'static str> {
     }
     match &record.subject {
         Subject::Action(name) => Ok(Point::Action((&**name).into())),
-        Subject::Request { route: Some(route), .. } if is_pattern(route) => {
-            Err("their route, which a caller can choose, would be a pattern in a rule")
+        Subject::Request { route: Some(route), method } if !is_plain(route, method.as_str()) => {
+            Err("no rule can name their route or method alone: a caller chose it")
         }
         Subject::Request { route: Some(route), method } => {
             Ok(Point::Request { route: (&**route).into(), method: method.as_str().into() })
@@ -158,9 +183,16 @@ fn point(record: &Record) -> Result<Point, &'static str> {
     }
 }
 
-/// Whether a rule about this route would cover others, too.
-fn is_pattern(route: &str) -> bool {
-    route.rsplit('/').next().is_some_and(|last| last == "*" || last == "**")
+/// Whether a rule can name this route and this method, and covers nothing else by it. The route of
+/// a gRPC call and every method are texts of the caller, and a rule reads `*` as a pattern.
+fn is_plain(route: &str, method: &str) -> bool {
+    let segment = |segment: &str| {
+        let inside = segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+        let name = inside.map(|name| name.strip_prefix('*').unwrap_or(name));
+        !name.unwrap_or(segment).contains(['*', '{', '}', ':'])
+    };
+    let is_method = !method.is_empty() && method.bytes().all(|b| b.is_ascii_uppercase() || b == b'-');
+    is_method && route.strip_prefix('/').is_some_and(|route| route.split('/').all(segment))
 }
 
 fn peer(record: &Record) -> Peer {

@@ -44,7 +44,7 @@ fn the_fewest_roles_that_cover_the_callers_are_suggested_and_no_route_is_widened
     assert!(roles.contains("\"admin\": # 1 requests"), "{roles}");
     assert!(roles.contains("\"auditor\""), "{roles}");
     let peers = suggestion.peers.unwrap();
-    assert!(peers.contains("peers: [\"spiffe://shop.example/web\"], methods: [\"DELETE\",\"GET\"], routes: [\"/orders/{id}\"]"), "{peers}");
+    assert!(peers.contains("peers: [\"spiffe://shop.example/web\"], methods: [\"DELETE\", \"GET\"], routes: [\"/orders/{id}\"]"), "{peers}");
     assert!(peers.contains("methods: [\"GET\"], routes: [\"/reports\"]"), "{peers}");
     assert_eq!((suggestion.covered, suggestion.scopes), (4, None));
 }
@@ -86,7 +86,7 @@ fn what_cannot_be_told_apart_is_left_out_aloud() {
     let notes = suggestion.notes.join("\n");
     for said in [
         "`GET /open` is left out and will be denied (1 requests): a caller without any role",
-        "would be a pattern in a rule",
+        "no rule can name their route or method alone",
         "1 requests are left out: the policies denied them",
         "no decision could be reached",
     ] {
@@ -112,19 +112,76 @@ fn nothing_is_suggested_of_nothing() {
 /// Roles that a token holds in nested claims, and texts that would be more than a text in YAML.
 #[test]
 fn texts_of_callers_stay_texts() {
-    let odd = "a: [b]\n- c";
+    let odd = "a: [b]\n- c\u{202e}";
     let attributes = json!({ "claim:/realm_access": [{ "roles": [odd] }] });
     let suggestion = SuggestionRules::new()
         .role_claims(["/realm_access/roles"])
         .suggest(&recording(&[("GET", "/orders", attributes, "allow")]))
         .unwrap();
     let roles = suggestion.roles.unwrap();
-    assert!(roles.contains(&json!(odd).to_string()), "{roles}");
+    assert!(roles.contains("\"a: [b]\\u000a- c\\u202e\": #"), "{roles}");
     assert!(!roles.contains("\n- c"), "{roles}");
     assert!(roles.contains("claims: [\"/realm_access/roles\"]"), "{roles}");
-    assert!(
-        suggestion.cases.contains("{ \"realm_access\" = { \"roles\" = [\"a: [b]\\n- c\"] } }"),
-        "{}",
-        suggestion.cases
-    );
+    let claims = r#"{ "realm_access" = { "roles" = ["a: [b]\u000a- c\u202e"] } }"#;
+    assert!(suggestion.cases.contains(claims), "{}", suggestion.cases);
+}
+
+/// A caller chooses the method, and the route of a gRPC call: nothing that a rule would read as more
+/// than it is gets into one.
+#[test]
+fn no_text_of_a_caller_becomes_a_pattern() {
+    let clerk = || web(&["clerk"]);
+    let odd = [
+        ("*", "/orders"),
+        ("get", "/orders"),
+        ("GET", "/**"),
+        ("POST", "/shop.Inventory/*"),
+        ("POST", "/shop.*/Reserve"),
+        ("POST", "/shop.Inventory/:id"),
+        ("POST", "/shop.Inventory/{id"),
+    ];
+    let mut records: Vec<_> = odd.iter().map(|(method, route)| (*method, *route, clerk(), "allow")).collect();
+    records.push(("GET", "/files/{*path}", clerk(), "allow"));
+    let suggestion = SuggestionRules::new().suggest(&recording(&records)).unwrap();
+    assert_eq!(suggestion.covered, 1);
+    let roles = suggestion.roles.unwrap();
+    assert!(roles.contains("{ methods: [\"GET\"], routes: [\"/files/{*path}\"] }"), "{roles}");
+    assert_eq!(roles.matches("routes:").count(), 1, "{roles}");
+    let notes = suggestion.notes.join("\n");
+    assert!(notes.contains("7 requests are left out: no rule can name"), "{notes}");
+}
+
+#[test]
+fn a_group_is_no_role_of_the_same_name() {
+    let records = [
+        ("GET", "/reports", json!({ "claim:/roles": [[]], "claim:/groups": [["admin"]] }), "allow"),
+        ("DELETE", "/orders", json!({ "claim:/roles": [["admin"]], "claim:/groups": [[]] }), "allow"),
+    ];
+    let roles = SuggestionRules::new().suggest(&recording(&records)).unwrap().roles.unwrap();
+    for line in [
+        "  claims: [\"/roles\"]\n",
+        "    - { claim: \"/groups\", roles: { \"admin\": [\"/groups:admin\"] } }\n",
+        "  \"/groups:admin\": # 1 requests",
+        "  \"admin\": # 1 requests",
+    ] {
+        assert!(roles.contains(line), "{line}: {roles}");
+    }
+}
+
+/// One request without credentials, or one of which nobody recorded the roles, spoils nothing for
+/// the others.
+#[test]
+fn what_says_nothing_of_its_caller_is_left_out_alone() {
+    let suggestion = SuggestionRules::new()
+        .suggest(&recording(&[
+            ("GET", "/orders", web(&["clerk"]), "allow"),
+            ("GET", "/orders", json!({ "peer": null }), "allow"),
+            ("GET", "/orders", json!({ "claim:/tenant": ["acme"] }), "allow"),
+        ]))
+        .unwrap();
+    assert_eq!(suggestion.covered, 1);
+    assert!(suggestion.peers.is_some() && suggestion.roles.is_some());
+    let notes = suggestion.notes.join("\n");
+    assert!(notes.contains("without a certificate and without a token"), "{notes}");
+    assert!(notes.contains("`RecordingRules::also_callers`"), "{notes}");
 }

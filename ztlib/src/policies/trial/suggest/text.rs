@@ -1,15 +1,16 @@
-//! What is suggested, as YAML and TOML for people to read. Texts of the recording are written as
-//! JSON strings, which both languages take as they are.
+//! What is suggested, as YAML and TOML for people to read. Texts of the recording are escaped in a
+//! way that both read.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::{Value as Json, json};
-
-use super::seen::{Caller, Peer, Point, Seen};
+use super::seen::{Caller, Peer, Point, Seen, Source};
 use super::{By, Plan};
 
 /// The most points that have cases: a file has at most 512 of them.
 const MAX_POINTS_WITH_CASES: usize = 200;
+
+/// The longest that the point is in the name of a case, which has at most 200 bytes.
+const MAX_NAME_BYTES: usize = 120;
 
 type Callers = BTreeMap<Caller, u64>;
 
@@ -40,10 +41,10 @@ fn covers(points: &[Point]) -> Vec<String> {
     }
     let mut covers: Vec<String> = rules
         .into_iter()
-        .map(|(methods, routes)| format!("methods: {}, routes: {}", json!(methods), json!(routes)))
+        .map(|(methods, routes)| format!("methods: {}, routes: {}", list(methods), list(routes)))
         .collect();
     if !actions.is_empty() {
-        covers.push(format!("actions: {}", json!(actions)));
+        covers.push(format!("actions: {}", list(actions)));
     }
     covers
 }
@@ -66,17 +67,21 @@ pub(super) fn peers(points: &[(&Point, &Callers)]) -> String {
         for peer in &peers {
             match peer {
                 Peer::Spiffe(id) => ids.push(id),
-                Peer::Named { authority, dns_name } => {
-                    named.push(json!({ "authority": authority, "dns-name": dns_name }));
-                }
+                Peer::Named { authority, dns_name } => named.push(format!(
+                    "{{ authority: {}, dns-name: {} }}",
+                    quoted(authority),
+                    quoted(dns_name)
+                )),
                 Peer::Absent | Peer::NotRecorded => {}
             }
         }
-        let who: Vec<String> = [("peers", json!(ids)), ("named-peers", json!(named))]
-            .into_iter()
-            .filter(|(_, list)| list.as_array().is_some_and(|list| !list.is_empty()))
-            .map(|(key, list)| format!("{key}: {list}"))
-            .collect();
+        let mut who = Vec::new();
+        if !ids.is_empty() {
+            who.push(format!("peers: {}", list(ids)));
+        }
+        if !named.is_empty() {
+            who.push(format!("named-peers: [{}]", named.join(", ")));
+        }
         for cover in covers(&points) {
             text.push_str(&format!("  - {{ {}, {cover} }}\n", who.join(", ")));
         }
@@ -85,10 +90,26 @@ pub(super) fn peers(points: &[(&Point, &Callers)]) -> String {
 }
 
 pub(super) fn roles(plan: &Plan, seen: &Seen) -> String {
-    let mut text = format!(
-        "# Which roles may call which routes: the fewest that cover the callers seen there.\nroles:\n  claims: {}\npermissions:\n",
-        json!(plan.claims)
+    let mut text = String::from(
+        "# Which roles may call which routes: the fewest that cover the callers seen there.\nroles:\n",
     );
+    let used: BTreeMap<&Box<str>, &Source> =
+        plan.needed.values().flatten().filter_map(|role| Some((role, seen.sources.get(role)?))).collect();
+    if let Some(source) = used.values().find(|source| source.is_first) {
+        text.push_str(&format!("  claims: {}\n", list([&source.claim])));
+    }
+    let mut groups: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for (role, source) in used.iter().filter(|(_, source)| !source.is_first) {
+        let role = format!("{}: {}", quoted(&source.name), list([role]));
+        groups.entry(&source.claim).or_default().push(role);
+    }
+    if !groups.is_empty() {
+        text.push_str("  groups:\n");
+    }
+    for (claim, roles) in groups {
+        text.push_str(&format!("    - {{ claim: {}, roles: {{ {} }} }}\n", quoted(claim), roles.join(", ")));
+    }
+    text.push_str("permissions:\n");
     let mut by_role: BTreeMap<&str, Vec<Point>> = BTreeMap::new();
     for (point, roles) in &plan.needed {
         for role in roles {
@@ -98,7 +119,7 @@ pub(super) fn roles(plan: &Plan, seen: &Seen) -> String {
     for (role, points) in by_role {
         text.push_str(&format!(
             "  {}: # {} requests, by callers with this role or another\n",
-            json!(role),
+            quoted(role),
             times(&points, seen)
         ));
         for cover in covers(&points) {
@@ -117,7 +138,7 @@ pub(super) fn scopes(plan: &Plan, seen: &Seen) -> String {
         for cover in covers(&points) {
             text.push_str(&format!(
                 "  - {{ {cover}, scopes: {} }} # {} requests\n",
-                json!(scopes),
+                list(&scopes),
                 times(&points, seen)
             ));
         }
@@ -134,27 +155,28 @@ pub(super) fn cases(plan: &Plan, seen: &Seen) -> String {
         let caller = seen.points.get(point)?.keys().next()?;
         Some((point, needed, caller, asked(point)?))
     });
-    for (point, needed, caller, asked) in points.take(MAX_POINTS_WITH_CASES) {
-        let claims = claims(plan, needed, caller, seen);
-        let allowed =
-            format!("{}{}", peer(&caller.peer), claims.map_or(String::new(), |c| format!("claims = {c}\n")));
+    for (number, (point, needed, caller, asked)) in points.take(MAX_POINTS_WITH_CASES).enumerate() {
+        let claims =
+            claims(plan, needed, caller, seen).map_or(String::new(), |table| format!("claims = {table}\n"));
+        let allowed = format!("{}{claims}", peer(&caller.peer));
         let name = point.to_string().replace('`', "");
+        let name = name.split_at(name.floor_char_boundary(MAX_NAME_BYTES)).0;
+        let named = |how: &str| quoted(&format!("{}: {name}, {how}", number + 1));
         text.push_str(&format!(
             "\n[[case]]\nname = {}\n{asked}{allowed}expect = \"allow\"\n",
-            json!(format!("{name}, as it was seen"))
+            named("as it was seen")
         ));
+        let nobody = format!("{}claims = {{ sub = \"nobody\" }}\n", peer(&caller.peer));
         let (other, reason) = match plan.by {
-            By::Roles => (format!("{}claims = {{ sub = \"nobody\" }}\n", peer(&caller.peer)), "no-role"),
-            By::Scopes => {
-                (format!("{}claims = {{ sub = \"nobody\" }}\n", peer(&caller.peer)), "missing-scope")
-            }
+            By::Roles => (nobody, "no-role"),
+            By::Scopes => (nobody, "missing-scope"),
             By::Nothing => {
                 (peer(&Peer::Spiffe("spiffe://not-seen.invalid/nobody".into())), "peer-not-allowed")
             }
         };
         text.push_str(&format!(
             "\n[[case]]\nname = {}\n{asked}{other}expect = \"deny\"\nreason = \"{reason}\"\n",
-            json!(format!("{name}, by a caller that was not seen"))
+            named("by a caller that was not seen")
         ));
     }
     text
@@ -162,9 +184,9 @@ pub(super) fn cases(plan: &Plan, seen: &Seen) -> String {
 
 fn peer(peer: &Peer) -> String {
     match peer {
-        Peer::Spiffe(id) => format!("peer = {}\n", json!(id)),
+        Peer::Spiffe(id) => format!("peer = {}\n", quoted(id)),
         Peer::Named { authority, dns_name } => {
-            format!("peer = {{ authority = {}, dns-names = [{}] }}\n", json!(authority), json!(dns_name))
+            format!("peer = {{ authority = {}, dns-names = {} }}\n", quoted(authority), list([dns_name]))
         }
         Peer::Absent | Peer::NotRecorded => String::new(),
     }
@@ -176,17 +198,14 @@ fn claims(plan: &Plan, needed: &BTreeSet<Box<str>>, caller: &Caller, seen: &Seen
         By::Nothing => None,
         By::Scopes => {
             let scopes: Vec<&str> = needed.iter().map(AsRef::as_ref).collect();
-            Some(format!("{{ scope = {} }}", json!(scopes.join(" "))))
+            Some(format!("{{ scope = {} }}", quoted(&scopes.join(" "))))
         }
         By::Roles => {
             let role = needed.iter().find(|role| caller.roles.contains(*role))?;
-            let (claim, _) = seen.roles_by_claim.iter().find(|(_, names)| names.contains(role))?;
-            let pointer = claim.strip_prefix('/').unwrap_or(claim);
+            let source = seen.sources.get(role)?;
+            let pointer = source.claim.strip_prefix('/').unwrap_or(&source.claim);
             let keys = pointer.rsplit('/').map(|key| key.replace("~1", "/").replace("~0", "~"));
-            let table = keys.fold(format!("[{}]", json!(role)), |inner, key| {
-                format!("{{ {} = {inner} }}", Json::String(key))
-            });
-            Some(table)
+            Some(keys.fold(list([&source.name]), |inner, key| format!("{{ {} = {inner} }}", quoted(&key))))
         }
     }
 }
@@ -194,7 +213,7 @@ fn claims(plan: &Plan, needed: &BTreeSet<Box<str>>, caller: &Caller, seen: &Seen
 /// What is asked, as members of a case. `None` for a template that no path can be made of here.
 fn asked(point: &Point) -> Option<String> {
     let (route, method) = match point {
-        Point::Action(name) => return Some(format!("action = {}\n", json!(name))),
+        Point::Action(name) => return Some(format!("action = {}\n", quoted(name))),
         Point::Request { route, method } => (route, method),
     };
     let plain = |c: char| c.is_ascii_alphanumeric() || "-._~".contains(c);
@@ -208,5 +227,28 @@ fn asked(point: &Point) -> Option<String> {
             None => return None,
         }
     }
-    Some(format!("method = {}\npath = {}\nroute = {}\n", json!(method), json!(path), json!(route)))
+    let (method, path, route) = (quoted(method), quoted(&path), quoted(route));
+    Some(format!("method = {method}\npath = {path}\nroute = {route}\n"))
+}
+
+/// A list of texts in YAML and TOML.
+fn list<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> String {
+    let texts: Vec<String> = texts.into_iter().map(|text| quoted(text.as_ref())).collect();
+    format!("[{}]", texts.join(", "))
+}
+
+/// A text in double quotes, with the escapes that YAML and TOML share. Everything but printable
+/// ASCII is escaped: nothing can be shown as what it is not.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            ' '..='~' => quoted.push(c),
+            _ if u32::from(c) <= 0xffff => quoted.push_str(&format!("\\u{:04x}", u32::from(c))),
+            _ => quoted.push_str(&format!("\\U{:08x}", u32::from(c))),
+        }
+    }
+    quoted.push('"');
+    quoted
 }
