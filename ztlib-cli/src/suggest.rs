@@ -6,19 +6,19 @@ use std::path::Path;
 use serde_json::json;
 use ztlib::policies::cases::Draft;
 use ztlib::policies::sha256;
-use ztlib::policies::trial::{Recording, Suggestion, SuggestionRules};
+use ztlib::policies::trial::{Recording, SuggestedPolicy, Suggestion, SuggestionRules};
 
 use crate::Ended;
 use crate::args::Suggest;
 use crate::failure::{BROKEN, Failure, USAGE};
 use crate::show::Desk;
 
-/// The ready policy that a configuration is for.
+/// A ready policy, and what is suggested for it.
 struct Ready<'s> {
     name: &'static str,
     module: &'static [u8],
     reasons: &'static [&'static str],
-    config: &'s str,
+    policy: &'s SuggestedPolicy,
 }
 
 pub(crate) fn run(suggest: &Suggest, desk: &mut Desk<'_>) -> Result<Ended, Failure> {
@@ -79,44 +79,41 @@ pub(crate) fn run(suggest: &Suggest, desk: &mut Desk<'_>) -> Result<Ended, Failu
 
 fn write(folder: &Path, suggestion: &Suggestion) -> Result<Vec<String>, Failure> {
     let ready = [
-        suggestion.peers.as_deref().map(|config| Ready {
+        suggestion.peers.as_ref().map(|policy| Ready {
             name: "peer-allow-list",
             module: ztlib_policies::PEER_ALLOW_LIST,
             reasons: &ztlib_policies::PEER_ALLOW_LIST_REASONS,
-            config,
+            policy,
         }),
-        suggestion.roles.as_deref().map(|config| Ready {
+        suggestion.roles.as_ref().map(|policy| Ready {
             name: "rbac",
             module: ztlib_policies::RBAC,
             reasons: &ztlib_policies::RBAC_REASONS,
-            config,
+            policy,
         }),
-        suggestion.scopes.as_deref().map(|config| Ready {
+        suggestion.scopes.as_ref().map(|policy| Ready {
             name: "token-scope",
             module: ztlib_policies::TOKEN_SCOPE,
             reasons: &ztlib_policies::TOKEN_SCOPE_REASONS,
-            config,
+            policy,
         }),
     ];
     let mut manifest = String::from(
         "# Suggested from recorded traffic: everything that was not seen is denied. Read each file before you enforce it.\nformat = 1\n",
     );
     let mut files: Vec<(String, Vec<u8>)> = Vec::new();
-    let mut tests = "tests = [\"tests/seen.toml\"]\n";
     for ready in ready.into_iter().flatten() {
         manifest.push_str(&format!(
-            "\n[[policy]]\nname = \"{0}\"\nmodule = \"{0}.wasm\"\nsha256 = \"{1}\"\nconfig = \"{0}.yaml\"\nreasons = {2}\n{tests}",
+            "\n[[policy]]\nname = \"{0}\"\nmodule = \"{0}.wasm\"\nsha256 = \"{1}\"\nconfig = \"{0}.yaml\"\nreasons = {2}\ntests = [\"tests/{0}.toml\"]\n",
             ready.name,
             sha256(ready.module),
             json!(ready.reasons)
         ));
-        // One policy names the cases of the whole set.
-        tests = "";
         files.push((format!("{}.wasm", ready.name), ready.module.to_vec()));
-        files.push((format!("{}.yaml", ready.name), ready.config.as_bytes().to_vec()));
+        files.push((format!("{}.yaml", ready.name), ready.policy.config.as_bytes().to_vec()));
+        files.push((format!("tests/{}.toml", ready.name), ready.policy.cases.as_bytes().to_vec()));
     }
     files.push(("policies.toml".to_owned(), manifest.into_bytes()));
-    files.push(("tests/seen.toml".to_owned(), suggestion.cases.as_bytes().to_vec()));
     fs::create_dir_all(folder.join("tests"))?;
     let mut written = Vec::new();
     for (name, bytes) in files {

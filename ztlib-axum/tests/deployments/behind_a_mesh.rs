@@ -46,7 +46,7 @@ async fn behind_a_mesh_the_token_says_who_calls_and_the_address_is_the_proxys() 
 async fn a_guard_that_requires_peers_refuses_everything_that_came_without_tls() {
     let house = House::new();
     let events = ztlib_testing::Events::new();
-    let guard = Guard::builder().peers(&house.trust()).tokens(house.tokens()).policies(house.policies());
+    let guard = Guard::builder().peers(house.trust()).tokens(house.tokens()).policies(house.policies());
     let shop = Router::new().route("/orders/{id}", get(async || "an order"));
     let shop = GuardedRouter::new(guard.audit(events.clone()).build(), shop);
     let (listener, address) = tokio_listener();

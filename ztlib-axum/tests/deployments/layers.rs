@@ -46,7 +46,7 @@ const FRONT: &str = "https://shop.example";
 async fn in_this_order_each_layer_does_its_work_and_none_hides_a_decision() {
     let house = House::new();
     let events = Events::new();
-    let guard = Guard::builder().peers(&house.trust()).tokens(house.tokens()).policies(house.policies());
+    let guard = Guard::builder().peers(house.trust()).tokens(house.tokens()).policies(house.policies());
     let guard = guard.audit(events.clone()).build();
     let acceptor = guard.acceptor(&house.identity()).build().unwrap();
     let router = Router::new()

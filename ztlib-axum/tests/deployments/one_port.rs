@@ -70,7 +70,7 @@ impl tower::Service<http::Request<tonic::body::Body>> for Orders {
 #[tokio::test]
 async fn on_one_port_each_protocol_is_routed_and_refused_in_its_own_way() {
     let house = House::new();
-    let guard = Guard::builder().peers(&house.trust()).tokens(house.tokens()).policies(house.policies());
+    let guard = Guard::builder().peers(house.trust()).tokens(house.tokens()).policies(house.policies());
     let (listener, address) = listener();
     let (guard, identity) = (guard.build(), house.identity());
     tokio::spawn(async move { serve(guard, &identity, listener, Routes::new(Orders)).await.is_ok() });

@@ -57,7 +57,7 @@ fn shop() -> Router {
 #[tokio::test]
 async fn probes_on_a_port_of_their_own_are_answered_while_the_guarded_port_asks_for_a_certificate() {
     let house = House::new();
-    let guard = Guard::builder().peers(&house.trust()).tokens(house.tokens()).policies(house.policies());
+    let guard = Guard::builder().peers(house.trust()).tokens(house.tokens()).policies(house.policies());
     let guard = guard.build();
     let acceptor = guard.acceptor(&house.identity()).build().unwrap();
     let (guarded, address) = listener();

@@ -59,7 +59,7 @@ async fn probe(house: &House, address: SocketAddr, path: &str) -> u16 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn on_sigterm_readiness_fails_first_and_requests_in_flight_finish() {
     let house = House::new();
-    let guard = Guard::builder().peers(&house.trust()).tokens(house.tokens()).policies(house.policies());
+    let guard = Guard::builder().peers(house.trust()).tokens(house.tokens()).policies(house.policies());
     let guard = guard.build();
     let acceptor = guard.acceptor(&house.identity()).build().unwrap();
     let (arrived, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));

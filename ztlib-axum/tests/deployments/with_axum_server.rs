@@ -134,7 +134,7 @@ async fn check(house: &House, address: SocketAddr) {
 #[tokio::test]
 async fn axum_server_accepts_by_ztlibs_handshake() {
     let house = House::new();
-    let guard = Guard::builder().peers(&house.trust()).tokens(house.tokens()).policies(house.policies());
+    let guard = Guard::builder().peers(house.trust()).tokens(house.tokens()).policies(house.policies());
     let guard = guard.build();
     let acceptor = guard.acceptor(&house.identity()).build().unwrap();
     let shop = GuardedRouter::new(guard, Router::new().route("/orders/{id}", get(order)));

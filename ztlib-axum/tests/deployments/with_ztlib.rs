@@ -34,7 +34,7 @@ async fn order(peer: PeerIdentity, ConnectInfo(from): ConnectInfo<SocketAddr>) -
 #[tokio::test]
 async fn on_its_own_peers_tokens_and_addresses_are_there_in_both_protocols() {
     let house = House::new();
-    let guard = Guard::builder().peers(&house.trust()).tokens(house.tokens()).policies(house.policies());
+    let guard = Guard::builder().peers(house.trust()).tokens(house.tokens()).policies(house.policies());
     let (listener, address) = listener();
     let (stop, stopped) = oneshot::channel::<()>();
     let identity = house.identity();

@@ -383,8 +383,13 @@ fn remembered_decisions(table: &mut Table, wire: &Wire) -> Result<(), Failure> {
 /// decision of five reads would have it, by the hashes that ztlib's cache has.
 fn cache_look_up() -> f64 {
     let hasher = foldhash::quality::FixedState::with_seed(7);
-    let cache: quick_cache::sync::Cache<Box<[u8]>, Arc<u64>, _, _> =
-        quick_cache::sync::Cache::with(100_000, 100_000, quick_cache::UnitWeighter, hasher, Default::default());
+    let cache: quick_cache::sync::Cache<Box<[u8]>, Arc<u64>, _, _> = quick_cache::sync::Cache::with(
+        100_000,
+        100_000,
+        quick_cache::UnitWeighter,
+        hasher,
+        Default::default(),
+    );
     let key = |n: u64| -> Box<[u8]> {
         let mut key = vec![7; 92];
         key.extend_from_slice(&n.to_le_bytes());

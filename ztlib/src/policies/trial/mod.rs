@@ -114,7 +114,7 @@ pub use recorder::{Recorder, RecordingRules};
 pub use recording::Recording;
 pub use shadow::{Shadow, Share};
 pub use status::TrialStatus;
-pub use suggest::{Suggestion, SuggestionRules};
+pub use suggest::{SuggestedPolicy, Suggestion, SuggestionRules};
 pub use ztlib_contract::Attribute;
 
 /// Reads in a form that may be shown: the default rule hides values, and arguments are escaped.

@@ -34,7 +34,7 @@ const MAX_POINTS: usize = 2000;
 /// .join("\n");
 /// let recording = Recording::parse(Path::new("traffic.jsonl"), recorded.as_bytes())?;
 /// let suggestion = SuggestionRules::new().suggest(&recording)?;
-/// assert!(suggestion.roles.is_some_and(|yaml| yaml.contains("clerk")));
+/// assert!(suggestion.roles.is_some_and(|rbac| rbac.config.contains("clerk")));
 /// // Nobody brought a client certificate, so there is no rule about peers.
 /// assert!(suggestion.peers.is_none());
 ///
@@ -62,17 +62,26 @@ impl Default for SuggestionRules {
 #[non_exhaustive]
 pub struct Suggestion {
     /// For `peer-allow-list`, in YAML. `None` if some requests came without a client certificate.
-    pub peers: Option<String>,
+    pub peers: Option<SuggestedPolicy>,
     /// For `rbac`, in YAML. `None` if callers are told apart by scopes or by nothing.
-    pub roles: Option<String>,
+    pub roles: Option<SuggestedPolicy>,
     /// For `token-scope`, in YAML. `None` if callers are told apart by roles or by nothing.
-    pub scopes: Option<String>,
-    /// Cases for the set: each rule with a caller who is allowed, and one who is not.
-    pub cases: String,
+    pub scopes: Option<SuggestedPolicy>,
     /// How many records are allowed by what is suggested.
     pub covered: u64,
     /// What was left out and why, and what looks odd: a sentence each.
     pub notes: Vec<String>,
+}
+
+/// A configuration of a ready policy, and its cases.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct SuggestedPolicy {
+    /// The configuration, in YAML.
+    pub config: String,
+    /// Cases of this policy alone, in TOML: what was seen is allowed, and a caller that was not seen
+    /// is refused.
+    pub cases: String,
 }
 
 impl SuggestionRules {
@@ -182,10 +191,18 @@ impl Plan {
         let covered = |point: &&Point| self.needed.contains_key(*point);
         let points = || seen.points.iter().filter(|(point, _)| covered(point));
         Suggestion {
-            peers: self.has_peers.then(|| text::peers(&points().collect::<Vec<_>>())),
-            roles: (self.by == By::Roles).then(|| text::roles(self, seen)),
-            scopes: (self.by == By::Scopes).then(|| text::scopes(self, seen)),
-            cases: text::cases(self, seen),
+            peers: self.has_peers.then(|| SuggestedPolicy {
+                config: text::peers(&points().collect::<Vec<_>>()),
+                cases: text::cases(self, By::Nothing, seen),
+            }),
+            roles: (self.by == By::Roles).then(|| SuggestedPolicy {
+                config: text::roles(self, seen),
+                cases: text::cases(self, By::Roles, seen),
+            }),
+            scopes: (self.by == By::Scopes).then(|| SuggestedPolicy {
+                config: text::scopes(self, seen),
+                cases: text::cases(self, By::Scopes, seen),
+            }),
             covered: points().flat_map(|(_, callers)| callers.values()).sum(),
             notes: self.notes(seen),
         }

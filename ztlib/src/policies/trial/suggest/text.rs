@@ -146,8 +146,9 @@ pub(super) fn scopes(plan: &Plan, seen: &Seen) -> String {
     text
 }
 
-/// Cases: each point by a caller that was seen, and by one that was not.
-pub(super) fn cases(plan: &Plan, seen: &Seen) -> String {
+/// Cases of the policy that tells callers apart by this: each point by a caller that was seen, and by
+/// one that was not.
+pub(super) fn cases(plan: &Plan, by: By, seen: &Seen) -> String {
     let mut text = String::from(
         "# What was seen is allowed; a caller that was not seen is refused. Add what must never be allowed.\nformat = 1\n",
     );
@@ -157,7 +158,7 @@ pub(super) fn cases(plan: &Plan, seen: &Seen) -> String {
     });
     for (number, (point, needed, caller, asked)) in points.take(MAX_POINTS_WITH_CASES).enumerate() {
         let claims =
-            claims(plan, needed, caller, seen).map_or(String::new(), |table| format!("claims = {table}\n"));
+            claims(by, needed, caller, seen).map_or(String::new(), |table| format!("claims = {table}\n"));
         let allowed = format!("{}{claims}", peer(&caller.peer));
         let name = point.to_string().replace('`', "");
         let name = name.split_at(name.floor_char_boundary(MAX_NAME_BYTES)).0;
@@ -167,7 +168,7 @@ pub(super) fn cases(plan: &Plan, seen: &Seen) -> String {
             named("as it was seen")
         ));
         let nobody = format!("{}claims = {{ sub = \"nobody\" }}\n", peer(&caller.peer));
-        let (other, reason) = match plan.by {
+        let (other, reason) = match by {
             By::Roles => (nobody, "no-role"),
             By::Scopes => (nobody, "missing-scope"),
             By::Nothing => {
@@ -193,8 +194,8 @@ fn peer(peer: &Peer) -> String {
 }
 
 /// The claims that a caller needs, as an inline table.
-fn claims(plan: &Plan, needed: &BTreeSet<Box<str>>, caller: &Caller, seen: &Seen) -> Option<String> {
-    match plan.by {
+fn claims(by: By, needed: &BTreeSet<Box<str>>, caller: &Caller, seen: &Seen) -> Option<String> {
+    match by {
         By::Nothing => None,
         By::Scopes => {
             let scopes: Vec<&str> = needed.iter().map(AsRef::as_ref).collect();
