@@ -315,11 +315,11 @@ pub const STEP_UP_REASONS: [&str; 1] = ["step-up-required"];
 ///       - { claim: /features, has: payments }
 /// ```
 ///
-/// A condition asks about a `param`, `label`, `claim`, `signal` or `hours`. What is absent, empty or
-/// of another kind (a number where a text is asked for) is never the same as anything, and within no
-/// bounds. Subjects and claims of the service's first issuer count, unless the rule has `issuers:
-/// ["https://…"]`. Zones are names of the IANA time zone database, or offsets (`"+01:00"`).
-/// `methods`, `routes` and `actions` are as in [`RBAC`].
+/// A condition asks about a `param`, `label`, `claim`, `signal` or `hours`. What is absent, empty
+/// or of another kind (a number where a text is asked for) is never the same as anything, and
+/// within no bounds. Subjects and claims of the service's first issuer count, unless the rule has
+/// `issuers: ["https://…"]`. Zones are names of the IANA time zone database, or offsets
+/// (`"+01:00"`). `methods`, `routes` and `actions` are as in [`RBAC`].
 ///
 /// **Reason** ([`CONDITIONS_REASONS`]): `condition-not-met`. The log of the audit event names the
 /// rule and the condition.

@@ -9,8 +9,8 @@ use http::{HeaderMap, Method};
 use super::respond::Cause;
 use crate::authorize::{Read, Trace};
 
-/// The number of answers that are checked. A layer in the wrong place shows in each, so later answers
-/// need not pay for it.
+/// The number of answers that are checked. A layer in the wrong place shows in each, so later
+/// answers need not pay for it.
 const ANSWERS: u32 = 1000;
 
 const REQUEST_ID: &str = "x-request-id";

@@ -226,8 +226,8 @@ impl Bounds {
     }
 }
 
-/// A parameter that a route of the rule does not have is most likely misspelt: the rule would refuse
-/// everybody there. Behind a wildcard it may be there.
+/// A parameter that a route of the rule does not have is most likely misspelt: the rule would
+/// refuse everybody there. Behind a wildcard it may be there.
 fn check_param(covers: &Covers<'_>, name: &str) -> Result<(), String> {
     if covers.actions.is_some() {
         return Err(format!(

@@ -15,8 +15,8 @@ use ztlib_policy::{Question, constant_struct};
 
 use crate::zone::{Change, Summer, Zone};
 
-/// The first year whose changes of clocks are known, and the year after the last. The few hours that
-/// depend on the clock are closed before and after them.
+/// The first year whose changes of clocks are known, and the year after the last. The few hours
+/// that depend on the clock are closed before and after them.
 const YEARS: core::ops::Range<i64> = 2020..2101;
 
 const MINUTES_OF_DAY: i64 = 24 * 60;

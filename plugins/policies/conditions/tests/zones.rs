@@ -181,7 +181,8 @@ fn before_2020_and_after_2100_the_hour_that_depends_on_the_clock_is_closed() {
     }
 }
 
-/// What a decision depends on: never the time itself, and which clock it is only where that matters.
+/// What a decision depends on: never the time itself, and which clock it is only where that
+/// matters.
 #[test]
 fn which_clock_it_is_is_asked_only_where_the_clocks_disagree() {
     let policy = policy("mon-fri 08:00-18:00", "Europe/Berlin");

@@ -127,8 +127,8 @@ fn texts_of_callers_stay_texts() {
     assert!(rbac.cases.contains(claims), "{}", rbac.cases);
 }
 
-/// A caller chooses the method, and the route of a gRPC call: nothing that a rule would read as more
-/// than it is gets into one.
+/// A caller chooses the method, and the route of a gRPC call: nothing that a rule would read as
+/// more than it is gets into one.
 #[test]
 fn no_text_of_a_caller_becomes_a_pattern() {
     let clerk = || web(&["clerk"]);

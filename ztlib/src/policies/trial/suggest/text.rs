@@ -146,8 +146,8 @@ pub(super) fn scopes(plan: &Plan, seen: &Seen) -> String {
     text
 }
 
-/// Cases of the policy that tells callers apart by this: each point by a caller that was seen, and by
-/// one that was not.
+/// Cases of the policy that tells callers apart by this: each point by a caller that was seen, and
+/// by one that was not.
 pub(super) fn cases(plan: &Plan, by: By, seen: &Seen) -> String {
     let mut text = String::from(
         "# What was seen is allowed; a caller that was not seen is refused. Add what must never be allowed.\nformat = 1\n",
