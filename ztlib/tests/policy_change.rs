@@ -225,7 +225,7 @@ fn mistakes_in_a_manifest_name_their_line_and_what_to_do() {
             document("name = 'd'\nfile = 'ok.json'\n[[document]]\nname = 'd'\nfile = 'ok.json'"),
             "duplicate-name",
             Some(10),
-            "two documents `d`",
+            "two documents are named `d`",
         ),
         (document("name = 'D'\nfile = 'ok.json'"), "bad-name", None, "`D`"),
         (format!("signals = ['a b']\n{ALLOW}"), "bad-name", None, "`a b`"),

@@ -138,7 +138,7 @@ fn a_signature_binds_everything_that_the_manifest_names() {
             format!("{}allow-unsigned = true", document("roles", "roles.json", roles)),
             "contradicting-keys",
             Some(12),
-            "leave out",
+            "remove",
         ),
         (with_config(""), "missing-key", Some(4), "config-sha256 = \""),
         (with_config("config-sha256 = 'abc'"), "bad-digest", Some(9), "64 hexadecimal"),
@@ -355,7 +355,7 @@ fn only_plain_public_keys_of_two_kinds_are_trusted() {
         (private.clone(), "not a public key"),
         (pem("CERTIFICATE", &p256), "a certificate"),
         (good.replace("-----END", "!!\n-----END"), "not PEM"),
-        (format!("{good}{good}"), "several keys"),
+        (format!("{good}{good}"), "more than one key"),
         (pem("PUBLIC KEY", &rsa_2048_header), "neither"),
         (pem("PUBLIC KEY", &p256[..90]), "neither"),
         (pem("PUBLIC KEY", &[&p256[..], &[0]].concat()), "neither"),
@@ -366,7 +366,7 @@ fn only_plain_public_keys_of_two_kinds_are_trusted() {
         assert!(!error.contains(private.lines().nth(1).unwrap()), "{error}");
         let folder = Folder::new();
         folder.write("policies.toml", folder.draft(1, "allow.wasm", ""));
-        if says != "several keys" {
+        if says != "more than one key" {
             let loader = PolicyStore::from_manifest(folder.manifest())
                 .trust_key(&text)
                 .service("shop")
@@ -420,7 +420,7 @@ fn no_key_of_a_pem_text_is_passed_over() {
         assert_eq!(signing(&text).unwrap(), one.id());
     }
     for (text, says) in [
-        (format!("{private}{other_private}"), "several keys"),
+        (format!("{private}{other_private}"), "more than one key"),
         (format!("{first}{private}"), "line 1: a block `PUBLIC KEY` is not a private key"),
         (private.replace("PRIVATE KEY", "EC PRIVATE KEY"), "line 1: a block `EC PRIVATE KEY`"),
     ] {
