@@ -342,7 +342,8 @@ fn the_last_good_revision_stays_on_every_kind_of_bad_candidate() {
         (candidate("forbidden-import.wasm"), "forbidden-import"),
         (candidate("future-contract.wasm"), "wrong-contract"),
         (candidate("no-guard.wasm"), "missing-export"),
-        (candidate("endless-configure.wasm"), "fuel-spent"),
+        // Fuel before time, on a slow machine too.
+        (candidate("endless-configure.wasm") + "[policy.budget]\nwall-clock-ms = 5000\n", "fuel-spent"),
         (candidate("read-during-configure.wasm"), "read-outside-decide"),
         (candidate("trap-in-configure.wasm"), "trap"),
         (candidate("rbac.wasm"), "configure-refused"),

@@ -234,8 +234,19 @@ fn every_kind_of_bad_candidate_leaves_the_last_good_set_in_force_and_says_why() 
             "file-too-large",
             "policies.toml:6",
         ),
-        ("endless configure", Box::new(|| named("endless-configure")), "fuel-spent", "policies.toml:5"),
-        ("endless start", Box::new(|| named("endless-start")), "fuel-spent", "policies.toml:5"),
+        // Fuel before time, on a slow machine too.
+        (
+            "endless configure",
+            Box::new(|| with(&artifact("endless-configure"), "[policy.budget]\nwall-clock-ms = 5000\n")),
+            "fuel-spent",
+            "policies.toml:5",
+        ),
+        (
+            "endless start",
+            Box::new(|| with(&artifact("endless-start"), "[policy.budget]\nwall-clock-ms = 5000\n")),
+            "fuel-spent",
+            "policies.toml:5",
+        ),
         ("trap in configure", Box::new(|| named("trap-in-configure")), "trap", "policies.toml:5"),
         (
             "read in configure",
